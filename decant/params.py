@@ -1,0 +1,319 @@
+"""params.yaml as typed models: every key has a type and a range, an unknown one is an error."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Source = Literal["demo", "movielens-100k", "movielens-1m", "online-retail", "files"]
+SOURCES: tuple[str, ...] = get_args(Source)
+Input = Literal["item", "text", "behaviour", "rating", "gap", "attributes"]
+GENERAL = "general"
+TEACHER = "teacher"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class ParamsError(ValueError):
+    """One or more settings are wrong; `problems` has one line for each."""
+
+    def __init__(self, path: Path, problems: list[str]) -> None:
+        self.path, self.problems = path, problems
+        super().__init__(f"{path}: " + "; ".join(problems))
+
+
+class Block(BaseModel):
+    """One block of params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Raw(Block):
+    """The demo shop's size and dirt."""
+
+    users: Annotated[int, Field(ge=2, le=10_000_000)] = 4000
+    items: Annotated[int, Field(ge=40, le=1_000_000)] = 400
+    steps: Annotated[int, Field(ge=4, le=1000)] = 32
+    missing: Share = 0.1
+    dirty: Annotated[float, Field(ge=0, le=0.5)] = 0.01
+    seed: int = 1
+
+
+class Ingest(Block):
+    """Layout of the tables of the source `files`."""
+
+    events: str = "events.csv"
+    layout: Literal["table", "sequences"] = "table"
+    user: str = "user"
+    item: str = "item"
+    time: str | None = None
+    behaviour: str | None = None
+    behaviour_default: str = "purchase"
+    rating: str | None = None
+    users: str | None = None
+    items: str | None = None
+    item_title: str = "title"
+
+
+class Validate(Block):
+    """What the data gate asks for."""
+
+    max_quarantined: Share = 0.05
+    min_events: Count = 100
+    min_users: Annotated[int, Field(ge=2)] = 2
+    min_items: Annotated[int, Field(ge=2)] = 2
+
+
+class Features(Block):
+    """Raw tables → model inputs."""
+
+    target_behaviours: list[str] = []
+    merge_window: NonNegative = 1800
+    max_length: Annotated[int, Field(ge=2, le=2000)] = 50
+    exclude_seen: bool = True
+    attributes: list[str] = []
+    attribute_bins: Annotated[int, Field(ge=2, le=100)] = 4
+    impute: Literal["mean", "median", "interpolate"] = "median"
+    interest_tags: Annotated[int, Field(ge=1, le=20)] = 3
+
+
+class Split(Block):
+    """What is trained on, what chooses, what confirms."""
+
+    method: Literal["time", "leave-one-out"] = "time"
+    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    cases_per_user: Annotated[int, Field(ge=1, le=1000)] = 4
+
+
+class Embed(Block):
+    """Item text → vectors."""
+
+    encoder: Literal["none", "hashed", "bert"] = "hashed"
+    dimension: Annotated[int, Field(ge=2, le=1024)] = 64
+    bert: str | None = None
+
+    @model_validator(mode="after")
+    def _bert_needs_a_place(self) -> "Embed":
+        if self.encoder == "bert" and not self.bert:
+            raise ValueError("embed.bert must name a folder or package when embed.encoder is bert")
+        return self
+
+
+class Training(Block):
+    """One model's shape and how it is trained; teacher and students differ only here."""
+
+    dimension: Annotated[int, Field(ge=8, le=4096)] = 64
+    layers: Annotated[int, Field(ge=1, le=64)] = 2
+    heads: Annotated[int, Field(ge=1, le=64)] = 2
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    inputs: list[Input] = ["item"]
+    epochs: Count = 10
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    weight_decay: NonNegative = 0.01
+    patience: Count = 3
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+
+    @model_validator(mode="after")
+    def _shape_fits(self) -> "Training":
+        if self.dimension % self.heads:
+            raise ValueError(
+                f"dimension {self.dimension} is not a multiple of heads {self.heads}"
+            )
+        if "item" not in self.inputs:
+            raise ValueError("inputs must contain item")
+        return self
+
+
+class Distill(Training):
+    """One student trainer: the general student's settings and what differs for a segment's."""
+
+    soft_weight: Share = 0.7
+    temperature: Positive = 1.0
+    segment_learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    segment_epochs: Count = 6
+    anchor: NonNegative = 0.01
+    others: Share = 0.1
+    min_users: Count = 100
+
+
+class Knowledge(Block):
+    """What is kept of what the teacher knows."""
+
+    top_k: Annotated[int, Field(ge=1, le=10_000)] = 50
+
+
+class Student(Block):
+    """One student: the model it starts from, and for whom it is."""
+
+    init: str
+    where: str | None = None
+    priority: int = 0
+
+
+class Compress(Block):
+    """Pruning and quantisation of one student."""
+
+    heads_kept: Annotated[float, Field(gt=0, le=1)] = 1.0
+    hidden_kept: Annotated[float, Field(gt=0, le=1)] = 0.5
+    recover_epochs: Annotated[int, Field(ge=0, le=100)] = 2
+    max_loss: Share = 0.02
+
+
+class Evaluate(Block):
+    """One evaluation of every model on every group."""
+
+    k: Count = 10
+    latency_requests: Annotated[int, Field(ge=10)] = 300
+    resamples: Annotated[int, Field(ge=100)] = 2000
+
+
+class Gate(Block):
+    """Thresholds of the release gate."""
+
+    margin: NonNegative = 0.005
+    min_retention: NonNegative = 0.9
+    min_lift: float = 0.0
+    min_size_ratio: NonNegative = 5.0
+    min_latency_ratio: NonNegative = 2.0
+    max_production_drop: Share = 0.02
+
+
+class RegistryParams(Block):
+    """Where releases live."""
+
+    kind: Literal["local", "s3"] = "local"
+    folder: str = "registry"
+    bucket: str | None = None
+    prefix: str = "decant"
+    endpoint: str | None = None
+
+    @model_validator(mode="after")
+    def _s3_needs_a_bucket(self) -> "RegistryParams":
+        if self.kind == "s3" and not self.bucket:
+            raise ValueError("registry.bucket must be set when registry.kind is s3")
+        return self
+
+
+class Schedule(Block):
+    """When the retrain flow runs of itself."""
+
+    cron: str = "0 3 * * *"
+    timezone: str = "UTC"
+
+
+class Params(Block):
+    """The whole of params.yaml."""
+
+    source: Source = "demo"
+    seed: Annotated[int, Field(ge=0)] = 7
+    raw: Raw = Raw()
+    ingest: Ingest = Ingest()
+    # `validate` is taken by pydantic's BaseModel
+    validation: Validate = Field(default=Validate(), alias="validate")
+    features: Features = Features()
+    split: Split = Split()
+    embed: Embed = Embed()
+    teacher: Training = Training()
+    knowledge: Knowledge = Knowledge()
+    distill: Distill = Distill()
+    students: dict[str, Student] = {GENERAL: Student(init=TEACHER)}
+    compress: Compress = Compress()
+    evaluate: Evaluate = Evaluate()
+    gate: Gate = Gate()
+    registry: RegistryParams = RegistryParams()
+    schedule: Schedule = Schedule()
+
+    @property
+    def segments(self) -> dict[str, Student]:
+        """The students of user groups: every one but general."""
+        return {name: s for name, s in self.students.items() if name != GENERAL}
+
+    @model_validator(mode="after")
+    def _students_form_a_family(self) -> "Params":
+        if GENERAL not in self.students:
+            raise ValueError(f"students must contain `{GENERAL}`")
+        general = self.students[GENERAL]
+        if general.where is not None or general.init != TEACHER:
+            raise ValueError(
+                f"students.{GENERAL} is for everybody: init: {TEACHER} and no `where`"
+            )
+        for name, student in self.segments.items():
+            if not name.isidentifier() or name == TEACHER:
+                raise ValueError(
+                    f"students.{name}: a name is made of letters, digits and _, and not `{TEACHER}`"
+                )
+            if not student.where:
+                raise ValueError(f"students.{name}.where is missing: the rule of who belongs to it")
+            if student.init != GENERAL:
+                raise ValueError(
+                    f"students.{name}.init is `{student.init}`; a segment's student starts from "
+                    f"`{GENERAL}`"
+                )
+        return self
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check a params file.
+
+    Raises:
+        ParamsError: unreadable file, unknown key, wrong type or value out of range; every
+            problem in one message, each with its key, what was given and what is allowed.
+    """
+    path = Path(path)
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(path, ["no such file; run from the project's folder"]) from None
+    except yaml.YAMLError as error:
+        raise ParamsError(path, [f"not valid YAML: {' '.join(str(error).split())}"]) from None
+    return parse_params(given, path)
+
+
+def parse_params(given: Any, path: Path = Path("params.yaml")) -> Params:
+    """Check settings that are already a mapping; `path` is only named in errors."""
+    if not isinstance(given, dict):
+        raise ParamsError(path, [f"expected a mapping of blocks, got {type(given).__name__}"])
+    try:
+        return Params.model_validate(given, strict=False)
+    except ValidationError as error:
+        raise ParamsError(path, [_explain(e) for e in error.errors()]) from None
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "params"
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f", did you mean `{near[0]}`?" if near else f"; known: {', '.join(sorted(known))}"
+        return f"unknown key `{key}`{hint}"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return message if key == "params" else f"`{key}`: {message}"
+    return f"`{key}`: {message}, got {error['input']!r}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Params
+    for part in location:
+        field = _named(model, str(part))
+        if field is None:
+            return list(Student.model_fields)  # below `students.NAME`
+        annotation = field.annotation
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Student
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _named(model: type[BaseModel], key: str) -> Any:
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias):
+            return field
+    return None
