@@ -1,0 +1,124 @@
+"""What every step's program does around its one call: settings, places, errors, the summary.
+
+A step is a function `run(workspace) -> summary`. It reads `workspace.input(…)`, writes into
+`workspace.output(…)` and returns figures for people. Outputs are temporary folders until the
+step has succeeded; then they are renamed, so nothing half-written is ever seen.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from decant.params import Params, load_params
+
+Summary = dict[str, Any]
+USER_ERROR = 2
+
+
+@dataclass
+class Workspace:
+    """Where one step reads and writes: `root/data/<name>`, and the settings."""
+
+    root: Path
+    params: Params
+    student: str | None = None
+    _outputs: dict[Path, Path] = field(default_factory=dict)
+
+    def input(self, name: str) -> Path:
+        """Folder or file that an earlier stage made."""
+        path = self.root / "data" / name
+        if not path.exists():
+            raise FileNotFoundError(f"data/{name} is missing: run the stage that makes it first")
+        return path
+
+    def output(self, name: str) -> Path:
+        """A new empty folder that becomes `data/<name>` when the step has succeeded."""
+        final = self.root / "data" / name
+        temporary = final.with_name(f".{final.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        self._outputs[final] = temporary
+        return temporary
+
+    def commit(self, summary: Summary) -> None:
+        """Write the summary into the first output and give every output its final name."""
+        assert self._outputs, "a step has at least one output"
+        write_json(next(iter(self._outputs.values())) / "summary.json", summary)
+        for final, temporary in self._outputs.items():
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(temporary, final)
+
+    def discard(self) -> None:
+        """Remove what an unsuccessful step has written."""
+        for temporary in self._outputs.values():
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON readably and the same way each time."""
+    path.write_text(
+        json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
+        encoding="utf-8",
+    )
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies: no orphan writes on (Linux)."""
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+
+
+def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -> None:
+    """Be the command line of a step: `python -m tasks.NAME [STUDENT]`."""
+    die_with_parent()
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    if for_student:
+        parser.add_argument("student", help="name of a student in params.yaml")
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    arguments = parser.parse_args()
+    try:
+        workspace = Workspace(arguments.root, load_params(arguments.root / "params.yaml"))
+        if for_student:
+            workspace.student = known_student(arguments.student, workspace.params)
+        run_step(run, workspace)
+    except (ValueError, OSError) as error:
+        print(f"error: {explain(error)}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+
+
+def run_step(run: Callable[[Workspace], Summary], workspace: Workspace) -> Summary:
+    """Run a step; its outputs appear all at once, or not at all."""
+    try:
+        summary = run(workspace)
+        workspace.commit(summary)
+    except BaseException:
+        workspace.discard()
+        raise
+    return summary
+
+
+def known_student(name: str, params: Params) -> str:
+    """`name`, if it is one of the students.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if name not in params.students:
+        raise ValueError(f"no student `{name}` in params.yaml; known: {', '.join(params.students)}")
+    return name
+
+
+def explain(error: ValueError | OSError) -> str:
+    """An error in one line, for a person."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
