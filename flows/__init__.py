@@ -1,0 +1,22 @@
+"""Flows compose tasks. Prefect reads its settings when it is imported, so they are given here."""
+
+import os
+from pathlib import Path
+
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+
+
+def settle(workspace: Path) -> None:
+    """Give Prefect a home in the workspace and keep it quiet, where nothing else was asked for."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if (workspace / "dvc.yaml").is_file() and "PREFECT_HOME" not in os.environ:
+        home = workspace / ".decant" / "prefect"
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ["PREFECT_HOME"] = str(home)
+
+
+settle(Path.cwd())

@@ -20,6 +20,8 @@ from typing import Any
 from decant.params import Params, load_params
 
 Summary = dict[str, Any]
+SUMMARY = "summary.json"
+SUMMARY_PAGE = "summary.md"
 USER_ERROR = 2
 
 
@@ -48,10 +50,17 @@ class Workspace:
         self._outputs[final] = temporary
         return temporary
 
-    def commit(self, summary: Summary) -> None:
-        """Write the summary into the first output and give every output its final name."""
-        assert self._outputs, "a step has at least one output"
-        write_json(next(iter(self._outputs.values())) / "summary.json", summary)
+    def commit(self, summary: Summary, page: str | None = None) -> None:
+        """Write the summary into the first output and give every output its final name.
+
+        `page` is the same for people, in Markdown. A step that keeps what is there has no output.
+        """
+        if not self._outputs:
+            return
+        first = next(iter(self._outputs.values()))
+        if page is not None:
+            (first / SUMMARY_PAGE).write_text(page.rstrip() + "\n", encoding="utf-8")
+        write_json(first / SUMMARY, summary)
         for final, temporary in self._outputs.items():
             shutil.rmtree(final, ignore_errors=True)
             os.replace(temporary, final)
@@ -70,11 +79,16 @@ def write_json(path: Path, content: Any) -> None:
     )
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies: no orphan writes on (Linux)."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask the kernel to kill this process when its parent dies: no orphan writes on (Linux).
+
+    `parent` is the process that is expected to be there; it may be gone already.
+    """
     if sys.platform == "linux":
         set_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+        if parent is not None and os.getppid() != parent:
+            sys.exit(f"error: the process {parent} that asked for this is gone")
 
 
 def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -> None:
@@ -89,17 +103,21 @@ def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -
         workspace = Workspace(arguments.root, load_params(arguments.root / "params.yaml"))
         if for_student:
             workspace.student = known_student(arguments.student, workspace.params)
-        run_step(run, workspace)
+        run_step(run, workspace, getattr(sys.modules["__main__"], "describe", None))
     except (ValueError, OSError) as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(USER_ERROR)
 
 
-def run_step(run: Callable[[Workspace], Summary], workspace: Workspace) -> Summary:
+def run_step(
+    run: Callable[[Workspace], Summary],
+    workspace: Workspace,
+    describe: Callable[[Summary], str] | None = None,
+) -> Summary:
     """Run a step; its outputs appear all at once, or not at all."""
     try:
         summary = run(workspace)
-        workspace.commit(summary)
+        workspace.commit(summary, describe(summary) if describe else None)
     except BaseException:
         workspace.discard()
         raise

@@ -1,0 +1,96 @@
+"""`decant …`: every command in one table; a command's module is imported when it is used."""
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
+
+# command: (module whose `add_commands` registers it, what it does)
+COMMANDS = {
+    "configure": ("decant.configure", "set the project up for a data source"),
+    "fetch": ("decant.data.fetch", "download a public data set"),
+    "recommend": ("decant.serving.commands", "ask the release in production"),
+    "serve": ("decant.serving.commands", "answer over HTTP, following a channel"),
+    "status": ("decant.release.commands", "show what is in production"),
+    "releases": ("decant.release.commands", "list the releases, newest first"),
+    "promote": ("decant.release.commands", "put a release into production"),
+    "rollback": ("decant.release.commands", "go back to the release before"),
+    "trace": ("decant.release.commands", "show where a release came from"),
+}
+
+
+class CommandLineError(ValueError):
+    """What was typed is no command, or lacks or has too much of something."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, written by `main`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandLineError(f"{message}; `{self.prog} --help` shows how")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status, 2 for a user's mistake."""
+    try:
+        status = run(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_READER
+    except (ValueError, OSError) as error:
+        print(f"decant: error: {one_line(error)}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run(arguments: list[str]) -> int:
+    """Parse and run.
+
+    Raises:
+        CommandLineError: no such command or option; whatever the command raises.
+    """
+    name = next((argument for argument in arguments if not argument.startswith("-")), None)
+    parsed = build_parser(known(name) if name else None).parse_args(arguments)
+    command = getattr(parsed, "func", None) or parsed.handler
+    return int(command(parsed))
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser with all commands; only the chosen one's module is imported."""
+    parser = Parser(prog="decant", description="One large recommender in, a family of small out.")
+    subparsers: Any = parser.add_subparsers(metavar="COMMAND", required=True)
+    module = COMMANDS[chosen][0] if chosen else None
+    for name, (home, text) in COMMANDS.items():
+        if home != module:
+            subparsers.add_parser(name, help=text)
+    if module:
+        importlib.import_module(module).add_commands(subparsers)
+    return parser
+
+
+def known(name: str) -> str:
+    """`name`, if it is a command.
+
+    Raises:
+        CommandLineError: it is none; the message names the nearest.
+    """
+    if name in COMMANDS:
+        return name
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"commands: {', '.join(COMMANDS)}"
+    raise CommandLineError(f"no command `{name}`; {hint}")
+
+
+def one_line(error: ValueError | OSError) -> str:
+    """An error for a person."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,147 @@
+"""One student through its hops: distilled → pruned → int8, each kept only if its quality holds."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from decant.compression.export import export_onnx
+from decant.compression.prune import Importance, measure_importance, prune
+from decant.compression.quantize import quantize_int8
+from decant.distillation.student import Material, lesson_for
+from decant.evaluation.metrics import ndcg
+from decant.evaluation.scoring import OnnxScorer, rank
+from decant.models import bundle
+from decant.models.checkpoint import parameter_count, save_model
+from decant.models.recommender import Recommender
+from decant.params import Compress, Distill
+from decant.serving.engine import Model
+from decant.training.batches import shuffled_batches
+from decant.training.loop import K, Lesson, Objective, prepare_batch, train, validate
+
+SAMPLE_BATCHES = 30  # batches that the importance of heads and units is measured on
+
+
+def compress_student(
+    student: Recommender,
+    members: np.ndarray | None,
+    material: Material,
+    settings: Compress,
+    training: Distill,
+    seed: int,
+    folder: Path,
+    log: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Prune and quantise one student; write the bundles `pruned` and `int8` into `folder`.
+
+    A hop that loses more than `settings.max_loss` of NDCG@10 on the picking half of validation
+    is not taken: pruning is tried again with half as much removed, then left out; a model whose
+    int8 graph loses too much is released in float32.
+
+    Returns:
+        Per hop: NDCG@10 on that half, whether it was taken, what was kept, parameters, bytes.
+    """
+    lesson = lesson_for(material, training, members)
+    before = validate(student, material.sequences, lesson)
+    pruned, hop = _prune(student, lesson, material, settings, training, before, seed, log)
+    items = material.encoder.items
+    save_model(pruned, folder / "pruned", items, hop)
+    export_onnx(pruned, folder / "pruned" / bundle.GRAPH)
+    bundle.seal(folder / "pruned")
+    int8 = _quantise(pruned, lesson, material, settings, hop, folder)
+    log(f"int8: NDCG@10 {int8['ndcg']:.4f}" + ("" if int8["taken"] else ", not taken"))
+    return {"distilled": {"ndcg": before}, "pruned": hop, "int8": int8}
+
+
+def _prune(
+    student: Recommender, lesson: Lesson, material: Material, settings: Compress,
+    training: Distill, before: float, seed: int, log: Callable[[str], None],
+) -> tuple[Recommender, dict[str, Any]]:  # fmt: skip
+    importance = measure_importance(student, _losses(student, lesson, material, training, seed))
+    for share in (0.0, 0.5):
+        heads, hidden = (
+            kept + (1 - kept) * share for kept in (settings.heads_kept, settings.hidden_kept)
+        )
+        if heads == hidden == 1:
+            break
+        smaller, after = _prune_and_recover(
+            student, importance, heads, hidden, lesson, material, settings, training, seed
+        )
+        log(f"pruned to {heads:.0%} of heads, {hidden:.0%} of units: NDCG@10 {before:.4f} → {after:.4f}")
+        if holds(before, after, settings.max_loss):
+            return smaller, _hop(smaller, after, True, heads, hidden)
+    return student, _hop(student, before, False, 1.0, 1.0)
+
+
+def _prune_and_recover(
+    student: Recommender, importance: Importance, heads: float, hidden: float, lesson: Lesson,
+    material: Material, settings: Compress, training: Distill, seed: int,
+) -> tuple[Recommender, float]:  # fmt: skip
+    smaller = prune(student, importance, heads, hidden)
+    if settings.recover_epochs:
+        train(
+            smaller, material.sequences, lesson, training, epochs=settings.recover_epochs,
+            learning_rate=training.segment_learning_rate, seed=seed, keep_start=True,
+        )  # fmt: skip
+    return smaller, validate(smaller, material.sequences, lesson)
+
+
+def _losses(
+    student: Recommender, lesson: Lesson, material: Material, training: Distill, seed: int
+) -> Iterator[Tensor]:
+    rng = np.random.default_rng(seed)
+    objective = Objective(student.eval(), lesson)
+    device = next(student.parameters()).device
+    batches = shuffled_batches(lesson.windows(rng), training.batch_size, rng)
+    for windows in islice(batches, SAMPLE_BATCHES):
+        batch, targets, soft = prepare_batch(material.sequences, windows, lesson, student, device)
+        if bool((targets > 0).any()):
+            yield objective(batch, targets, soft)
+
+
+def _quantise(
+    pruned: Recommender, lesson: Lesson, material: Material, settings: Compress,
+    before: dict[str, Any], folder: Path,
+) -> dict[str, Any]:  # fmt: skip
+    target = folder / "int8"
+    config = {"architecture": pruned.architecture.to_dict()}
+    bundle.write_text_files(target, config, material.encoder.items, {})
+    quantize_int8(folder / "pruned" / bundle.GRAPH, target / bundle.GRAPH)
+    after = graph_ndcg(target / bundle.GRAPH, lesson, material)
+    taken = holds(before["ndcg"], after, settings.max_loss)
+    if not taken:
+        (target / bundle.GRAPH).write_bytes((folder / "pruned" / bundle.GRAPH).read_bytes())
+        after = before["ndcg"]
+    hop = {"ndcg": after, "taken": taken, "weights": "int8" if taken else "float32"}
+    bundle.write_json(target / bundle.METRICS, hop)
+    bundle.seal(target)
+    return {**hop, "bytes": bundle.size_bytes(target)}
+
+
+def graph_ndcg(graph: Path, lesson: Lesson, material: Material) -> float:
+    """NDCG@10 of an exported model on the cases that choose."""
+    ranking = rank(
+        OnnxScorer(Model(graph), material.encoder.max_length), material.sequences, lesson.picks,
+        len(material.encoder.items), k=K, exclude_seen=lesson.exclude_seen,
+    )  # fmt: skip
+    return float(ndcg(ranking.ranks, K).mean()) if len(lesson.picks) else 0.0
+
+
+def holds(before: float, after: float, max_loss: float) -> bool:
+    """Does quality hold within the share that may be lost?"""
+    return after >= before * (1 - max_loss)
+
+
+def _hop(
+    model: Recommender, quality: float, taken: bool, heads: float, hidden: float
+) -> dict[str, Any]:
+    return {
+        "ndcg": quality,
+        "taken": taken,
+        "heads_kept": heads,
+        "hidden_kept": hidden,
+        "parameters": parameter_count(model),
+    }

@@ -1,0 +1,87 @@
+"""A model as an ONNX graph, the same bytes wherever it is made."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from decant.models.recommender import Recommender
+
+OPSET = 18
+SCORES = "scores"
+ATTRIBUTES = "attributes"
+
+
+class _Served(nn.Module):
+    """A recommender with its item table computed once, and positional inputs."""
+
+    def __init__(self, model: Recommender) -> None:
+        super().__init__()
+        self.model, self.names = model, input_names(model)
+        self.register_buffer("item_table", model.table().detach().clone())
+
+    def forward(self, *arrays: Tensor) -> Tensor:
+        batch = dict(zip(self.names, arrays, strict=True))
+        hidden = self.model.hidden(batch, self.item_table, last=True)[:, 0]
+        return self.model.scores(hidden, self.item_table)
+
+
+def input_names(model: Recommender) -> tuple[str, ...]:
+    """Names of the graph's inputs: int64 [B, T] per event input, `attributes` [B, A] if read."""
+    reads_attributes = len(model.attributes) > 0
+    return (*model.architecture.event_inputs, *((ATTRIBUTES,) if reads_attributes else ()))
+
+
+def export_onnx(model: Recommender, path: Path) -> None:
+    """Write the graph of `model`: scores [B, N + 1] of every item after the last position.
+
+    Batch and length are free. Text vectors are folded into the item table. What the exporter
+    adds beyond the graph (names of source files, stack traces) is removed: it would differ
+    from one folder to the next.
+    """
+    served = _Served(model.cpu().eval())
+    a = model.architecture
+    arrays = [torch.ones(2, a.max_length, dtype=torch.int64) for _ in a.event_inputs]
+    shapes: list[dict[int, object]] = [
+        {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=a.max_length)}
+        for _ in arrays
+    ]
+    if ATTRIBUTES in served.names:
+        arrays.append(torch.zeros(2, len(a.attribute_sizes), dtype=torch.int64))
+        shapes.append({0: shapes[0][0]})
+    shared = [{0: shapes[0][0], **({1: shapes[0][1]} if 1 in s else {})} for s in shapes]
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            served,
+            tuple(arrays),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(served.names),
+            output_names=[SCORES],
+            dynamic_shapes=(tuple(shared),),
+            verbose=False,
+        )
+    assert program is not None
+    onnx.save(strip(program.model_proto), path)
+
+
+def strip(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove metadata, documentation and value annotations."""
+    graph.producer_version = ""
+    del graph.metadata_props[:]
+    for function in (graph.graph, *graph.functions):
+        function.doc_string = ""
+        del function.metadata_props[:]
+        del function.value_info[:]
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+    for value in (*graph.graph.input, *graph.graph.output, *graph.graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]
+    return graph

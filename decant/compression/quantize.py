@@ -1,0 +1,26 @@
+"""Weights to 8 bits, activations quantised as they come (ONNX Runtime dynamic quantisation)."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from decant.compression.export import strip
+
+QUANTISED = ["MatMul", "Gemm", "Gather"]
+
+
+def quantize_int8(source: Path, destination: Path) -> None:
+    """Write an int8 version of the graph `source`: matrix products and the item table."""
+    logging.getLogger("root").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        folded, quantised = Path(folder) / "folded.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(source, folded, skip_symbolic_shape=True)
+        quantize_dynamic(
+            folded, quantised, op_types_to_quantize=QUANTISED, weight_type=QuantType.QInt8,
+            per_channel=True, reduce_range=False,
+        )  # fmt: skip
+        onnx.save(strip(onnx.load(quantised)), destination)

@@ -1,0 +1,269 @@
+"""`decant configure`: set the project up for a data source.
+
+Copies the source's files into data/raw, writes the source and its preset into params.yaml and
+shows the difference: a setting in the environment would be invisible to DVC.
+"""
+
+import argparse
+import difflib
+import filecmp
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from decant.data.sources.places import Files, check_present, required_files
+from decant.params import SOURCES, Ingest, Params, load_params, parse_params
+
+DEMO = "demo"
+PRESETS = Path("presets")
+PROFILES = ("quick", "full")
+BLOCK_SIZE = 1 << 20  # bytes copied at a time
+Settings = dict[str, Any]  # block -> key -> value; `students` -> name -> student
+
+
+class ConfigureError(ValueError):
+    """The project cannot be set up as asked; the message says why."""
+
+
+def configure(
+    root: Path, source: str, given: Path | None = None, profile: str | None = None
+) -> list[str]:
+    """Set `root` up for `source`; returns the unified diff of params.yaml, empty if unchanged.
+
+    Args:
+        given: folder (or file) that the source's files are copied from; None: they are there.
+        profile: quick or full; None: quick if the source is another one than so far, else the
+            settings stay as they are.
+
+    Raises:
+        ConfigureError, FilesMissing, ParamsError: what was asked for does not fit.
+    """
+    source = known(source, SOURCES, "source")
+    if profile is not None:
+        profile = known(profile, PROFILES, "profile")
+    path = root / "params.yaml"
+    params = load_params(path)
+    files = settle_files(root, source, given, params.ingest)
+    if profile is None and source == params.source:
+        return []
+    preset = load_preset(root, source, profile or PROFILES[0], files)
+    before = path.read_text(encoding="utf-8")
+    after = rewrite(before, {"source": source, **preset}, path)
+    if after != before:
+        replace(path, after)
+    old, new = before.splitlines(), after.splitlines()
+    return list(difflib.unified_diff(old, new, "params.yaml before", "params.yaml", lineterm=""))
+
+
+def settle_files(root: Path, source: str, given: Path | None, settings: Ingest) -> Files | None:
+    """Copy the source's files into data/raw/<source>, or see that they are there.
+
+    Returns:
+        The files; None for the demo shop, which makes its own.
+    """
+    folder = root / "data" / "raw" / source
+    if source == DEMO:
+        if given is not None:
+            raise ConfigureError("the demo shop makes its own files: leave FROM out")
+        return None
+    if given is None:
+        return check_present(source, folder, settings)
+    files = check_present(source, given, settings)
+    copy_files(files, wanted_files(source, files, settings), folder)
+    return check_present(source, folder, settings)
+
+
+def wanted_files(source: str, files: Files, settings: Ingest) -> list[Path]:
+    """Every file of a source, each once."""
+    named = [files.root / name for name in required_files(source, settings)]
+    listed = [*files.events, files.users, files.items, *(p for p in named if p.is_file())]
+    return list(dict.fromkeys(path for path in listed if path is not None))
+
+
+def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> None:
+    """Copy files, keeping their places below `files.root`; those that are the same stay."""
+    pairs = [(path, folder / path.relative_to(files.root)) for path in wanted]
+    new = [(a, b) for a, b in pairs if not (b.is_file() and filecmp.cmp(a, b, shallow=False))]
+    total = sum(path.stat().st_size for path, _ in new)
+    with tqdm(total=total, unit="B", unit_scale=True, desc="copying", disable=not new) as bar:
+        for path, target in new:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_file(path, target, bar)
+
+
+def copy_file(path: Path, target: Path, bar: Any) -> None:
+    """Copy one file under a temporary name, then give it its own."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        with path.open("rb") as source, temporary.open("wb") as sink:
+            while chunk := source.read(BLOCK_SIZE):
+                sink.write(chunk)
+                bar.update(len(chunk))
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_preset(root: Path, source: str, profile: str, files: Files | None) -> Settings:
+    """Settings of a source: its preset, the profile, and what changes without a table of users."""
+    path = root / PRESETS / f"{source}.yaml"
+    try:
+        preset = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigureError(f"{path}: no such preset") from None
+    settings: Settings = preset["settings"]
+    overlays = [preset["profiles"][profile]]
+    if files is not None and files.users is None and source != "online-retail":
+        overlays.append(preset["without_users"])
+    for overlay in overlays:
+        for block, values in overlay.items():
+            whole = block == "students"
+            settings[block] = values if whole else {**settings[block], **values}
+    return settings
+
+
+def rewrite(text: str, settings: Settings, path: Path = Path("params.yaml")) -> str:
+    """`text` with other values and the same comments.
+
+    Raises:
+        ConfigureError: it is laid out in a way that cannot be edited line by line.
+        ParamsError: the new settings do not fit together.
+    """
+    lines = text.splitlines()
+    for block, values in settings.items():
+        if block == "students":
+            lines = with_students(lines, values)
+        elif isinstance(values, Mapping):
+            for key, value in values.items():
+                lines = with_value(lines, block, key, value)
+        else:
+            lines = with_value(lines, None, block, values)
+    new = "\n".join(lines) + "\n"
+    told = parse_params(yaml.safe_load(new), path)
+    _must_say(told, settings)
+    return new
+
+
+def with_value(lines: list[str], block: str | None, key: str, value: Any) -> list[str]:
+    """The lines with one value set; a comment behind it keeps its column if it can."""
+    start, end = block_of(lines, block)
+    indent = "" if block is None else "  "
+    pattern = re.compile(rf"^{indent}{re.escape(key)}:(?P<value>{_VALUE})(?P<comment>\s+#.*)?$")
+    for number in range(start, end):
+        if found := pattern.match(lines[number]):
+            line = f"{indent}{key}: {render(value)}"
+            if found["comment"]:
+                column = lines[number].index("#", found.end("value"))
+                line = line.ljust(column - 1) + " " + found["comment"].lstrip()
+            return [*lines[:number], line, *lines[number + 1 :]]
+    line = f"{indent}{key}: {render(value)}"
+    return [*lines[:end], line, *lines[end:]]
+
+
+def with_students(lines: list[str], students: Mapping[str, Any]) -> list[str]:
+    """The lines with other students, one on each line."""
+    start, end = block_of(lines, "students")
+    made = [f"  {name}: {render_student(student)}" for name, student in students.items()]
+    return [*lines[:start], *made, *lines[end:]]
+
+
+def block_of(lines: list[str], block: str | None) -> tuple[int, int]:
+    """Line numbers of a block's content: first, and one past the last.
+
+    Raises:
+        ConfigureError: there is no such block.
+    """
+    if block is None:
+        return 0, len(lines)
+    for number, line in enumerate(lines):
+        if re.match(rf"^{re.escape(block)}:\s*(#.*)?$", line):
+            inside = len(list(_indented(lines[number + 1 :])))
+            return number + 1, number + 1 + inside
+    raise ConfigureError(f"params.yaml has no block `{block}:` with one setting on each line")
+
+
+def render(value: Any) -> str:
+    """A value in YAML, on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {render(v)}" for key, v in value.items()) + "}"
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
+    return text.removesuffix("...").strip()
+
+
+def render_student(student: Mapping[str, Any]) -> str:
+    """A student in YAML, its rule in double quotes."""
+    parts = [
+        f"{key}: {json.dumps(value) if key == 'where' else render(value)}"
+        for key, value in student.items()
+    ]
+    return "{" + ", ".join(parts) + "}"
+
+
+def known(name: str, names: Sequence[str], what: str) -> str:
+    """`name`, if it is one of `names`.
+
+    Raises:
+        ConfigureError: it is not; the message names the nearest.
+    """
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+    raise ConfigureError(f"no {what} `{name}`; {hint}")
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file at once."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    shutil.copymode(path, temporary)
+    os.replace(temporary, path)
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register `decant configure`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "configure", help="set the project up for a data source", description=__doc__
+    )
+    parser.add_argument("--source", help=f"{', '.join(SOURCES)}; default: the one in params.yaml")
+    parser.add_argument("--from", dest="given", type=Path, metavar="PATH", help="copy files from")
+    parser.add_argument("--profile", help="quick (default for a new source) or full")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Be the command: set up, show what changed."""
+    root = Path.cwd()
+    source = arguments.source or load_params(root / "params.yaml").source
+    diff = configure(root, source, arguments.given, arguments.profile)
+    print("\n".join(diff) if diff else f"params.yaml: nothing changed, source {source}")
+    return 0
+
+
+_VALUE = r"(?:\s*(?:\"[^\"]*\"|'[^']*'|\[[^\]]*\]|[^\s#\[\"'][^#]*?))?"
+
+
+def _indented(lines: Sequence[str]) -> Iterator[str]:
+    for line in lines:
+        if not line.startswith(" "):
+            return
+        yield line
+
+
+def _must_say(params: Params, settings: Settings) -> None:
+    told = params.model_dump(mode="json", by_alias=True)
+    for block, values in settings.items():
+        if not isinstance(values, Mapping) or block == "students":
+            continue
+        for key, value in values.items():
+            if told[block][key] != value:
+                raise ConfigureError(
+                    f"params.yaml: cannot set {block}.{key}; write one setting on each line"
+                )

@@ -1,0 +1,159 @@
+"""Expectations on rows, by Great Expectations; the only module that imports it (it is slow to).
+
+A check names what is expected of one column and the reason under which a row that fails it is
+known. Every row that fails is found, not a sample.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from decant.columns import Columns
+from decant.data.rules import EARLIEST, RANGES, Rules
+
+KNOWN_USER, KNOWN_ITEM, REPEATED = "user is known", "item is known", "id is repeated"
+
+
+class CheckBroken(RuntimeError):
+    """An expectation could not be evaluated; a check that does not run must not pass."""
+
+    def __init__(self, check: "Check", problem: str) -> None:
+        self.check = check
+        super().__init__(f"{check.expectation} on `{check.column}` could not run: {problem}")
+
+
+@dataclass(frozen=True)
+class Check:
+    """`expectation` (a class of Great Expectations) of `column`; a failing row has `reason`.
+
+    `repair`: not the row is wrong but this value, which becomes missing.
+    """
+
+    reason: str
+    column: str
+    expectation: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    repair: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a check: rows looked at, and positions (int64, ascending) of those that fail."""
+
+    check: Check
+    checked: int
+    rows: np.ndarray
+
+
+def event_checks(rules: Rules, latest: float) -> list[Check]:
+    """What is asked of events; `latest` is the last time (s) that is not in the future.
+
+    A row that fails several is known by the first.
+    """
+    checks = [_not_in(Columns.BEHAVIOUR, name) for name in rules.set_aside]
+    checks += [_present(c) for c in (Columns.USER, Columns.ITEM, Columns.BEHAVIOUR)]
+    if rules.behaviours:
+        allowed = [*rules.behaviours, *rules.set_aside]
+        checks.append(_in("unknown behaviour", Columns.BEHAVIOUR, allowed))
+    if rules.clock:
+        checks += [
+            Check("no readable time", Columns.TIME, "ExpectColumnValuesToNotBeNull"),
+            _between("time before 1990", Columns.TIME, EARLIEST, None),
+        ]
+        if np.isfinite(latest):
+            checks.append(_between("time in the future", Columns.TIME, None, latest))
+    if rules.known_users:
+        checks.append(_in("unknown user", KNOWN_USER, [True]))
+    if rules.known_items:
+        checks.append(_in("unknown item", KNOWN_ITEM, [True]))
+    if rules.rated:
+        low, high = RANGES[Columns.RATING]
+        checks += [
+            _present(Columns.RATING),
+            _between("impossible rating", Columns.RATING, low, high),
+        ]
+    return checks
+
+
+def attribute_checks(key: str, columns: Sequence[str]) -> list[Check]:
+    """What is asked of users or items: an id, once; attributes within their ranges."""
+    checks = [_present(key), _in("repeated id", REPEATED, [False])]
+    for column in columns:
+        if column in RANGES and column != key:
+            low, high = RANGES[column]
+            checks.append(_between(f"impossible {column}", column, low, high, repair=True))
+    return checks
+
+
+def find(table: pd.DataFrame, checks: Sequence[Check]) -> list[Finding]:
+    """Run checks on a table; one finding for each check, in their order.
+
+    Raises:
+        CheckBroken: an expectation raised an exception.
+    """
+    gx = _great_expectations()
+    looked_at = list(dict.fromkeys(check.column for check in checks))
+    # with a plain index, failing rows come back as positions; asking for a key column instead
+    # costs twenty times as much where a quarter of a million rows fail
+    frame = table[looked_at].reset_index(drop=True)
+    batch = _batch(gx, frame)
+    suite = gx.ExpectationSuite(
+        name="rows",
+        expectations=[
+            getattr(gx.expectations, check.expectation)(
+                column=check.column, meta={"check": number}, **check.arguments
+            )
+            for number, check in enumerate(checks)
+        ],
+    )
+    result = batch.validate(suite, result_format={"result_format": "COMPLETE"})
+    outcomes = {r.expectation_config.meta["check"]: r for r in result.results}
+    return [_finding(check, outcomes[number]) for number, check in enumerate(checks)]
+
+
+def _finding(check: Check, outcome: Any) -> Finding:
+    problem = outcome.exception_info
+    if "unexpected_index_list" not in outcome.result:
+        raise CheckBroken(check, str(problem))
+    rows = np.array(outcome.result["unexpected_index_list"] or [], dtype=np.int64)
+    if outcome.success != (len(rows) == 0) or len(rows) != outcome.result["unexpected_count"]:
+        raise CheckBroken(check, f"{outcome.result['unexpected_count']} rows, {len(rows)} found")
+    return Finding(check, int(outcome.result["element_count"]), np.sort(rows))
+
+
+def _batch(gx: ModuleType, frame: pd.DataFrame) -> Any:
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("tables").add_dataframe_asset("table")
+    return asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+
+
+def _great_expectations() -> ModuleType:
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when it is imported
+    import great_expectations
+
+    return great_expectations
+
+
+def _present(column: str) -> Check:
+    return Check(f"no {column}", column, "ExpectColumnValuesToNotBeNull")
+
+
+def _in(reason: str, column: str, allowed: list[Any]) -> Check:
+    return Check(reason, column, "ExpectColumnValuesToBeInSet", {"value_set": allowed})
+
+
+def _not_in(column: str, value: str) -> Check:
+    return Check(value, column, "ExpectColumnValuesToNotBeInSet", {"value_set": [value]})
+
+
+def _between(
+    reason: str, column: str, low: float | None, high: float | None, *, repair: bool = False
+) -> Check:
+    bounds = {"min_value": low, "max_value": high}
+    return Check(reason, column, "ExpectColumnValuesToBeBetween", bounds, repair)

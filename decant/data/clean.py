@@ -1,0 +1,246 @@
+"""Accepted rows, quarantined rows with the reason, duplicates: nothing is lost, all is counted.
+
+A wrong event is quarantined. An impossible attribute (an age of 999) is not a reason to lose a
+user: the value becomes missing and a copy of the row lies in quarantine. Of a user or an item that
+is listed twice the first row counts; an identical second one is a duplicate, a different one is
+quarantined. An event that says exactly the same as an earlier one is a duplicate, but only where
+there is a clock: without one, a second time is simply a second time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from decant.columns import Columns
+from decant.data import checks
+from decant.data.checks import Check, Finding
+from decant.data.rules import Rules, latest_plausible
+from decant.data.tables import ORIGIN
+from decant.params import Validate
+
+SAME_EVENT = [
+    Columns.SOURCE,
+    Columns.USER,
+    Columns.ITEM,
+    Columns.BEHAVIOUR,
+    Columns.TIME,
+    Columns.RATING,
+]
+LEFT_OUT = ": value left out, row kept"
+
+
+class TooManyQuarantined(ValueError):
+    """More rows are bad than `limit` allows; `reasons` has a count for each."""
+
+    def __init__(self, share: float, limit: float, reasons: dict[str, int], examples: str) -> None:
+        self.share, self.limit, self.reasons = share, limit, reasons
+        super().__init__(
+            f"{share:.2%} of the event rows are bad, validate.max_quarantined allows {limit:.2%}: "
+            f"{examples}; repair the logs, or raise the limit if this is how they are"
+        )
+
+
+class NothingAccepted(ValueError):
+    """A log has rows, and not one of them is good."""
+
+    def __init__(self, source: str, rows: int, examples: str) -> None:
+        self.source, self.rows = source, rows
+        super().__init__(f"all {rows:,} rows of the log `{source}` are invalid: {examples}")
+
+
+class TooFew(ValueError):
+    """Too little is left to learn from."""
+
+    def __init__(self, what: str, found: int, needed: int) -> None:
+        self.what, self.found, self.needed = what, found, needed
+        super().__init__(
+            f"{found:,} {what} after validation, validate.min_{what} asks for {needed:,}"
+        )
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Frames by table name (events, users, items), and the account of every row.
+
+    `quarantined` has the columns of its table and `reason`. `findings` is what each expectation
+    found, by table.
+    """
+
+    accepted: dict[str, pd.DataFrame]
+    quarantined: dict[str, pd.DataFrame]
+    counts: dict[str, Any]
+    findings: dict[str, list[Finding]]
+
+
+def clean(tables: dict[str, pd.DataFrame], rules: Rules) -> Cleaned:
+    """Separate good rows from bad ones in events, users and items; see the module's text."""
+    users = clean_attributes(tables["users"], Columns.USER)
+    items = clean_attributes(tables["items"], Columns.ITEM)
+    known = (users[0][Columns.USER], items[0][Columns.ITEM])
+    events = clean_events(tables["events"], rules, *known)
+    parts = {"events": events, "users": users, "items": items}
+    return Cleaned(
+        accepted={name: part[0] for name, part in parts.items()},
+        quarantined={name: part[1] for name, part in parts.items()},
+        counts={name: part[2] for name, part in parts.items()},
+        findings={name: part[3] for name, part in parts.items()},
+    )
+
+
+Part = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], list[Finding]]
+
+
+def clean_events(events: pd.DataFrame, rules: Rules, users: pd.Series, items: pd.Series) -> Part:
+    """Accepted and quarantined events, counts for each log and in all, findings.
+
+    `users`, `items`: the ids that are known.
+    """
+    events = events.reset_index(drop=True)
+    latest = latest_plausible(events[Columns.TIME].to_numpy())
+    looked_at = events.assign(
+        **{
+            checks.KNOWN_USER: events[Columns.USER].isin(users) | events[Columns.USER].isna(),
+            checks.KNOWN_ITEM: events[Columns.ITEM].isin(items) | events[Columns.ITEM].isna(),
+        }
+    )
+    findings = checks.find(looked_at, checks.event_checks(rules, latest))
+    reason = first_reasons(len(events), findings)
+    bad = reason.notna()
+    twice = pd.Series(False, index=events.index)
+    if rules.clock:
+        twice[~bad] = events.loc[~bad, SAME_EVENT].duplicated()
+    accepted = events[~bad & ~twice].reset_index(drop=True)
+    quarantined = events[bad].assign(**{Columns.REASON: reason[bad]}).reset_index(drop=True)
+    logs = {
+        str(log): _account(rows.index, reason, twice, rules.set_aside)
+        for log, rows in events.groupby(Columns.SOURCE, sort=False)
+    }
+    counts = {**_account(events.index, reason, twice, rules.set_aside), "logs": logs}
+    assert counts["accepted"] == len(accepted) and counts["quarantined"] == len(quarantined)
+    return accepted, quarantined, counts, findings
+
+
+def clean_attributes(table: pd.DataFrame, key: str) -> Part:
+    """Accepted rows (without file and row), quarantined rows and copies, counts, findings."""
+    table = table.reset_index(drop=True)
+    content = [str(column) for column in table if column not in ORIGIN]
+    named = table[key].notna()
+    twice = table.duplicated(content) & named
+    repeated = table[key].duplicated() & named & ~twice
+    looked_at = table.assign(**{checks.REPEATED: repeated})
+    findings = checks.find(looked_at, checks.attribute_checks(key, content))
+    rows = [finding for finding in findings if not finding.check.repair]
+    reason = first_reasons(len(table), rows)
+    good = reason.isna() & ~twice
+    accepted, copies = table[good].copy(), []
+    for finding in findings:
+        if finding.check.repair:
+            wrong = finding.rows[good.to_numpy()[finding.rows]]
+            accepted.loc[wrong, finding.check.column] = np.nan
+            copies.append(table.loc[wrong].assign(reason=finding.check.reason + LEFT_OUT))
+    bad = table[reason.notna()].assign(reason=reason[reason.notna()])
+    quarantined = pd.concat([bad, *copies], ignore_index=True)
+    counts = _account(table.index, reason, twice, ())
+    counts["left_out"] = {
+        str(why).removesuffix(LEFT_OUT): int(n)
+        for copy in copies
+        for why, n in copy[Columns.REASON].value_counts().items()
+    }
+    assert counts["accepted"] == len(accepted)
+    return accepted[content].reset_index(drop=True), quarantined, counts, findings
+
+
+def first_reasons(rows: int, findings: Sequence[Finding]) -> pd.Series:
+    """For each row the reason of the first check it fails, else missing; str."""
+    reason = np.full(rows, None, dtype=object)
+    for finding in reversed(findings):
+        reason[finding.rows] = finding.check.reason
+    return pd.Series(reason, dtype="str")
+
+
+def _account(
+    rows: pd.Index, reason: pd.Series, twice: pd.Series, set_aside: tuple[str, ...]
+) -> dict[str, Any]:
+    """Where `rows` went; they are all somewhere."""
+    reasons = {str(why): int(n) for why, n in reason[rows].value_counts().items()}
+    account: dict[str, Any] = {
+        "rows_in": len(rows),
+        "accepted": int((reason[rows].isna() & ~twice[rows]).sum()),
+        "quarantined": sum(reasons.values()),
+        "duplicates": int(twice[rows].sum()),
+        "set_aside": sum(n for why, n in reasons.items() if why in set_aside),
+        "reasons": reasons,
+    }
+    gone_to = account["accepted"] + account["quarantined"] + account["duplicates"]
+    assert gone_to == account["rows_in"], account
+    return account
+
+
+def bad_share(counts: dict[str, Any]) -> float:
+    """Share of rows that are bad: quarantined, and not just set aside."""
+    bad = counts["quarantined"] - counts["set_aside"]
+    return float(bad / max(counts["rows_in"], 1))
+
+
+def judge(cleaned: Cleaned, settings: Validate) -> None:
+    """Stop a log that is not fit to learn from.
+
+    Raises:
+        NothingAccepted: a log without a single good row.
+        TooManyQuarantined: above `settings.max_quarantined`.
+        TooFew: events, users or items.
+    """
+    counts = cleaned.counts["events"]
+    quarantined = cleaned.quarantined["events"]
+    for log, account in counts["logs"].items():
+        if not account["accepted"] and not account["duplicates"]:
+            own = quarantined[quarantined[Columns.SOURCE] == log]
+            raise NothingAccepted(log, account["rows_in"], examples(own))
+    share = bad_share(counts)
+    if share > settings.max_quarantined:
+        shown = examples(quarantined)
+        raise TooManyQuarantined(share, settings.max_quarantined, counts["reasons"], shown)
+    events = cleaned.accepted["events"]
+    found = {
+        "events": len(events),
+        "users": events[Columns.USER].nunique(),
+        "items": events[Columns.ITEM].nunique(),
+    }
+    for what, number in found.items():
+        needed = getattr(settings, f"min_{what}")
+        if number < needed:
+            raise TooFew(what, number, needed)
+
+
+def examples(quarantined: pd.DataFrame) -> str:
+    """Each reason with its count and where it occurs first, the most frequent in front."""
+    parts = []
+    for reason, count in quarantined[Columns.REASON].value_counts().items():
+        rows = quarantined[quarantined[Columns.REASON] == reason]
+        first = rows.sort_values([Columns.FILE, Columns.ROW]).iloc[0]
+        parts.append(f"{reason} {count:,} (first {first[Columns.FILE]}:{first[Columns.ROW]})")
+    return ", ".join(parts)
+
+
+def expectations(cleaned: Cleaned) -> list[dict[str, Any]]:
+    """What each expectation looked at and found, as plain values."""
+    return [
+        {
+            "table": table,
+            "column": finding.check.column,
+            "expectation": finding.check.expectation,
+            "bounds": _plain(finding.check),
+            "reason": finding.check.reason,
+            "checked": finding.checked,
+            "unexpected": len(finding.rows),
+        }
+        for table, findings in cleaned.findings.items()
+        for finding in findings
+    ]
+
+
+def _plain(check: Check) -> dict[str, Any]:
+    return {name: value for name, value in check.arguments.items() if value is not None}

@@ -1,0 +1,73 @@
+"""Users → student: who belongs to which segment, and which segments are large enough."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from decant.columns import Columns
+from decant.features.segments import GENERAL, HISTORY_LENGTH, parse_rules, route
+from decant.params import Student
+
+
+class SegmentError(ValueError):
+    """A segment matches nobody."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """`members`: user indices by student, the segment's own; general's are everybody else's.
+
+    `folded`: segments of fewer than the minimum of users; their users are general's.
+    """
+
+    members: dict[str, np.ndarray]
+    folded: list[str]
+    router: dict[str, Any]
+
+
+def assign(
+    users: pd.DataFrame,
+    history: np.ndarray,
+    segments: dict[str, Student],
+    min_users: int,
+) -> Membership:
+    """Assign every user to one student.
+
+    Args:
+        users: raw attributes, one row per user index.
+        history: int [U], number of events each user has in training.
+
+    Raises:
+        RuleError: a rule does not parse or names an unknown attribute.
+        SegmentError: a rule matches no user.
+    """
+    rules = parse_rules(
+        {name: (s.where or "", s.priority) for name, s in segments.items()},
+        [c for c in users.columns if c != Columns.USER],
+    )
+    columns = sorted({a for rule in rules for a in rule.attributes} - {HISTORY_LENGTH})
+    rows = users[columns].astype(object).where(users[columns].notna(), None).to_dict("records")
+    chosen = np.array(
+        [
+            route(rules, {**row, HISTORY_LENGTH: int(length)})
+            for row, length in zip(rows, history, strict=True)
+        ]
+    )
+    members = {rule.segment: np.flatnonzero(chosen == rule.segment) for rule in rules}
+    for rule in rules:
+        if not len(members[rule.segment]):
+            raise SegmentError(
+                f"students.{rule.segment}: `{rule.text}` matches none of {len(users)} users; "
+                "correct the rule or remove the student"
+            )
+    folded = sorted(name for name, found in members.items() if len(found) < min_users)
+    kept = {rule.segment: {"where": rule.text, "priority": rule.priority} for rule in rules}
+    in_segment = np.isin(chosen, [name for name in members if name not in folded])
+    members[GENERAL] = np.flatnonzero(~in_segment)
+    return Membership(
+        {name: found.astype(np.int32) for name, found in members.items()},
+        folded,
+        {"students": kept, "folded": folded},
+    )

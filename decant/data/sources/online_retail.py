@@ -1,0 +1,116 @@
+"""Online Retail (Chen, Sain & Guo 2012): the order lines of a real shop.
+
+Only lines that sold a product are purchases. The others keep their place in the log with a
+behaviour of their own, and `validate` sets them aside, counted, as what they are: a `cancellation`
+(invoice C…), a `correction` (a quantity of zero or less without a cancelled invoice) or a `charge`
+(postage, fees, vouchers, manual entries: codes without five digits in front). Order lines without a
+customer are kept too and fall to the check of users. Codes differ in case for one and the same
+product, so they are written in capitals.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from decant.columns import Columns
+from decant.data.sources.cells import most_frequent, parse_numbers, parse_times, unparsed
+from decant.data.sources.delimited import (
+    EmptyLog,
+    Table,
+    TableUnreadable,
+    name_within,
+    read_table,
+    require,
+    stack,
+)
+from decant.data.sources.places import check_present
+from decant.data.tables import ORIGIN, Tables, in_order_of_arrival, make_events
+
+PURCHASE = "purchase"
+NOT_SOLD = ("cancellation", "correction", "charge")
+_COLUMNS = (
+    "InvoiceNo",
+    "StockCode",
+    "Description",
+    "Quantity",
+    "InvoiceDate",
+    "UnitPrice",
+    "CustomerID",
+    "Country",
+)
+_PRODUCT = r"\d{5}[A-Z]*"
+
+
+def read(folder: Path) -> Tables:
+    """Read a folder of CSV files, its `by-day/`, or one CSV file.
+
+    Items have the most frequent description as title and the median price; users a `country`.
+
+    Raises:
+        FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
+    """
+    files = check_present("online-retail", folder)
+    log = stack([_read_file(path, files.root) for path in files.events])
+    if not len(log):
+        raise EmptyLog([name_within(path, files.root) for path in files.events])
+    item = log.column("StockCode").str.upper()
+    user = log.column("CustomerID").str.removesuffix(".0")
+    written = log.column("InvoiceDate")
+    time = parse_times(written)
+    events = make_events(
+        {
+            Columns.USER: user,
+            Columns.ITEM: item,
+            Columns.BEHAVIOUR: _behaviour(log, item),
+            Columns.TIME: time,
+            Columns.SOURCE: "sales",
+            **{str(name): column for name, column in log.origin.items()},
+        }
+    )
+    country = {"country": most_frequent(user, log.column("Country"))}
+    return Tables(
+        events=in_order_of_arrival([events]),
+        users=_one_row_each(Columns.USER, user, country, log),
+        items=_items(item, log),
+        unparsed=unparsed("events", Columns.TIME, written, time, log.origin),
+        used=tuple(name_within(path, files.root) for path in files.events),
+    )
+
+
+def _read_file(path: Path, root: Path) -> Table:
+    try:
+        table = read_table(path, root)
+    except TableUnreadable as error:
+        if "not utf-8" not in error.problem:
+            raise
+        table = read_table(path, root, encoding="latin-1")  # as spreadsheets export it
+    require(table, name_within(path, root), _COLUMNS)
+    return Table(table.cells[list(_COLUMNS)], table.origin)
+
+
+def _behaviour(log: Table, item: pd.Series) -> pd.Series:
+    cancellation, correction, charge = NOT_SOLD
+    behaviour = pd.Series(PURCHASE, index=item.index, dtype="str")
+    behaviour = behaviour.mask(item.notna() & ~item.str.fullmatch(_PRODUCT).eq(True), charge)
+    behaviour = behaviour.mask(parse_numbers(log.column("Quantity")) <= 0, correction)
+    return behaviour.mask(log.column("InvoiceNo").str.startswith("C").eq(True), cancellation)
+
+
+def _items(item: pd.Series, log: Table) -> pd.DataFrame:
+    price = parse_numbers(log.column("UnitPrice"))
+    columns = {
+        Columns.TITLE: most_frequent(item, log.column("Description")),
+        "price": price.where(price > 0).groupby(item, sort=False).median(),
+    }
+    return _one_row_each(Columns.ITEM, item, columns, log)
+
+
+def _one_row_each(
+    name: str, keys: pd.Series, columns: dict[str, pd.Series], log: Table
+) -> pd.DataFrame:
+    """One row for each key in order of first appearance, with the origin of that appearance."""
+    first = keys.notna() & ~keys.duplicated()
+    table = pd.DataFrame({name: keys[first]})
+    for column, values in columns.items():
+        table[column] = table[name].map(values).astype(values.dtype)
+    return pd.concat([table, log.origin.loc[first, list(ORIGIN)]], axis=1).reset_index(drop=True)

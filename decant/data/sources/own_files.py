@@ -1,0 +1,145 @@
+"""A team's own tables, laid out as `ingest` in params.yaml says."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from decant.columns import Columns
+from decant.data.sources.attributes import attributes_of
+from decant.data.sources.cells import looks_numeric, parse_numbers, parse_times, unparsed
+from decant.data.sources.delimited import (
+    EmptyLog,
+    Table,
+    TableUnreadable,
+    name_within,
+    read_table,
+    read_tables,
+    require,
+    stack,
+    with_origin,
+)
+from decant.data.sources.places import Files, check_present
+from decant.data.tables import (
+    ORIGIN,
+    Tables,
+    in_order_of_arrival,
+    make_events,
+    no_cells,
+    no_items,
+    no_users,
+)
+from decant.params import Ingest
+
+RESERVED = (Columns.FILE, Columns.ROW, Columns.REASON)
+SOURCE = "events"
+_SETTINGS = {Columns.USER: "user", Columns.ITEM: "item", Columns.TITLE: "item_title"}
+
+
+def read(folder: Path, settings: Ingest) -> Tables:
+    """Read the tables that `settings` names; those of users and items are optional.
+
+    An attribute is numeric if nine in ten of its cells are numbers, else text.
+
+    Raises:
+        FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
+    """
+    files = check_present("files", folder, settings)
+    if settings.layout == "sequences":
+        events, cells = _sequences(files, settings), no_cells()
+    else:
+        events, cells = _table_of_events(files, settings)
+    users, user_cells = _attributes(files.users, folder, "users", {Columns.USER: settings.user})
+    title = {Columns.ITEM: settings.item, Columns.TITLE: settings.item_title}
+    items, item_cells = _attributes(files.items, folder, "items", title)
+    return Tables(
+        events=in_order_of_arrival([events]),
+        users=users,
+        items=items,
+        unparsed=pd.concat([cells, user_cells, item_cells], ignore_index=True),
+        clock=settings.layout == "table" and settings.time is not None,
+        used=tuple(
+            name_within(path, folder) for path in (*files.events, files.users, files.items) if path
+        ),
+    )
+
+
+def _table_of_events(files: Files, settings: Ingest) -> tuple[pd.DataFrame, pd.DataFrame]:
+    roles = {
+        role: getattr(settings, role)
+        for role in ("user", "item", "time", "behaviour", "rating")
+        if getattr(settings, role) is not None
+    }
+    needed = {column: f"ingest.{role}" for role, column in roles.items()}
+    log = read_tables(files.events, files.root, needed)
+    if not len(log):
+        raise EmptyLog([name_within(path, files.root) for path in files.events])
+    columns: dict[str, pd.Series | str | float] = {
+        Columns.USER: log.column(settings.user),
+        Columns.ITEM: log.column(settings.item),
+        Columns.BEHAVIOUR: settings.behaviour_default,
+        Columns.SOURCE: SOURCE,
+        **{str(name): column for name, column in log.origin.items()},
+    }
+    cells = [no_cells()]
+    if settings.behaviour is not None:
+        columns[Columns.BEHAVIOUR] = log.column(settings.behaviour)
+    for role, parse in ((Columns.TIME, parse_times), (Columns.RATING, parse_numbers)):
+        if role in roles:
+            written = log.cells[roles[role]]
+            written = log.column(roles[role]) if pd.api.types.is_string_dtype(written) else written
+            columns[role] = parsed = parse(written)
+            cells.append(unparsed("events", role, written, parsed, log.origin))
+    return make_events(columns), pd.concat(cells, ignore_index=True)
+
+
+def _sequences(files: Files, settings: Ingest) -> pd.DataFrame:
+    log = stack([_read_lines(path, files.root) for path in files.events])
+    if not len(log):
+        raise EmptyLog([name_within(path, files.root) for path in files.events])
+    rows = pd.concat([log.cells, log.origin], axis=1).explode(Columns.ITEM, ignore_index=True)
+    return make_events(
+        {
+            Columns.USER: rows[Columns.USER],
+            Columns.ITEM: rows[Columns.ITEM],
+            Columns.BEHAVIOUR: settings.behaviour_default,
+            Columns.SOURCE: SOURCE,
+            **{name: rows[name] for name in ORIGIN},
+        }
+    )
+
+
+def _read_lines(path: Path, root: Path) -> Table:
+    """One line per user: the user, then items in order, between blanks or commas."""
+    file = name_within(path, root)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise TableUnreadable(file, f"not {error.encoding} text at byte {error.start}") from None
+    fields = [re.split(r"[\s,]+", line.strip()) for line in lines]
+    cells = pd.DataFrame(
+        {
+            Columns.USER: pd.Series([row[0] for row in fields], dtype="str"),
+            Columns.ITEM: pd.Series([row[1:] for row in fields], dtype="object"),
+        }
+    )
+    return with_origin(cells, file, first_row=1)
+
+
+def _attributes(
+    path: Path | None, folder: Path, name: str, named: dict[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of users or items; `named`: our column → the setting that says what theirs is."""
+    if path is None:
+        return (no_users() if name == "users" else no_items()), no_cells()
+    table = read_table(path, folder)
+    file = name_within(path, folder)
+    require(table, file, {theirs: f"ingest.{_SETTINGS[ours]}" for ours, theirs in named.items()})
+    cells = table.cells.rename(columns={theirs: ours for ours, theirs in named.items()})
+    columns = [*named, *(str(c) for c in cells if c not in named)]
+    clash = [c for c in columns if c in RESERVED or list(cells).count(c) > 1]
+    if clash:
+        raise TableUnreadable(file, f"the column `{clash[0]}` has a name that is taken: rename it")
+    table = Table(cells, table.origin)
+    numeric = [c for c in columns if c not in named and looks_numeric(table.column(c))]
+    return attributes_of(table, name, columns, numeric)

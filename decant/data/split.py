@@ -1,0 +1,64 @@
+"""What is trained on, what chooses and what confirms, as positions within each user's sequence."""
+
+import numpy as np
+
+from decant.params import Split
+
+
+class SplitError(ValueError):
+    """The data cannot be split in the way that was asked for."""
+
+
+def split(offsets: np.ndarray, times: np.ndarray, settings: Split) -> np.ndarray:
+    """Split each user's events, which are in order, into training, validation and test.
+
+    Args:
+        offsets: int [U + 1], user u owns events `offsets[u]:offsets[u + 1]`.
+        times: float [E], seconds; NaN for data without a clock.
+
+    Returns:
+        int64 [U, 2]: how many of the user's events come before the validation window, and how
+        many before the test window.
+
+    Raises:
+        SplitError: a split by time of data that has no clock, or windows without events.
+
+    >>> offsets, times = np.array([0, 4, 6]), np.array([1., 2., 3., 4., 1., 5.])
+    >>> split(offsets, times, Split(method="leave-one-out")).tolist()
+    [[2, 3], [0, 1]]
+    >>> split(offsets, times, Split(method="time", validation=0.2, test=0.2)).tolist()
+    [[3, 4], [1, 1]]
+    """
+    if settings.method == "leave-one-out":
+        return _leave_one_out(offsets)
+    return _by_time(offsets, times, settings)
+
+
+def _leave_one_out(offsets: np.ndarray) -> np.ndarray:
+    length = np.diff(offsets)
+    return np.stack([np.maximum(length - 2, 0), np.maximum(length - 1, 0)], axis=1)
+
+
+def _by_time(offsets: np.ndarray, times: np.ndarray, settings: Split) -> np.ndarray:
+    if np.isnan(times).any():
+        raise SplitError(
+            f"split.method is `time`, but {int(np.isnan(times).sum())} of {len(times)} events have "
+            "no time; set split.method: leave-one-out"
+        )
+    ordered = np.sort(times)
+    test_from = _quantile(ordered, 1 - settings.test)
+    validation_from = _quantile(ordered, 1 - settings.test - settings.validation)
+    user = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    users = len(offsets) - 1
+    before = [np.bincount(user[times < t], minlength=users) for t in (validation_from, test_from)]
+    if not before[0].any() or (before[0] == before[1]).all():
+        raise SplitError(
+            "split.method is `time`, but one of the windows holds no events: the log is too short "
+            f"for validation: {settings.validation} and test: {settings.test}"
+        )
+    return np.stack(before, axis=1).astype(np.int64)
+
+
+def _quantile(ordered: np.ndarray, share: float) -> float:
+    # rounded first: 1 - 0.2 - 0.2 is a little more than 0.6
+    return float(ordered[min(int(np.ceil(round(share * len(ordered), 6))), len(ordered) - 1)])

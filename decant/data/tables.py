@@ -1,0 +1,137 @@
+"""The three tables of a source, and how they lie on disk.
+
+`events`: user, item, behaviour, time, rating, source, file, row, order (types: `Columns`).
+`users`: user, file, row, then attributes. `items`: item, title, file, row, then attributes.
+A numeric attribute is float64 with NaN for missing; any other is str.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from decant.columns import Columns
+
+EVENT_COLUMNS = (
+    Columns.USER,
+    Columns.ITEM,
+    Columns.BEHAVIOUR,
+    Columns.TIME,
+    Columns.RATING,
+    Columns.SOURCE,
+    Columns.FILE,
+    Columns.ROW,
+    Columns.ORDER,
+)
+ORIGIN = (Columns.FILE, Columns.ROW)  # where a row came from
+CELL_COLUMNS = ("table", Columns.FILE, Columns.ROW, "column", "value")
+NAMES = ("events", "users", "items")
+
+
+def empty(columns: Sequence[str]) -> pd.DataFrame:
+    """A table without rows; every column is text but `row`."""
+    return pd.DataFrame(
+        {name: pd.Series(dtype="int64" if name == Columns.ROW else "str") for name in columns}
+    )
+
+
+def no_cells() -> pd.DataFrame:
+    """An empty table of unparsed cells."""
+    return empty(CELL_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a source holds.
+
+    `unparsed`: cells that could not be read (table, file, row, column, value); the value itself
+    is missing in its table. `clock`: the source says when events happened. `used`: the files read.
+    """
+
+    events: pd.DataFrame
+    users: pd.DataFrame
+    items: pd.DataFrame
+    unparsed: pd.DataFrame = field(default_factory=no_cells)
+    clock: bool = True
+    used: tuple[str, ...] = ()
+
+
+def text(values: pd.Series) -> pd.Series:
+    """As str without surrounding blanks; an empty one is missing."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")  # ids that were numbers with gaps: 17.0 is 17
+    stripped = values.astype("str").str.strip()
+    return stripped.where(stripped.ne("") & values.notna())
+
+
+def make_events(columns: dict[str, pd.Series | str | float]) -> pd.DataFrame:
+    """An events table, still in the order of its rows and without `order`.
+
+    `columns` holds at least user and item; what is left out is missing.
+    """
+    size = len(columns[Columns.ITEM])  # type: ignore[arg-type]
+    table = pd.DataFrame(index=pd.RangeIndex(size))
+    for name in EVENT_COLUMNS[:-1]:
+        value = columns.get(name, np.nan)
+        table[name] = value.reset_index(drop=True) if isinstance(value, pd.Series) else value
+        if name == Columns.ROW:
+            table[name] = table[name].astype("int64")
+        elif name in (Columns.TIME, Columns.RATING):
+            table[name] = table[name].astype("float64")
+        else:
+            table[name] = text(table[name])
+    return table
+
+
+def in_order_of_arrival(logs: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Merge logs into one table with `order` 0..n-1.
+
+    By time where there are times, stably, so that ties keep the order of logs and rows; events
+    without a time come last, in that order too.
+    """
+    events = pd.concat(list(logs), ignore_index=True)
+    if events[Columns.TIME].notna().any():
+        place = np.argsort(events[Columns.TIME].to_numpy(), kind="stable")  # NaN sorts last
+        events = events.iloc[place].reset_index(drop=True)
+    return events.assign(**{Columns.ORDER: np.arange(len(events), dtype=np.int64)})
+
+
+def no_users() -> pd.DataFrame:
+    """The users table of a source that has none."""
+    return empty((Columns.USER, *ORIGIN))
+
+
+def no_items() -> pd.DataFrame:
+    """The items table of a source that has none."""
+    return empty((Columns.ITEM, Columns.TITLE, *ORIGIN))
+
+
+def count_cells(cells: pd.DataFrame) -> dict[str, int]:
+    """Number of unparsed cells for each `table.column`."""
+    names = cells["table"] + "." + cells["column"]
+    return {str(name): int(count) for name, count in names.value_counts().items()}
+
+
+def write_frames(frames: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write each frame to `<folder>/<name>.parquet`."""
+    for name, frame in frames.items():
+        frame.to_parquet(folder / f"{name}.parquet", index=False)
+
+
+def read_frames(folder: Path, names: Iterable[str] = NAMES) -> dict[str, pd.DataFrame]:
+    """Read frames written by `write_frames`, by name."""
+    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
+
+
+def markdown(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    """A Markdown table; whole numbers with thousands separators."""
+
+    def cell(value: object) -> str:
+        return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|")
+
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)

@@ -1,0 +1,93 @@
+"""One student trainer: the general student and every segment's are the same call."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from decant.features.encode import Encoder
+from decant.features.sequences import Sequences
+from decant.models.build import architecture
+from decant.models.recommender import Recommender
+from decant.params import Distill
+from decant.training.batches import Windows, training_windows
+from decant.training.loop import Lesson, Report, SoftLabels, seeded, train
+from decant.features.validation import of_users, picks
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every student learns from."""
+
+    encoder: Encoder
+    sequences: Sequences
+    text: np.ndarray | None
+    soft: SoftLabels | None
+    cases_per_user: int
+
+
+def distill_general(
+    material: Material, settings: Distill, seed: int, log: Callable[[str], None] = print
+) -> tuple[Recommender, Report]:
+    """Train the general student from scratch on everybody."""
+    width = 0 if material.text is None else material.text.shape[1]
+    shape = architecture(settings, material.encoder, width)
+    model = seeded(shape, material.text, seed)
+    report = train(
+        model, material.sequences, lesson_for(material, settings, None), settings,
+        epochs=settings.epochs, learning_rate=settings.learning_rate, seed=seed, log=log,
+    )  # fmt: skip
+    return model, report
+
+
+def distill_segment(
+    start: Recommender,
+    members: np.ndarray,
+    material: Material,
+    settings: Distill,
+    seed: int,
+    log: Callable[[str], None] = print,
+) -> tuple[Recommender, Report]:
+    """Go on training `start`, in place, for the users of one segment, held near where it starts.
+
+    Each epoch sees all windows of the segment and a few of other users (`settings.others`, as a
+    share of the segment's). The start itself is kept if no epoch is better on the segment's
+    picking half of validation.
+    """
+    report = train(
+        start, material.sequences, lesson_for(material, settings, members), settings,
+        epochs=settings.segment_epochs, learning_rate=settings.segment_learning_rate, seed=seed,
+        keep_start=True, log=log,
+    )  # fmt: skip
+    return start, report
+
+
+def mixture(
+    windows: Windows, members: np.ndarray, others: float
+) -> Callable[[np.random.Generator], Windows]:
+    """All windows of the members and, drawn anew each time, some of everybody else."""
+    own = np.isin(windows.user, members)
+    inside, outside = np.flatnonzero(own), np.flatnonzero(~own)
+    count = min(len(outside), round(others * len(inside)))
+
+    def draw(rng: np.random.Generator) -> Windows:
+        guests = rng.choice(outside, count, replace=False) if count else outside[:0]
+        return windows.take(np.concatenate([inside, guests]))
+
+    return draw
+
+
+def lesson_for(material: Material, settings: Distill, members: np.ndarray | None) -> Lesson:
+    """What a student is taught with: everybody's windows, or those of one segment's members."""
+    windows = training_windows(material.sequences, material.encoder.max_length)
+    chosen = picks(material.sequences, material.cases_per_user)
+    general = members is None
+    return Lesson(
+        windows=(lambda rng: windows) if general else mixture(windows, members, settings.others),
+        picks=chosen if general else of_users(chosen, members),
+        exclude_seen=material.encoder.exclude_seen,
+        soft=material.soft,
+        soft_weight=settings.soft_weight,
+        temperature=settings.temperature,
+        anchor=0.0 if general else settings.anchor,
+    )

@@ -1,0 +1,44 @@
+"""How long one request takes: same runtime, one thread, all models in turn for each request."""
+
+import time
+
+import numpy as np
+
+from decant.features.encode import Encoder
+from decant.features.sequences import Cases, Sequences, histories
+from decant.serving.engine import Model
+
+WARM_UP = 10
+
+
+def interleaved_latency(
+    models: dict[str, Model],
+    sequences: Sequences,
+    chosen: Cases,
+    encoder: Encoder,
+    requests: int,
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    """Time `requests` single requests, drawn from `chosen`, on every model in turn.
+
+    Interleaved, so that whatever else the machine does hits all models alike: compare ratios.
+
+    Returns:
+        `p50` and `p95` per model, microseconds.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = chosen.take(rng.integers(0, len(chosen), requests + WARM_UP))
+    inputs = ("items", "behaviours", "ratings", "gaps")
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    for case in range(len(drawn)):
+        one = drawn.take(np.array([case]))
+        history = int(one.position[0] - sequences.offsets[one.user[0]])
+        batch = histories(sequences, one, inputs, min(history, encoder.max_length))
+        for name, model in models.items():
+            begin = time.perf_counter_ns()
+            model.scores(batch)
+            taken[name].append((time.perf_counter_ns() - begin) / 1000)
+    return {
+        name: {p: round(float(np.quantile(t[WARM_UP:], q)), 1) for p, q in (("p50", 0.5), ("p95", 0.95))}
+        for name, t in taken.items()
+    }

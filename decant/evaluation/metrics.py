@@ -1,0 +1,77 @@
+"""Ranking quality over the whole catalogue; ties count against the model.
+
+Shapes: C cases, N items; index 0 is no item and is never ranked.
+"""
+
+import numpy as np
+
+
+def rank_targets(scores: np.ndarray, masked: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Rank of each case's target among the items not masked, int [C], from 1.
+
+    Args:
+        scores: float [C, N + 1], higher is better; a NaN ranks last.
+        masked: bool [C, N + 1], items that are not candidates.
+        targets: int [C], each from 1 to N.
+    """
+    rows = np.arange(len(targets))
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    at_least = (scores >= scores[rows, targets][:, None]) & ~masked
+    at_least[rows, targets] = True
+    return at_least.sum(axis=1)
+
+
+def top_items(scores: np.ndarray, masked: np.ndarray, k: int) -> np.ndarray:
+    """The k best items of each case, int32 [C, k], best first, lower index first at equal scores.
+
+    0 stands where fewer than k items are candidates.
+    """
+    candidates = np.where(masked | np.isnan(scores), -np.inf, scores)
+    k = min(k, candidates.shape[1] - 1)
+    # a tie at the edge must be broken by index, so everything that reaches the k-th best is sorted
+    edge = -np.partition(-candidates, k - 1, axis=1)[:, k - 1]
+    top = np.zeros((len(candidates), k), dtype=np.int32)
+    for row, (values, threshold) in enumerate(zip(candidates, edge, strict=True)):
+        reach = np.flatnonzero((values >= threshold) & np.isfinite(values))
+        best = reach[np.argsort(-values[reach], kind="stable")[:k]]
+        top[row, : len(best)] = best
+    return top
+
+
+def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
+    """NDCG@k of each case with its one relevant item, float [C] (Järvelin & Kekäläinen 2002)."""
+    return np.where(ranks <= k, 1 / np.log2(ranks + 1), 0.0)
+
+
+def hit(ranks: np.ndarray, k: int) -> np.ndarray:
+    """1 where the target is among the k best, float [C]; with one target also recall@k."""
+    return (ranks <= k).astype(np.float64)
+
+
+def quality(ranks: np.ndarray, top: np.ndarray, count: np.ndarray, k: int) -> dict[str, float]:
+    """All metrics of one model on one group.
+
+    Args:
+        ranks: int [C]; top: int [C, k], 0 for none.
+        count: float [N + 1], events of each item in training.
+
+    Returns:
+        `ndcg`, `hr`, `recall` (equal to hr: one relevant item), `precision`, `coverage` (share
+        of the catalogue that is recommended to anybody) and `popularity` (mean share of the
+        training events that the recommended items have).
+    """
+    recommended = top[top > 0]
+    return {
+        "ndcg": float(ndcg(ranks, k).mean()),
+        "hr": float(hit(ranks, k).mean()),
+        "recall": float(hit(ranks, k).mean()),
+        "precision": float(hit(ranks, k).mean() / k),
+        "coverage": len(np.unique(recommended)) / (len(count) - 1),
+        "popularity": float(count[recommended].mean() / max(count.sum(), 1)),
+    }
+
+
+def user_means(values: np.ndarray, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of each user's cases → (users that have any, int [V]; means, float [V])."""
+    found, inverse = np.unique(users, return_inverse=True)
+    return found, np.bincount(inverse, values) / np.bincount(inverse)

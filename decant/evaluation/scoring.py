@@ -1,0 +1,69 @@
+"""One way to rank for every model: whole catalogue, seen items masked, in batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from decant.evaluation.metrics import rank_targets, top_items
+from decant.features.sequences import Cases, Sequences, histories, seen_mask
+from decant.serving.engine import ATTRIBUTES, Model
+
+BATCH = 256
+
+
+class Scorer(Protocol):
+    """Anything that scores every item for some cases, float [C, N + 1]."""
+
+    def __call__(self, sequences: Sequences, chosen: Cases) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a model did on C cases: `ranks` int [C], `top` int32 [C, k]."""
+
+    ranks: np.ndarray
+    top: np.ndarray
+
+
+def rank(
+    scorer: Scorer,
+    sequences: Sequences,
+    chosen: Cases,
+    items: int,
+    *,
+    k: int,
+    exclude_seen: bool,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Ranking:
+    """Rank every case's target in the whole catalogue of `items` items."""
+    ranks, tops = [], []
+    for start in range(0, len(chosen), BATCH):
+        batch = chosen.take(slice(start, start + BATCH))  # type: ignore[arg-type]
+        scores = scorer(sequences, batch)
+        masked = seen_mask(sequences, batch, items) if exclude_seen else _only_padding(scores)
+        ranks.append(rank_targets(scores, masked, np.asarray(sequences.items)[batch.position]))
+        tops.append(top_items(scores, masked, k))
+        progress(len(batch))
+    if not ranks:
+        return Ranking(np.zeros(0, np.int64), np.zeros((0, k), np.int32))
+    return Ranking(np.concatenate(ranks), np.concatenate(tops))
+
+
+class OnnxScorer:
+    """Scores cases with an exported graph, the very one that is served."""
+
+    def __init__(self, model: Model, max_length: int) -> None:
+        self.model, self.max_length = model, max_length
+        self.event_inputs = tuple(name for name in model.inputs if name != ATTRIBUTES)
+
+    def __call__(self, sequences: Sequences, chosen: Cases) -> np.ndarray:
+        batch = histories(sequences, chosen, self.event_inputs, self.max_length)
+        return self.model.scores(batch)
+
+
+def _only_padding(scores: np.ndarray) -> np.ndarray:
+    masked = np.zeros(scores.shape, dtype=bool)
+    masked[:, 0] = True
+    return masked

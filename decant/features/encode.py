@@ -1,0 +1,189 @@
+"""Raw behaviour → model inputs: the one implementation for training, evaluation and serving.
+
+A user's events are put in order, repeats of one item within `merge_window` seconds become one
+event, and ids become indices. Index 0 always means "nothing here" or "unknown".
+"""
+
+import json
+from bisect import bisect_right
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from decant.features.raw import number, plain, spellings
+
+STRENGTH = ("view", "click", "favourite", "cart", "rating", "purchase")
+GAP_SECONDS = (60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0, 2592000.0)
+INPUTS = ("items", "behaviours", "ratings", "gaps")
+
+
+class EncoderError(ValueError):
+    """What is stored as an encoder is none."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """How one user attribute becomes an index: by `values`, or by numeric `edges`."""
+
+    values: tuple[str, ...] = ()
+    edges: tuple[float, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of indices, 0 (unknown) included."""
+        return 1 + (len(self.values) if self.edges is None else len(self.edges) + 1)
+
+    def index(self, value: Any) -> int:
+        """Index of one raw value; 0 for a missing or unknown one."""
+        known = plain(value)
+        if self.edges is None:
+            found = (text for text in spellings(known) if text in self.values)
+            return next((self.values.index(text) + 1 for text in found), 0)
+        exact = number(known)
+        return 0 if exact is None else bisect_right(self.edges, exact) + 1
+
+
+class Events(NamedTuple):
+    """Events of one or more users, flat arrays of one length, ordered by user and time.
+
+    `users` int; `items`, `behaviours` int (1-based); `times` float seconds, NaN for no clock;
+    `ratings` float, NaN for none.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    behaviours: np.ndarray
+    times: np.ndarray
+    ratings: np.ndarray
+
+    def take(self, index: np.ndarray) -> "Events":
+        return Events(*(column[index] for column in self))
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Everything that is needed to encode a request as training encoded its events."""
+
+    items: tuple[str, ...]
+    behaviours: tuple[str, ...]  # the weakest first
+    attributes: dict[str, Attribute]
+    max_length: int
+    merge_window: float
+    exclude_seen: bool
+    rating_edges: tuple[float, ...] = ()
+
+    @property
+    def item_index(self) -> dict[str, int]:
+        """Item id → index, from 1."""
+        return {item: i for i, item in enumerate(self.items, start=1)}
+
+    def attribute_indices(self, user: dict[str, Any]) -> np.ndarray:
+        """One user's raw attributes → int64 [A], in the order of `attributes`."""
+        return np.array(
+            [a.index(user.get(name)) for name, a in self.attributes.items()], dtype=np.int64
+        )
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+    @staticmethod
+    def load(path: Path) -> "Encoder":
+        """Read what `save` wrote.
+
+        Raises:
+            EncoderError: it is something else.
+        """
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            attributes = {
+                name: Attribute(
+                    tuple(a["values"]), None if a["edges"] is None else tuple(a["edges"])
+                )
+                for name, a in content.pop("attributes").items()
+            }
+            lists: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in content.items()
+            }
+            return Encoder(attributes=attributes, **lists)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise EncoderError(f"{path.name} is not a stored encoder: {error!r}") from None
+
+
+def order_behaviours(names: list[str]) -> tuple[str, ...]:
+    """Behaviours from the weakest to the strongest; unheard-of ones first, by name."""
+    return tuple(sorted(names, key=lambda n: (STRENGTH.index(n) if n in STRENGTH else -1, n)))
+
+
+def merge(events: Events, window: float) -> Events:
+    """Collapse runs of one user's events on one item, each within `window` seconds of the last.
+
+    The merged event has the first one's time, the strongest behaviour and the last rating known.
+    Only neighbours merge, so that no event ever knows what happened after the one behind it.
+    Events without a clock are left alone.
+    """
+    if not len(events.users):
+        return events
+    with np.errstate(invalid="ignore"):
+        repeat = (
+            (events.users[1:] == events.users[:-1])
+            & (events.items[1:] == events.items[:-1])
+            & (np.diff(events.times) <= window)
+        )
+    starts = np.flatnonzero(np.r_[True, ~repeat])
+    merged = events.take(starts)
+    return merged._replace(
+        behaviours=np.maximum.reduceat(events.behaviours, starts),
+        ratings=_last_known(events.ratings, starts),
+    )
+
+
+def _last_known(ratings: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    known = np.where(np.isnan(ratings), -1, np.arange(len(ratings)))
+    last = np.maximum.reduceat(known, starts)
+    return np.where(last >= 0, ratings[last], np.nan)
+
+
+def in_order(events: Events) -> Events:
+    """Events by user and time; those of one user without a clock keep their order."""
+    return events.take(np.lexsort((events.times, events.users)))
+
+
+def gap_indices(users: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Time since the same user's event before → index, int64; 0 for a first event or no clock."""
+    gaps = np.full(len(times), np.nan)
+    gaps[1:] = np.where(users[1:] == users[:-1], np.diff(times), np.nan)
+    return np.where(np.isnan(gaps), 0, np.searchsorted(GAP_SECONDS, gaps, side="right") + 1)
+
+
+def rating_indices(edges: tuple[float, ...], ratings: np.ndarray) -> np.ndarray:
+    """Ratings → index, int64; 0 for none."""
+    return np.where(np.isnan(ratings), 0, np.searchsorted(edges, ratings, side="right") + 1)
+
+
+def tidy(encoder: Encoder, history: Events) -> Events:
+    """Raw events → in order and merged, as training saw them."""
+    return merge(in_order(history), encoder.merge_window)
+
+
+def encode_events(encoder: Encoder, events: Events) -> dict[str, np.ndarray]:
+    """One user's tidy events → model inputs of the last `max_length`, int64 [T] each."""
+    encoded = {
+        "items": events.items,
+        "behaviours": events.behaviours,
+        "ratings": rating_indices(encoder.rating_edges, events.ratings),
+        "gaps": gap_indices(events.users, events.times),
+    }
+    return {
+        name: column[-encoder.max_length :].astype(np.int64) for name, column in encoded.items()
+    }
+
+
+def right_align(rows: list[np.ndarray], length: int) -> np.ndarray:
+    """Rows of unequal length → int64 [B, length], padded with 0 on the left, the newest last."""
+    block = np.zeros((len(rows), length), dtype=np.int64)
+    for block_row, row in zip(block, rows, strict=True):
+        if len(row):
+            block_row[-len(row) :] = row[-length:]
+    return block

@@ -1,0 +1,122 @@
+"""Encoded sequences of all users, flat and memory-mapped; batches are cut from them by index."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Events of U users, one after another; user u owns `offsets[u]:offsets[u + 1]`.
+
+    `items`, `behaviours`, `ratings`, `gaps` int [E]; `times` float [E]; `target` bool [E]: may be
+    predicted; `attributes` int [U, A]; `split` int [U, 2]: how many of a user's events are before
+    the validation window, and before the test window.
+    """
+
+    offsets: np.ndarray
+    items: np.ndarray
+    behaviours: np.ndarray
+    ratings: np.ndarray
+    gaps: np.ndarray
+    times: np.ndarray
+    target: np.ndarray
+    attributes: np.ndarray
+    split: np.ndarray
+
+    @property
+    def users(self) -> int:
+        return len(self.offsets) - 1
+
+    def save(self, folder: Path) -> None:
+        """One .npy file per array."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for field in fields(self):
+            np.save(folder / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
+
+    @staticmethod
+    def load(folder: Path) -> "Sequences":
+        """Memory-mapped: only what is read is loaded."""
+        return Sequences(
+            **{
+                field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
+                for field in fields(Sequences)
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Cases:
+    """What is evaluated: predict the event `position` (flat index) of `user` from those before."""
+
+    user: np.ndarray
+    position: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, index: np.ndarray) -> "Cases":
+        return Cases(self.user[index], self.position[index])
+
+
+VALIDATION, TEST = "validation", "test"
+
+
+def cases(sequences: Sequences, window: str, per_user: int) -> Cases:
+    """The first `per_user` target events of each user within a window (`validation` or `test`).
+
+    An event with nothing before it is no case: there is no history to predict it from.
+    """
+    start, stop = sequences.offsets[:-1], sequences.offsets[1:]
+    first = start + sequences.split[:, 0 if window == VALIDATION else 1]
+    last = start + sequences.split[:, 1] if window == VALIDATION else stop
+    first = np.maximum(first, start + 1)
+    position = ranges(first, np.maximum(last, first))
+    user = np.repeat(np.arange(sequences.users), np.maximum(last - first, 0))
+    wanted = np.asarray(sequences.target)[position]
+    user, position = user[wanted], position[wanted]
+    _, begins, counts = np.unique(user, return_index=True, return_counts=True)
+    keep = np.arange(len(user)) - np.repeat(begins, counts) < per_user
+    return Cases(user[keep], position[keep])
+
+
+def ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """All integers of the half-open ranges [first, last), one range after another."""
+    counts = last - first
+    ends = counts.cumsum()
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + counts, counts)
+
+
+def gather(
+    sequences: Sequences, inputs: tuple[str, ...], stop: np.ndarray, start: np.ndarray, length: int
+) -> dict[str, np.ndarray]:
+    """Cut events [start, stop) (flat indices, int [B]) → int64 [B, length] each, newest last."""
+    index = stop[:, None] + np.arange(-length, 0)
+    inside = index >= np.maximum(start, stop - length)[:, None]
+    index = np.where(inside, index, 0)
+    return {
+        name: np.where(inside, getattr(sequences, name)[index], 0).astype(np.int64)
+        for name in inputs
+    }
+
+
+def histories(
+    sequences: Sequences, chosen: Cases, inputs: tuple[str, ...], length: int
+) -> dict[str, np.ndarray]:
+    """Model inputs of cases: int64 [B, length] each, and `attributes` int64 [B, A]."""
+    start = sequences.offsets[chosen.user]
+    batch = gather(sequences, inputs, chosen.position, start, length)
+    batch["attributes"] = np.asarray(sequences.attributes[chosen.user], dtype=np.int64)
+    return batch
+
+
+def seen_mask(sequences: Sequences, chosen: Cases, items: int) -> np.ndarray:
+    """Items each case's user has already had, bool [B, items + 1]; index 0 is always masked."""
+    start = sequences.offsets[chosen.user]
+    flat = ranges(start, chosen.position)
+    row = np.repeat(np.arange(len(chosen)), chosen.position - start)
+    mask = np.zeros((len(chosen), items + 1), dtype=bool)
+    mask[row, sequences.items[flat]] = True
+    mask[:, 0] = True
+    return mask

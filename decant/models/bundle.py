@@ -1,0 +1,69 @@
+"""One model on disk: weights, shape, catalogue, figures; the manifest is written last.
+
+No torch here: whoever serves a model reads bundles too.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+CONFIG, ITEMS, METRICS = "config.json", "items.json", "metrics.json"
+WEIGHTS, GRAPH = "model.safetensors", "model.onnx"
+
+
+class BundleError(ValueError):
+    """A bundle is missing, incomplete or not what its manifest says."""
+
+
+def write_text_files(
+    folder: Path, config: dict[str, Any], items: tuple[str, ...], metrics: dict[str, Any]
+) -> None:
+    """Write everything of a bundle that is text; the folder is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in ((CONFIG, config), (ITEMS, list(items)), (METRICS, metrics)):
+        write_json(folder / name, content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def seal(folder: Path) -> None:
+    """Write the manifest: from now on the bundle is complete."""
+    files = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.name != MANIFEST}
+    write_json(folder / MANIFEST, {"files": files})
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check(folder: Path) -> None:
+    """Make sure every byte of a bundle is what it was when it was sealed.
+
+    Raises:
+        BundleError: no manifest, a file missing or changed.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise BundleError(f"{folder}: no {MANIFEST}, so this is not a complete model")
+    for name, expected in json.loads(manifest.read_text("utf-8"))["files"].items():
+        if not (folder / name).is_file():
+            raise BundleError(f"{folder / name} is missing")
+        if sha256(folder / name) != expected:
+            raise BundleError(f"{folder / name} was changed after it was written")
+
+
+def read_json(folder: Path, name: str) -> Any:
+    """One of a bundle's text files."""
+    return json.loads((folder / name).read_text("utf-8"))
+
+
+def size_bytes(folder: Path, without: tuple[str, ...] = (WEIGHTS,)) -> int:
+    """Bytes of the files that are served."""
+    return sum(p.stat().st_size for p in folder.iterdir() if p.name not in without)

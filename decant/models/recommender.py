@@ -1,0 +1,207 @@
+"""The sequence recommender: one class for teacher and students, pruned or whole.
+
+Shapes: B sequences, T positions, N items, d = dimension, h heads of width w, A attributes.
+A pre-norm causal transformer; the item table is tied between input and output.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ROTARY_BASE = 10_000.0
+HIDDEN = -1e9  # added to the score of what must not be looked at; finite, so no row is all NaN
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that fixes the model's shape.
+
+    `heads` and `hidden` are per layer, since pruning may leave layers of different width;
+    `attribute_sizes` are the number of indices of each user attribute.
+    """
+
+    items: int
+    dimension: int
+    heads: tuple[int, ...]
+    head_width: int
+    hidden: tuple[int, ...]
+    max_length: int
+    inputs: tuple[str, ...]
+    behaviours: int = 0
+    ratings: int = 0
+    gaps: int = 0
+    attribute_sizes: tuple[int, ...] = ()
+    text_width: int = 0
+    dropout: float = 0.0
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(content: dict[str, object]) -> "Architecture":
+        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return Architecture(**lists)  # type: ignore[arg-type]
+
+    @property
+    def event_inputs(self) -> tuple[str, ...]:
+        """Names of the per-event arrays this model reads."""
+        optional = {"behaviour": "behaviours", "rating": "ratings", "gap": "gaps"}
+        return ("items", *(array for name, array in optional.items() if name in self.inputs))
+
+
+class Attention(nn.Module):
+    """Causal self-attention with plain linear projections, which quantise, and rotary positions."""
+
+    def __init__(self, dimension: int, heads: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.width, self.dropout = heads, width, dropout
+        self.query = nn.Linear(dimension, heads * width, bias=False)
+        self.key = nn.Linear(dimension, heads * width, bias=False)
+        self.value = nn.Linear(dimension, heads * width, bias=False)
+        self.out = nn.Linear(heads * width, dimension, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor, rotation: Tensor, last: bool) -> Tensor:
+        """x [B, T, d]; mask [B, 1, T, T] added to the scores; `last`: the last position only."""
+        asking = x[:, -1:] if last else x
+        q = rotate(self._split(self.query(asking)), rotation[:, -1:] if last else rotation)
+        k = rotate(self._split(self.key(x)), rotation)
+        v = self._split(self.value(x))
+        mixed = functional.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=mask[:, :, -1:] if last else mask,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.heads, self.width)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a GELU between."""
+
+    def __init__(self, dimension: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(dimension, hidden)
+        self.down = nn.Linear(hidden, dimension)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(functional.gelu(self.up(x)))
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each behind a norm and beside a residual path."""
+
+    def __init__(self, a: Architecture, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(a.dimension)
+        self.attention = Attention(a.dimension, a.heads[layer], a.head_width, a.dropout)
+        self.feed_norm = nn.LayerNorm(a.dimension)
+        self.feed = FeedForward(a.dimension, a.hidden[layer])
+        self.dropout = nn.Dropout(a.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor, rotation: Tensor, last: bool = False) -> Tensor:
+        mixed = self.attention(self.attention_norm(x), mask, rotation, last)
+        x = (x[:, -1:] if last else x) + self.dropout(mixed)
+        return x + self.dropout(self.feed(self.feed_norm(x)))
+
+
+class Recommender(nn.Module):
+    """Sequences of events in, a score for every item out."""
+
+    def __init__(self, architecture: Architecture, text: Tensor | None = None) -> None:
+        """`text` float [N + 1, text_width]: item vectors; needed if `text` is among the inputs."""
+        super().__init__()
+        a = self.architecture = architecture
+        d = a.dimension
+        self.item = nn.Embedding(a.items + 1, d)
+        self.bias = nn.Parameter(torch.zeros(a.items + 1))
+        self.events = nn.ModuleDict(
+            {
+                array: nn.Embedding(size, d)
+                for array, size in (
+                    ("behaviours", a.behaviours), ("ratings", a.ratings), ("gaps", a.gaps),
+                )
+                if array in a.event_inputs
+            }
+        )  # fmt: skip
+        reads_attributes = "attributes" in a.inputs
+        self.attributes = nn.ModuleList(
+            nn.Embedding(size, d) for size in (a.attribute_sizes if reads_attributes else ())
+        )
+        if "text" in a.inputs:
+            vectors = torch.zeros(a.items + 1, a.text_width) if text is None else text
+            self.register_buffer("text", vectors)
+            self.text_projection = nn.Linear(a.text_width, d, bias=False)
+        self.dropout = nn.Dropout(a.dropout)
+        self.blocks = nn.ModuleList(Block(a, layer) for layer in range(len(a.heads)))
+        self.norm = nn.LayerNorm(d)
+        self.register_buffer("rotation", rotations(a.max_length, a.head_width), persistent=False)
+        self.register_buffer("causal", causal(a.max_length), persistent=False)
+        self.apply(_initialise)
+
+    def table(self) -> Tensor:
+        """Item vectors [N + 1, d], the text's share included."""
+        if "text" not in self.architecture.inputs:
+            return self.item.weight
+        return self.item.weight + self.text_projection(self.text)
+
+    def hidden(
+        self, batch: dict[str, Tensor], table: Tensor, last: bool = False
+    ) -> Tensor:
+        """States [B, T, d], or [B, 1, d] of the last position. `batch`: int [B, T] per input."""
+        items = batch["items"]
+        x = functional.embedding(items, table)
+        for array, embedding in self.events.items():
+            x = x + embedding(batch[array])
+        for column, embedding in enumerate(self.attributes):
+            x = x + embedding(batch["attributes"][:, column]).unsqueeze(1)
+        x = self.dropout(x)
+        length = items.shape[1]
+        padding = (items == 0).to(x.dtype) * HIDDEN
+        mask = self.causal[-length:, -length:].to(x.dtype) + padding[:, None, None]
+        rotation = self.rotation[:, -length:]
+        for block in self.blocks[:-1]:
+            x = block(x, mask, rotation)
+        return self.norm(self.blocks[-1](x, mask, rotation, last))
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Scores of every item after the last position, [B, N + 1]; index 0 is no item."""
+        table = self.table()
+        return self.scores(self.hidden(batch, table, last=True)[:, 0], table)
+
+    def scores(self, hidden: Tensor, table: Tensor) -> Tensor:
+        """States [..., d] → scores [..., N + 1]."""
+        return functional.linear(hidden, table, self.bias)
+
+
+def causal(length: int) -> Tensor:
+    """0 where a position may look (itself and before), very negative elsewhere; [length, length]."""
+    return torch.full((length, length), HIDDEN).triu(1)
+
+
+def rotations(length: int, width: int) -> Tensor:
+    """Rotary angles as cosines and sines, [2, length, width]; the last position is always last."""
+    frequency = ROTARY_BASE ** (-torch.arange(0, width, 2) / width)
+    angle = torch.arange(length)[:, None] * frequency
+    return torch.stack([angle.cos(), angle.sin()]).repeat(1, 1, 2)
+
+
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Rotary position embedding (Su et al. 2021): x [B, h, T, w], rotation [2, T, w]."""
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.cat([-second, first], dim=-1)
+    return x * rotation[0].to(x.dtype) + turned * rotation[1].to(x.dtype)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=module.in_features**-0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,181 @@
+"""The candidate: the family of students assembled, with an id that names its content.
+
+The id is a hash of the models, the router, the encoder, the settings and the raw data. What was
+measured (metrics, verdict) travels along and is not in the id, because a measurement of time
+never repeats exactly.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from decant.params import GENERAL, Params
+from decant.release.content import (
+    canonical,
+    digest,
+    digest_file,
+    digest_tree,
+    read_json,
+    short,
+    write_json,
+)
+
+IDENTITY_FILES = ("model.onnx", "config.json", "items.json")  # of each student
+NOT_SHIPPED = ("model.safetensors",)
+WITHOUT_EFFECT = {"registry", "schedule"}  # blocks of params that change no byte of a model
+ID_LENGTH = 16
+
+
+class CandidateError(ValueError):
+    """The candidate cannot be assembled or is not what it says it is."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the pieces of a candidate lie."""
+
+    bundles: Path  # <student>/int8/{manifest.json, …}
+    router: Path
+    encoder: Path
+    verdict: Path
+    metrics: Path
+    raw: Path  # folder of the source's raw data
+
+
+def assemble(parts: Parts, params: Params, destination: Path) -> dict[str, Any]:
+    """Copy the family that ships into the empty folder `destination`, `candidate.json` last.
+
+    Args:
+        parts: the router is `{"students": {name: {where, priority}}, "folded": [name]}`, the
+            verdict `{"passed": bool, "segments": {name: {"ships": bool, "reason": str}}}`.
+        params: the settings that made the family.
+        destination: becomes students/<name>/…, router.json, encoder.json, verdict.json,
+            metrics.json, candidate.json.
+
+    Returns:
+        What candidate.json holds: id, source, students, folded, passed, files, data, params, raw.
+
+    Raises:
+        CandidateError: a bundle is incomplete or changed, or the gate did not decide on a student.
+    """
+    verdict, router = read_json(parts.verdict), read_json(parts.router)
+    ships = shipped(router, verdict)
+    for name in ships:
+        copy_bundle(parts.bundles / name / "int8", destination / "students" / name)
+    router = family_router(router, ships)
+    write_json(destination / "router.json", router)
+    for name in ("encoder", "verdict", "metrics"):
+        shutil.copyfile(getattr(parts, name), destination / f"{name}.json")
+    raw = digest_tree(parts.raw)
+    candidate = {
+        "source": params.source,
+        "students": {name: router["students"].get(name, {}) for name in ships},
+        "folded": router["folded"],
+        "passed": verdict.get("passed") is True,
+        "files": digest_tree(destination),
+        "raw": raw,
+        "data": digest(canonical(raw)),
+        "params": params_digest(params),
+    }
+    candidate["id"] = candidate_id(candidate)
+    write_json(destination / "candidate.json", candidate)
+    return candidate
+
+
+def shipped(router: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
+    """The students that ship: general, and each unfolded segment's that the gate let through.
+
+    Raises:
+        CandidateError: the verdict says nothing about a segment that is not folded.
+    """
+    gone = {GENERAL, *router["folded"]}
+    waiting = sorted(name for name in router["students"] if name not in gone)
+    decided = verdict.get("segments", {})
+    unknown = [name for name in waiting if name not in decided]
+    if unknown:
+        raise CandidateError(
+            f"the gate's verdict says nothing about {', '.join(unknown)}: run the gate again"
+        )
+    return [GENERAL, *(name for name in waiting if decided[name].get("ships") is True)]
+
+
+def family_router(router: Mapping[str, Any], ships: Iterable[str]) -> dict[str, Any]:
+    """The router with every segment that has no student of its own named as folded.
+
+    Their rules stay: without them their users would fall to a rule of lower priority, while the
+    evaluation, and so the gate, has seen them served by general.
+    """
+    gone = set(router["folded"]) | set(router["students"]) - set(ships)
+    return {**router, "folded": sorted(gone)}
+
+
+def copy_bundle(source: Path, destination: Path) -> None:
+    """Copy a complete bundle without the files that stay with the pipeline.
+
+    Raises:
+        CandidateError: no manifest, or a file is missing or not what the manifest says.
+    """
+    if not (source / "manifest.json").is_file():
+        raise CandidateError(f"{short(source)} is not a complete bundle: it has no manifest.json")
+    manifest = read_json(source / "manifest.json")
+    files = {name: sha for name, sha in manifest["files"].items() if name not in NOT_SHIPPED}
+    lacking = [name for name in IDENTITY_FILES if name not in files]
+    if lacking:
+        raise CandidateError(f"{short(source)} has no {', '.join(lacking)}")
+    destination.mkdir(parents=True)
+    for name, sha in files.items():
+        if not _is(source / name, sha):
+            raise CandidateError(
+                f"{short(source / name)} is missing or was changed since it was made"
+            )
+        shutil.copyfile(source / name, destination / name)
+    write_json(destination / "manifest.json", {**manifest, "files": files})
+
+
+def candidate_id(candidate: Mapping[str, Any]) -> str:
+    """The id that a candidate's files, params and data give: 16 hex digits."""
+    files: Mapping[str, str] = candidate["files"]
+    identity = {
+        "models": {path: sha for path, sha in files.items() if _is_model(path)},
+        "router": files["router.json"],
+        "encoder": files["encoder.json"],
+        "params": candidate["params"],
+        "data": candidate["data"],
+    }
+    return digest(canonical(identity))[:ID_LENGTH]
+
+
+def check_candidate(folder: Path) -> dict[str, Any]:
+    """Read candidate.json and check every file and the id against it.
+
+    Raises:
+        CandidateError: it is missing, a file is missing or changed, or the id is not its own.
+    """
+    if not (folder / "candidate.json").is_file():
+        raise CandidateError(f"{short(folder)} has no candidate.json: run the pipeline first")
+    candidate = read_json(folder / "candidate.json")
+    bad = [path for path, sha in candidate["files"].items() if not _is(folder / path, sha)]
+    if bad:
+        raise CandidateError(
+            f"{short(folder)}: {len(bad)} file(s) missing or changed since it was assembled, "
+            f"first {bad[0]}; run the pipeline again"
+        )
+    if candidate_id(candidate) != candidate["id"]:
+        raise CandidateError(f"{short(folder)}/candidate.json: the id is not that of its content")
+    return candidate
+
+
+def params_digest(params: Params) -> str:
+    """sha256 of the settings that can change a model."""
+    return digest(canonical(params.model_dump(mode="json", by_alias=True, exclude=WITHOUT_EFFECT)))
+
+
+def _is(path: Path, sha: str) -> bool:
+    return path.is_file() and digest_file(path) == sha
+
+
+def _is_model(path: str) -> bool:
+    parts = path.split("/")
+    return len(parts) == 3 and parts[0] == "students" and parts[2] in IDENTITY_FILES

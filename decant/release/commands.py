@@ -1,0 +1,196 @@
+"""The registry's commands: releases, promote, rollback, trace, status."""
+
+import argparse
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from decant.params import load_params
+from decant.release.candidate import CandidateError, check_candidate
+from decant.release.records import Change, Release
+from decant.release.registry import PRODUCTION, Registry, open_registry
+from decant.release.trace import describe, trace
+
+Handler = Callable[[argparse.Namespace], int]
+UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))  # seconds each
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register the commands; each sets `func`, which takes the arguments and returns a status."""
+    releases = _command(subparsers, "releases", "list the releases, newest first", _releases)
+    _json_option(releases)
+    promote = _command(subparsers, "promote", "put a release into production", _promote)
+    promote.add_argument("release", metavar="ID", help="a release's id, or how it begins")
+    _move_options(promote)
+    rollback = _command(subparsers, "rollback", "go back to the release before", _rollback)
+    rollback.add_argument("--to", metavar="ID", help="an earlier release of the channel")
+    _move_options(rollback)
+    traced = _command(subparsers, "trace", "show where a release came from", _trace)
+    traced.add_argument("release", metavar="ID", help="a release's id, or how it begins")
+    _json_option(traced)
+    status = _command(subparsers, "status", "show what is in production", _status)
+    status.add_argument("--channel", default=PRODUCTION, help=f"default: {PRODUCTION}")
+    _json_option(status)
+
+
+def status(registry: Registry, root: Path, channel: str, now: datetime) -> dict[str, Any]:
+    """What a channel serves and what waits in the workspace, as one JSON document."""
+    change = registry.channel(channel)
+    document: dict[str, Any] = {
+        "channel": channel,
+        "release": change.release if change else None,
+        "releases": len(registry.ids()),
+        "workspace": workspace(registry, root),
+    }
+    if change:
+        document |= change.model_dump(mode="json", include={"at", "by", "reason", "previous"})
+        document["age_s"] = round((now - change.at).total_seconds())
+        release = registry.release(change.release)
+        document |= release.model_dump(include={"source", "students", "folded", "passed"})
+    return document
+
+
+def workspace(registry: Registry, root: Path) -> dict[str, Any]:
+    """The candidate in `root`: its id, whether it passed, whether it is published."""
+    try:
+        candidate = check_candidate(root / "data" / "candidate")
+    except CandidateError as error:
+        return {"candidate": None, "problem": str(error)}
+    published = candidate["id"] in registry.ids()
+    return {"candidate": candidate["id"], "passed": candidate["passed"], "published": published}
+
+
+def age(seconds: float) -> str:
+    """A span of time in its largest unit: `3 days`."""
+    for unit, length in UNITS:
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
+
+
+def _releases(arguments: argparse.Namespace) -> int:
+    registry = _open(arguments)
+    found = registry.releases()
+    serving = {
+        name: change.release for name in registry.channels() if (change := registry.channel(name))
+    }
+    rows = [
+        _row(release, [name for name in serving if serving[name] == release.id])
+        for release in found
+    ]
+    if arguments.json:
+        _print_json(rows)
+    elif not rows:
+        print("no releases yet: `make run` makes one")
+    for row in [] if arguments.json else rows:
+        verdict = "passed" if row["passed"] else "failed"
+        names = ", ".join(row["students"])
+        print(f"{row['id']}  {row['at'][:19]}  {verdict}  {row['source']}: {names}", end="")
+        print(f"  <- {', '.join(row['channels'])}" if row["channels"] else "")
+    return 0
+
+
+def _row(release: Release, channels: list[str]) -> dict[str, Any]:
+    return {
+        "id": release.id,
+        "at": release.published_at.isoformat(),
+        "by": release.published_by,
+        "source": release.source,
+        "students": release.students,
+        "folded": release.folded,
+        "passed": release.passed,
+        "bytes": sum(file.bytes for file in release.files.values()),
+        "channels": channels,
+    }
+
+
+def _promote(arguments: argparse.Namespace) -> int:
+    registry = _open(arguments)
+    before = registry.channel(arguments.channel)
+    change = registry.promote(arguments.release, arguments.channel, arguments.reason)
+    if before and before.change == change.change:
+        print(f"{change.channel} points at {change.release} already, since {change.at:%F %T}")
+    else:
+        print(_moved(change, before))
+    return 0
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    registry = _open(arguments)
+    before = registry.channel(arguments.channel)
+    change = registry.rollback(arguments.channel, arguments.to, arguments.reason)
+    print(_moved(change, before))
+    return 0
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    document = trace(_open(arguments), arguments.release)
+    if arguments.json:
+        _print_json(document)
+    else:
+        print(describe(document))
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    document = status(_open(arguments), arguments.root, arguments.channel, datetime.now(UTC))
+    if arguments.json:
+        _print_json(document)
+    else:
+        print(describe_status(document))
+    return 0
+
+
+def describe_status(document: dict[str, Any]) -> str:
+    """A status as lines for a person."""
+    work = document["workspace"]
+    if document["release"]:
+        since = f"for {age(document['age_s'])}, promoted by {document['by']}"
+        lines = [
+            f"{document['channel']}  {document['release']}  {since}",
+            f"students    {', '.join(document['students'])}",
+            f"folded      {', '.join(document['folded']) or 'none'}",
+            f"gate        {'passed' if document['passed'] else 'failed'}",
+            f"before it   {document['previous'] or 'nothing'}",
+        ]
+    else:
+        lines = [f"{document['channel']}  nothing promoted yet"]
+    if work["candidate"]:
+        state = "published" if work["published"] else "not published"
+        verdict = "passed" if work["passed"] else "failed"
+        lines.append(f"workspace   candidate {work['candidate']}, {verdict} the gate, {state}")
+    else:
+        lines.append(f"workspace   {work['problem']}")
+    return "\n".join([*lines, f"releases    {document['releases']}"])
+
+
+def _moved(change: Change, before: Change | None) -> str:
+    return f"{change.channel}: {before.release if before else 'nothing'} -> {change.release}"
+
+
+def _open(arguments: argparse.Namespace) -> Registry:
+    settings = load_params(arguments.root / "params.yaml").registry
+    return open_registry(settings, arguments.root)
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False))
+
+
+def _command(subparsers: Any, name: str, text: str, handler: Handler) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    parser.set_defaults(func=handler)
+    return parser
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _move_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--channel", default=PRODUCTION, help=f"default: {PRODUCTION}")
+    parser.add_argument("--reason", default="", help="kept in the channel's history")

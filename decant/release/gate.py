@@ -1,0 +1,258 @@
+"""The gate: is every group served at least as well, and is the family worth releasing?
+
+It fails closed: a figure that is missing, an empty group or an absent threshold is a FAIL.
+Validation decides, on users who chose nothing before; the test window only confirms.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from decant.evaluation.comparison import Gain, paired_gain
+from decant.evaluation.evaluate import ALL, best_baseline
+from decant.evaluation.metrics import hit, ndcg, user_means
+from decant.features.sequences import TEST, VALIDATION
+from decant.params import GENERAL, TEACHER, Evaluate, Gate
+from decant.features.validation import picking
+
+RELEASED = "int8"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the verdict; `value` is None when the figure is missing."""
+
+    name: str
+    value: float | None
+    threshold: float
+    passed: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Does a segment's own student ship? `gain` over the general student, NDCG per user."""
+
+    ships: bool
+    reason: str
+    gain: float | None = None
+    lower_bound: float | None = None
+    users: int = 0
+    test: dict[str, float] | None = None
+
+
+def judge(
+    metrics: dict[str, Any],
+    cases: pd.DataFrame,
+    members: dict[str, np.ndarray],
+    folded: list[str],
+    hops: dict[str, dict[str, Any]],
+    thresholds: Gate,
+    evaluation: Evaluate,
+    seed: int,
+) -> dict[str, Any]:
+    """Decide which segments get their own student, and whether the family may be released.
+
+    Args:
+        metrics, cases: as `evaluate` made them.
+        members: user indices by student. folded: segments too small to have a student.
+        hops: by student, what compression did.
+
+    Returns:
+        `passed`, `checks`, `segments`, and `family`: quality of the family as it would be
+        released, by window and group.
+    """
+    k = evaluation.k
+    segments = {
+        name: judge_segment(name, cases, members[name], folded, thresholds, evaluation, seed)
+        for name in sorted(members)
+        if name != GENERAL
+    }
+    serving = {name: name if s.ships else GENERAL for name, s in segments.items()}
+    family = {w: family_quality(cases, members, serving, w, k) for w in (VALIDATION, TEST)}
+    checks = [
+        *quality_checks(metrics, family, thresholds),
+        *group_checks(family, members),
+        *hop_checks(hops, {GENERAL, *serving.values()}),
+        *cost_checks(metrics, {GENERAL, *serving.values()}, thresholds),
+    ]
+    return {
+        "passed": bool(checks) and all(check.passed for check in checks),
+        "checks": [asdict(check) for check in checks],
+        "segments": {name: asdict(segment) for name, segment in segments.items()},
+        "family": family,
+        "best_baseline": best_baseline(metrics),
+    }
+
+
+def judge_segment(
+    name: str,
+    cases: pd.DataFrame,
+    members: np.ndarray,
+    folded: list[str],
+    thresholds: Gate,
+    evaluation: Evaluate,
+    seed: int,
+) -> Segment:
+    """The promise: ships only if it gains on validation, and surely does not lose."""
+    if name in folded:
+        return Segment(False, "too few users: folded into general", users=len(members))
+    ours, general = f"{name}/{RELEASED}", f"{GENERAL}/{RELEASED}"
+    decision = compare(cases, ours, general, members, VALIDATION, evaluation, seed, deciding=True)
+    if decision is None:
+        return Segment(False, "no validation cases to decide on", users=len(members))
+    test = compare(cases, ours, general, members, TEST, evaluation, seed)
+    ships = decision.gain > 0 and decision.lower_bound > -thresholds.margin
+    reason = (
+        "better on validation"
+        if ships
+        else "not better than general on validation"
+        if decision.gain <= 0
+        else f"may lose more than {thresholds.margin}"
+    )
+    return Segment(
+        ships, reason, decision.gain, decision.lower_bound, len(members),
+        None if test is None else asdict(test),
+    )  # fmt: skip
+
+
+def compare(
+    cases: pd.DataFrame, ours: str, theirs: str, users: np.ndarray, window: str,
+    evaluation: Evaluate, seed: int, *, deciding: bool = False,
+) -> Gain | None:  # fmt: skip
+    """Gain in NDCG per user of one model over another; None without cases.
+
+    `deciding`: only the users who picked no epoch and no setting.
+    """
+    a, b = (
+        per_user(cases, model, window, users, evaluation.k, deciding) for model in (ours, theirs)
+    )
+    if not len(a) or not a.index.equals(b.index):
+        return None
+    return paired_gain(a.to_numpy(), b.to_numpy(), evaluation.resamples, seed)
+
+
+def per_user(
+    cases: pd.DataFrame, model: str, window: str, users: np.ndarray, k: int, deciding: bool
+) -> pd.Series:
+    """Mean NDCG@k of each user's cases, by user."""
+    rows = select(cases, model, window, users)
+    if deciding:
+        rows = rows[~picking(rows["user"].to_numpy())]
+    found, means = user_means(ndcg(rows["rank"].to_numpy(), k), rows["user"].to_numpy())
+    return pd.Series(means, index=found)
+
+
+def select(cases: pd.DataFrame, model: str, window: str, users: np.ndarray) -> pd.DataFrame:
+    """The cases of one model, window and set of users."""
+    chosen = (cases["model"] == model) & (cases["window"] == window)
+    return cases[chosen & cases["user"].isin(users)]
+
+
+def family_quality(
+    cases: pd.DataFrame,
+    members: dict[str, np.ndarray],
+    serving: dict[str, str],
+    window: str,
+    k: int,
+) -> dict[str, dict[str, float]]:
+    """NDCG@k and HR@k per group when every user is served by the student that ships for them."""
+    ranks = {
+        name: select(cases, f"{serving.get(name, GENERAL)}/{RELEASED}", window, users)["rank"]
+        for name, users in members.items()
+    }
+    ranks[ALL] = pd.concat(list(ranks.values()))
+    return {
+        name: {
+            "ndcg": float(ndcg(r.to_numpy(), k).mean()),
+            "hr": float(hit(r.to_numpy(), k).mean()),
+            "cases": len(r),
+        }
+        for name, r in ranks.items()
+        if len(r)
+    }
+
+
+def quality_checks(
+    metrics: dict[str, Any], family: dict[str, Any], thresholds: Gate
+) -> list[Check]:
+    """Against the teacher, and against the best traditional model."""
+    ours = figure(family, VALIDATION, ALL, "ndcg")
+    teacher = figure(metrics, "models", TEACHER, VALIDATION, ALL, "ndcg")
+    best = best_baseline(metrics)
+    bar = figure(metrics, "models", best, VALIDATION, ALL, "ndcg")
+    return [
+        at_least("retention", divide(ours, teacher), thresholds.min_retention,
+                 "family ÷ teacher, NDCG on validation"),
+        at_least("lift", minus_one(divide(ours, bar)), thresholds.min_lift,
+                 f"family over {best}, relative, NDCG on validation"),
+    ]  # fmt: skip
+
+
+def group_checks(family: dict[str, Any], members: dict[str, np.ndarray]) -> list[Check]:
+    """Every group has been looked at."""
+    return [
+        at_least(f"cases.{name}", figure(family, VALIDATION, name, "cases"), 1,
+                 "validation cases of the group")
+        for name in sorted(members)
+        if len(members[name])
+    ]  # fmt: skip
+
+
+def hop_checks(hops: dict[str, dict[str, Any]], students: set[str]) -> list[Check]:
+    """No shipped student lost more on its way than compression allows."""
+    checks = []
+    for name in sorted(students):
+        before = figure(hops, name, "distilled", "ndcg")
+        after = figure(hops, name, RELEASED, "ndcg")
+        checks.append(
+            at_least(f"compression.{name}", divide(after, before), figure(hops, name, "allowed"),
+                     "released ÷ distilled, NDCG on validation")
+        )  # fmt: skip
+    return checks
+
+
+def cost_checks(metrics: dict[str, Any], students: set[str], thresholds: Gate) -> list[Check]:
+    """The dearest shipped student against the teacher."""
+    checks = []
+    for name, threshold, path in (
+        ("size", thresholds.min_size_ratio, ("bytes",)),
+        ("latency", thresholds.min_latency_ratio, ("latency_us", "p50")),
+    ):
+        teacher = figure(metrics, "models", TEACHER, *path)
+        costs = [figure(metrics, "models", f"{s}/{RELEASED}", *path) for s in sorted(students)]
+        known = [cost for cost in costs if cost is not None]
+        dearest = max(known) if len(known) == len(costs) and known else None
+        why = f"teacher ÷ dearest released student, {' '.join(path)}"
+        checks.append(at_least(f"{name}_ratio", divide(teacher, dearest), threshold, why))
+    return checks
+
+
+def at_least(name: str, value: float | None, threshold: float | None, why: str) -> Check:
+    """A check that passes only if both numbers exist and the value reaches the threshold."""
+    if threshold is None or math.isnan(threshold):
+        return Check(name, value, 0.0, False, f"{why}: no threshold")
+    if value is None or math.isnan(value):
+        return Check(name, None, threshold, False, f"{why}: not measured")
+    return Check(name, value, threshold, value >= threshold, why)
+
+
+def figure(content: Any, *path: str) -> float | None:
+    """A number deep in nested mappings, None if any step is missing."""
+    for key in path:
+        if not isinstance(content, dict) or key not in content:
+            return None
+        content = content[key]
+    number = isinstance(content, int | float) and not isinstance(content, bool)
+    return float(content) if number and math.isfinite(content) else None
+
+
+def divide(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None or b == 0 else a / b
+
+
+def minus_one(a: float | None) -> float | None:
+    return None if a is None else a - 1

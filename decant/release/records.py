@@ -1,0 +1,164 @@
+"""What the registry writes down, and what can be wrong with it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from decant.release.candidate import candidate_id
+from decant.release.content import ContentError, parse_json, readable
+
+
+class RegistryError(ValueError):
+    """What was asked of the registry cannot be done."""
+
+
+class UnknownReleaseError(RegistryError):
+    """No complete release has this id, or several begin with it."""
+
+    def __init__(self, given: str, problem: str) -> None:
+        self.given = given
+        super().__init__(f"no release `{given}`: {problem}")
+
+
+class DamagedReleaseError(RegistryError):
+    """A release's files are not what was published; `problems` has a line for each."""
+
+    def __init__(self, release: str, problems: list[str]) -> None:
+        self.release, self.problems = release, problems
+        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+        super().__init__(
+            f"release {release} is damaged: {problems[0]}{more}; remove releases/{release} from "
+            "the registry and publish it again"
+        )
+
+
+class GateFailedError(RegistryError):
+    """The gate, or the comparison with production, said no; `reasons` has a line for each."""
+
+    def __init__(self, release: str, reasons: list[str]) -> None:
+        self.release, self.reasons = release, reasons
+        super().__init__(f"{release} did not pass: {'; '.join(reasons)}")
+
+
+class ChannelMovedError(RegistryError):
+    """Somebody else moved the channel first."""
+
+    def __init__(self, channel: str, now: str) -> None:
+        self.channel, self.now = channel, now
+        super().__init__(
+            f"{channel} was moved to {now} by somebody else meanwhile and was left there; look, "
+            "then try again"
+        )
+
+
+class NothingToRollBackError(RegistryError):
+    """The channel has no such earlier release to go back to."""
+
+
+class Record(BaseModel):
+    """One JSON document; keys of later versions are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StoredFile(Record):
+    """One file of a release; `stored` is its name in the store where that differs."""
+
+    sha256: str
+    bytes: int
+    stored: str | None = None
+
+
+class Release(Record):
+    """A release's manifest."""
+
+    id: str
+    published_at: datetime
+    published_by: str
+    source: str
+    students: list[str]
+    folded: list[str]
+    passed: bool
+    reasons: list[str]  # why it did not pass
+    files: dict[str, StoredFile]
+
+
+class Change(Record):
+    """One move of a channel; the newest one is the channel's pointer."""
+
+    number: int
+    channel: str
+    action: Literal["promote", "rollback"]
+    release: str
+    previous: str | None  # where a rollback would go
+    trail: list[str]  # the releases below `release`, oldest first
+    at: datetime
+    by: str
+    reason: str
+    change: str  # unique, so that two equal moves differ
+
+
+R = TypeVar("R", bound=Record)
+
+
+def dump(record: Record) -> bytes:
+    """A record as JSON for people."""
+    return readable(record.model_dump(mode="json", exclude_none=False))
+
+
+def parse(kind: type[R], key: str, content: bytes) -> R:
+    """A record from what is stored under `key`.
+
+    Raises:
+        RegistryError: it is not one.
+    """
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RegistryError(f"{key} in the registry is damaged: {where} {first['msg']}") from None
+
+
+def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> list[str]:
+    """Why a release must not be promoted; empty when gate and comparison with production passed.
+
+    Args:
+        verdict: `{"passed": bool, "checks": [{name, value, threshold, passed, why}]}`; only a
+            `true` is a yes.
+        comparison: `{"passed": bool, "why": str}`, or None when nothing was compared.
+    """
+    reasons = []
+    if verdict.get("passed") is not True:
+        failed = [check for check in verdict.get("checks", []) if check.get("passed") is not True]
+        reasons = [_explain(check) for check in failed]
+        reasons = reasons or ["the gate's verdict does not say that it passed"]
+    if comparison is not None and comparison.get("passed") is not True:
+        reasons.append(
+            str(comparison.get("why", "the comparison with production does not say why"))
+        )
+    return reasons
+
+
+def identity_problems(release: Release, candidate: bytes) -> list[str]:
+    """What in a release's files contradicts its id."""
+    try:
+        document = parse_json("candidate.json", candidate)
+        own, files = candidate_id(document), document["files"]
+    except (ContentError, KeyError, TypeError, AttributeError):
+        return ["candidate.json does not say what the release is made of"]
+    if own != release.id:
+        return [f"its content has the id {own}"]
+    return [
+        f"{path} is not the file that was assembled"
+        for path, sha in files.items()
+        if path not in release.files or release.files[path].sha256 != sha
+    ]
+
+
+def _explain(check: Mapping[str, Any]) -> str:
+    value = check.get("value")
+    found = f"{value:.4g}" if isinstance(value, int | float) else "no value"
+    return f"{check.get('name')}: {found}, needs {check.get('threshold')} ({check.get('why')})"

@@ -1,0 +1,104 @@
+"""Where a release came from, down to the raw data's bytes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from decant.release.content import parse_json
+from decant.release.records import Release
+from decant.release.registry import Registry
+
+
+def trace(registry: Registry, given: str) -> dict[str, Any]:
+    """Everything a release says of its origin, as one JSON document.
+
+    Returns:
+        release, published {at, by}, students {name: rule}, folded, passed, reasons, data {source,
+        sha256, files {path: sha256}}, code (provenance.json), params, stages {name: {deps, outs:
+        {path: md5}}}, verdict, comparison, channels [{channel, action, at, by, reason}].
+
+    Raises:
+        UnknownReleaseError, DamagedReleaseError
+    """
+    release = registry.release(given)
+    candidate = _json(registry, release, "candidate.json")
+    return {
+        "release": release.id,
+        "published": {"at": release.published_at.isoformat(), "by": release.published_by},
+        "students": candidate.get("students", {}),
+        "folded": release.folded,
+        "passed": release.passed,
+        "reasons": release.reasons,
+        "data": {
+            "source": release.source,
+            "sha256": candidate.get("data"),
+            "files": candidate.get("raw", {}),
+        },
+        "code": _json(registry, release, "provenance.json"),
+        "params": _yaml(registry, release, "params.yaml"),
+        "stages": stages(_yaml(registry, release, "dvc.lock")),
+        "verdict": _json(registry, release, "verdict.json"),
+        "comparison": _json(registry, release, "comparison.json"),
+        "channels": _moves(registry, release.id),
+    }
+
+
+def stages(lock: Mapping[str, Any]) -> dict[str, Any]:
+    """dvc.lock as `{stage: {"deps": {path: md5}, "outs": {path: md5}}}`."""
+    return {
+        name: {side: _hashes(stage.get(side, [])) for side in ("deps", "outs")}
+        for name, stage in lock.get("stages", {}).items()
+    }
+
+
+def describe(document: Mapping[str, Any]) -> str:
+    """A trace as lines for a person."""
+    code, data = document["code"], document["data"]
+    changed = f", {len(code['changed'])} file(s) changed since" if code.get("dirty") else ""
+    moves = [f"{m['channel']}: {m['action']} {m['at']} by {m['by']}" for m in document["channels"]]
+    verdict = "passed" if document["passed"] else f"failed: {'; '.join(document['reasons'])}"
+    lines = [
+        f"release    {document['release']}",
+        f"published  {document['published']['at']} by {document['published']['by']}",
+        f"verdict    {verdict}",
+        f"code       {code.get('commit') or 'no commit known'}{changed}",
+        f"students   {', '.join(sorted(document['students']))}",
+        *([f"folded     {', '.join(document['folded'])}"] if document["folded"] else []),
+        *(f"channel    {move}" for move in moves or ["never promoted"]),
+        f"data       {data['source']}, sha256 {data['sha256']}",
+        *(f"  {sha}  {path}" for path, sha in sorted(data["files"].items())),
+        "stages     (what went in, what came out; md5)",
+    ]
+    for name, stage in document["stages"].items():
+        lines.append(f"  {name}")
+        lines += [f"    <- {md5}  {path}" for path, md5 in stage["deps"].items()]
+        lines += [f"    -> {md5}  {path}" for path, md5 in stage["outs"].items()]
+    return "\n".join(lines)
+
+
+def _hashes(entries: list[Mapping[str, Any]]) -> dict[str, str]:
+    return {entry["path"]: str(entry.get("md5") or entry.get("etag") or "") for entry in entries}
+
+
+def _moves(registry: Registry, release: str) -> list[dict[str, Any]]:
+    shown = {"channel", "action", "at", "by", "reason"}
+    return [
+        change.model_dump(mode="json", include=shown)
+        for channel in registry.channels()
+        for change in registry.history(channel)
+        if change.release == release
+    ]
+
+
+def _json(registry: Registry, release: Release, name: str) -> dict[str, Any]:
+    if name not in release.files:
+        return {}
+    return parse_json(name, registry.read(release, name))
+
+
+def _yaml(registry: Registry, release: Release, name: str) -> dict[str, Any]:
+    if name not in release.files:
+        return {}
+    parsed = yaml.safe_load(registry.read(release, name))
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,0 +1,224 @@
+"""The HTTP service: recommendations from the release that a channel points at."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+
+from decant.release.provenance import version
+from decant.serving.engine import RequestError
+from decant.serving.loading import Current, Served
+from decant.serving.page import docs_page, example
+from decant.serving.requests import (
+    MAX_BODY,
+    MalformedError,
+    RecommendAnswer,
+    RecommendRequest,
+    respond,
+)
+
+POLL = 1.0  # seconds between two looks at the channel
+JSON = "application/json"
+TITLE = "Decant"
+VERSION = version("decant") or "unknown"
+
+logger = logging.getLogger(__name__)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong, in one line."""
+
+    error: str
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What is being served; `problem` is why the channel's newest move could not be followed."""
+
+    status: str
+    channel: str
+    release: str
+    students: list[str]
+    items: Annotated[int, msgspec.Meta(description="the catalogue's size, the largest k")]
+    since: Annotated[str, msgspec.Meta(description="when the channel was pointed at it")]
+    loaded: Annotated[str, msgspec.Meta(description="when this process loaded it")]
+    problem: str | None = None
+
+
+def create_app(current: Current, poll: float = POLL) -> FastAPI:
+    """The service on `current`, which looks at its channel every `poll` seconds."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(current.refresh)
+        following = asyncio.create_task(follow(current, poll))
+        yield
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's page loads its scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    _add_endpoints(app, current)
+    return app
+
+
+async def follow(current: Current, poll: float) -> None:
+    """Keep `current` on its channel; loading happens beside the event loop."""
+    while True:
+        await asyncio.sleep(poll)
+        await asyncio.to_thread(current.refresh)
+
+
+def _add_endpoints(app: FastAPI, current: Current) -> None:
+    @app.post("/recommend")
+    async def recommend(request: Request) -> Response:
+        body = await read_body(request)
+        if body is None:
+            return problem(413, f"the body is larger than {MAX_BODY} bytes; send less history")
+        return answer(current, body)
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        served = current.served
+        if served is None:
+            return unavailable(current)
+        return Response(msgspec.json.encode(health(served, current.problem)), media_type=JSON)
+
+    @app.get("/")
+    async def root() -> Response:
+        return RedirectResponse("docs")
+
+    @app.get("/docs")
+    async def docs() -> Response:
+        return HTMLResponse(docs_page(openapi(current.served)))
+
+    @app.get("/openapi.json")
+    async def schema() -> Response:
+        return Response(orjson.dumps(openapi(current.served)), media_type=JSON)
+
+
+def answer(current: Current, body: bytes) -> Response:
+    """A request's body → the response, whatever is wrong with it."""
+    served = current.served
+    if served is None:
+        return unavailable(current)
+    try:
+        return Response(respond(served.family, body), media_type=JSON)
+    except MalformedError as error:
+        return problem(400, str(error))
+    except RequestError as error:
+        return problem(422, str(error))
+
+
+async def read_body(request: Request) -> bytes | None:
+    """The body; None if it is larger than MAX_BODY, of which no more than that is kept."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > MAX_BODY:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
+
+
+def health(served: Served, trouble: str | None) -> Health:
+    """What /healthz says while a release is served."""
+    return Health(
+        status="ok",
+        channel=served.change.channel,
+        release=served.family.release,
+        students=served.family.students,
+        items=len(served.family.encoder.items),
+        since=served.change.at.isoformat(),
+        loaded=datetime.fromtimestamp(served.family.loaded_at, UTC).isoformat(),
+        problem=trouble,
+    )
+
+
+def problem(status: int, message: str) -> Response:
+    """An error as every endpoint sends it: `{"error": one line}`."""
+    content = orjson.dumps({"error": " ".join(message.split())})
+    return Response(content, status_code=status, media_type=JSON)
+
+
+def unavailable(current: Current) -> Response:
+    """No release is loaded, and why."""
+    return problem(503, current.problem or "no release is loaded yet")
+
+
+def openapi(served: Served | None) -> dict[str, Any]:
+    """The OpenAPI document; its example can be answered by the release that is served."""
+    kinds = (RecommendRequest, RecommendAnswer, Health, Problem)
+    references, components = msgspec.json.schema_components(
+        kinds, ref_template="#/components/schemas/{name}"
+    )
+    asked, told, healthy, wrong = references
+    body = {"schema": asked, "example": example(served.family if served else None)}
+    wrongs = {
+        "400": "the body is not JSON",
+        "413": f"the body is larger than {MAX_BODY} bytes",
+        "422": "a wrong key, type or value, an unknown behaviour, or no known item",
+        "503": "no release is loaded",
+    }
+    recommend = {
+        "summary": "The k best items for a user",
+        "requestBody": {"required": True, "content": {JSON: body}},
+        "responses": {
+            "200": _described("the best items, best first", told),
+            **{status: _described(text, wrong) for status, text in wrongs.items()},
+        },
+    }
+    healthz = {
+        "summary": "What is being served",
+        "responses": {
+            "200": _described("a release is served", healthy),
+            "503": _described(wrongs["503"], wrong),
+        },
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": VERSION, "description": __doc__},
+        "paths": {"/recommend": {"post": recommend}, "/healthz": {"get": healthz}},
+        "components": {"schemas": components},
+    }
+
+
+def _described(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": text, "content": {JSON: {"schema": schema}}}
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    hint = "; there are POST /recommend, GET /healthz, GET /docs"
+    response = problem(error.status_code, f"{str(error.detail).lower()}{hint}")
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return problem(400, "the connection was closed before the body was complete")
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    return problem(500, "internal error; the service's log says more")

@@ -1,0 +1,134 @@
+"""The commands that answer: recommend once, serve over HTTP."""
+
+import argparse
+import logging
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from decant.release.registry import PRODUCTION
+from decant.serving.loading import Current, open_source
+from decant.serving.requests import DEFAULT_K, RecommendAnswer, respond
+
+POLL = 1.0  # seconds
+BACKLOG = 2048  # connections that wait to be accepted
+
+
+class OptionError(ValueError):
+    """An option's value cannot be used."""
+
+
+class PortError(ValueError):
+    """The service cannot listen where it was asked to."""
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register the commands; each sets `func`, which takes the arguments and returns a status."""
+    recommend = _command(subparsers, "recommend", "ask the release in production", _recommend)
+    recommend.add_argument(
+        "--user", default="{}", metavar="JSON", help='raw attributes: \'{"age": 28}\''
+    )
+    history = recommend.add_mutually_exclusive_group()
+    history.add_argument("--history", metavar="ID,ID", help="item ids, the oldest first")
+    history.add_argument(
+        "--events", metavar="FILE", help="a JSON list of events as POST /recommend takes; - is stdin"
+    )
+    recommend.add_argument("-k", type=int, default=DEFAULT_K, help=f"items, default {DEFAULT_K}")
+    recommend.add_argument("--json", action="store_true", help="print what the service answers")
+    serve = _command(subparsers, "serve", "answer over HTTP, following a channel", _serve)
+    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+    serve.add_argument("--port", type=int, default=8080, help="default: 8080; 0: any free one")
+    serve.add_argument(
+        "--poll", type=float, default=POLL, metavar="SECONDS", help="between looks at the channel"
+    )
+
+
+def request_body(user: str, history: str | None, events: str | None, k: int) -> bytes:
+    """The options of `decant recommend` as the body of POST /recommend.
+
+    Raises:
+        OptionError: --user or --events is not JSON. OSError: the file cannot be read.
+    """
+    asked: dict[str, Any] = {"user": _parsed("--user", user.encode()), "k": k}
+    if events is not None:
+        content = sys.stdin.buffer.read() if events == "-" else Path(events).read_bytes()
+        asked["history"] = _parsed(f"--events {events}", content)
+    elif history:
+        asked["history"] = [item.strip() for item in history.split(",") if item.strip()]
+    return msgspec.json.encode(asked)
+
+
+def describe(answer: RecommendAnswer) -> str:
+    """An answer as a small table."""
+    width = max([4, *(len(scored.item) for scored in answer.items)])
+    rows = [f"{n:>3}  {s.item:<{width}}  {s.score:>9.4f}" for n, s in enumerate(answer.items, 1)]
+    head = f"{'':>3}  {'item':<{width}}  {'score':>9}"
+    foot = f"student {answer.student} · segment {answer.segment} · release {answer.release}"
+    return "\n".join([head, *rows, foot])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that waits for connections.
+
+    Raises:
+        PortError: the address is taken, not allowed or none of this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise PortError(
+            f"cannot listen on {host} port {port}: {(reason or str(error)).lower()}; choose "
+            "another with --host and --port"
+        ) from None
+
+
+def _recommend(arguments: argparse.Namespace) -> int:
+    body = request_body(arguments.user, arguments.history, arguments.events, arguments.k)
+    source = open_source(arguments.root, arguments.channel)
+    said = respond(source.load(source.pointer().release), body)
+    answer = msgspec.json.decode(said, type=RecommendAnswer)
+    print(said.decode() if arguments.json else describe(answer))
+    for what, names in (("items", answer.unknown_items), ("attributes", answer.unknown_attributes)):
+        if names:
+            note = f"decant: note: left out, the release does not know these {what}: "
+            print(note + ", ".join(names), file=sys.stderr)
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import uvicorn
+
+    from decant.serving.app import create_app
+
+    if not arguments.poll > 0:
+        raise OptionError(f"--poll is {arguments.poll:g}; seconds above 0 are meant")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    current = Current(open_source(arguments.root, arguments.channel))
+    with listen(arguments.host, arguments.port) as waiting:
+        host, port = waiting.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        app = create_app(current, arguments.poll)
+        config = uvicorn.Config(app, log_config=None, log_level="warning", access_log=False)
+        print(f"http://{shown}:{port}/docs (Ctrl-C ends it)", flush=True)
+        uvicorn.Server(config).run(sockets=[waiting])
+    return 0
+
+
+def _parsed(option: str, content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"{option}: not valid JSON: {error}") from None
+
+
+def _command(subparsers: Any, name: str, text: str, handler: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    parser.add_argument("--channel", default=PRODUCTION, help=f"default: {PRODUCTION}")
+    parser.set_defaults(func=handler)
+    return parser

@@ -1,0 +1,263 @@
+"""A family of students in memory: a request in, the best items for that user out.
+
+Imports neither torch nor pandas. Shapes: N items; index 0 is no item; T events; A attributes.
+"""
+
+import difflib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from decant.evaluation.metrics import top_items
+from decant.features.encode import Encoder, Events, encode_events, right_align, tidy
+from decant.features.segments import (
+    GENERAL,
+    HISTORY_LENGTH,
+    Rule,
+    in_order_of_asking,
+    parse_rule,
+    route,
+)
+from decant.models import bundle
+
+ATTRIBUTES = "attributes"
+ENCODER, ROUTER, STUDENTS = "encoder.json", "router.json", "students"
+SHOWN = 80  # characters of a name that a message repeats
+SEARCHED = 20_000  # names among which the nearest is looked for: more would hold up the service
+
+
+class RequestError(ValueError):
+    """A request that cannot be answered; the message says what is wrong with it."""
+
+
+class Model:
+    """One ONNX graph, ready to score."""
+
+    def __init__(self, graph: Path, threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # made from bytes: the file may be replaced or removed while the model serves
+        content = graph.read_bytes()
+        try:
+            self.session = ort.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime's own errors have no common base
+            raise bundle.BundleError(f"{graph}: not a model that can be run: {error}") from error
+        self.inputs = tuple(i.name for i in self.session.get_inputs())
+
+    def scores(self, batch: dict[str, np.ndarray]) -> np.ndarray:
+        """Scores of every item, float32 [B, N + 1]; `batch` may hold more than is read."""
+        return np.asarray(self.session.run(None, {name: batch[name] for name in self.inputs})[0])
+
+
+@dataclass(frozen=True)
+class Event:
+    """One behaviour in a request's history.
+
+    `behaviour` None: the weakest there is. `time`: seconds since the epoch, None for no clock:
+    such an event follows all that have one, in the order given.
+    """
+
+    item: str
+    behaviour: str | None = None
+    time: float | None = None
+    rating: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is recommended, and why it can be trusted: which release, which student.
+
+    Fewer than k items where the catalogue has no more that the user has not seen. `segment` is
+    the rule that matched; `student` is general's where the segment has none of its own.
+    """
+
+    items: list[str]
+    scores: list[float]
+    student: str
+    segment: str
+    release: str
+    unknown_items: list[str] = field(default_factory=list)
+    unknown_attributes: list[str] = field(default_factory=list)
+
+
+class Family:
+    """One release (or candidate) in memory: the encoder, the router, a model per student."""
+
+    def __init__(self, folder: Path, release: str, threads: int = 1) -> None:
+        """Load everything, and check every file of a model against its manifest first.
+
+        Raises:
+            BundleError: a model is incomplete, was changed or is not one for this encoder.
+            EncoderError, RuleError: what stands beside the models is none of ours.
+            OSError: a file is missing.
+        """
+        self.release = release
+        self.loaded_at = time.time()
+        self.encoder = Encoder.load(folder / ENCODER)
+        self.rules = read_rules(json.loads((folder / ROUTER).read_text("utf-8")))
+        self.models = load_models(folder / STUDENTS, self.encoder, threads)
+        self.students = sorted(self.models)
+        self.item_index = self.encoder.item_index
+        read = (rule.attributes for rule in self.rules)
+        self.attributes = {*self.encoder.attributes}.union(*read) - {HISTORY_LENGTH}
+        self._behaviours = {name: i for i, name in enumerate(self.encoder.behaviours, start=1)}
+        self._ids = np.array(["", *self.encoder.items], dtype=object)
+
+    def recommend(self, user: dict[str, Any], history: list[Event], k: int) -> Answer:
+        """The `k` best items for a user with these raw attributes and this history.
+
+        Items and attributes that the release does not know are left out and named in the answer.
+
+        Raises:
+            RequestError: k out of range, an unknown behaviour, or a history of which no item
+                is known.
+        """
+        if not 1 <= k <= len(self.encoder.items):
+            raise RequestError(
+                f"k is {k}; it must be from 1 to {len(self.encoder.items)}, the catalogue's size"
+            )
+        events = self._events(history)
+        batch = encode_request(self.encoder, user, events)
+        segment = route(self.rules, {**user, HISTORY_LENGTH: len(events.items)})
+        student = segment if segment in self.models else GENERAL
+        scores = self.models[student].scores(batch)
+        top = top_items(scores, self._masked(events.items, scores.shape[1]), k)[0]
+        top = top[top > 0]
+        return Answer(
+            items=self._ids[top].tolist(),
+            scores=scores[0, top].tolist(),
+            student=student,
+            segment=segment,
+            release=self.release,
+            unknown_items=_once(e.item for e in history if e.item not in self.item_index),
+            unknown_attributes=[name for name in user if name not in self.attributes],
+        )
+
+    def warm_up(self) -> None:
+        """Answer one empty request with every student, so that the first user does not wait.
+
+        Raises:
+            BundleError: a model cannot answer, or not for this catalogue.
+        """
+        width = len(self.encoder.items) + 1
+        batch = encode_request(self.encoder, {}, self._arrays([]))
+        for student, model in self.models.items():
+            try:
+                scores = model.scores(batch)
+            except Exception as error:  # the runtime's own errors have no common base
+                raise bundle.BundleError(f"student {student} cannot answer: {error}") from error
+            if scores.shape != (1, width):
+                raise bundle.BundleError(
+                    f"student {student} scores {scores.shape[-1] - 1} items; the release has "
+                    f"{width - 1}"
+                )
+
+    def _events(self, history: list[Event]) -> Events:
+        """The known part of a history, tidy."""
+        for event in history:
+            self._behaviour(event.behaviour)
+        known = [event for event in history if event.item in self.item_index]
+        if history and not known:
+            raise RequestError(self._nothing_known(history))
+        return tidy(self.encoder, self._arrays(known))
+
+    def _masked(self, seen: np.ndarray, width: int) -> np.ndarray:
+        masked = np.zeros((1, width), dtype=bool)
+        masked[0, 0] = True
+        if self.encoder.exclude_seen:
+            masked[0, seen] = True
+        return masked
+
+    def _arrays(self, history: list[Event]) -> Events:
+        nan = float("nan")
+        times = [nan if e.time is None else e.time for e in history]
+        ratings = [nan if e.rating is None else e.rating for e in history]
+        return Events(
+            users=np.zeros(len(history), dtype=np.int64),
+            items=np.array([self.item_index[e.item] for e in history], dtype=np.int64),
+            behaviours=np.array([self._behaviour(e.behaviour) for e in history], dtype=np.int64),
+            times=np.array(times, dtype=np.float64),
+            ratings=np.array(ratings, dtype=np.float64),
+        )
+
+    def _behaviour(self, name: str | None) -> int:
+        if name is None:
+            return 1
+        index = self._behaviours.get(name)
+        if index is None:
+            known = self.encoder.behaviours
+            raise RequestError(
+                f"unknown behaviour `{name[:SHOWN]}`; {did_you_mean(name, known)}known: "
+                f"{', '.join(known)}"
+            )
+        return index
+
+    def _nothing_known(self, history: list[Event]) -> str:
+        first, hint = history[0].item, did_you_mean(history[0].item, self.encoder.items)
+        return (
+            f"none of the {len(history)} items of the history is in release {self.release}, "
+            f"first `{first[:SHOWN]}`; {hint}send known ids, or no history for a new user"
+        )
+
+
+def load_models(folder: Path, encoder: Encoder, threads: int) -> dict[str, Model]:
+    """Every student below `folder`, checked.
+
+    Raises:
+        BundleError: one is incomplete, changed or has another catalogue, or general is missing.
+    """
+    models = {}
+    for student in sorted(path for path in folder.iterdir() if path.is_dir()):
+        bundle.check(student)
+        if tuple(bundle.read_json(student, bundle.ITEMS)) != encoder.items:
+            raise bundle.BundleError(f"{student}: its catalogue is not the one of {ENCODER}")
+        models[student.name] = Model(student / bundle.GRAPH, threads)
+    if GENERAL not in models:
+        raise bundle.BundleError(f"{folder}: the student `{GENERAL}` is missing")
+    return models
+
+
+def encode_request(
+    encoder: Encoder, user: dict[str, Any], history: Events
+) -> dict[str, np.ndarray]:
+    """One user's tidy events and raw attributes → model inputs, int64 [1, T] and [1, A]."""
+    encoded = encode_events(encoder, history)
+    length = max(1, len(encoded["items"]))
+    batch = {name: right_align([column], length) for name, column in encoded.items()}
+    batch[ATTRIBUTES] = encoder.attribute_indices(user)[None]
+    return batch
+
+
+def read_rules(router: dict[str, Any]) -> list[Rule]:
+    """A router's rules in the order in which they are asked.
+
+    Raises:
+        BundleError: it is no router. RuleError: a rule cannot be read.
+    """
+    try:
+        named = [(name, r["where"], int(r["priority"])) for name, r in router["students"].items()]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
+    return in_order_of_asking([parse_rule(*rule) for rule in named])
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """`did you mean …? ` for a misspelt name; empty when nothing is near."""
+    if len(name) > SHOWN or len(known) > SEARCHED:
+        return ""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean `{near[0]}`? " if near else ""
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

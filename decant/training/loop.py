@@ -1,0 +1,243 @@
+"""The one training loop, for teacher and students."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from decant.evaluation.metrics import ndcg
+from decant.evaluation.scoring import rank
+from decant.features.sequences import Cases, Sequences, histories
+from decant.models.recommender import Architecture, Recommender
+from decant.params import Training
+from decant.training.batches import Windows, cut, shuffled_batches
+from decant.training.losses import anchor_loss, hard_loss, soft_loss
+
+BETAS = (0.9, 0.98)
+WARM_UP = 0.05  # share of all steps
+CLIP = 1.0
+K = 10
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """A teacher's top K for every event: `ids` int [E, K], `log_probabilities` float [E, K]."""
+
+    ids: np.ndarray
+    log_probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a model is taught with.
+
+    `windows`: what it learns from, drawn anew each epoch; `picks`: the validation cases that
+    choose its best epoch; `soft`: a teacher's soft labels, which make `soft_weight` of the loss;
+    `anchor`: how strongly the weights are held to where they start.
+    """
+
+    windows: Callable[[np.random.Generator], Windows]
+    picks: Cases
+    exclude_seen: bool
+    soft: SoftLabels | None = None
+    soft_weight: float = 0.0
+    temperature: float = 1.0
+    anchor: float = 0.0
+
+
+@dataclass
+class Report:
+    """How training went: one number per epoch, and which epoch was kept (-1: the start)."""
+
+    losses: list[float] = field(default_factory=list)
+    ndcg: list[float] = field(default_factory=list)
+    start_ndcg: float | None = None
+    best_epoch: int = -1
+    events: int = 0
+
+
+class Objective(nn.Module):
+    """Model and losses as one module, so that Fabric can wrap it."""
+
+    def __init__(self, model: Recommender, lesson: Lesson) -> None:
+        super().__init__()
+        self.model, self.lesson = model, lesson
+        held = lesson.anchor > 0
+        self.start = [p.detach().clone() for p in model.parameters()] if held else []
+
+    def forward(
+        self, batch: dict[str, Tensor], targets: Tensor, soft: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
+        """Mean loss. `batch`, `targets` int [B, T]; `soft`: ids, log-probabilities [P, K]."""
+        lesson, table = self.lesson, self.model.table()
+        hidden = self.model.hidden(batch, table)[targets > 0]
+        scores = self.model.scores(hidden, table).float()
+        loss = hard_loss(scores, targets[targets > 0])
+        if soft is not None:
+            taught = soft_loss(scores, soft[0], soft[1], lesson.temperature)
+            loss = (1 - lesson.soft_weight) * loss + lesson.soft_weight * taught
+        if lesson.anchor:
+            loss = loss + lesson.anchor * anchor_loss(list(self.model.parameters()), self.start)
+        return loss
+
+
+def make_fabric(settings: Training) -> Fabric:
+    """Device and precision as set; `auto` takes an accelerator where there is one.
+
+    bfloat16 by itself only where matrix units do it: on a CPU without them it is slower.
+    """
+    fast = torch.cuda.is_available() or torch.cpu._is_amx_tile_supported()
+    half = settings.precision == "bfloat16" or (settings.precision == "auto" and fast)
+    return Fabric(
+        accelerator=settings.device, devices=1, precision="bf16-mixed" if half else "32-true"
+    )
+
+
+def train(
+    model: Recommender,
+    sequences: Sequences,
+    lesson: Lesson,
+    settings: Training,
+    *,
+    epochs: int,
+    learning_rate: float,
+    seed: int,
+    keep_start: bool = False,
+    log: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Train `model` in place; it ends with the weights of its best epoch on `lesson.picks`.
+
+    Args:
+        keep_start: the model as it came is a candidate too (epoch -1).
+    """
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    fabric = make_fabric(settings)
+    steps_per_epoch = max(1, -(-len(lesson.windows(np.random.default_rng(seed))) // settings.batch_size))
+    optimizer = make_optimizer(model, learning_rate, settings.weight_decay)
+    schedule = make_schedule(optimizer, steps_per_epoch * epochs)
+    objective, optimizer = fabric.setup(Objective(model, lesson), optimizer)
+    report, best = Report(), deepcopy(model.state_dict())
+    if keep_start:
+        report.start_ndcg = validate(model, sequences, lesson)
+    for epoch in range(epochs):
+        model.train()
+        losses = []
+        for windows in shuffled_batches(lesson.windows(rng), settings.batch_size, rng):
+            batch, targets, soft = prepare_batch(sequences, windows, lesson, model, fabric.device)
+            if not bool((targets > 0).any()):
+                continue
+            loss = objective(batch, targets, soft)
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.detach())
+            report.events += int((targets > 0).sum())
+        report.losses.append(float(torch.stack(losses).mean()) if losses else float("nan"))
+        report.ndcg.append(validate(model, sequences, lesson))
+        log(f"epoch {epoch + 1}/{epochs}: loss {report.losses[-1]:.3f}, validation NDCG@10 {report.ndcg[-1]:.4f}")
+        if report.ndcg[-1] > best_so_far(report):
+            report.best_epoch, best = epoch, deepcopy(model.state_dict())
+        if epoch - report.best_epoch >= settings.patience:
+            break
+    model.load_state_dict(best)
+    model.eval()
+    return report
+
+
+def seeded(shape: Architecture, text: np.ndarray | None, seed: int) -> Recommender:
+    """A new model whose first weights depend on the seed alone."""
+    torch.manual_seed(seed)
+    return Recommender(shape, None if text is None else torch.from_numpy(np.array(text)))
+
+
+def best_so_far(report: Report) -> float:
+    """The NDCG of what is kept now; below any possible one if nothing is."""
+    if report.best_epoch >= 0:
+        return report.ndcg[report.best_epoch]
+    return -1.0 if report.start_ndcg is None else report.start_ndcg
+
+
+def make_optimizer(model: nn.Module, learning_rate: float, decay: float) -> torch.optim.Optimizer:
+    """AdamW; biases, norms and embeddings are not decayed."""
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    parameters = list(model.parameters())
+    decayed = [p for p in parameters if p.ndim > 1 and id(p) not in tables]
+    ids = {id(p) for p in decayed}
+    groups = [
+        {"params": decayed, "weight_decay": decay},
+        {"params": [p for p in parameters if id(p) not in ids], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS)
+
+
+def make_schedule(
+    optimizer: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """A short linear warm-up, then a straight line down to a twentieth."""
+    warm = max(1, round(WARM_UP * steps))
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        return 1 - 0.95 * min(1.0, (step - warm) / max(1, steps - warm))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def prepare_batch(
+    sequences: Sequences, windows: Windows, lesson: Lesson, model: Recommender, device: torch.device
+) -> tuple[dict[str, Tensor], Tensor, tuple[Tensor, Tensor] | None]:
+    """Cut a batch and move it: inputs, targets, and the soft labels of its predictions."""
+    arrays, targets, position = cut(sequences, windows, model.architecture.event_inputs)
+    batch = to_tensors(arrays, device)
+    soft = None
+    if lesson.soft is not None and lesson.soft_weight:
+        rows = position[targets > 0]
+        soft = (
+            torch.from_numpy(lesson.soft.ids[rows].astype(np.int64)).to(device),
+            torch.from_numpy(lesson.soft.log_probabilities[rows].astype(np.float32)).to(device),
+        )
+    return batch, torch.from_numpy(targets).to(device), soft
+
+
+def to_tensors(arrays: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.ascontiguousarray(a)).to(device) for name, a in arrays.items()}
+
+
+class TorchScorer:
+    """Scores cases with a model in torch; see `decant.evaluation.scoring.Scorer`."""
+
+    def __init__(self, model: Recommender) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def __call__(self, sequences: Sequences, chosen: Cases) -> np.ndarray:
+        a = self.model.architecture
+        device = next(self.model.parameters()).device
+        batch = histories(sequences, chosen, a.event_inputs, a.max_length)
+        was_training = self.model.training
+        self.model.eval()
+        scores = self.model(to_tensors(batch, device)).float().cpu().numpy()
+        self.model.train(was_training)
+        return scores
+
+
+def validate(model: Recommender, sequences: Sequences, lesson: Lesson) -> float:
+    """Mean NDCG@10 on the cases that choose the epoch."""
+    ranking = rank(
+        TorchScorer(model),
+        sequences,
+        lesson.picks,
+        model.architecture.items,
+        k=K,
+        exclude_seen=lesson.exclude_seen,
+    )
+    return float(ndcg(ranking.ranks, K).mean()) if len(lesson.picks) else 0.0

@@ -1,0 +1,44 @@
+"""What the flows' commands print for people: one line for an error, a table at the end."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.server import ServerFailed
+from flows.workspace import Busy
+from tasks.stage import StageFailed
+
+FAILED, MISTAKE = 1, 2
+
+
+class Refused(RuntimeError):
+    """A run came to its end, and its outcome is no; the message says why."""
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; an error that is the user's or a stage's is one line on stderr."""
+    try:
+        return command()
+    except (Busy, ValueError, OSError) as error:
+        return complain(error, MISTAKE)
+    except (StageFailed, ServerFailed, Refused) as error:
+        return complain(error, FAILED)
+    except KeyboardInterrupt:
+        return complain(RuntimeError("interrupted; the same command goes on from here"), 130)
+
+
+def complain(error: BaseException, status: int) -> int:
+    """Print one line, return the exit status."""
+    print(f"decant: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+def print_outcome(root: Path, release: str, channel: str | None) -> None:
+    """The table of models, the release, and where to look further."""
+    from decant.report.console import table
+
+    metrics = json.loads((root / "data/evaluation/metrics.json").read_text(encoding="utf-8"))
+    print(table(metrics))
+    print(f"release  {release} ({f'on {channel}' if channel else 'on no channel'})")
+    print(f"report   {root / 'data/report/index.html'}")

@@ -1,0 +1,51 @@
+"""Point a channel at a release.
+
+Run: `python -m flows.promote ID [--channel production|canary]`
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from decant.params import load_params
+from flows.console import guarded
+from flows.retrain import Channel
+from flows.server import temporary_server
+from tasks.promote import promote_task
+
+
+class Options(BaseModel):
+    """What to promote, and where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    release: str = Field(description="id of a published release, see `decant releases`")
+    channel: Channel = Field(default=Channel.production, description="the channel to point at it")
+
+
+@flow(name="promote", flow_run_name="promote-{options.release}", persist_result=False)
+def promote(options: Options) -> None:
+    """Swap one pointer; the service reloads of itself."""
+    root = Path.cwd()
+    params = load_params(root / "params.yaml")
+    promote_task(root, params, options.release, options.channel.value, "by hand")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Be the command line."""
+    parser = argparse.ArgumentParser(prog="python -m flows.promote", description=__doc__)
+    parser.add_argument("release", metavar="ID", help="id of a published release")
+    parser.add_argument(
+        "--channel", choices=[c.value for c in Channel], default="production", help="point it here"
+    )
+    given = parser.parse_args(arguments)
+    with temporary_server():
+        promote(Options(release=given.release, channel=Channel(given.channel)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

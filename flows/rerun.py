@@ -1,0 +1,89 @@
+"""Rerun exactly one stage, with everything below it if asked.
+
+Run: `python -m flows.rerun STAGE[@STUDENT] [--downstream]`
+"""
+
+import argparse
+import difflib
+import sys
+from pathlib import Path
+
+from prefect import flow
+from prefect.runtime import deployment
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.console import guarded
+from flows.server import temporary_server
+from flows.workspace import threads, workspace
+from tasks.stage import FINGERPRINT, Run, StageResult, look, stage
+
+
+class UnknownStage(ValueError):
+    """No stage has this name; `near` are those that come close."""
+
+    def __init__(self, name: str, near: list[str], known: list[str]) -> None:
+        self.name, self.near, self.known = name, near, known
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+        super().__init__(f"no stage `{name}`; {hint}")
+
+
+class Options(BaseModel):
+    """Which stage to run again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: str = Field(description="a stage, such as features, or distill@general")
+    downstream: bool = Field(default=False, description="then bring what depends on it up to date")
+
+
+@flow(
+    name="rerun-stage",
+    flow_run_name="rerun-{options.stage}",
+    task_runner=threads(),
+    persist_result=False,
+)
+def rerun(options: Options) -> None:
+    """Run one stage although it is up to date; its inputs are taken as they are."""
+    with workspace(Path.cwd(), wait=deployment.id is not None) as run:
+        name = known_stage(options.stage, run)
+        start(run, name, force=True)
+        if options.downstream:
+            for below in run.downstream(name):
+                start(run, below)
+
+
+def start(run: Run, name: str, *, force: bool = False) -> StageResult:
+    """Bring one stage up to date, by its full name."""
+    step, _, student = name.partition("@")
+    return stage(step)(run, student or None, force=force)
+
+
+def known_stage(name: str, run: Run) -> str:
+    """`name`, if it is a stage.
+
+    Raises:
+        UnknownStage: it is not; the message names those that come close.
+    """
+    known = [stage for stage in run.stages if stage != FINGERPRINT]
+    if name in known:
+        return name
+    near = [other for other in known if other.startswith(f"{name}@")]
+    raise UnknownStage(name, near or difflib.get_close_matches(name, known, n=3, cutoff=0.5), known)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Be the command line."""
+    parser = argparse.ArgumentParser(prog="python -m flows.rerun", description=__doc__)
+    parser.add_argument("stage", metavar="STAGE[@STUDENT]", help="such as distill@general")
+    parser.add_argument(
+        "--downstream", action="store_true", help="then bring what depends on it up to date"
+    )
+    given = parser.parse_args(arguments)
+    known_stage(given.stage, look(Path.cwd()))
+    with temporary_server():
+        rerun(Options(stage=given.stage, downstream=given.downstream))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,122 @@
+"""The main job: raw logs in, a released family of students out.
+
+Run: `python -m flows.retrain [--no-promote] [--channel production|canary]`
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from prefect import Task, flow
+from prefect.futures import wait
+from prefect.runtime import deployment
+from pydantic import BaseModel, ConfigDict, Field
+
+from decant.params import GENERAL, load_params
+from flows.console import Refused, guarded, print_outcome
+from flows.server import temporary_server
+from flows.workspace import threads, workspace
+from tasks.promote import promote_task
+from tasks.publish import publish_task
+from tasks.stage import Run, StageResult, stage
+
+raw, ingest, validate, features = map(stage, ("raw", "ingest", "validate", "features"))
+segments, embed, teacher, knowledge = map(stage, ("segments", "embed", "teacher", "knowledge"))
+distill, compress, evaluate = map(stage, ("distill", "compress", "evaluate"))
+gate, report, candidate = map(stage, ("gate", "report", "candidate"))
+
+
+class Channel(StrEnum):
+    """A name that points at a release."""
+
+    production = "production"
+    canary = "canary"
+
+
+class Options(BaseModel):
+    """What a run may be asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    promote: bool = Field(default=True, description="put it on the channel if its gate passed")
+    channel: Channel = Field(default=Channel.production, description="the channel to put it on")
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a run: the release, and the channel that points at it now, if any."""
+
+    release: str
+    channel: str | None
+
+
+class NotReleasable(Refused):
+    """The pipeline ran, but its candidate must not go to production; `reasons` says why."""
+
+    def __init__(self, release: str, reasons: tuple[str, ...]) -> None:
+        self.release, self.reasons = release, reasons
+        super().__init__(f"candidate {release} is not released: {'; '.join(reasons)}")
+
+
+@flow(name="retrain", task_runner=threads(), persist_result=False)
+def retrain(options: Options = DEFAULTS) -> Outcome:
+    """From raw logs to a released family; only what is stale runs.
+
+    Raises:
+        StageFailed: a stage ended with an error.
+        NotReleasable: the candidate failed the gate or is worse than what is in production.
+    """
+    root = Path.cwd()
+    with workspace(root, wait=deployment.id is not None) as run:
+        params = load_params(root / "params.yaml")
+        for step in (raw, ingest, validate, features, segments, embed, teacher, knowledge):
+            step(run)
+        distill(run, GENERAL)
+        each(distill, run, params.segments)
+        each(compress, run, params.students)
+        for step in (evaluate, gate, report, candidate):
+            step(run)
+        published = publish_task(root, params)
+        if published.reasons:
+            raise NotReleasable(published.release, published.reasons)
+        if not options.promote:
+            return Outcome(published.release, None)
+        promote_task(root, params, published.release, options.channel.value, "retrain")
+        return Outcome(published.release, options.channel.value)
+
+
+def each(step: Task[..., StageResult], run: Run, students: Iterable[str]) -> list[StageResult]:
+    """One step for several students at the same time; all end before a failure is raised."""
+    futures = [step.submit(run, student) for student in students]
+    wait(futures)
+    return [future.result() for future in futures]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Be the command line."""
+    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=__doc__)
+    parser.add_argument("--no-promote", action="store_true", help="publish, leave channels alone")
+    parser.add_argument(
+        "--channel", choices=[c.value for c in Channel], default="production", help="promote to"
+    )
+    given = parser.parse_args(arguments)
+    options = Options(promote=not given.no_promote, channel=Channel(given.channel))
+    root = Path.cwd()
+    try:
+        with temporary_server():
+            outcome = retrain(options)
+    except NotReleasable as error:
+        print_outcome(root, error.release, None)
+        raise
+    print_outcome(root, outcome.release, outcome.channel)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

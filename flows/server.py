@@ -1,0 +1,141 @@
+"""A Prefect server: a temporary one for a single run, or the one behind `make ui`.
+
+Both end with the process that started them, however that ends.
+"""
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+
+from tasks.program import die_with_parent
+
+STARTUP_SECONDS = 90.0
+
+
+class ServerFailed(RuntimeError):
+    """The Prefect server did not start."""
+
+
+@contextmanager
+def temporary_server() -> Iterator[str]:
+    """Address of a server for this run: the one that is configured, else one of its own.
+
+    Its own is stopped when the interpreter ends, after Prefect has sent the last log lines.
+    """
+    configured = PREFECT_API_URL.value()
+    if configured:
+        yield str(configured)
+        return
+    process, address = start_server("127.0.0.1", free_port(), ephemeral=True)
+    atexit.register(stop, process)
+    wait_until_healthy(process, address)
+    with temporary_settings({PREFECT_API_URL: f"{address}/api", PREFECT_UI_URL: ""}):
+        yield address
+
+
+@contextmanager
+def lasting_server(host: str, port: int) -> Iterator[str]:
+    """Run a server with its UI, wait until it answers, end it with the block; yields its address.
+
+    Raises:
+        ServerFailed: the port is taken, or it did not answer in time.
+    """
+    if not port_is_free(host, port):
+        raise ServerFailed(f"port {port} is taken; choose another one with PORT=…")
+    process, address = start_server(host, port, ephemeral=False)
+    try:
+        wait_until_healthy(process, address)
+        with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
+            yield address
+    finally:
+        stop(process)
+
+
+def start_server(host: str, port: int, *, ephemeral: bool) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a server as a child that ends with this process; returns it and its address."""
+    address = f"http://{host}:{port}"
+    code = str(Path(__file__).resolve().parents[1])
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "flows.server", str(os.getpid()), host, str(port)),
+            "ephemeral" if ephemeral else "lasting",
+        ],
+        env={
+            **os.environ,
+            "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+            "PYTHONPATH": os.pathsep.join(filter(None, [code, os.getenv("PYTHONPATH")])),
+        },
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    return process, address
+
+
+def wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
+    """Return when the server answers.
+
+    Raises:
+        ServerFailed: it ended, or took longer than 90 s.
+    """
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerFailed(f"the Prefect server ended with status {process.returncode}")
+        try:
+            if httpx.get(f"{address}/api/health", timeout=2).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise ServerFailed(f"the Prefect server did not answer within {STARTUP_SECONDS:.0f} s")
+
+
+def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
+    """Ask a process to end, then make it."""
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def main(arguments: list[str]) -> None:
+    """Be the server: PARENT HOST PORT ephemeral|lasting."""
+    parent, host, port, kind = arguments
+    die_with_parent(int(parent))
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    app = create_app(ephemeral=kind == "ephemeral", final=True)
+    uvicorn.run(app, host=host, port=int(port), log_level="error", lifespan="on")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,157 @@
+"""One workspace, one run: the lock, the state of DVC's repository, what is stale."""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from decant.params import load_params
+from tasks import fingerprint
+from tasks.stage import OneLineErrors, Run, WorkspaceError, look
+
+LOCK = Path(".decant/run.lock")
+DVC_LOCKS = Path(".dvc/tmp/rwlock")
+OWN_CONFIG = Path(".dvc/config.local")
+_NO_GIT = "[core]\n    no_scm = true\n"
+
+
+class Busy(RuntimeError):
+    """Another run holds the workspace; `pid` and `since` say which."""
+
+    def __init__(self, pid: int, since: str) -> None:
+        self.pid, self.since = pid, since
+        super().__init__(
+            f"a run is under way in this folder since {since} (process {pid}); "
+            "wait for it or stop it"
+        )
+
+
+@contextmanager
+def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
+    """Hold the workspace for one run and look at what is stale; children end with the block.
+
+    Raises:
+        Busy: another run holds it and `wait` is not set.
+        WorkspaceError, ParamsError: it cannot be worked in.
+    """
+    quieten()
+    with locked(root, wait=wait):
+        params = load_params(root / "params.yaml")
+        prepare(root)
+        fingerprint.main(root)
+        forget_students(root, list(params.students))
+        run = look(root)
+        try:
+            yield run
+        finally:
+            run.close()
+
+
+@contextmanager
+def locked(root: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of the workspace; the kernel frees it when this process ends, however."""
+    path = root / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise _busy(path) from None
+        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "since": since}))
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def prepare(root: Path) -> None:
+    """Make DVC work here: in a Git checkout as it is, elsewhere without Git.
+
+    Raises:
+        WorkspaceError: `root` is not the project's folder.
+    """
+    for name in ("dvc.yaml", ".dvc/config"):
+        if not (root / name).is_file():
+            raise WorkspaceError(f"{name} is missing in {root}: run from the project's folder")
+    own = root / OWN_CONFIG
+    in_git = any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents))
+    if not in_git and not own.exists():
+        own.write_text(_NO_GIT, encoding="utf-8")
+    elif in_git and own.exists() and own.read_text(encoding="utf-8") == _NO_GIT:
+        own.unlink()
+    release_dead_locks(root / DVC_LOCKS)
+
+
+def release_dead_locks(path: Path) -> None:
+    """Remove DVC's file of path locks if nobody who is named in it runs any more.
+
+    DVC knows holders by process id alone and writes the file in place: after a power cut or in a
+    restarted container it can name a stranger, or be cut short.
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        entries = [*held["read"].values(), *([holder] for holder in held["write"].values())]
+        pids = {int(holder["pid"]) for holders in entries for holder in holders}
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError):
+        pids = set()
+    if not any(_runs_dvc(pid) for pid in pids):
+        path.unlink(missing_ok=True)
+
+
+def forget_students(root: Path, students: list[str]) -> None:
+    """Remove models of students that params.yaml no longer has; DVC's cache keeps them."""
+    for folder, kept in (("models", {"teacher", *students}), ("compressed", set(students))):
+        for path in (root / "data" / folder).glob("*"):
+            if path.name not in kept:
+                shutil.rmtree(path)
+
+
+def threads() -> Any:
+    """As many tasks at a time as there are cores; each stage is a process of its own."""
+    return ThreadPoolTaskRunner(max_workers=os.cpu_count() or 1)
+
+
+def quieten() -> None:
+    """Errors that say it all in one line come without their stack."""
+    for name in ("prefect.task_runs", "prefect.flow_runs"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, OneLineErrors) for known in logger.filters):
+            logger.addFilter(OneLineErrors())
+
+
+def _busy(path: Path) -> Busy:
+    try:
+        holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Busy(int(holder["pid"]), str(holder["since"]))
+    except (ValueError, KeyError):
+        return Busy(0, "a moment ago")
+
+
+def _runs_dvc(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return sys.platform != "linux" and _exists(pid)
+    return b"dvc" in command
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""Assemble the family of students that ships, with an id that names its content."""
+
+from decant.release.candidate import Parts, assemble
+from tasks.program import Summary, Workspace, program
+
+
+def run(workspace: Workspace) -> Summary:
+    """Make data/candidate of the compressed students that the gate let through."""
+    parts = Parts(
+        bundles=workspace.input("compressed"),
+        router=workspace.input("segments/router.json"),
+        encoder=workspace.input("features/encoder.json"),
+        verdict=workspace.input("gate/verdict.json"),
+        metrics=workspace.input("evaluation/metrics.json"),
+        raw=workspace.input(f"raw/{workspace.params.source}"),
+    )
+    folder = workspace.output("candidate")
+    candidate = assemble(parts, workspace.params, folder)
+    return {
+        "id": candidate["id"],
+        "passed": candidate["passed"],
+        "students": sorted(candidate["students"]),
+        "folded": candidate["folded"],
+        "bytes": sum(path.stat().st_size for path in folder.rglob("*.onnx")),
+    }
+
+
+def describe(summary: Summary) -> str:
+    """The candidate for a person."""
+    verdict = "passed" if summary["passed"] else "failed"
+    return "\n".join(
+        [
+            f"**Candidate `{summary['id']}`**: {verdict} the gate",
+            "",
+            f"- students: {', '.join(summary['students'])}",
+            f"- served by general: {', '.join(summary['folded']) or 'no segment'}",
+            f"- models: {summary['bytes'] / 1e6:.2f} MB",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    program(run)

@@ -1,0 +1,57 @@
+"""What runs in a child process of a flow: DVC, tied to the life of the process that started it.
+
+`python -m tasks.child PARENT state` prints the graph and what is stale as one JSON document;
+`python -m tasks.child PARENT dvc …` is the command line of DVC. PARENT is the id of the process
+that asks; the child ends when that process does.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tasks.program import die_with_parent
+
+
+def state(root: Path) -> dict[str, Any]:
+    """`stages`: name -> {deps, outs, params} as paths below `root`; `stale`: DVC's status."""
+    from dvc.repo import Repo
+
+    with Repo(str(root), _wait_for_lock=True) as repo:
+        stages = {stage.addressing: _describe(stage, root) for stage in repo.index.stages}
+        return {"stages": stages, "stale": repo.status()}
+
+
+def _describe(stage: Any, root: Path) -> dict[str, list[str]]:
+    return {
+        "deps": [os.path.relpath(str(dep.fs_path), root) for dep in stage.deps],
+        "outs": [os.path.relpath(str(out.fs_path), root) for out in stage.outs],
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; returns the exit status."""
+    parent, command, *rest = arguments
+    die_with_parent(int(parent))
+    if command == "dvc":
+        from dvc.cli import main as dvc
+
+        return int(dvc(rest) or 0)
+    return _print_state()
+
+
+def _print_state() -> int:
+    from dvc.exceptions import DvcException
+
+    try:
+        print(json.dumps(state(Path.cwd())))
+    except (DvcException, ValueError, OSError) as error:
+        told = [str(cause) for cause in (error, error.__cause__) if cause is not None]
+        print(f"error: {' '.join(': '.join(told).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

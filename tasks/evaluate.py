@@ -1,0 +1,99 @@
+"""Evaluate every model on every group, in the runtime that serves."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from decant.columns import Columns
+from decant.evaluation.evaluate import HOPS, evaluate
+from decant.features.sequences import Cases, Sequences
+from decant.params import TEACHER
+from tasks.material import is_folded, load_groups, load_sequences, model_folder
+from tasks.program import Summary, Workspace, program, write_json
+
+
+def run(workspace: Workspace) -> Summary:
+    """Read every model's graph, write figures, the rank of every case, the test's top k."""
+    params = workspace.params
+    encoder, sequences = load_sequences(workspace)
+    done = evaluate(
+        sequences,
+        encoder,
+        load_groups(workspace),
+        model_folders(workspace),
+        read_oracle(workspace, encoder.items, sequences),
+        k=params.evaluate.k,
+        cases_per_user=params.split.cases_per_user,
+        latency_requests=params.evaluate.latency_requests,
+        seed=params.seed,
+        progress=print,
+    )
+    protocol = {
+        "source": params.source,
+        "split": params.split.model_dump(),
+        "exclude_seen": encoder.exclude_seen,
+        "catalogue": len(encoder.items),
+        "ranked": "whole catalogue",
+        "ties": "against the model",
+        "k": params.evaluate.k,
+        "seed": params.seed,
+    }
+    metrics = {**done.metrics, "protocol": protocol}
+    output = workspace.output("evaluation")
+    write_json(output / "metrics.json", metrics)
+    done.cases.to_parquet(output / "cases.parquet", index=False)
+    np.savez_compressed(output / "top.npz", **done.top)
+    return {"protocol": protocol, "models": {n: brief(m) for n, m in metrics["models"].items()}}
+
+
+def model_folders(workspace: Workspace) -> dict[str, Path]:
+    """Bundles by model name: the teacher, and three hops of every student not folded."""
+    folders = {TEACHER: model_folder(workspace, TEACHER)}
+    for student in workspace.params.students:
+        if not is_folded(workspace, student):
+            compressed = workspace.input(f"compressed/{student}")
+            places = (model_folder(workspace, student), compressed / "pruned", compressed / "int8")
+            folders |= {f"{student}/{hop}": p for hop, p in zip(HOPS, places, strict=True)}
+    return folders
+
+
+def read_oracle(
+    workspace: Workspace, items: tuple[str, ...], sequences: Sequences
+) -> Callable[[Cases], np.ndarray] | None:
+    """The demo shop's best possible ranking: cases → rank of each target, 0 where unknown."""
+    path = workspace.input("ingested") / "oracle.parquet"
+    if not path.is_file():
+        return None
+    oracle = pd.read_parquet(path)
+    users = pd.read_parquet(workspace.input("features") / "users.parquet")[Columns.USER]
+    ranks = oracle.set_index([Columns.USER, Columns.ITEM])["rank"]
+    ids, names = users.to_numpy(), np.array(["", *items], dtype=object)
+
+    def look_up(chosen: Cases) -> np.ndarray:
+        wanted = pd.MultiIndex.from_arrays(
+            [ids[chosen.user], names[np.asarray(sequences.items)[chosen.position]]]
+        )
+        return ranks.reindex(wanted).fillna(0).to_numpy(dtype=np.int64)
+
+    return look_up
+
+
+def brief(model: dict[str, object]) -> dict[str, object]:
+    """One model in a line: NDCG on both windows for everybody it was tried on."""
+    windows = {w: model[w] for w in ("validation", "test")}
+    return {w: v.get("all", {}).get("ndcg") for w, v in windows.items() if isinstance(v, dict)}
+
+
+def describe(summary: Summary) -> str:
+    rows = "\n".join(
+        f"| {name} | {m['validation'] or 0:.4f} | {m['test'] or 0:.4f} |"
+        for name, m in summary["models"].items()
+    )
+    k = summary["protocol"]["k"]
+    return f"| model | NDCG@{k} validation | test |\n|---|---|---|\n{rows}"
+
+
+if __name__ == "__main__":
+    program(run)

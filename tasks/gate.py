@@ -1,0 +1,60 @@
+"""Judge the family: which segments ship their own student, and may it be released?
+
+The verdict is a file; a failed gate is no failed stage.
+"""
+
+import json
+
+import pandas as pd
+
+from decant.release.gate import judge
+from tasks.material import is_folded, load_groups
+from tasks.program import Summary, Workspace, program, write_json
+
+
+def run(workspace: Workspace) -> Summary:
+    """Read the evaluation and what compression did, write the verdict."""
+    params = workspace.params
+    evaluation = workspace.input("evaluation")
+    hops = {
+        name: json.loads((workspace.input(f"compressed/{name}") / "summary.json").read_text())
+        for name in params.students
+    }
+    verdict = judge(
+        json.loads((evaluation / "metrics.json").read_text()),
+        pd.read_parquet(evaluation / "cases.parquet"),
+        load_groups(workspace),
+        [name for name in params.segments if is_folded(workspace, name)],
+        {name: summary.get("hops", {}) for name, summary in hops.items()},
+        params.gate,
+        params.evaluate,
+        params.seed,
+    )
+    write_json(workspace.output("gate") / "verdict.json", verdict)
+    return verdict
+
+
+def describe(summary: Summary) -> str:
+    word = "PASSED" if summary["passed"] else "FAILED"
+    checks = "\n".join(
+        f"| {'pass' if c['passed'] else '**FAIL**'} | {c['name']} | {number(c['value'])} "
+        f"| {number(c['threshold'])} | {c['why']} |"
+        for c in summary["checks"]
+    )
+    segments = "\n".join(
+        f"| {name} | {'own student' if s['ships'] else 'general'} | {number(s['gain'])} "
+        f"| {number(s['lower_bound'])} | {s['reason']} |"
+        for name, s in summary["segments"].items()
+    )
+    return (
+        f"**{word}**\n\n| | check | value | at least | what |\n|---|---|---|---|---|\n{checks}\n\n"
+        f"| segment | served by | gain | lower bound | why |\n|---|---|---|---|---|\n{segments}"
+    )
+
+
+def number(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.4f}"
+
+
+if __name__ == "__main__":
+    program(run)

@@ -1,0 +1,64 @@
+"""Read the raw logs of the source into three tables, users under pseudonyms."""
+
+import pandas as pd
+
+from decant.columns import Columns
+from decant.data import privacy
+from decant.data.sources import readers
+from decant.data.tables import NAMES, ORIGIN, Tables, count_cells, markdown, write_frames
+from tasks.program import Summary, Workspace, program
+
+FILES_SHOWN = 8
+
+
+def run(workspace: Workspace) -> Summary:
+    """raw/<source> → ingested/{events,users,items,unparsed}.parquet."""
+    params = workspace.params
+    tables = readers.read(params.source, workspace.input(f"raw/{params.source}"), params.ingest)
+    key = privacy.load_key(workspace.root)
+    hidden = {
+        name: table.assign(**{Columns.USER: privacy.pseudonymise(table[Columns.USER], key)})
+        for name, table in (("events", tables.events), ("users", tables.users))
+    }
+    frames = {**hidden, "items": tables.items, "unparsed": tables.unparsed}
+    write_frames(frames, workspace.output("ingested"))
+    return summarise(params.source, tables)
+
+
+def summarise(source: str, tables: Tables) -> Summary:
+    """Counts of what was read."""
+    logs = tables.events[Columns.SOURCE].value_counts(sort=False)
+    return {
+        "source": source,
+        "clock": tables.clock,
+        "files": list(tables.used),
+        "rows": {name: len(getattr(tables, name)) for name in NAMES},
+        "logs": {str(name): int(count) for name, count in logs.items()},
+        "attributes": {
+            "users": _attributes(tables.users, Columns.USER),
+            "items": _attributes(tables.items, Columns.ITEM),
+        },
+        "unparsed": count_cells(tables.unparsed),
+    }
+
+
+def describe(summary: Summary) -> str:
+    """The counts as tables."""
+    files = summary["files"]
+    more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
+    rows = [(f"log {name}", count) for name, count in summary["logs"].items()]
+    rows += [(f"table {name}", summary["rows"][name]) for name in ("users", "items")]
+    rows += [(f"unreadable {name}", n) for name, n in sorted(summary["unparsed"].items())]
+    clock = "with times" if summary["clock"] else "in order, without a clock"
+    return (
+        f"**Ingested {summary['source']}**, {summary['rows']['events']:,} events {clock}, "
+        f"from {', '.join(files[:FILES_SHOWN])}{more}\n\n{markdown(('what', 'rows'), rows)}"
+    )
+
+
+def _attributes(table: pd.DataFrame, key: str) -> list[str]:
+    return [str(column) for column in table if column not in (key, *ORIGIN)]
+
+
+if __name__ == "__main__":
+    program(run)

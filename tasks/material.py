@@ -1,0 +1,52 @@
+"""Where what several steps read lies."""
+
+from pathlib import Path
+
+import numpy as np
+
+from decant.features.encode import Encoder
+from decant.features.sequences import Sequences
+from decant.params import GENERAL
+from tasks.program import Workspace
+
+SERVED_BY_GENERAL = "_served_by_general.npy"
+
+
+def load_sequences(workspace: Workspace) -> tuple[Encoder, Sequences]:
+    """The encoder and everybody's sequences."""
+    folder = workspace.input("features")
+    return Encoder.load(folder / "encoder.json"), Sequences.load(folder / "sequences")
+
+
+def load_text(workspace: Workspace) -> np.ndarray | None:
+    """Item vectors [N + 1, width], None if the items have none."""
+    vectors = np.load(workspace.input("vectors") / "items.npy", allow_pickle=False)
+    return vectors if vectors.shape[1] else None
+
+
+def load_members(workspace: Workspace, student: str) -> np.ndarray:
+    """The users a student learns from: general's are everybody."""
+    return np.load(workspace.input("segments") / f"{student}.npy", allow_pickle=False)
+
+
+def load_groups(workspace: Workspace) -> dict[str, np.ndarray]:
+    """The users each student is for; general's are those of no segment."""
+    folder = workspace.input("segments")
+    groups = {name: load_members(workspace, name) for name in workspace.params.segments}
+    return {GENERAL: np.load(folder / SERVED_BY_GENERAL, allow_pickle=False), **groups}
+
+
+def is_folded(workspace: Workspace, student: str) -> bool:
+    """Is the segment too small for a student of its own?"""
+    few = len(load_members(workspace, student)) < workspace.params.distill.min_users
+    return student != GENERAL and few
+
+
+def student_of(workspace: Workspace) -> str:
+    """The student this step was started for."""
+    assert workspace.student is not None
+    return workspace.student
+
+
+def model_folder(workspace: Workspace, name: str) -> Path:
+    return workspace.input(f"models/{name}")

@@ -1,0 +1,71 @@
+"""Promote a release: one swap of a channel's pointer."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from decant.params import Params
+from decant.release.registry import PRODUCTION, open_registry
+
+
+@dataclass(frozen=True)
+class PromoteResult:
+    """Where the channel points now."""
+
+    release: str
+    channel: str
+    moved: bool  # False: it pointed there already
+    before: str | None  # what it pointed at
+    number: int  # of the change in the channel's history
+
+
+def promote(
+    root: Path,
+    params: Params,
+    release: str,
+    channel: str = PRODUCTION,
+    reason: str = "",
+    actor: str | None = None,
+) -> PromoteResult:
+    """Point a channel at a release, given by its id or a unique beginning of it.
+
+    Raises:
+        RegistryError: no such release, damaged, did not pass, or the channel moved meanwhile.
+        StoreError: the registry cannot be reached or is not fit to be one.
+    """
+    registry = open_registry(params.registry, root)
+    before = registry.channel(channel)
+    change = registry.promote(release, channel, reason, actor)
+    return PromoteResult(
+        release=change.release,
+        channel=channel,
+        moved=before is None or before.change != change.change,
+        before=before.release if before else None,
+        number=change.number,
+    )
+
+
+def describe(result: PromoteResult) -> str:
+    """Where the channel points now, in Markdown."""
+    if not result.moved:
+        return f"**{result.channel}** points at `{result.release}` already"
+    before = f"`{result.before}`" if result.before else "nothing"
+    return f"**{result.channel}**: {before} -> `{result.release}` (change {result.number})"
+
+
+@task(name="promote", persist_result=False, cache_policy=NO_CACHE)
+def promote_task(
+    root: Path,
+    params: Params,
+    release: str,
+    channel: str = PRODUCTION,
+    reason: str = "",
+    actor: str | None = None,
+) -> PromoteResult:
+    """`promote` as a Prefect task, its outcome as an artifact."""
+    result = promote(root, params, release, channel, reason, actor)
+    create_markdown_artifact(key="promote", markdown=describe(result), description=result.release)
+    return result

@@ -1,0 +1,144 @@
+"""Publish the candidate: compare it with production, add its origin, copy it to the registry."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from decant.params import Params, ParamsError, load_params, parse_params
+from decant.release.candidate import check_candidate, params_digest
+from decant.release.comparison import Comparison, Evidence, compare
+from decant.release.content import parse_json, readable
+from decant.release.provenance import provenance
+from decant.release.records import GateFailedError
+from decant.release.registry import Registry, open_registry
+
+
+class NotPublishableError(ValueError):
+    """The workspace does not hold what a release is made of."""
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """What became of the candidate."""
+
+    release: str
+    published: bool  # it is in the registry
+    new: bool  # it was not there before
+    reasons: tuple[str, ...]  # why it must not be promoted; empty: it may
+    students: tuple[str, ...]
+    folded: tuple[str, ...]
+    comparison: Comparison
+
+    @property
+    def promotable(self) -> bool:
+        """It is in the registry and may be promoted."""
+        return self.published and not self.reasons
+
+
+def publish(root: Path, params: Params, *, failed_too: bool = False) -> PublishResult:
+    """Copy data/candidate into the registry, with dvc.lock, params.yaml and where it came from.
+
+    A candidate that failed the gate or is worse than production is not copied, unless
+    `failed_too` asks for it: then it can be looked at, and still never promoted.
+
+    Raises:
+        CandidateError, NotPublishableError: there is no candidate, or not of these settings.
+        StoreError: the registry cannot be reached or is not fit to be one.
+    """
+    registry = open_registry(params.registry, root)
+    folder = root / "data" / "candidate"
+    candidate = check_candidate(folder)
+    extra = origin(root, candidate)
+    new = evidence(candidate["id"], extra["params.yaml"], (folder / "verdict.json").read_bytes())
+    comparison = compare(new, in_production(registry), params.gate.max_production_drop)
+    extra["comparison.json"] = readable(comparison.document())
+    there = candidate["id"] in registry.ids()
+    reasons: list[str] = []
+    try:
+        registry.publish(folder, extra)
+    except GateFailedError as error:
+        reasons = error.reasons
+        if failed_too:
+            registry.publish(folder, extra, failed_too=True)
+    published = failed_too or not reasons
+    return PublishResult(
+        release=candidate["id"],
+        published=there or published,
+        new=published and not there,
+        reasons=tuple(reasons),
+        students=tuple(sorted(candidate["students"])),
+        folded=tuple(candidate["folded"]),
+        comparison=comparison,
+    )
+
+
+def origin(root: Path, candidate: dict[str, Any]) -> dict[str, bytes]:
+    """The files that say where a candidate came from: dvc.lock, params.yaml, provenance.json.
+
+    Raises:
+        NotPublishableError: one is missing, or params.yaml is not what the candidate was made with.
+    """
+    for name in ("dvc.lock", "params.yaml"):
+        if not (root / name).is_file():
+            raise NotPublishableError(
+                f"{name} is missing: run the pipeline in the project's folder"
+            )
+    if params_digest(load_params(root / "params.yaml")) != candidate["params"]:
+        raise NotPublishableError(
+            "params.yaml has changed since data/candidate was made: run the pipeline again"
+        )
+    return {
+        "dvc.lock": (root / "dvc.lock").read_bytes(),
+        "params.yaml": (root / "params.yaml").read_bytes(),
+        "provenance.json": readable(provenance(root)),
+    }
+
+
+def in_production(registry: Registry) -> Evidence | None:
+    """What is known of the release that production points at."""
+    change = registry.channel()
+    if change is None:
+        return None
+    release = registry.release(change.release)
+    settings, verdict = (registry.read(release, name) for name in ("params.yaml", "verdict.json"))
+    return evidence(release.id, settings, verdict)
+
+
+def evidence(release: str, settings: bytes, verdict: bytes) -> Evidence:
+    """What is known of a family, from its files."""
+    try:
+        params = parse_params(yaml.safe_load(settings))
+    except ParamsError:
+        params = None
+    return Evidence(release, params, parse_json("verdict.json", verdict))
+
+
+def describe(result: PublishResult) -> str:
+    """What became of the candidate, in Markdown."""
+    if result.reasons:
+        state = "published to be looked at" if result.published else "not published"
+    else:
+        state = "published" if result.new else "was published already"
+    return "\n".join(
+        [
+            f"**Release `{result.release}`**: {state}",
+            "",
+            f"- students: {', '.join(result.students)}",
+            f"- served by general: {', '.join(result.folded) or 'no segment'}",
+            f"- against production: {result.comparison.why}",
+            *(f"- cannot be promoted: {reason}" for reason in result.reasons),
+        ]
+    )
+
+
+@task(name="publish", persist_result=False, cache_policy=NO_CACHE)
+def publish_task(root: Path, params: Params, *, failed_too: bool = False) -> PublishResult:
+    """`publish` as a Prefect task, its outcome as an artifact."""
+    result = publish(root, params, failed_too=failed_too)
+    create_markdown_artifact(key="publish", markdown=describe(result), description=result.release)
+    return result

@@ -1,0 +1,62 @@
+"""See that the raw logs of the source are there; the demo shop's are generated."""
+
+import json
+from pathlib import Path
+
+from decant.data.sources.demo_shop import generate, hash_files
+from decant.data.sources.places import check_present
+from decant.params import Raw
+from tasks.program import Summary, Workspace, program
+
+DEMO = "demo"
+
+
+class EditedShop(ValueError):
+    """The demo shop's settings changed, but its files were edited; `files` says which."""
+
+    def __init__(self, folder: Path, files: list[str]) -> None:
+        self.folder, self.files = folder, files
+        super().__init__(
+            f"the `raw` block of params.yaml changed, but {', '.join(files)} in {folder} "
+            f"{'was' if len(files) == 1 else 'were'} edited: set `raw` back to keep the edits, "
+            "or remove the folder to generate the shop anew"
+        )
+
+
+def run(workspace: Workspace) -> Summary:
+    """Generate the demo shop where its files are not somebody's own; else only look."""
+    source = workspace.params.source
+    folder = workspace.root / "data" / "raw" / source
+    if source == DEMO:
+        return prepare_demo(folder, workspace.params.raw)
+    check_present(source, folder, workspace.params.ingest)
+    return {"source": source, "files": sum(path.is_file() for path in folder.rglob("*"))}
+
+
+def prepare_demo(folder: Path, settings: Raw) -> Summary:
+    """Generate the shop into `folder`; edited files are kept.
+
+    Raises:
+        EditedShop: it was edited and the settings are others than those it was made with.
+    """
+    made = folder / "demo.json"
+    if folder.is_dir() and not made.is_file():
+        return {"source": DEMO, "kept": sorted(path.name for path in folder.iterdir())}
+    known = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else None
+    edited = edited_files(folder, known["files"]) if known else []
+    if known and edited:
+        if known["settings"] != settings.model_dump():
+            raise EditedShop(folder, edited)
+        return {"source": DEMO, "edited": edited}
+    generate(folder, settings)
+    return {"source": DEMO, "generated": settings.model_dump()}
+
+
+def edited_files(folder: Path, made: dict[str, str]) -> list[str]:
+    """Names of files that are not as they were generated; `made`: name -> sha256."""
+    now = hash_files(folder)
+    return sorted(name for name in {*made, *now} if made.get(name) != now.get(name))
+
+
+if __name__ == "__main__":
+    program(run)

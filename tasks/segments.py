@@ -1,0 +1,46 @@
+"""Assign every user to one student by the rules of params.yaml."""
+
+import numpy as np
+import pandas as pd
+
+from decant.data.membership import assign
+from decant.features.sequences import Sequences
+from decant.params import GENERAL
+from tasks.material import SERVED_BY_GENERAL
+from tasks.program import Summary, Workspace, program, write_json
+
+
+def run(workspace: Workspace) -> Summary:
+    """Read users' raw attributes, write one membership file per student and the router."""
+    features, params = workspace.input("features"), workspace.params
+    users = pd.read_parquet(features / "users.parquet")
+    sequences = Sequences.load(features / "sequences")
+    raw = users[[c for c in users if not c.endswith("_scaled") and c not in ("tags", "events")]]
+    membership = assign(
+        raw, np.asarray(sequences.split[:, 0]), params.segments, params.distill.min_users
+    )
+    output = workspace.output("segments")
+    everybody = np.arange(sequences.users, dtype=np.int32)
+    # general learns from everybody, so that no rule's change makes it stale
+    for name, found in {**membership.members, GENERAL: everybody}.items():
+        np.save(output / f"{name}.npy", found, allow_pickle=False)
+    np.save(output / SERVED_BY_GENERAL, membership.members[GENERAL], allow_pickle=False)
+    write_json(output / "router.json", membership.router)
+    return {
+        "users": {name: len(found) for name, found in membership.members.items()},
+        "folded": membership.folded,
+        "rules": {name: student.where for name, student in params.segments.items()},
+    }
+
+
+def describe(summary: Summary) -> str:
+    rows = "\n".join(
+        f"| {name} | `{summary['rules'].get(name) or 'everybody else'}` | {count:,}"
+        f"{' (folded)' if name in summary['folded'] else ''} |"
+        for name, count in sorted(summary["users"].items())
+    )
+    return f"| student | rule | users |\n|---|---|---|\n{rows}"
+
+
+if __name__ == "__main__":
+    program(run)

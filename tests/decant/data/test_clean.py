@@ -1,0 +1,180 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from decant.columns import Columns
+from decant.data.clean import (
+    LEFT_OUT,
+    Cleaned,
+    NothingAccepted,
+    TooFew,
+    TooManyQuarantined,
+    bad_share,
+    clean,
+    expectations,
+    judge,
+)
+from decant.data.rules import Rules
+from decant.data.tables import in_order_of_arrival, make_events
+from decant.params import Validate
+
+NOW = 1_700_000_000.0
+RULES = Rules(known_users=True, known_items=True, behaviours=("view", "buy"))
+Row = tuple[str | None, str | None, float]
+
+
+def log(rows: list[Row], source: str = "views", behaviour: str = "view") -> pd.DataFrame:
+    user, item, time = zip(*rows, strict=True)
+    return make_events(
+        {
+            Columns.USER: pd.Series(user, dtype="str"),
+            Columns.ITEM: pd.Series(item, dtype="str"),
+            Columns.TIME: pd.Series(time, dtype="float64"),
+            Columns.BEHAVIOUR: behaviour,
+            Columns.SOURCE: source,
+            Columns.FILE: f"{source}.csv",
+            Columns.ROW: pd.Series(range(2, len(rows) + 2)),
+        }
+    )
+
+
+def table(key: str, ids: list[str | None], **attributes: list[Any]) -> pd.DataFrame:
+    frame = pd.DataFrame({key: pd.Series(ids, dtype="str"), **attributes})
+    return frame.assign(file=f"{key}s.csv", row=np.arange(2, len(ids) + 2))
+
+
+def cleaned(
+    *logs: pd.DataFrame,
+    rules: Rules = RULES,
+    users: pd.DataFrame | None = None,
+    items: pd.DataFrame | None = None,
+) -> Cleaned:
+    tables = {
+        "events": in_order_of_arrival(logs),
+        "users": table("user", ["a", "b"], age=[30.0, 40.0]) if users is None else users,
+        "items": table("item", ["i", "j"], price=[1.0, 2.0]) if items is None else items,
+    }
+    return clean(tables, rules)
+
+
+GOOD: list[Row] = [("a", "i", NOW), ("b", "j", NOW + 1), ("a", "j", NOW + 2)]
+
+
+def test_good_rows_pass_unchanged() -> None:
+    result = cleaned(log(GOOD))
+    assert len(result.accepted["events"]) == 3
+    assert list(result.accepted["users"]) == ["user", "age"]
+    assert all(not len(rows) for rows in result.quarantined.values())
+
+
+def test_bad_rows_are_quarantined_with_reason_file_and_row() -> None:
+    result = cleaned(log([*GOOD, (None, "i", NOW), ("a", "zzz", NOW), ("x", "i", np.nan)]))
+    bad = result.quarantined["events"].set_index(Columns.ROW)[Columns.REASON]
+    assert bad.to_dict() == {5: "no user", 6: "unknown item", 7: "no readable time"}
+    assert len(result.accepted["events"]) == 3
+    assert set(result.quarantined["events"]) == {*result.accepted["events"], Columns.REASON}
+
+
+def test_an_event_that_says_the_same_twice_counts_once() -> None:
+    result = cleaned(log([GOOD[0], *GOOD]), log([GOOD[0]], "buys", "buy"))
+    assert result.counts["events"]["duplicates"] == 1
+    assert len(result.accepted["events"]) == 4
+    assert result.accepted["events"][Columns.ROW].tolist()[0] == 2
+
+
+def test_without_a_clock_a_second_time_is_not_a_duplicate() -> None:
+    rows: list[Row] = [("a", "i", np.nan), ("a", "i", np.nan)]
+    result = cleaned(log(rows), rules=Rules(clock=False))
+    assert len(result.accepted["events"]) == 2
+
+
+def test_every_row_of_every_log_is_accounted_for() -> None:
+    rows: list[Row] = [*GOOD, GOOD[0], (None, "i", NOW), ("a", "i", 5.0)]
+    counts = cleaned(log(rows), log(GOOD, "buys", "buy")).counts["events"]
+    assert counts["logs"]["views"]["reasons"] == {"no user": 1, "time before 1990": 1}
+    for account in (counts, *counts["logs"].values()):
+        gone_to = account["accepted"] + account["quarantined"] + account["duplicates"]
+        assert gone_to == account["rows_in"]
+        assert sum(account["reasons"].values()) == account["quarantined"]
+    assert counts["rows_in"] == 9
+
+
+def test_an_impossible_age_is_left_out_and_the_user_kept() -> None:
+    users = table("user", ["a", "b"], age=[999.0, 40.0])
+    result = cleaned(log(GOOD), users=users)
+    assert result.accepted["users"]["age"].isna().tolist() == [True, False]
+    assert len(result.accepted["events"]) == 3
+    copy = result.quarantined["users"].iloc[0]
+    assert (copy["age"], copy["row"], copy["reason"]) == (999.0, 2, "impossible age" + LEFT_OUT)
+    assert result.counts["users"]["left_out"] == {"impossible age": 1}
+    assert result.counts["users"]["quarantined"] == 0
+
+
+def test_of_a_user_listed_twice_the_first_row_counts() -> None:
+    users = table("user", ["a", "b", "a", "b", None], age=[30.0, 40.0, 30.0, 41.0, 1.0])
+    result = cleaned(log(GOOD), users=users)
+    assert result.accepted["users"]["age"].tolist() == [30.0, 40.0]
+    assert result.counts["users"]["duplicates"] == 1
+    assert result.counts["users"]["reasons"] == {"repeated id": 1, "no user": 1}
+
+
+def test_a_quarantined_row_with_a_wrong_value_is_there_once() -> None:
+    users = table("user", ["a", "b", None], age=[30.0, 40.0, 999.0])
+    assert len(cleaned(log(GOOD), users=users).quarantined["users"]) == 1
+
+
+def test_rows_set_aside_are_quarantined_but_not_bad() -> None:
+    rules = Rules(behaviours=("view",), set_aside=("cancellation",))
+    result = cleaned(log(GOOD), log(GOOD, "views", "cancellation"), rules=rules)
+    counts = result.counts["events"]
+    assert (counts["quarantined"], counts["set_aside"], bad_share(counts)) == (3, 3, 0.0)
+
+
+def test_each_expectation_reports_what_it_looked_at_and_found() -> None:
+    found = expectations(cleaned(log([*GOOD, (None, "i", NOW)])))
+    no_user = [e for e in found if e["table"] == "events" and e["reason"] == "no user"]
+    assert no_user == [
+        {
+            "table": "events",
+            "column": "user",
+            "expectation": "ExpectColumnValuesToNotBeNull",
+            "bounds": {},
+            "reason": "no user",
+            "checked": 4,
+            "unexpected": 1,
+        }
+    ]
+
+
+def limits(**given: Any) -> Validate:
+    return Validate.model_validate({"min_events": 1, **given})
+
+
+def test_a_log_that_is_fit_is_let_through() -> None:
+    judge(cleaned(log(GOOD)), limits())
+
+
+def test_too_many_bad_rows_stop_the_run_and_each_reason_is_shown() -> None:
+    result = cleaned(log([*GOOD, (None, "i", NOW), (None, "i", NOW), ("a", "z", NOW)]))
+    with pytest.raises(TooManyQuarantined) as stopped:
+        judge(result, limits(max_quarantined=0.4))
+    assert stopped.value.reasons == {"no user": 2, "unknown item": 1}
+    assert "no user 2 (first views.csv:5), unknown item 1 (first views.csv:7)" in str(stopped.value)
+    judge(result, limits(max_quarantined=0.5))
+
+
+def test_a_log_with_no_good_row_stops_the_run_however_small_it_is() -> None:
+    result = cleaned(log(GOOD * 20), log([("a", "i", 1.0)], "buys", "buy"))
+    with pytest.raises(NothingAccepted, match="all 1 rows of the log `buys` are invalid"):
+        judge(result, limits())
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [(GOOD[:1], "events"), ([GOOD[0], GOOD[2]], "users"), ([GOOD[1], GOOD[2]], "items")],
+)
+def test_too_few_events_users_or_items_stop_the_run(rows: list[Row], what: str) -> None:
+    with pytest.raises(TooFew, match=f"1 {what} after validation, validate.min_{what} asks for 2"):
+        judge(cleaned(log(rows)), limits(min_events=2))

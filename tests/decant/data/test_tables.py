@@ -1,0 +1,93 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from decant.columns import Columns
+from decant.data.tables import (
+    EVENT_COLUMNS,
+    count_cells,
+    empty,
+    in_order_of_arrival,
+    make_events,
+    markdown,
+    no_cells,
+    no_items,
+    no_users,
+    read_frames,
+    text,
+    write_frames,
+)
+
+
+def events(source: str, times: list[float]) -> pd.DataFrame:
+    size = len(times)
+    return make_events(
+        {
+            Columns.USER: pd.Series(["u"] * size, dtype="str"),
+            Columns.ITEM: pd.Series([f"{source}{i}" for i in range(size)], dtype="str"),
+            Columns.TIME: pd.Series(times, dtype="float64"),
+            Columns.SOURCE: source,
+            Columns.FILE: f"{source}.csv",
+            Columns.ROW: pd.Series(range(2, size + 2)),
+        }
+    )
+
+
+def test_events_have_every_column_with_its_type_and_what_is_not_given_is_missing() -> None:
+    table = in_order_of_arrival([events("a", [1.0])])
+    assert tuple(table) == EVENT_COLUMNS
+    kinds = {"time": "float64", "rating": "float64", "row": "int64", "order": "int64"}
+    assert {c: str(table[c].dtype) for c in table} == {c: kinds.get(c, "str") for c in table}
+    assert table[[Columns.BEHAVIOUR, Columns.RATING]].isna().all(axis=None)
+
+
+def test_logs_are_merged_by_time_with_ties_in_the_order_of_logs_and_rows() -> None:
+    merged = in_order_of_arrival([events("a", [5.0, 1.0, 5.0]), events("b", [1.0, 5.0])])
+    assert list(merged[Columns.ITEM]) == ["a1", "b0", "a0", "a2", "b1"]
+    assert list(merged[Columns.ORDER]) == [0, 1, 2, 3, 4]
+
+
+def test_events_without_a_time_come_last_in_the_order_of_their_files() -> None:
+    merged = in_order_of_arrival([events("a", [np.nan, 2.0]), events("b", [np.nan, 1.0])])
+    assert list(merged[Columns.ITEM]) == ["b1", "a1", "a0", "b0"]
+
+
+def test_without_a_clock_the_order_of_rows_is_kept() -> None:
+    merged = in_order_of_arrival([events("a", [np.nan] * 3)])
+    assert list(merged[Columns.ITEM]) == ["a0", "a1", "a2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (pd.Series([" a ", "", None], dtype="str"), ["a", None, None]),
+        (pd.Series([17.0, np.nan, 3.0]), ["17", None, "3"]),
+        (pd.Series([1.5, 2.0]), ["1.5", "2.0"]),
+        (pd.Series([7, 8]), ["7", "8"]),
+        (pd.Series(["x", None], dtype="category"), ["x", None]),
+    ],
+)
+def test_text_strips_blanks_and_writes_whole_numbers_without_a_point(
+    given: pd.Series, expected: list[str | None]
+) -> None:
+    result = text(given)
+    assert str(result.dtype) == "str"
+    assert [None if pd.isna(v) else v for v in result] == expected
+
+
+def test_frames_come_back_as_they_were_written(tmp_path) -> None:
+    frames = {"events": in_order_of_arrival([events("a", [1.0, np.nan])]), "users": no_users()}
+    write_frames(frames, tmp_path)
+    again = read_frames(tmp_path, frames)
+    for name, frame in frames.items():
+        pd.testing.assert_frame_equal(again[name], frame)
+
+
+def test_empty_tables_have_their_columns_and_types() -> None:
+    assert list(no_items()) == ["item", "title", "file", "row"]
+    assert str(empty(("row", "x"))["row"].dtype) == "int64"
+    assert count_cells(no_cells()) == {}
+
+
+def test_markdown_groups_digits_and_escapes_bars() -> None:
+    assert markdown(("a", "b"), [(1234, "x|y")]).splitlines()[2] == "| 1,234 | x\\|y |"

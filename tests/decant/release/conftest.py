@@ -1,0 +1,162 @@
+"""Both kinds of store, and small candidates to publish."""
+
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from decant.params import parse_params
+from decant.release.candidate import Parts, assemble
+from decant.release.registry import Registry
+from decant.release.s3 import S3Store
+from decant.release.store import LocalStore, Store
+
+BUCKET = "releases"
+EXTRA = {"dvc.lock": b"stages: {}\n", "params.yaml": b"{}\n", "provenance.json": b"{}\n"}
+PARAMS = parse_params(
+    {
+        "students": {
+            "general": {"init": "teacher"},
+            "women": {"init": "general", "where": "gender == 'F'"},
+            "men": {"init": "general", "where": "gender == 'M'"},
+            "tiny": {"init": "general", "where": "age > 99"},
+        }
+    }
+)
+ROUTER = {
+    "students": {
+        "women": {"where": "gender == 'F'", "priority": 0},
+        "men": {"where": "gender == 'M'", "priority": 0},
+    },
+    "folded": ["tiny"],
+}
+_numbers = itertools.count()
+
+MakeParts = Callable[..., Parts]
+MakeCandidate = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Credentials of nobody, and none of the machine's."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server on loopback with one bucket."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    client = boto3.Session("test", "test", region_name="us-east-1").client(
+        "s3", endpoint_url=endpoint
+    )
+    client.create_bucket(Bucket=BUCKET)
+    yield endpoint
+    server.stop()
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store, once of each kind."""
+    if request.param == "local":
+        return LocalStore(tmp_path / "registry")
+    return S3Store(BUCKET, f"case-{next(_numbers)}", request.getfixturevalue("s3_endpoint"))
+
+
+@pytest.fixture
+def registry(store: Store) -> Registry:
+    """An empty registry, once on each kind of store."""
+    return Registry(store)
+
+
+@pytest.fixture
+def make_parts(tmp_path: Path) -> MakeParts:
+    """Write what the pipeline makes before the candidate: `make(folder, text, …)`."""
+
+    def make(
+        name: str = "data",
+        *,
+        model: str = "model",
+        passed: Any = True,
+        ships: tuple[str, ...] = ("women",),
+        ndcg: float = 0.4,
+    ) -> Parts:
+        folder = tmp_path / name
+        for student in ("general", "women", "men"):
+            bundle(folder / "compressed" / student / "int8", f"{model} of {student}")
+        segments = {s: {"ships": s in ships, "reason": f"why {s}"} for s in ("women", "men")}
+        check = {"name": "retention", "value": 0.8, "threshold": 0.9, "why": "family ÷ teacher"}
+        write(folder / "router.json", ROUTER)
+        write(folder / "encoder.json", {"items": 3})
+        checks = [{**check, "passed": passed}]
+        write(folder / "verdict.json", {"passed": passed, "checks": checks, "segments": segments})
+        write(folder / "metrics.json", {"k": 10, "ndcg": ndcg})
+        (folder / "raw").mkdir(exist_ok=True)
+        (folder / "raw" / "views.csv").write_text("user,item\n1,2\n")
+        return Parts(
+            bundles=folder / "compressed",
+            router=folder / "router.json",
+            encoder=folder / "encoder.json",
+            verdict=folder / "verdict.json",
+            metrics=folder / "metrics.json",
+            raw=folder / "raw",
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_candidate(make_parts: MakeParts, tmp_path: Path) -> MakeCandidate:
+    """Assemble a candidate; the same arguments give the same id."""
+
+    def make(**settings: Any) -> Path:
+        number = next(_numbers)
+        folder = tmp_path / f"candidate-{number}"
+        folder.mkdir()
+        assemble(make_parts(f"data-{number}", **settings), PARAMS, folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def publish(registry: Registry, make_candidate: MakeCandidate) -> Callable[..., str]:
+    """Publish a candidate made with the given settings; returns its id."""
+
+    def make(**settings: Any) -> str:
+        failed_too = settings.get("passed", True) is not True
+        return registry.publish(make_candidate(**settings), EXTRA, failed_too=failed_too)
+
+    return make
+
+
+def bundle(folder: Path, text: str) -> None:
+    """Write one compressed student."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("model.onnx", "config.json", "items.json", "metrics.json", "model.safetensors")
+    for name in names:
+        (folder / name).write_text(json.dumps(f"{name} of {text}"))
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    write(folder / "manifest.json", {"files": files})
+
+
+def write(path: Path, content: Any) -> None:
+    """Write JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))

@@ -1,0 +1,96 @@
+"""A release leads back to the commit, the stages and the bytes of the raw data."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from decant.release.records import DamagedReleaseError
+from decant.release.registry import Registry
+from decant.release.store import LocalStore
+from decant.release.trace import describe, stages, trace
+
+LOCK = """
+schema: '2.0'
+stages:
+  ingest:
+    cmd: python -m tasks.ingest
+    deps:
+    - {path: data/raw/demo, hash: md5, md5: aaaa.dir, size: 10}
+    outs:
+    - {path: data/ingested, hash: md5, md5: bbbb.dir, size: 20}
+  raw:
+    cmd: python -m tasks.raw
+    outs:
+    - {path: data/raw/demo, hash: md5, md5: aaaa.dir, size: 10}
+"""
+EXTRA = {
+    "dvc.lock": LOCK.encode(),
+    "params.yaml": b"seed: 3\n",
+    "provenance.json": b'{"commit": "c0ffee", "dirty": true, "changed": ["a.py"]}',
+    "comparison.json": b'{"passed": true, "why": "nothing is in production yet"}',
+}
+
+MakeCandidate = Callable[..., Path]
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """An empty registry in a folder."""
+    return Registry(LocalStore(tmp_path / "registry"))
+
+
+def test_a_release_is_traced_to_the_raw_bytes(
+    registry: Registry, make_candidate: MakeCandidate
+) -> None:
+    release = registry.publish(make_candidate(), EXTRA)
+    registry.promote(release, reason="first", actor="ann")
+    registry.promote(release, "canary", actor="bob")
+    found = trace(registry, release[:7])
+    assert found["release"] == release
+    raw = hashlib.sha256(b"user,item\n1,2\n").hexdigest()
+    assert found["data"]["files"] == {"views.csv": raw}
+    assert found["data"]["source"] == "demo"
+    assert found["code"]["commit"] == "c0ffee"
+    assert found["params"] == {"seed": 3}
+    assert found["stages"]["ingest"] == {
+        "deps": {"data/raw/demo": "aaaa.dir"},
+        "outs": {"data/ingested": "bbbb.dir"},
+    }
+    assert found["students"]["women"]["where"] == "gender == 'F'"
+    assert found["verdict"]["passed"] is True
+    assert [(m["channel"], m["by"]) for m in found["channels"]] == [
+        ("canary", "bob"),
+        ("production", "ann"),
+    ]
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_a_person_can_read_it(registry: Registry, make_candidate: MakeCandidate) -> None:
+    release = registry.publish(make_candidate(), EXTRA)
+    text = describe(trace(registry, release))
+    for part in (release, "c0ffee, 1 file(s) changed since", "never promoted", "views.csv", "men"):
+        assert part in text
+    assert "    <- aaaa.dir  data/raw/demo" in text
+
+
+def test_a_failed_release_is_traced_too(registry: Registry, make_candidate: MakeCandidate) -> None:
+    release = registry.publish(make_candidate(passed=False), {}, failed_too=True)
+    found = trace(registry, release)
+    assert found["code"] == found["params"] == found["stages"] == {}
+    assert "failed: retention" in describe(found)
+
+
+def test_a_forged_origin_is_not_told(registry: Registry, make_candidate: MakeCandidate) -> None:
+    release = registry.publish(make_candidate(), EXTRA)
+    assert isinstance(registry.store, LocalStore)
+    path = registry.store.folder / "releases" / release / "provenance.json"
+    path.write_text('{"commit": "another"}')
+    with pytest.raises(DamagedReleaseError, match=r"provenance\.json was changed"):
+        trace(registry, release)
+
+
+def test_a_lock_without_stages_has_none() -> None:
+    assert stages({}) == {}

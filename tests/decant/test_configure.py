@@ -1,0 +1,181 @@
+"""Switching sources keeps params.yaml readable, and switching back changes nothing."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from decant import configure as command
+from decant.configure import ConfigureError, configure, rewrite
+from decant.data.sources.places import FilesMissing
+from decant.params import SOURCES, load_params
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PRESETS = {source: REPOSITORY / "presets" / f"{source}.yaml" for source in SOURCES}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    root.mkdir()
+    shutil.copy(REPOSITORY / "params.yaml", root)
+    shutil.copytree(REPOSITORY / "presets", root / "presets")
+    return root
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A folder for each source with files that bear the right names."""
+    names = {
+        "movielens-100k": ["u.data", "u.user", "u.item", "u.genre"],
+        "movielens-1m": ["ratings.dat", "users.dat", "movies.dat"],
+        "online-retail": ["by-day/2010-12-01.csv", "by-day/2010-12-02.csv"],
+        "files": ["events.csv", "notes.txt"],
+    }
+    folders = {}
+    for source, listed in names.items():
+        folders[source] = tmp_path / "from" / source
+        for name in listed:
+            path = folders[source] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{source} {name}\n")
+    return folders
+
+
+def keys(path: Path) -> set[tuple[str, str]]:
+    settings = yaml.safe_load(path.read_text())["settings"]
+    return {(b, k) for b, values in settings.items() if b != "students" for k in values}
+
+
+def test_every_preset_sets_the_same_keys() -> None:
+    expected = keys(PRESETS["demo"])
+    assert {source: keys(path) ^ expected for source, path in PRESETS.items()} == {
+        source: set() for source in SOURCES
+    }
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("overlay", ["quick", "full", "without_users"])
+def test_an_overlay_sets_only_what_the_preset_sets(source: str, overlay: str) -> None:
+    preset = yaml.safe_load(PRESETS[source].read_text())
+    values = preset[overlay] if overlay == "without_users" else preset["profiles"][overlay]
+    for block, settings in values.items():
+        assert block == "students" or set(settings) <= set(preset["settings"][block])
+
+
+def test_the_demo_preset_is_the_committed_params(root: Path) -> None:
+    assert configure(root, "demo", profile="quick") == []
+
+
+@pytest.mark.parametrize("source", [s for s in SOURCES if s != "demo"])
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_switching_there_and_back_leaves_params_as_they_were(
+    root: Path, files: dict[str, Path], source: str, profile: str
+) -> None:
+    before = (root / "params.yaml").read_text()
+    diff = configure(root, source, files[source], profile)
+    assert any(line.startswith(f"+source: {source}") for line in diff)
+    params = load_params(root / "params.yaml")
+    assert params.source == source
+    assert configure(root, source, files[source], profile) == []
+    configure(root, "demo")
+    assert (root / "params.yaml").read_text() == before
+
+
+def test_profiles_differ(root: Path, files: dict[str, Path]) -> None:
+    configure(root, "movielens-1m", files["movielens-1m"])
+    quick = load_params(root / "params.yaml").teacher.epochs
+    configure(root, "movielens-1m", profile="full")
+    assert load_params(root / "params.yaml").teacher.epochs > quick
+
+
+def test_files_are_copied_once_and_only_those_that_are_needed(
+    root: Path, files: dict[str, Path]
+) -> None:
+    configure(root, "files", files["files"])
+    copied = root / "data/raw/files/events.csv"
+    stamp = copied.stat().st_mtime_ns
+    configure(root, "files", files["files"])
+    assert copied.stat().st_mtime_ns == stamp
+    assert [path.name for path in copied.parent.iterdir()] == ["events.csv"]
+    (files["files"] / "events.csv").write_text("more\n")
+    configure(root, "files", files["files"])
+    assert copied.read_text() == "more\n"
+
+
+def test_places_below_the_folder_are_kept(root: Path, files: dict[str, Path]) -> None:
+    configure(root, "online-retail", files["online-retail"])
+    assert len(list((root / "data/raw/online-retail/by-day").iterdir())) == 2
+
+
+def test_own_settings_stay_when_the_source_stays(root: Path, files: dict[str, Path]) -> None:
+    configure(root, "files", files["files"])
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("epochs: 16", "epochs: 3"))
+    assert configure(root, "files", files["files"]) == []
+    assert load_params(path).teacher.epochs == 3
+
+
+def test_without_a_table_of_users_there_are_no_segments(root: Path, files: dict[str, Path]) -> None:
+    folder = files["movielens-1m"]
+    for name in ("ratings.dat", "users.dat", "movies.dat"):
+        (folder / name).unlink()
+    (folder / "ml-1m.txt").write_text("1 1\n")
+    configure(root, "movielens-1m", folder)
+    params = load_params(root / "params.yaml")
+    assert list(params.students) == ["general"]
+    assert params.features.attributes == []
+
+
+def test_missing_files_change_nothing(root: Path, tmp_path: Path) -> None:
+    before = (root / "params.yaml").read_text()
+    with pytest.raises(FilesMissing, match="u.data"):
+        configure(root, "movielens-100k", tmp_path)
+    with pytest.raises(FilesMissing):
+        configure(root, "movielens-100k")
+    assert (root / "params.yaml").read_text() == before
+
+
+def test_a_misspelt_source_or_profile_names_the_nearest(root: Path) -> None:
+    with pytest.raises(ConfigureError, match="did you mean movielens-1m"):
+        configure(root, "movielens1m")
+    with pytest.raises(ConfigureError, match="did you mean quick"):
+        configure(root, "demo", profile="quik")
+
+
+def test_the_demo_shop_takes_no_files(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigureError, match="leave FROM out"):
+        configure(root, "demo", tmp_path)
+
+
+def test_comments_and_other_settings_survive() -> None:
+    text = (REPOSITORY / "params.yaml").read_text()
+    new = rewrite(text, {"teacher": {"epochs": 3}, "validate": {"max_quarantined": 0.35}})
+    changed = set(new.splitlines()) - set(text.splitlines())
+    assert changed == {
+        "  epochs: 3",
+        "  max_quarantined: 0.35 # share of event rows; more than this stops the run",
+    }
+
+
+def test_a_block_that_cannot_be_edited_is_refused() -> None:
+    with pytest.raises(ConfigureError, match="no block `teacher:`"):
+        rewrite("source: demo\nteacher: {epochs: 3}\n", {"teacher": {"epochs": 4}})
+
+
+def test_the_command_shows_the_difference_and_says_when_there_is_none(
+    root: Path,
+    files: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(root)
+    parser = argparse.ArgumentParser()
+    command.add_commands(parser.add_subparsers())
+    words = ["configure", "--source", "files", "--from", str(files["files"])]
+    for expected in ("+source: files", "nothing changed"):
+        given = parser.parse_args(words)
+        assert given.func(given) == 0
+        assert expected in capsys.readouterr().out

@@ -1,0 +1,106 @@
+"""One workspace, one run; DVC works with and without Git; nothing dead holds it."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from decant.params import ParamsError
+from flows.workspace import Busy, forget_students, locked, prepare, release_dead_locks, workspace
+from tasks.stage import OneLineErrors, StageFailed, WorkspaceError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOLDER = """
+import sys
+from pathlib import Path
+from flows.workspace import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_run_is_refused_in_one_line_that_names_the_first(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(Busy, match=f"process {holder.pid}") as error, locked(tmp_path):
+        pass
+    assert "\n" not in str(error.value)
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path):
+        pass
+
+
+def test_the_lock_is_free_after_the_block(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path), pytest.raises(Busy), locked(tmp_path):
+            pass
+
+
+def test_without_git_dvc_is_told_so_and_with_git_again_not(project: Any) -> None:
+    own = project.root / ".dvc/config.local"
+    own.unlink()
+    prepare(project.root)
+    assert "no_scm = true" in own.read_text()
+    (project.root / ".git").mkdir()
+    prepare(project.root)
+    assert not own.exists()
+
+
+def test_outside_the_project_it_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match=r"dvc\.yaml is missing .* run from the project"):
+        prepare(tmp_path)
+
+
+def test_wrong_settings_are_found_before_anything_starts(project: Any) -> None:
+    (project.root / "params.yaml").write_text("sead: 1\n")
+    with pytest.raises(ParamsError, match="sead"), workspace(project.root):
+        pass
+    assert project.started() == []
+
+
+def test_a_workspace_shows_what_is_stale(finished: Any) -> None:
+    finished.add_row()
+    with workspace(finished.root) as run:
+        assert run.reason("raw") is not None
+        assert run.reason("ingest") is not None
+        assert run.reason("names") is None
+
+
+def holding(pid: int) -> dict[str, Any]:
+    return {"read": {"/x": [{"pid": pid, "cmd": "dvc"}]}, "write": {}}
+
+
+@pytest.mark.parametrize("text", [json.dumps(holding(os.getpid())), '{"read": {'])
+def test_locks_of_strangers_and_torn_lock_files_are_removed(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rwlock"
+    path.write_text(text)
+    release_dead_locks(path)
+    assert not path.exists()
+
+
+def test_models_of_students_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    for name in ("models/teacher", "models/general", "models/old", "compressed/old"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    forget_students(tmp_path, ["general"])
+    left = {path.name for path in tmp_path.glob("data/*/*")}
+    assert left == {"teacher", "general"}
+
+
+def test_an_error_that_says_it_all_comes_without_its_stack() -> None:
+    for error, kept in ((StageFailed("a", "b"), False), (KeyError("x"), True)):
+        record = logging.LogRecord("x", 40, "", 1, "m", (), (type(error), error, None))
+        assert OneLineErrors().filter(record)
+        assert bool(record.exc_info) is kept

@@ -1,0 +1,69 @@
+"""A workspace in which every stage before the candidate has run."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SETTINGS = {
+    "students": {
+        "general": {"init": "teacher"},
+        "women": {"init": "general", "where": "gender == 'F'"},
+        "men": {"init": "general", "where": "gender == 'M'"},
+    }
+}
+RULES = {
+    name: {"where": student["where"], "priority": 0}
+    for name, student in SETTINGS["students"].items()
+    if name != "general"
+}
+BUNDLE = ("model.onnx", "config.json", "items.json", "metrics.json")
+
+
+@pytest.fixture
+def make_workspace(tmp_path: Path) -> Callable[..., Path]:
+    """Write a workspace, or write over it: `make(model=…, ndcg=…, passed=…)`."""
+
+    def make(*, model: str = "m", ndcg: float = 0.4, passed: bool = True) -> Path:
+        root = tmp_path / "shop"
+        data = root / "data"
+        segments = {"women": {"ships": True}, "men": {"ships": False, "reason": "gain -0.01"}}
+        check = {"name": "retention", "value": 0.8, "threshold": 0.9, "why": "family ÷ teacher"}
+        family = {"validation": {"all": {"ndcg": ndcg}}}
+        write(root / "params.yaml", SETTINGS)
+        write(root / "dvc.lock", {"stages": {}})
+        write(data / "raw" / "demo" / "views.csv", "user,item")
+        write(data / "segments" / "router.json", {"students": RULES, "folded": []})
+        write(data / "features" / "encoder.json", {"items": 3})
+        write(
+            data / "gate" / "verdict.json",
+            {
+                "passed": passed,
+                "checks": [{**check, "passed": passed}],
+                "segments": segments,
+                "family": family,
+            },
+        )
+        write(data / "evaluation" / "metrics.json", {"k": 10})
+        for student in SETTINGS["students"]:
+            bundle(data / "compressed" / student / "int8", f"{model} of {student}")
+        return root
+
+    return make
+
+
+def bundle(folder: Path, text: str) -> None:
+    """Write one compressed student."""
+    for name in BUNDLE:
+        write(folder / name, f"{name} of {text}")
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in BUNDLE}
+    write(folder / "manifest.json", {"files": files})
+
+
+def write(path: Path, content: Any) -> None:
+    """Write JSON, which is YAML as well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))

@@ -1,0 +1,76 @@
+"""Promoting: the channel points at the release, and the outcome says what it was before."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tasks.promote
+from decant.params import Params, load_params
+from decant.release.records import UnknownReleaseError
+from decant.release.registry import open_registry
+from tasks.candidate import run
+from tasks.program import Workspace, run_step
+from tasks.promote import describe, promote, promote_task
+from tasks.publish import publish
+
+MakeWorkspace = Callable[..., Path]
+Release = Callable[..., tuple[Path, Params, str]]
+
+
+@pytest.fixture
+def release(make_workspace: MakeWorkspace) -> Release:
+    """Publish what a workspace holds; returns its folder, settings and the release's id."""
+
+    def make(**settings: str) -> tuple[Path, Params, str]:
+        root = make_workspace(**settings)
+        params = load_params(root / "params.yaml")
+        run_step(run, Workspace(root, params))
+        return root, params, publish(root, params).release
+
+    return make
+
+
+def test_the_channel_points_at_the_release(release: Release) -> None:
+    root, params, first = release()
+    result = promote(root, params, first[:8], reason="nightly", actor="ann")
+    assert (result.release, result.moved, result.before, result.number) == (first, True, None, 1)
+    change = open_registry(params.registry, root).channel()
+    assert change is not None
+    assert (change.release, change.by, change.reason) == (first, "ann", "nightly")
+    assert "nothing -> " in describe(result)
+    _, _, second = release(model="new")
+    result = promote(root, params, second)
+    assert result.before == first
+    assert describe(result) == f"**production**: `{first}` -> `{second}` (change 2)"
+
+
+def test_a_second_promotion_of_the_same_moves_nothing(release: Release) -> None:
+    root, params, first = release()
+    promote(root, params, first)
+    again = promote(root, params, first)
+    assert not again.moved
+    assert "already" in describe(again)
+    assert len(open_registry(params.registry, root).history()) == 1
+
+
+def test_another_channel_can_be_named(release: Release) -> None:
+    root, params, first = release()
+    promote(root, params, first, "canary")
+    assert open_registry(params.registry, root).channels() == ["canary"]
+
+
+def test_an_unknown_release_is_refused(release: Release) -> None:
+    root, params, _ = release()
+    with pytest.raises(UnknownReleaseError, match="nearest"):
+        promote(root, params, "zzzz")
+
+
+def test_the_task_shows_what_moved(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(
+        tasks.promote, "create_markdown_artifact", lambda **given: shown.append(given)
+    )
+    result = promote_task.fn(*release())
+    assert [given["markdown"] for given in shown] == [describe(result)]
+    assert promote_task.persist_result is False

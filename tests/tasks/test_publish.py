@@ -1,0 +1,172 @@
+"""Publishing: compared with production, with its origin, and refused where it should be."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tasks.publish
+from decant.params import Params, load_params
+from decant.release.candidate import CandidateError
+from decant.release.registry import Registry, open_registry
+from tasks.candidate import run
+from tasks.program import Workspace, run_step
+from tasks.promote import promote
+from tasks.publish import (
+    NotPublishableError,
+    PublishResult,
+    describe,
+    publish,
+    publish_task,
+)
+
+MakeWorkspace = Callable[..., Path]
+
+
+@pytest.fixture
+def candidate(make_workspace: MakeWorkspace) -> Callable[..., tuple[Path, Params]]:
+    """Make a workspace whose candidate is assembled; returns its folder and settings."""
+
+    def make(**settings: Any) -> tuple[Path, Params]:
+        root = make_workspace(**settings)
+        params = load_params(root / "params.yaml")
+        run_step(run, Workspace(root, params))
+        return root, params
+
+    return make
+
+
+Candidate = Callable[..., tuple[Path, Params]]
+
+
+def published(root: Path, params: Params, **options: Any) -> tuple[PublishResult, Registry]:
+    return publish(root, params, **options), open_registry(params.registry, root)
+
+
+def test_a_candidate_is_published_with_its_origin(candidate: Candidate) -> None:
+    root, params = candidate()
+    result, registry = published(root, params)
+    assert result.promotable
+    assert result.new
+    release = registry.verify(result.release)
+    assert {"dvc.lock", "params.yaml", "provenance.json", "comparison.json"} < set(release.files)
+    assert "summary.json" not in release.files
+    assert registry.read(release, "params.yaml") == (root / "params.yaml").read_bytes()
+    assert "commit" in json.loads(registry.read(release, "provenance.json"))
+    assert result.comparison.why == "nothing is in production yet"
+    assert "general, women" in describe(result)
+
+
+def test_publishing_alone_promotes_nothing(candidate: Candidate) -> None:
+    _, registry = published(*candidate())
+    assert registry.channel() is None
+
+
+def test_publishing_again_is_no_news(candidate: Candidate) -> None:
+    root, params = candidate()
+    publish(root, params)
+    again = publish(root, params)
+    assert again.promotable
+    assert not again.new
+    assert "was published already" in describe(again)
+
+
+def test_a_candidate_that_failed_the_gate_is_refused_and_reported(candidate: Candidate) -> None:
+    result, registry = published(*candidate(passed=False))
+    assert not result.published
+    assert not result.promotable
+    assert result.reasons == ("retention: 0.8, needs 0.9 (family ÷ teacher)",)
+    assert registry.releases() == []
+    assert "not published" in describe(result)
+    assert "cannot be promoted: retention" in describe(result)
+
+
+def test_a_failed_candidate_can_be_published_to_be_looked_at(candidate: Candidate) -> None:
+    root, params = candidate(passed=False)
+    result, registry = published(root, params, failed_too=True)
+    assert result.published
+    assert not result.promotable
+    assert [release.passed for release in registry.releases()] == [False]
+    with pytest.raises(ValueError, match="did not pass"):
+        promote(root, params, result.release)
+
+
+def test_a_candidate_worse_than_production_is_refused(candidate: Candidate) -> None:
+    root, params = candidate(ndcg=0.40)
+    first = publish(root, params)
+    promote(root, params, first.release)
+    candidate(model="new", ndcg=0.38)
+    result, registry = published(root, params)
+    assert not result.published
+    assert result.comparison.drop == pytest.approx(0.05)
+    assert result.comparison.production == first.release
+    assert "5.0% below production's 0.4000" in result.reasons[0]
+    assert registry.ids() == [first.release]
+
+
+def test_a_candidate_a_little_worse_than_production_is_published(candidate: Candidate) -> None:
+    root, params = candidate(ndcg=0.400)
+    promote(root, params, publish(root, params).release)
+    candidate(model="new", ndcg=0.395)
+    result = publish(root, params)
+    assert result.promotable
+    assert result.new
+
+
+def test_what_cannot_be_compared_is_said_and_does_not_block(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, params = candidate(ndcg=0.4)
+    promote(root, params, publish(root, params).release)
+    root, params = candidate(model="new", ndcg=0.1)
+    settings = json.loads((root / "params.yaml").read_text()) | {"evaluate": {"k": 5}}
+    (root / "params.yaml").write_text(json.dumps(settings))
+    params = load_params(root / "params.yaml")
+    run_step(run, Workspace(root, params))
+    result = publish(root, params)
+    assert result.promotable
+    assert result.comparison.why == "not comparable with production: other evaluate.k"
+
+
+def test_no_candidate_says_what_to_do(make_workspace: MakeWorkspace) -> None:
+    root = make_workspace()
+    with pytest.raises(CandidateError, match="run the pipeline first"):
+        publish(root, load_params(root / "params.yaml"))
+
+
+def test_settings_changed_since_are_noticed(candidate: Candidate) -> None:
+    root, params = candidate()
+    settings = json.loads((root / "params.yaml").read_text()) | {"seed": 99}
+    (root / "params.yaml").write_text(json.dumps(settings))
+    with pytest.raises(NotPublishableError, match=r"params\.yaml has changed since"):
+        publish(root, params)
+
+
+def test_where_releases_live_may_change(candidate: Candidate) -> None:
+    root, _ = candidate()
+    settings = json.loads((root / "params.yaml").read_text()) | {"registry": {"folder": "other"}}
+    (root / "params.yaml").write_text(json.dumps(settings))
+    assert publish(root, load_params(root / "params.yaml")).promotable
+    assert (root / "other" / "releases").is_dir()
+
+
+def test_a_missing_lock_is_named(candidate: Candidate) -> None:
+    root, params = candidate()
+    (root / "dvc.lock").unlink()
+    with pytest.raises(NotPublishableError, match=r"dvc\.lock is missing"):
+        publish(root, params)
+
+
+def test_the_task_shows_what_became_of_it(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(
+        tasks.publish, "create_markdown_artifact", lambda **given: shown.append(given)
+    )
+    result = publish_task.fn(*candidate())
+    assert result.promotable
+    assert [given["markdown"] for given in shown] == [describe(result)]
+    assert publish_task.persist_result is False

@@ -1,0 +1,235 @@
+"""Stages run when they are stale, and only then; failures say why."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.stage import (
+    Run,
+    StageFailed,
+    StageResult,
+    WorkspaceError,
+    explain_status,
+    last_word,
+    lines,
+    look,
+    page,
+)
+
+ORDER = ["raw", "ingest", "names", "distill@general", "distill@women", "distill@men", "evaluate"]
+
+
+def silent(_: str) -> None:
+    """Take a log line and drop it."""
+
+
+def bring_up_to_date(root: Path) -> dict[str, str]:
+    run = look(root)
+    return {name: run.perform(name, silent).status for name in ORDER}
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    for _ in range(1200):
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def test_a_fresh_project_runs_every_stage_and_a_second_run_none(project: Any) -> None:
+    assert set(bring_up_to_date(project.root).values()) == {"ran"}
+    assert project.started() == ORDER[1:]
+    assert set(bring_up_to_date(project.root).values()) == {"skipped"}
+    assert project.started() == []
+
+
+def test_an_edited_log_reruns_what_depends_on_it_and_nothing_else(finished: Any) -> None:
+    finished.add_row()
+    statuses = bring_up_to_date(finished.root)
+    assert statuses["raw"] == "accepted"
+    assert statuses["names"] == "skipped"
+    assert finished.started() == [name for name in ORDER if name not in ("raw", "names")]
+    assert "one more" in (finished.root / "data/raw/demo/log.csv").read_text()
+
+
+def test_undoing_an_edit_restores_outputs_without_running(finished: Any) -> None:
+    before = (finished.root / "data/evaluation/out.txt").read_text()
+    finished.add_row()
+    run = look(finished.root)
+    assert [run.perform(name, silent).status for name in ORDER[:2]] == ["accepted", "ran"]
+    finished.started()
+    (finished.root / "data/raw/demo/log.csv").write_text("")
+    assert bring_up_to_date(finished.root)["ingest"] == "restored"
+    assert finished.started() == []
+    assert (finished.root / "data/evaluation/out.txt").read_text() == before
+
+
+def test_downstream_is_looked_at_again_but_not_started_when_nothing_changed(finished: Any) -> None:
+    run = look(finished.root)
+    assert run.perform("ingest", silent, force=True).status == "ran"
+    assert run.perform("distill@men", silent).status == "skipped"
+    assert run.perform("evaluate", silent).status == "skipped"
+    assert finished.started() == ["ingest"]
+
+
+def test_forcing_one_stage_runs_exactly_that_one(finished: Any) -> None:
+    assert look(finished.root).perform("distill@women", silent, force=True).status == "ran"
+    assert finished.started() == ["distill@women"]
+
+
+def test_the_graph_knows_what_lies_above_and_below(project: Any) -> None:
+    run = look(project.root)
+    assert run.upstream("distill@men") == ["ingest"]
+    assert set(run.upstream("evaluate")) == {
+        "names", "distill@general", "distill@women", "distill@men",
+    }  # fmt: skip
+    below = run.downstream("ingest")
+    assert below[-1] == "evaluate"
+    assert set(below[:-1]) == {"distill@general", "distill@women", "distill@men"}
+
+
+def test_a_failing_stage_says_its_own_error_line(project: Any) -> None:
+    project.order("ingest", "fail")
+    run = look(project.root)
+    run.perform("raw", silent)
+    with pytest.raises(StageFailed, match=r"^ingest: users\.csv:3: age -4 is impossible$"):
+        run.perform("ingest", silent)
+
+
+def test_a_crashing_stage_names_the_exception(project: Any) -> None:
+    project.order("ingest", "crash")
+    run = look(project.root)
+    run.perform("raw", silent)
+    with pytest.raises(StageFailed, match="^ingest: ZeroDivisionError: nothing to divide by$"):
+        run.perform("ingest", silent)
+
+
+def test_a_killed_stage_leaves_nothing_behind_and_the_next_run_finishes(project: Any) -> None:
+    waiting = project.order("ingest", "wait")
+    run = look(project.root)
+    run.perform("raw", silent)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run.perform, "ingest", silent)
+        mark = waiting.parent / "waiting-ingest"
+        os.kill(int(until(lambda: mark.exists() and mark.read_text())), signal.SIGKILL)
+        with pytest.raises(StageFailed, match="^ingest: .*killed by SIGKILL$"):
+            future.result()
+    waiting.unlink()
+    project.started()
+    run = look(project.root)
+    assert run.perform("ingest", silent).status == "ran"
+    assert project.started() == ["ingest"]
+
+
+def test_closing_a_run_kills_what_still_runs(project: Any) -> None:
+    waiting = project.order("ingest", "wait")
+    run = look(project.root)
+    run.perform("raw", silent)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run.perform, "ingest", silent)
+        mark = waiting.parent / "waiting-ingest"
+        pid = int(until(lambda: mark.exists() and mark.read_text()))
+        run.close()
+        with pytest.raises(StageFailed):
+            future.result()
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    with pytest.raises(StageFailed, match="the run has ended"):
+        run.perform("ingest", silent)
+
+
+def test_students_run_at_the_same_time(project: Any) -> None:
+    run = look(project.root)
+    run.perform("raw", silent)
+    run.perform("ingest", silent)
+    orders = [project.order(f"distill@{name}", "wait") for name in ("women", "men")]
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(run.perform, f"distill@{n}", silent) for n in ("women", "men")]
+        marks = [order.with_name("waiting-" + order.name) for order in orders]
+        until(lambda: all(mark.exists() for mark in marks))
+        for order in orders:
+            order.unlink()
+        assert [future.result().status for future in futures] == ["ran", "ran"]
+
+
+def test_results_carry_figures_and_paths(project: Any) -> None:
+    run = look(project.root)
+    run.perform("raw", silent)
+    result = run.perform("ingest", silent)
+    assert result.summary == {"inputs": 1}
+    assert result.outputs == (project.root / "data/ingested",)
+    assert '"inputs": 1' in page(result)
+
+
+def test_a_page_that_the_step_wrote_is_shown_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "summary.md").write_text("## Ingested\n")
+    assert page(StageResult("ingest", "ran", 1.0, {}, (tmp_path,))) == "## Ingested\n"
+
+
+def test_the_log_of_a_stage_is_passed_on_without_dvcs_chatter(project: Any) -> None:
+    said: list[str] = []
+    run = look(project.root)
+    run.perform("raw", silent)
+    run.perform("ingest", said.append)
+    assert "made data/ingested" in said
+    assert not [line for line in said if line.startswith((">", "Updating", "Use `dvc"))]
+
+
+def test_a_broken_graph_is_one_line(project: Any) -> None:
+    (project.root / "dvc.yaml").write_text("stages: {raw: {cmd: ls, outs: ['${nowhere}']}}")
+    with pytest.raises(WorkspaceError) as error:
+        look(project.root)
+    assert "nowhere" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_progress_bar_is_thinned_out() -> None:
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as file:
+            file.write(b"first\n" + b"".join(b"\r%d%%" % i for i in range(100)) + b"\r100%\nlast")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    seen = list(lines(reading))
+    thread.join()
+    os.close(reading)
+    assert seen[0] == "first" and seen[-2:] == ["100%", "last"]
+    assert len(seen) <= 4
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    yield ["made it", "error: one", "error: two", "ERROR: failed to reproduce 'x': exited with 2"]
+
+
+def test_the_last_error_line_wins(said: list[str]) -> None:
+    assert last_word(said, 2) == "two"
+    assert last_word(said[-1:], 2) == "exited with 2"
+    assert last_word([], -9) == "killed by SIGKILL"
+    assert last_word(["ERROR: failed to run: x, exited with 137"], 1) == (
+        "failed to run: x, killed by SIGKILL"
+    )
+
+
+def test_what_changed_is_said_in_one_line() -> None:
+    changes = [
+        {"changed deps": {"data/raw": "modified", "params.yaml": {"teacher.epochs": "modified"}}},
+        {"changed outs": {"data/x": "deleted"}},
+        "changed command",
+    ]
+    assert explain_status(changes) == (
+        "data/raw modified, teacher.epochs, output data/x deleted, changed command"
+    )
+
+
+def test_a_run_has_no_upstream_beyond_the_graph() -> None:
+    stages = {"a": {"deps": [], "outs": ["data/a"]}, "b": {"deps": ["data/a/x"], "outs": []}}
+    run = Run(Path(), {"stages": stages, "stale": {}})
+    assert run.upstream("b") == ["a"] and run.reason("b") is None

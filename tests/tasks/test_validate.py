@@ -1,0 +1,117 @@
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from decant.data import privacy
+from decant.params import parse_params
+from tasks import ingest, validate
+from tasks.program import Workspace, run_step
+
+START = 1_700_000_000
+
+
+def log(good: int, *bad: str) -> str:
+    rows = [f"u{i % 5},i{i % 4},{START + i}" for i in range(good)]
+    return "\n".join(["user,item,time", *rows, *bad]) + "\n"
+
+
+def workspace(root, text: str, **limits: Any) -> Workspace:
+    raw = root / "data" / "raw" / "files"
+    raw.mkdir(parents=True, exist_ok=True)
+    (raw / "events.csv").write_text(text)
+    (raw / "users.csv").write_text("user,age\nu0,30\nu1,999\n")
+    settings = {"time": "time", "users": "users.csv"}
+    params = {"source": "files", "ingest": settings, "validate": {"min_events": 10, **limits}}
+    made = Workspace(root, parse_params(params))
+    run_step(ingest.run, made)
+    return Workspace(root, made.params)
+
+
+@pytest.fixture(autouse=True)
+def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(privacy.VARIABLE, "k" * 16)
+
+
+def test_good_rows_and_bad_rows_lie_apart_and_all_are_counted(tmp_path) -> None:
+    place = workspace(tmp_path, log(40, ",i1,1700000001", "u1,i1,soon", f"u0,i0,{START}"))
+    summary = run_step(validate.run, place, validate.describe)
+    data = tmp_path / "data"
+    assert len(pd.read_parquet(data / "validated" / "events.parquet")) == 40
+    bad = pd.read_parquet(data / "quarantine" / "events.parquet")
+    assert dict(zip(bad["row"], bad["reason"], strict=True)) == {
+        42: "no user",
+        43: "no readable time",
+    }
+    cells = pd.read_parquet(data / "quarantine" / "cells.parquet")
+    assert cells["value"].tolist() == ["soon"]
+    account = summary["events"]["logs"]["events"]
+    assert [account[k] for k in ("rows_in", "accepted", "quarantined", "duplicates")] == [
+        43,
+        40,
+        2,
+        1,
+    ]
+    assert json.loads((data / "validated" / "summary.json").read_text()) == summary
+
+
+def test_an_impossible_age_is_missing_afterwards(tmp_path) -> None:
+    run_step(validate.run, workspace(tmp_path, log(40)))
+    users = pd.read_parquet(tmp_path / "data" / "validated" / "users.parquet")
+    assert list(users) == ["user", "age"]
+    assert users["age"].isna().tolist() == [False, True]
+
+
+def test_the_description_shows_the_account_and_the_reasons(tmp_path) -> None:
+    page = validate.describe(run_step(validate.run, workspace(tmp_path, log(40, "u1,i1,soon"))))
+    assert "**Accepted 40 events** of 5 users on 4 items" in page
+    assert "| log events | 41 | 40 | 1 | 0 |" in page
+    assert "| log events | no readable time | 1 |" in page
+    assert "| table users | impossible age | 1 |" in page
+    assert "| cells | unreadable events.time | 1 |" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "limits", "problem"),
+    [
+        (log(40, *["u1,,5"] * 10), {}, r"20\.00% of the event rows are bad.*first events\.csv:42"),
+        (log(0, "u1,i1,soon", ",i1,5"), {}, "all 2 rows of the log `events` are invalid"),
+        (log(5), {}, "5 events after validation, validate.min_events asks for 10"),
+        (log(40), {"min_users": 6}, "5 users after validation"),
+        (log(40), {"min_items": 5}, "4 items after validation"),
+    ],
+)
+def test_a_log_that_is_not_fit_stops_the_run(
+    tmp_path, text: str, limits: dict[str, int], problem: str
+) -> None:
+    with pytest.raises(validate.DataRejected, match=problem):
+        run_step(validate.run, workspace(tmp_path, text, **limits))
+    assert not (tmp_path / "data" / "validated").exists()
+
+
+def test_the_bad_rows_of_a_failed_run_are_kept_until_a_run_succeeds(tmp_path) -> None:
+    kept = tmp_path / validate.KEPT
+    with pytest.raises(validate.DataRejected, match=r"\.decant/quarantine/events\.csv"):
+        run_step(validate.run, workspace(tmp_path, log(40, *["u1,,5"] * 10)))
+    bad = pd.read_csv(kept / "events.csv")
+    assert bad["reason"].tolist() == ["no item"] * 10
+    assert bad["row"].tolist() == list(range(42, 52))
+    run_step(validate.run, workspace(tmp_path, log(40)))
+    assert not kept.exists()
+
+
+def test_a_raised_limit_lets_the_log_through(tmp_path) -> None:
+    place = workspace(tmp_path, log(40, *["u1,,5"] * 10), max_quarantined=0.2)
+    assert run_step(validate.run, place)["bad_share"] == 0.2
+    assert not (tmp_path / validate.KEPT).exists()
+
+
+def test_the_same_tables_give_the_same_bytes(tmp_path) -> None:
+    place = workspace(tmp_path, log(40, "u1,i1,soon"))
+    seen = []
+    for _ in range(2):
+        run_step(validate.run, place, validate.describe)
+        folders = (tmp_path / "data" / "validated", tmp_path / "data" / "quarantine")
+        seen.append({p.name: p.read_bytes() for folder in folders for p in folder.iterdir()})
+    assert seen[0] == seen[1]

@@ -1,0 +1,150 @@
+"""The house's walls: who may import whom, and that the graph says what the steps read."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.fingerprint import closure, imports, steps
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGES = ("decant", "tasks", "flows")
+PREFECT_TASKS = {"stage", "publish", "promote"}
+BLOCKS = {"validation": "validate", "segments": "students"}
+
+
+def files(package: str) -> list[Path]:
+    return sorted((REPOSITORY / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    module = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+    package = path.name == "__init__.py"
+    name = module.removesuffix(".__init__")
+    return set(imports(ast.parse(path.read_bytes()), name, is_package=package))
+
+
+def offenders(paths: list[Path], forbidden: set[str]) -> set[str]:
+    return {
+        f"{path.relative_to(REPOSITORY)}: {name}"
+        for path in paths
+        for name in imported(path)
+        if name in forbidden
+    }
+
+
+def test_imports_run_one_way() -> None:
+    assert offenders(files("decant"), {"tasks", "flows", "prefect", "dvc"}) == set()
+    assert offenders(files("tasks"), {"flows"}) == set()
+
+
+def test_the_programs_of_the_steps_import_neither_prefect_nor_dvc() -> None:
+    programs = [p for p in files("tasks") if p.stem not in PREFECT_TASKS]
+    assert offenders(programs, {"prefect"}) == set()
+    known_dvc = {"stage", "child"}
+    assert offenders([p for p in programs if p.stem not in known_dvc], {"dvc"}) == set()
+
+
+def test_only_the_checks_import_great_expectations() -> None:
+    found = {
+        str(path.relative_to(REPOSITORY))
+        for package in PACKAGES
+        for path in files(package)
+        if "great_expectations" in imported(path)
+    }
+    assert found <= {"decant/data/checks.py"}
+
+
+@pytest.mark.parametrize("package", ["decant.serving", "decant.features"])
+def test_serving_and_features_need_neither_torch_nor_pandas(package: str) -> None:
+    folder = REPOSITORY.joinpath(*package.split("."))
+    modules = [
+        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(folder.rglob("*.py"))
+    ]
+    reached = {
+        name: path for module in modules for name, path in closure(REPOSITORY, module).items()
+    }
+    assert offenders(list(reached.values()), {"torch", "pandas"}) == set()
+    script = (
+        f"import sys, importlib\nfor name in {modules!r}: importlib.import_module(name)\n"
+        "sys.exit(', '.join({'torch', 'pandas', 'prefect', 'dvc'} & set(sys.modules)) or None)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def graph() -> dict[str, dict[str, list[str]]]:
+    """Program -> what its stage lists as deps, outs and params; `*` stands for a variable."""
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    found = {}
+    for stage in stages.values():
+        body = stage.get("do", stage)
+        program = re.search(r"tasks\.(\w+)", body["cmd"])
+        assert program
+        found[program[1]] = {
+            key: [_path(entry) for entry in body.get(key, [])] for key in ("deps", "outs", "params")
+        }
+    return found
+
+
+def _path(entry: str | dict[str, object]) -> str:
+    name = entry if isinstance(entry, str) else next(iter(entry))
+    return re.sub(r"\$\{[^}]*\}", "*", name)
+
+
+def test_every_stage_depends_on_its_own_fingerprint() -> None:
+    listed = graph()
+    for program in steps(REPOSITORY):
+        assert f"data/fingerprints/{program}.txt" in listed[program]["deps"]
+
+
+@pytest.mark.parametrize("program", steps(REPOSITORY))
+def test_a_stage_lists_the_settings_and_files_that_its_program_uses(program: str) -> None:
+    listed = graph()[program]
+    tree = ast.parse((REPOSITORY / "tasks" / f"{program}.py").read_bytes())
+    blocks = {entry.split(".")[0] for entry in listed["params"]}
+    assert settings_read(tree) <= blocks
+    for method, key in (("input", "deps"), ("output", "outs")):
+        for name in places(tree, method):
+            assert any(covers(entry, f"data/{name}") for entry in listed[key]), name
+
+
+def settings_read(tree: ast.AST) -> set[str]:
+    """Blocks that a program reads as `….params.BLOCK`."""
+    return {
+        BLOCKS.get(node.attr, node.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "params"
+    }
+
+
+def places(tree: ast.AST, method: str) -> set[str]:
+    """Names given to `workspace.input` or `.output`; `*` stands for what is filled in."""
+    names = set()
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == method
+            and node.args
+        ):
+            given = node.args[0]
+            if isinstance(given, ast.Constant):
+                names.add(str(given.value))
+            elif isinstance(given, ast.JoinedStr):
+                parts = [p.value if isinstance(p, ast.Constant) else "*" for p in given.values]
+                names.add("".join(map(str, parts)))
+    return names
+
+
+def covers(entry: str, name: str) -> bool:
+    return entry == name or name.startswith(f"{entry}/")
