@@ -28,6 +28,14 @@ class CommandLineError(ValueError):
     """What was typed is no command, or lacks or has too much of something."""
 
 
+class Help(argparse.HelpFormatter):
+    """Help with each command and its meaning on one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = max(map(len, COMMANDS)) + 4
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, written by `main`."""
 
@@ -38,9 +46,10 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status, 2 for a user's mistake."""
     try:
-        status = run(sys.argv[1:] if arguments is None else list(arguments))
-        sys.stdout.flush()
-        return status
+        try:
+            return run(sys.argv[1:] if arguments is None else list(arguments))
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
@@ -65,7 +74,11 @@ def run(arguments: list[str]) -> int:
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The parser with all commands; only the chosen one's module is imported."""
-    parser = Parser(prog="decant", description="One large recommender in, a family of small out.")
+    parser = Parser(
+        prog="decant",
+        description="One large recommender in, a released family of small ones out.",
+        formatter_class=Help,
+    )
     subparsers: Any = parser.add_subparsers(metavar="COMMAND", required=True)
     module = COMMANDS[chosen][0] if chosen else None
     for name, (home, text) in COMMANDS.items():

@@ -125,9 +125,7 @@ class Training(Block):
     @model_validator(mode="after")
     def _shape_fits(self) -> "Training":
         if self.dimension % self.heads:
-            raise ValueError(
-                f"dimension {self.dimension} is not a multiple of heads {self.heads}"
-            )
+            raise ValueError(f"dimension {self.dimension} is not a multiple of heads {self.heads}")
         if "item" not in self.inputs:
             raise ValueError("inputs must contain item")
         return self
@@ -243,9 +241,7 @@ class Params(Block):
             raise ValueError(f"students must contain `{GENERAL}`")
         general = self.students[GENERAL]
         if general.where is not None or general.init != TEACHER:
-            raise ValueError(
-                f"students.{GENERAL} is for everybody: init: {TEACHER} and no `where`"
-            )
+            raise ValueError(f"students.{GENERAL} is for everybody: init: {TEACHER} and no `where`")
         for name, student in self.segments.items():
             if not name.isidentifier() or name == TEACHER:
                 raise ValueError(
@@ -307,8 +303,8 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         field = _named(model, str(part))
         if field is None:
             return list(Student.model_fields)  # below `students.NAME`
-        annotation = field.annotation
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Student
+        kind = field.annotation
+        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else Student
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

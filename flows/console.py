@@ -5,14 +5,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.server import ServerFailed
 from flows.workspace import Busy
-from tasks.stage import StageFailed
+from tasks.stage import Told
 
 FAILED, MISTAKE = 1, 2
 
 
-class Refused(RuntimeError):
+class Refused(Told):
     """A run came to its end, and its outcome is no; the message says why."""
 
 
@@ -22,7 +21,7 @@ def guarded(command: Callable[[], int]) -> int:
         return command()
     except (Busy, ValueError, OSError) as error:
         return complain(error, MISTAKE)
-    except (StageFailed, ServerFailed, Refused) as error:
+    except Told as error:
         return complain(error, FAILED)
     except KeyboardInterrupt:
         return complain(RuntimeError("interrupted; the same command goes on from here"), 130)

@@ -5,6 +5,7 @@ Run: `python -m flows.promote ID [--channel production|canary]`
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from prefect import flow
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--channel", choices=[c.value for c in Channel], default="production", help="point it here"
     )
     given = parser.parse_args(arguments)
-    with temporary_server():
+    with temporary_server(meanwhile=nullcontext()):
         promote(Options(release=given.release, channel=Channel(given.channel)))
     return 0
 

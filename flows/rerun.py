@@ -6,6 +6,8 @@ Run: `python -m flows.rerun STAGE[@STUDENT] [--downstream]`
 import argparse
 import difflib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import flow
@@ -15,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.console import guarded
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
-from tasks.stage import FINGERPRINT, Run, StageResult, look, stage
+from tasks.stage import FINGERPRINT, Run, StageResult, stage
 
 
 class UnknownStage(ValueError):
@@ -58,6 +60,14 @@ def start(run: Run, name: str, *, force: bool = False) -> StageResult:
     return stage(step)(run, student or None, force=force)
 
 
+@contextmanager
+def checked(name: str) -> Iterator[Run]:
+    """Hold the workspace, and see that it has such a stage before anything starts."""
+    with workspace(Path.cwd()) as run:
+        known_stage(name, run)
+        yield run
+
+
 def known_stage(name: str, run: Run) -> str:
     """`name`, if it is a stage.
 
@@ -79,8 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--downstream", action="store_true", help="then bring what depends on it up to date"
     )
     given = parser.parse_args(arguments)
-    known_stage(given.stage, look(Path.cwd()))
-    with temporary_server():
+    with temporary_server(meanwhile=checked(given.stage)):
         rerun(Options(stage=given.stage, downstream=given.downstream))
     return 0
 

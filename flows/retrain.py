@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(promote=not given.no_promote, channel=Channel(given.channel))
     root = Path.cwd()
     try:
-        with temporary_server():
+        with temporary_server(meanwhile=workspace(root)):
             outcome = retrain(options)
     except NotReleasable as error:
         print_outcome(root, error.release, None)

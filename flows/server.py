@@ -10,36 +10,42 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
 from tasks.program import die_with_parent
+from tasks.stage import Told
 
 STARTUP_SECONDS = 90.0
 
 
-class ServerFailed(RuntimeError):
+class ServerFailed(Told):
     """The Prefect server did not start."""
 
 
 @contextmanager
-def temporary_server() -> Iterator[str]:
+def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
     """Address of a server for this run: the one that is configured, else one of its own.
 
-    Its own is stopped when the interpreter ends, after Prefect has sent the last log lines.
+    `meanwhile` is entered while it starts. Its own server is stopped when the interpreter ends,
+    after Prefect has sent the last log lines.
     """
     configured = PREFECT_API_URL.value()
     if configured:
-        yield str(configured)
+        with meanwhile:
+            yield str(configured)
         return
     process, address = start_server("127.0.0.1", free_port(), ephemeral=True)
     atexit.register(stop, process)
-    wait_until_healthy(process, address)
-    with temporary_settings({PREFECT_API_URL: f"{address}/api", PREFECT_UI_URL: ""}):
-        yield address
+    settings = {PREFECT_API_URL: f"{address}/api", PREFECT_UI_URL: ""}
+    with meanwhile:
+        wait_until_healthy(process, address)
+        with temporary_settings(settings):
+            yield address
 
 
 @contextmanager

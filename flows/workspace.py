@@ -16,15 +16,16 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from decant.params import load_params
 from tasks import fingerprint
-from tasks.stage import OneLineErrors, Run, WorkspaceError, look
+from tasks.stage import OneLineErrors, Run, Told, WorkspaceError, look
 
 LOCK = Path(".decant/run.lock")
 DVC_LOCKS = Path(".dvc/tmp/rwlock")
 OWN_CONFIG = Path(".dvc/config.local")
 _NO_GIT = "[core]\n    no_scm = true\n"
+_OPEN: dict[Path, Run] = {}
 
 
-class Busy(RuntimeError):
+class Busy(Told):
     """Another run holds the workspace; `pid` and `since` say which."""
 
     def __init__(self, pid: int, since: str) -> None:
@@ -39,20 +40,26 @@ class Busy(RuntimeError):
 def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     """Hold the workspace for one run and look at what is stale; children end with the block.
 
+    Where this process holds it already, the same run is given.
+
     Raises:
         Busy: another run holds it and `wait` is not set.
         WorkspaceError, ParamsError: it cannot be worked in.
     """
+    if root in _OPEN:
+        yield _OPEN[root]
+        return
     quieten()
     with locked(root, wait=wait):
         params = load_params(root / "params.yaml")
         prepare(root)
         fingerprint.main(root)
         forget_students(root, list(params.students))
-        run = look(root)
+        run = _OPEN[root] = look(root)
         try:
             yield run
         finally:
+            del _OPEN[root]
             run.close()
 
 

@@ -44,7 +44,7 @@ def run(workspace: Workspace) -> Summary:
     output = workspace.output("evaluation")
     write_json(output / "metrics.json", metrics)
     done.cases.to_parquet(output / "cases.parquet", index=False)
-    np.savez_compressed(output / "top.npz", **done.top)
+    np.savez_compressed(output / "top.npz", **done.top)  # type: ignore[arg-type]
     return {"protocol": protocol, "models": {n: brief(m) for n, m in metrics["models"].items()}}
 
 

@@ -12,7 +12,7 @@ FILES_SHOWN = 8
 
 
 def run(workspace: Workspace) -> Summary:
-    """raw/<source> → ingested/{events,users,items,unparsed}.parquet."""
+    """raw/<source> → ingested/{events,users,items,unparsed}.parquet, and the demo's `oracle`."""
     params = workspace.params
     tables = readers.read(params.source, workspace.input(f"raw/{params.source}"), params.ingest)
     key = privacy.load_key(workspace.root)
@@ -21,6 +21,11 @@ def run(workspace: Workspace) -> Summary:
         for name, table in (("events", tables.events), ("users", tables.users))
     }
     frames = {**hidden, "items": tables.items, "unparsed": tables.unparsed}
+    oracle = workspace.input(f"raw/{params.source}") / "oracle.csv"
+    if params.source == "demo" and oracle.is_file():
+        best = pd.read_csv(oracle, dtype={Columns.USER: str, Columns.ITEM: str})
+        best[Columns.USER] = privacy.pseudonymise(best[Columns.USER], key)
+        frames["oracle"] = best
     write_frames(frames, workspace.output("ingested"))
     return summarise(params.source, tables)
 

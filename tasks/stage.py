@@ -48,7 +48,11 @@ class StageResult:
     outputs: tuple[Path, ...]
 
 
-class StageFailed(RuntimeError):
+class Told(RuntimeError):
+    """An error whose message says it all, in one line."""
+
+
+class StageFailed(Told):
     """A stage ended with an error; `reason` is its last word, in one line."""
 
     def __init__(self, stage: str, reason: str) -> None:
@@ -107,7 +111,7 @@ class Run:
             for name in self.upstream(stage)
             if name in self.results and self.results[name].status != "skipped"
         ]
-        return f"made anew: {', '.join(again)}" if again else None
+        return f"made anew: {some(again)}" if again else None
 
     def perform(self, stage: str, emit: Emit, *, force: bool = False) -> StageResult:
         """Bring one stage up to date in a child process.
@@ -317,8 +321,13 @@ def explain_status(changes: Any) -> str:
         for kind, what in change.items():
             label = {"changed deps": "", "changed outs": "output "}.get(kind, f"{kind} ")
             parts += [label + item for item in _changed(what)]
-    shown = parts[:4]
-    return ", ".join(shown) + (f" and {len(parts) - 4} more" if len(parts) > 4 else "")
+    return some(parts)
+
+
+def some(names: list[str], shown: int = 4) -> str:
+    """The first few names, and how many more there are."""
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def read_summary(outputs: tuple[Path, ...]) -> dict[str, Any]:
@@ -336,7 +345,7 @@ class OneLineErrors(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep the record, drop the stack."""
-        if record.exc_info and isinstance(record.exc_info[1], StageFailed | ValueError):
+        if record.exc_info and isinstance(record.exc_info[1], Told | ValueError):
             record.exc_info, record.exc_text = None, None
         return True
 

@@ -23,10 +23,15 @@ def run(workspace: Workspace) -> Summary:
         lambda rng: windows, picks(sequences, params.split.cases_per_user), encoder.exclude_seen
     )
     report = train(
-        model, sequences, lesson, params.teacher,
-        epochs=params.teacher.epochs, learning_rate=params.teacher.learning_rate,
-        seed=params.seed, log=print,
-    )  # fmt: skip
+        model,
+        sequences,
+        lesson,
+        params.teacher,
+        epochs=params.teacher.epochs,
+        learning_rate=params.teacher.learning_rate,
+        seed=params.seed,
+        log=print,
+    )
     summary = {
         "inputs": list(shape.inputs),
         "parameters": parameter_count(model),

@@ -147,4 +147,5 @@ def places(tree: ast.AST, method: str) -> set[str]:
 
 
 def covers(entry: str, name: str) -> bool:
-    return entry == name or name.startswith(f"{entry}/")
+    """The stage lists the place, a folder that holds it, or the parts of it that are read."""
+    return entry == name or name.startswith(f"{entry}/") or entry.startswith(f"{name}/")

@@ -57,9 +57,15 @@ def compress_student(
 
 
 def _prune(
-    student: Recommender, lesson: Lesson, material: Material, settings: Compress,
-    training: Distill, before: float, seed: int, log: Callable[[str], None],
-) -> tuple[Recommender, dict[str, Any]]:  # fmt: skip
+    student: Recommender,
+    lesson: Lesson,
+    material: Material,
+    settings: Compress,
+    training: Distill,
+    before: float,
+    seed: int,
+    log: Callable[[str], None],
+) -> tuple[Recommender, dict[str, Any]]:
     importance = measure_importance(student, _losses(student, lesson, material, training, seed))
     for share in (0.0, 0.5):
         heads, hidden = (
@@ -70,22 +76,36 @@ def _prune(
         smaller, after = _prune_and_recover(
             student, importance, heads, hidden, lesson, material, settings, training, seed
         )
-        log(f"pruned to {heads:.0%} of heads, {hidden:.0%} of units: NDCG@10 {before:.4f} → {after:.4f}")
+        kept = f"{heads:.0%} of heads, {hidden:.0%} of units"
+        log(f"pruned to {kept}: NDCG@10 {before:.4f} → {after:.4f}")
         if holds(before, after, settings.max_loss):
             return smaller, _hop(smaller, after, True, heads, hidden)
     return student, _hop(student, before, False, 1.0, 1.0)
 
 
 def _prune_and_recover(
-    student: Recommender, importance: Importance, heads: float, hidden: float, lesson: Lesson,
-    material: Material, settings: Compress, training: Distill, seed: int,
-) -> tuple[Recommender, float]:  # fmt: skip
+    student: Recommender,
+    importance: Importance,
+    heads: float,
+    hidden: float,
+    lesson: Lesson,
+    material: Material,
+    settings: Compress,
+    training: Distill,
+    seed: int,
+) -> tuple[Recommender, float]:
     smaller = prune(student, importance, heads, hidden)
     if settings.recover_epochs:
         train(
-            smaller, material.sequences, lesson, training, epochs=settings.recover_epochs,
-            learning_rate=training.segment_learning_rate, seed=seed, keep_start=True,
-        )  # fmt: skip
+            smaller,
+            material.sequences,
+            lesson,
+            training,
+            epochs=settings.recover_epochs,
+            learning_rate=training.segment_learning_rate,
+            seed=seed,
+            keep_start=True,
+        )
     return smaller, validate(smaller, material.sequences, lesson)
 
 
@@ -103,9 +123,13 @@ def _losses(
 
 
 def _quantise(
-    pruned: Recommender, lesson: Lesson, material: Material, settings: Compress,
-    before: dict[str, Any], folder: Path,
-) -> dict[str, Any]:  # fmt: skip
+    pruned: Recommender,
+    lesson: Lesson,
+    material: Material,
+    settings: Compress,
+    before: dict[str, Any],
+    folder: Path,
+) -> dict[str, Any]:
     target = folder / "int8"
     config = {"architecture": pruned.architecture.to_dict()}
     bundle.write_text_files(target, config, material.encoder.items, {})
@@ -124,9 +148,13 @@ def _quantise(
 def graph_ndcg(graph: Path, lesson: Lesson, material: Material) -> float:
     """NDCG@10 of an exported model on the cases that choose."""
     ranking = rank(
-        OnnxScorer(Model(graph), material.encoder.max_length), material.sequences, lesson.picks,
-        len(material.encoder.items), k=K, exclude_seen=lesson.exclude_seen,
-    )  # fmt: skip
+        OnnxScorer(Model(graph), material.encoder.max_length, as_served=True),
+        material.sequences,
+        lesson.picks,
+        len(material.encoder.items),
+        k=K,
+        exclude_seen=lesson.exclude_seen,
+    )
     return float(ndcg(ranking.ranks, K).mean()) if len(lesson.picks) else 0.0
 
 

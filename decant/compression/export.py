@@ -18,6 +18,8 @@ ATTRIBUTES = "attributes"
 class _Served(nn.Module):
     """A recommender with its item table computed once, and positional inputs."""
 
+    item_table: Tensor
+
     def __init__(self, model: Recommender) -> None:
         super().__init__()
         self.model, self.names = model, input_names(model)

@@ -1,10 +1,10 @@
-"""Structured pruning: whole attention heads and feed-forward units leave, the model gets smaller."""
+"""Structured pruning: whole attention heads and feed-forward units leave the model."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from decant.models.recommender import Block, Recommender
 
@@ -29,7 +29,8 @@ def measure_importance(model: Recommender, losses: Iterable[Tensor]) -> Importan
         model.zero_grad()
         loss.backward()
         for layer, block in enumerate(blocks):
-            hidden[layer] += (_taylor(block.feed.up.weight, 1) + _taylor(block.feed.down.weight, 0)) ** 2
+            of_units = _taylor(block.feed.up.weight, 1) + _taylor(block.feed.down.weight, 0)
+            hidden[layer] += of_units**2
             by_column = _taylor(block.attention.out.weight, 0)
             heads[layer] += by_column.unflatten(0, (block.attention.heads, -1)).sum(1) ** 2
     model.zero_grad()
@@ -59,6 +60,7 @@ def prune(
         for name in ("query", "key", "value"):
             key = f"{prefix}attention.{name}.weight"
             state[key] = state[key][columns]
+        state[f"{prefix}attention.bias"] = state[f"{prefix}attention.bias"][heads]
         state[f"{prefix}attention.out.weight"] = state[f"{prefix}attention.out.weight"][:, columns]
         state[f"{prefix}feed.up.weight"] = state[f"{prefix}feed.up.weight"][units]
         state[f"{prefix}feed.up.bias"] = state[f"{prefix}feed.up.bias"][units]
@@ -71,7 +73,7 @@ def blocks_of(model: Recommender) -> list[Block]:
     return [block for block in model.blocks if isinstance(block, Block)]
 
 
-def _taylor(weight: nn.Parameter, along: int) -> Tensor:
+def _taylor(weight: Tensor, along: int) -> Tensor:
     assert weight.grad is not None
     return (weight.detach() * weight.grad).sum(along)
 

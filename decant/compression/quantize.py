@@ -20,7 +20,11 @@ def quantize_int8(source: Path, destination: Path) -> None:
         folded, quantised = Path(folder) / "folded.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(source, folded, skip_symbolic_shape=True)
         quantize_dynamic(
-            folded, quantised, op_types_to_quantize=QUANTISED, weight_type=QuantType.QInt8,
-            per_channel=True, reduce_range=False,
-        )  # fmt: skip
+            folded,
+            quantised,
+            op_types_to_quantize=QUANTISED,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=False,
+        )
         onnx.save(strip(onnx.load(quantised)), destination)

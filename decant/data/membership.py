@@ -48,11 +48,12 @@ def assign(
         [c for c in users.columns if c != Columns.USER],
     )
     columns = sorted({a for rule in rules for a in rule.attributes} - {HISTORY_LENGTH})
-    rows = users[columns].astype(object).where(users[columns].notna(), None).to_dict("records")
+    facts = {c: users[c].astype(object).where(users[c].notna(), None).tolist() for c in columns}
+    facts[HISTORY_LENGTH] = [int(length) for length in history]
     chosen = np.array(
         [
-            route(rules, {**row, HISTORY_LENGTH: int(length)})
-            for row, length in zip(rows, history, strict=True)
+            route(rules, {name: values[user] for name, values in facts.items()})
+            for user in range(len(users))
         ]
     )
     members = {rule.segment: np.flatnonzero(chosen == rule.segment) for rule in rules}

@@ -76,7 +76,8 @@ def prepare(
     item_table = describe_items(item_ids, merged, items, features)
     tags = interest_tags(merged, encoder, item_table, features.interest_tags)
     user_table = describe_users(user_table, sequences, features)
-    return Prepared(encoder, sequences, user_table.assign(tags=tags), item_table)
+    user_table["tags"] = pd.Series(tags, index=user_table.index, dtype=object)
+    return Prepared(encoder, sequences, user_table, item_table)
 
 
 def fit_encoder(
@@ -108,7 +109,8 @@ def fit_attribute(column: pd.Series, bins: int) -> Attribute:
     """Numbers are cut into equally filled bins, anything else is taken by value."""
     known = column.dropna()
     if pd.api.types.is_numeric_dtype(column):
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else []
+        inner = np.linspace(0, 1, bins + 1)[1:-1]
+        edges = np.unique(np.quantile(known, inner)) if len(known) else np.zeros(0)
         return Attribute(edges=tuple(float(edge) for edge in edges))
     return Attribute(values=tuple(sorted(known.astype(str).unique())))
 
@@ -142,7 +144,8 @@ def targets(events: Events, encoder: Encoder, features: Features) -> np.ndarray:
 def describe_items(
     item_ids: np.ndarray, events: Events, items: pd.DataFrame, features: Features
 ) -> pd.DataFrame:
-    """One row per item: item, its columns (numbers imputed and normalised as *_scaled), count, text."""
+    """One row per item: item, its columns, text, count; numbers also as *_scaled, imputed and
+    normalised."""
     table = pd.DataFrame({Columns.ITEM: item_ids}).merge(items, on=Columns.ITEM, how="left")
     words = [c for c in table.columns if c != Columns.ITEM and not _numeric(table[c])]
     table["text"] = table[words].astype(object).fillna("").agg(" ".join, axis=1).str.strip()
@@ -171,7 +174,8 @@ def interest_tags(
         }
     ).explode("tag")
     sums = pairs[pairs["tag"].fillna("") != ""].groupby(["user", "tag"])["weight"].sum()
-    ranked = sums.reset_index().sort_values(["user", "weight", "tag"], ascending=[True, False, True])
+    order = ["user", "weight", "tag"]
+    ranked = sums.reset_index().sort_values(order, ascending=[True, False, True])
     best = ranked.groupby("user").head(most).groupby("user")["tag"].agg(list)
     users = int(events.users.max()) + 1
     return [best.get(user, []) for user in range(users)]

@@ -1,18 +1,18 @@
 """One student trainer: the general student and every segment's are the same call."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
+from decant.features.validation import of_users, picks
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
 from decant.params import Distill
 from decant.training.batches import Windows, training_windows
 from decant.training.loop import Lesson, Report, SoftLabels, seeded, train
-from decant.features.validation import of_users, picks
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,15 @@ def distill_general(
     shape = architecture(settings, material.encoder, width)
     model = seeded(shape, material.text, seed)
     report = train(
-        model, material.sequences, lesson_for(material, settings, None), settings,
-        epochs=settings.epochs, learning_rate=settings.learning_rate, seed=seed, log=log,
-    )  # fmt: skip
+        model,
+        material.sequences,
+        lesson_for(material, settings, None),
+        settings,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        seed=seed,
+        log=log,
+    )
     return model, report
 
 
@@ -55,10 +61,16 @@ def distill_segment(
     picking half of validation.
     """
     report = train(
-        start, material.sequences, lesson_for(material, settings, members), settings,
-        epochs=settings.segment_epochs, learning_rate=settings.segment_learning_rate, seed=seed,
-        keep_start=True, log=log,
-    )  # fmt: skip
+        start,
+        material.sequences,
+        lesson_for(material, settings, members),
+        settings,
+        epochs=settings.segment_epochs,
+        learning_rate=settings.segment_learning_rate,
+        seed=seed,
+        keep_start=True,
+        log=log,
+    )
     return start, report
 
 
@@ -81,13 +93,19 @@ def lesson_for(material: Material, settings: Distill, members: np.ndarray | None
     """What a student is taught with: everybody's windows, or those of one segment's members."""
     windows = training_windows(material.sequences, material.encoder.max_length)
     chosen = picks(material.sequences, material.cases_per_user)
-    general = members is None
-    return Lesson(
-        windows=(lambda rng: windows) if general else mixture(windows, members, settings.others),
-        picks=chosen if general else of_users(chosen, members),
+    everybody = Lesson(
+        windows=lambda rng: windows,
+        picks=chosen,
         exclude_seen=material.encoder.exclude_seen,
         soft=material.soft,
         soft_weight=settings.soft_weight,
         temperature=settings.temperature,
-        anchor=0.0 if general else settings.anchor,
+    )
+    if members is None:
+        return everybody
+    return replace(
+        everybody,
+        windows=mixture(windows, members, settings.others),
+        picks=of_users(chosen, members),
+        anchor=settings.anchor,
     )

@@ -69,9 +69,8 @@ def markov(
         )
         total = np.asarray(moves.sum(axis=1)).ravel()
         count = training_counts(sequences, items)
-        weights = sparse.csr_array(
-            sparse.diags_array(1 / (total + shrink)) @ moves @ sparse.diags_array((count + 20) ** -damp)
-        )
+        shares = sparse.diags_array(1 / (total + shrink)) @ moves
+        weights = sparse.csr_array(shares @ sparse.diags_array((count + 20) ** -damp))
         popular = 1e-9 * count / count.sum()  # orders what no transition reaches
 
         def score(sequences: Sequences, chosen: Cases) -> np.ndarray:

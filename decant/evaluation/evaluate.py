@@ -6,6 +6,7 @@ Models are named `teacher`, a baseline's name, or `<student>/<hop>` with the hop
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,24 @@ from decant.evaluation.scoring import OnnxScorer, Ranking, Scorer, rank
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases
 from decant.models import bundle
-from decant.params import TEACHER
 from decant.serving.engine import Model
 
 ALL = "all"
 ORACLE = "oracle"
-HOPS = ("distilled", "pruned", "int8")
+RELEASED = "int8"  # the hop that is served
+HOPS = ("distilled", "pruned", RELEASED)
 WINDOWS = (VALIDATION, TEST)
+
+
+class NothingToEvaluate(ValueError):
+    """A window has no event that could be predicted."""
+
+    def __init__(self, window: str) -> None:
+        self.window = window
+        super().__init__(
+            f"the {window} window has nothing to evaluate: no event of a target behaviour in it "
+            "has a history before it; see features.target_behaviours and split"
+        )
 
 
 @dataclass(frozen=True)
@@ -58,36 +70,21 @@ def evaluate(
         bundles: model name → folder with its graph.
         oracle: cases → rank of each target in the best possible ranking, where that is known
             (0 where it is not).
+
+    Raises:
+        NothingToEvaluate: validation or test has no case.
     """
     items = len(encoder.items)
-    chosen = {window: cases(sequences, window, cases_per_user) for window in WINDOWS}
+    chosen = cases_by_window(sequences, cases_per_user)
     groups = {ALL: np.arange(sequences.users), **members}
-    count = training_counts(sequences, items)
+    yardstick = Yardstick(sequences, encoder, chosen, groups, training_counts(sequences, items), k)
     graphs = {name: Model(folder / bundle.GRAPH) for name, folder in bundles.items()}
-    scorers: dict[str, Callable[[], Scorer]] = {
-        **{name: lambda fit=fit: fit(sequences, items) for name, fit in BASELINES.items()},  # type: ignore[misc]
-        **{n: lambda g=g: OnnxScorer(g, encoder.max_length) for n, g in graphs.items()},  # type: ignore[misc]
-    }
-    models: dict[str, Any] = {}
-    rows, tops = [], {}
-    for name, make in scorers.items():
-        scorer = make()
-        models[name] = {}
-        for window, of_window in chosen.items():
-            ranking = rank(
-                scorer, sequences, of_window, items, k=k, exclude_seen=encoder.exclude_seen
-            )
-            models[name][window] = by_group(of_window, ranking, groups, count, k)
-            rows.append(case_rows(name, window, of_window, ranking.ranks))
-        tops[name] = ranking.top
-        progress(f"{name}: test NDCG@{k} {models[name][TEST].get(ALL, {}).get('ndcg', 0):.4f}")
+    measured = measure_all(graphs, yardstick, progress)
+    models = {name: of_model.figures for name, of_model in measured.items()}
+    rows = [table for of_model in measured.values() for table in of_model.cases]
     if oracle is not None:
-        models[ORACLE] = {}
-        for window, of_window in chosen.items():
-            ranks = oracle(of_window)
-            known = of_window.take(np.flatnonzero(ranks > 0))
-            models[ORACLE][window] = ndcg_by_group(known, ranks[ranks > 0], groups, k)
-            rows.append(case_rows(ORACLE, window, known, ranks[ranks > 0]))
+        best = measure_oracle(oracle, yardstick)
+        models[ORACLE], rows = best.figures, rows + best.cases
     latency = interleaved_latency(graphs, sequences, chosen[TEST], encoder, latency_requests, seed)
     for name, folder in bundles.items():
         models[name] |= {"bytes": bundle.size_bytes(folder), "latency_us": latency[name]}
@@ -97,7 +94,91 @@ def evaluate(
         "groups": {name: group_sizes(users, chosen) for name, users in groups.items()},
         "models": models,
     }
+    tops = {name: of_model.top for name, of_model in measured.items()}
     return Evaluated(metrics, pd.concat(rows, ignore_index=True), tops)
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What every model is measured with: cases by window, users by group, events per item."""
+
+    sequences: Sequences
+    encoder: Encoder
+    chosen: dict[str, Cases]
+    groups: dict[str, np.ndarray]
+    count: np.ndarray
+    k: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model: `figures` by window and group, a table of `cases` per window, the test's top k."""
+
+    figures: dict[str, Any]
+    cases: list[pd.DataFrame]
+    top: np.ndarray
+
+
+def cases_by_window(sequences: Sequences, per_user: int) -> dict[str, Cases]:
+    """The cases of validation and of test.
+
+    Raises:
+        NothingToEvaluate: one of them has none.
+    """
+    chosen = {window: cases(sequences, window, per_user) for window in WINDOWS}
+    for window, found in chosen.items():
+        if not len(found):
+            raise NothingToEvaluate(window)
+    return chosen
+
+
+def measure_all(
+    graphs: dict[str, Model], yardstick: Yardstick, progress: Callable[[str], None]
+) -> dict[str, Measured]:
+    """Every baseline and every graph, one after another."""
+    measured = {}
+    for name, make in scorers(graphs, yardstick.sequences, yardstick.encoder).items():
+        measured[name] = measure(name, make(), yardstick)
+        quality = measured[name].figures[TEST][ALL]["ndcg"]
+        progress(f"{name}: test NDCG@{yardstick.k} {quality:.4f}")
+    return measured
+
+
+def scorers(
+    graphs: dict[str, Model], sequences: Sequences, encoder: Encoder
+) -> dict[str, Callable[[], Scorer]]:
+    """How to make the scorer of every baseline and every graph; a fitted baseline is large."""
+    fitted = {name: partial(fit, sequences, len(encoder.items)) for name, fit in BASELINES.items()}
+    loaded = {
+        name: partial(OnnxScorer, g, encoder.max_length, as_served=name.endswith(f"/{RELEASED}"))
+        for name, g in graphs.items()
+    }
+    return {**fitted, **loaded}
+
+
+def measure(name: str, scorer: Scorer, yardstick: Yardstick) -> Measured:
+    """Rank every case with one model."""
+    y, items = yardstick, len(yardstick.encoder.items)
+    rankings = {
+        window: rank(scorer, y.sequences, chosen, items, k=y.k, exclude_seen=y.encoder.exclude_seen)
+        for window, chosen in y.chosen.items()
+    }
+    return Measured(
+        {w: by_group(y.chosen[w], r, y.groups, y.count, y.k) for w, r in rankings.items()},
+        [case_rows(name, w, y.chosen[w], r.ranks) for w, r in rankings.items()],
+        rankings[TEST].top,
+    )
+
+
+def measure_oracle(oracle: Callable[[Cases], np.ndarray], yardstick: Yardstick) -> Measured:
+    """The best possible ranking, on the cases where it is known; it has no top k."""
+    figures, tables = {}, []
+    for window, chosen in yardstick.chosen.items():
+        ranks = oracle(chosen)
+        known, ranks = chosen.take(np.flatnonzero(ranks > 0)), ranks[ranks > 0]
+        figures[window] = ndcg_by_group(known, ranks, yardstick.groups, yardstick.k)
+        tables.append(case_rows(ORACLE, window, known, ranks))
+    return Measured(figures, tables, np.zeros((0, yardstick.k), np.int32))
 
 
 def by_group(
@@ -141,14 +222,3 @@ def group_sizes(users: np.ndarray, chosen: dict[str, Cases]) -> dict[str, int]:
     """Users of a group, and its cases in each window."""
     inside = {w: int(np.isin(c.user, users).sum()) for w, c in chosen.items()}
     return {"users": len(users), **{f"{w}_cases": n for w, n in inside.items()}}
-
-
-def best_baseline(metrics: dict[str, Any]) -> str:
-    """The traditional model that is best on validation."""
-    quality = {n: metrics["models"][n][VALIDATION][ALL]["ndcg"] for n in BASELINES}
-    return max(quality, key=lambda name: quality[name])
-
-
-def is_student(model: str) -> bool:
-    """Is it a model of the family, at any hop?"""
-    return model == TEACHER or "/" in model

@@ -9,6 +9,7 @@ from decant.features.sequences import Cases, Sequences, histories
 from decant.serving.engine import Model
 
 WARM_UP = 10
+QUANTILES = (("p50", 0.5), ("p95", 0.95))
 
 
 def interleaved_latency(
@@ -39,6 +40,6 @@ def interleaved_latency(
             model.scores(batch)
             taken[name].append((time.perf_counter_ns() - begin) / 1000)
     return {
-        name: {p: round(float(np.quantile(t[WARM_UP:], q)), 1) for p, q in (("p50", 0.5), ("p95", 0.95))}
-        for name, t in taken.items()
+        name: {p: round(float(np.quantile(times[WARM_UP:], q)), 1) for p, q in QUANTILES}
+        for name, times in taken.items()
     }

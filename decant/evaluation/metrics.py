@@ -67,7 +67,9 @@ def quality(ranks: np.ndarray, top: np.ndarray, count: np.ndarray, k: int) -> di
         "recall": float(hit(ranks, k).mean()),
         "precision": float(hit(ranks, k).mean() / k),
         "coverage": len(np.unique(recommended)) / (len(count) - 1),
-        "popularity": float(count[recommended].mean() / max(count.sum(), 1)),
+        "popularity": float(
+            count[recommended].sum() / max(len(recommended), 1) / max(count.sum(), 1)
+        ),
     }
 
 

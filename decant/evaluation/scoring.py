@@ -52,15 +52,27 @@ def rank(
 
 
 class OnnxScorer:
-    """Scores cases with an exported graph, the very one that is served."""
+    """Scores cases with an exported graph, the very one that is served.
 
-    def __init__(self, model: Model, max_length: int) -> None:
-        self.model, self.max_length = model, max_length
+    `as_served`: one case at a time and without padding, as requests come. An 8-bit graph scales
+    its activations by all that is in the batch, so only this gives the ranking that users get.
+    """
+
+    def __init__(self, model: Model, max_length: int, *, as_served: bool = False) -> None:
+        self.model, self.max_length, self.as_served = model, max_length, as_served
         self.event_inputs = tuple(name for name in model.inputs if name != ATTRIBUTES)
 
     def __call__(self, sequences: Sequences, chosen: Cases) -> np.ndarray:
         batch = histories(sequences, chosen, self.event_inputs, self.max_length)
-        return self.model.scores(batch)
+        if not self.as_served:
+            return self.model.scores(batch)
+        events = chosen.position - np.asarray(sequences.offsets)[chosen.user]
+        lengths = events.clip(1, self.max_length)
+        return np.concatenate([self._request(batch, row, n) for row, n in enumerate(lengths)])
+
+    def _request(self, batch: dict[str, np.ndarray], row: int, length: int) -> np.ndarray:
+        one = {name: batch[name][row : row + 1, -length:] for name in self.event_inputs}
+        return self.model.scores({**one, ATTRIBUTES: batch[ATTRIBUTES][row : row + 1]})
 
 
 def _only_padding(scores: np.ndarray) -> np.ndarray:

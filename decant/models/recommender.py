@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-ROTARY_BASE = 10_000.0
-HIDDEN = -1e9  # added to the score of what must not be looked at; finite, so no row is all NaN
+HIDDEN = -1e9  # the score of what must not be looked at; finite, so no row is all NaN
 
 
 @dataclass(frozen=True)
@@ -52,37 +51,47 @@ class Architecture:
 
 
 class Attention(nn.Module):
-    """Causal self-attention with plain linear projections, which quantise, and rotary positions."""
+    """Causal self-attention with plain linear projections, which quantise.
 
-    def __init__(self, dimension: int, heads: int, width: int, dropout: float) -> None:
+    Positions enter as a learned bias per head and distance (Raffel et al. 2020, without buckets);
+    `bias` [h, max_length] holds distance 0 last.
+    """
+
+    def __init__(
+        self, dimension: int, heads: int, width: int, max_length: int, dropout: float
+    ) -> None:
         super().__init__()
-        self.heads, self.width, self.dropout = heads, width, dropout
+        self.heads, self.width = heads, width
         self.query = nn.Linear(dimension, heads * width, bias=False)
         self.key = nn.Linear(dimension, heads * width, bias=False)
         self.value = nn.Linear(dimension, heads * width, bias=False)
         self.out = nn.Linear(heads * width, dimension, bias=False)
+        self.bias = nn.Parameter(torch.zeros(heads, max_length))
+        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor, rotation: Tensor, last: bool) -> Tensor:
-        """x [B, T, d]; mask [B, 1, T, T] added to the scores; `last`: the last position only."""
-        asking = x[:, -1:] if last else x
-        q = rotate(self._split(self.query(asking)), rotation[:, -1:] if last else rotation)
-        k = rotate(self._split(self.key(x)), rotation)
-        v = self._split(self.value(x))
-        mixed = functional.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=mask[:, :, -1:] if last else mask,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
-        return self.out(mixed.transpose(1, 2).flatten(2))
+    def forward(self, x: Tensor, padding: Tensor, last: bool) -> Tensor:
+        """x [B, T, d]; padding bool [B, 1, 1, T]; `last`: the last position only → [B, 1, d]."""
+        length = x.shape[1]
+        q = self._split(self.query(x[:, -1:] if last else x))
+        k, v = self._split(self.key(x)), self._split(self.value(x))
+        bias = self.bias[:, -length:].unsqueeze(1) if last else self._causal_bias(length)
+        scores = q @ k.transpose(2, 3) * self.width**-0.5 + bias
+        weights = torch.softmax(scores.masked_fill(padding, HIDDEN), dim=-1)
+        return self.out((self.dropout(weights) @ v).transpose(1, 2).flatten(2))
+
+    def _causal_bias(self, length: int) -> Tensor:
+        """[h, T, T]: the bias of every distance back; what lies ahead is hidden."""
+        place = torch.arange(length, device=self.bias.device)
+        back = place[:, None] - place[None]
+        bias = self.bias[:, self.bias.shape[1] - 1 - back.clamp(min=0)]
+        return bias.masked_fill(back < 0, HIDDEN)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, self.width)).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a GELU between."""
+    """Two linear layers with a ReLU between."""
 
     def __init__(self, dimension: int, hidden: int) -> None:
         super().__init__()
@@ -90,7 +99,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(hidden, dimension)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(functional.gelu(self.up(x)))
+        return self.down(functional.relu(self.up(x)))
 
 
 class Block(nn.Module):
@@ -99,13 +108,15 @@ class Block(nn.Module):
     def __init__(self, a: Architecture, layer: int) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(a.dimension)
-        self.attention = Attention(a.dimension, a.heads[layer], a.head_width, a.dropout)
+        self.attention = Attention(
+            a.dimension, a.heads[layer], a.head_width, a.max_length, a.dropout
+        )
         self.feed_norm = nn.LayerNorm(a.dimension)
         self.feed = FeedForward(a.dimension, a.hidden[layer])
         self.dropout = nn.Dropout(a.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor, rotation: Tensor, last: bool = False) -> Tensor:
-        mixed = self.attention(self.attention_norm(x), mask, rotation, last)
+    def forward(self, x: Tensor, padding: Tensor, last: bool = False) -> Tensor:
+        mixed = self.attention(self.attention_norm(x), padding, last)
         x = (x[:, -1:] if last else x) + self.dropout(mixed)
         return x + self.dropout(self.feed(self.feed_norm(x)))
 
@@ -124,11 +135,13 @@ class Recommender(nn.Module):
             {
                 array: nn.Embedding(size, d)
                 for array, size in (
-                    ("behaviours", a.behaviours), ("ratings", a.ratings), ("gaps", a.gaps),
+                    ("behaviours", a.behaviours),
+                    ("ratings", a.ratings),
+                    ("gaps", a.gaps),
                 )
                 if array in a.event_inputs
             }
-        )  # fmt: skip
+        )
         reads_attributes = "attributes" in a.inputs
         self.attributes = nn.ModuleList(
             nn.Embedding(size, d) for size in (a.attribute_sizes if reads_attributes else ())
@@ -140,8 +153,6 @@ class Recommender(nn.Module):
         self.dropout = nn.Dropout(a.dropout)
         self.blocks = nn.ModuleList(Block(a, layer) for layer in range(len(a.heads)))
         self.norm = nn.LayerNorm(d)
-        self.register_buffer("rotation", rotations(a.max_length, a.head_width), persistent=False)
-        self.register_buffer("causal", causal(a.max_length), persistent=False)
         self.apply(_initialise)
 
     def table(self) -> Tensor:
@@ -150,9 +161,7 @@ class Recommender(nn.Module):
             return self.item.weight
         return self.item.weight + self.text_projection(self.text)
 
-    def hidden(
-        self, batch: dict[str, Tensor], table: Tensor, last: bool = False
-    ) -> Tensor:
+    def hidden(self, batch: dict[str, Tensor], table: Tensor, last: bool = False) -> Tensor:
         """States [B, T, d], or [B, 1, d] of the last position. `batch`: int [B, T] per input."""
         items = batch["items"]
         x = functional.embedding(items, table)
@@ -161,13 +170,10 @@ class Recommender(nn.Module):
         for column, embedding in enumerate(self.attributes):
             x = x + embedding(batch["attributes"][:, column]).unsqueeze(1)
         x = self.dropout(x)
-        length = items.shape[1]
-        padding = (items == 0).to(x.dtype) * HIDDEN
-        mask = self.causal[-length:, -length:].to(x.dtype) + padding[:, None, None]
-        rotation = self.rotation[:, -length:]
+        padding = (items == 0)[:, None, None]
         for block in self.blocks[:-1]:
-            x = block(x, mask, rotation)
-        return self.norm(self.blocks[-1](x, mask, rotation, last))
+            x = block(x, padding)
+        return self.norm(self.blocks[-1](x, padding, last))
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Scores of every item after the last position, [B, N + 1]; index 0 is no item."""
@@ -177,25 +183,6 @@ class Recommender(nn.Module):
     def scores(self, hidden: Tensor, table: Tensor) -> Tensor:
         """States [..., d] → scores [..., N + 1]."""
         return functional.linear(hidden, table, self.bias)
-
-
-def causal(length: int) -> Tensor:
-    """0 where a position may look (itself and before), very negative elsewhere; [length, length]."""
-    return torch.full((length, length), HIDDEN).triu(1)
-
-
-def rotations(length: int, width: int) -> Tensor:
-    """Rotary angles as cosines and sines, [2, length, width]; the last position is always last."""
-    frequency = ROTARY_BASE ** (-torch.arange(0, width, 2) / width)
-    angle = torch.arange(length)[:, None] * frequency
-    return torch.stack([angle.cos(), angle.sin()]).repeat(1, 1, 2)
-
-
-def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021): x [B, h, T, w], rotation [2, T, w]."""
-    first, second = x.chunk(2, dim=-1)
-    turned = torch.cat([-second, first], dim=-1)
-    return x * rotation[0].to(x.dtype) + turned * rotation[1].to(x.dtype)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -54,18 +54,21 @@ def hashed(texts: list[str], dimension: int) -> np.ndarray:
 
 def bert(texts: list[str], place: str, progress: Callable[[int], None]) -> np.ndarray:
     """Mean of the last layer's states over each text's tokens; offline."""
+    folder = find_bert(place)
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    folder = find_bert(place)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
     rows = []
     for start in range(0, len(texts), BERT_BATCH):
         batch = tokenizer(
             texts[start : start + BERT_BATCH],
-            padding=True, truncation=True, max_length=BERT_TOKENS, return_tensors="pt",
-        )  # fmt: skip
+            padding=True,
+            truncation=True,
+            max_length=BERT_TOKENS,
+            return_tensors="pt",
+        )
         with torch.inference_mode():
             states = model(**batch).last_hidden_state
         mask = batch["attention_mask"].unsqueeze(2)

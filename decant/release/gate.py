@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from decant.evaluation.baselines import BASELINES
 from decant.evaluation.comparison import Gain, paired_gain
-from decant.evaluation.evaluate import ALL, best_baseline
+from decant.evaluation.evaluate import ALL
+from decant.evaluation.evaluate import RELEASED as RELEASED
 from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.features.sequences import TEST, VALIDATION
-from decant.params import GENERAL, TEACHER, Evaluate, Gate
 from decant.features.validation import picking
-
-RELEASED = "int8"
+from decant.params import GENERAL, TEACHER, Evaluate, Gate
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,12 @@ def judge(
         if name != GENERAL
     }
     serving = {name: name if s.ships else GENERAL for name, s in segments.items()}
-    family = {w: family_quality(cases, members, serving, w, k) for w in (VALIDATION, TEST)}
+    # the users of a folded segment are among general's already
+    groups = {name: users for name, users in members.items() if name not in folded}
+    family = {w: family_quality(cases, groups, serving, w, k) for w in (VALIDATION, TEST)}
     checks = [
         *quality_checks(metrics, family, thresholds),
-        *group_checks(family, members),
+        *group_checks(family, groups),
         *hop_checks(hops, {GENERAL, *serving.values()}),
         *cost_checks(metrics, {GENERAL, *serving.values()}, thresholds),
     ]
@@ -114,15 +116,26 @@ def judge_segment(
         else f"may lose more than {thresholds.margin}"
     )
     return Segment(
-        ships, reason, decision.gain, decision.lower_bound, len(members),
+        ships,
+        reason,
+        decision.gain,
+        decision.lower_bound,
+        len(members),
         None if test is None else asdict(test),
-    )  # fmt: skip
+    )
 
 
 def compare(
-    cases: pd.DataFrame, ours: str, theirs: str, users: np.ndarray, window: str,
-    evaluation: Evaluate, seed: int, *, deciding: bool = False,
-) -> Gain | None:  # fmt: skip
+    cases: pd.DataFrame,
+    ours: str,
+    theirs: str,
+    users: np.ndarray,
+    window: str,
+    evaluation: Evaluate,
+    seed: int,
+    *,
+    deciding: bool = False,
+) -> Gain | None:
     """Gain in NDCG per user of one model over another; None without cases.
 
     `deciding`: only the users who picked no epoch and no setting.
@@ -183,23 +196,42 @@ def quality_checks(
     ours = figure(family, VALIDATION, ALL, "ndcg")
     teacher = figure(metrics, "models", TEACHER, VALIDATION, ALL, "ndcg")
     best = best_baseline(metrics)
-    bar = figure(metrics, "models", best, VALIDATION, ALL, "ndcg")
+    bar = figure(metrics, "models", best, VALIDATION, ALL, "ndcg") if best else None
     return [
-        at_least("retention", divide(ours, teacher), thresholds.min_retention,
-                 "family ÷ teacher, NDCG on validation"),
-        at_least("lift", minus_one(divide(ours, bar)), thresholds.min_lift,
-                 f"family over {best}, relative, NDCG on validation"),
-    ]  # fmt: skip
+        at_least(
+            "retention",
+            divide(ours, teacher),
+            thresholds.min_retention,
+            "family ÷ teacher, NDCG on validation",
+        ),
+        at_least(
+            "lift",
+            minus_one(divide(ours, bar)),
+            thresholds.min_lift,
+            f"family over {best or 'the best baseline'}, relative, NDCG on validation",
+        ),
+    ]
+
+
+def best_baseline(metrics: dict[str, Any]) -> str | None:
+    """The traditional model that is best on validation; None if one was not measured."""
+    quality = {n: figure(metrics, "models", n, VALIDATION, ALL, "ndcg") for n in BASELINES}
+    known = {name: value for name, value in quality.items() if value is not None}
+    return max(known, key=lambda name: known[name]) if len(known) == len(quality) else None
 
 
 def group_checks(family: dict[str, Any], members: dict[str, np.ndarray]) -> list[Check]:
-    """Every group has been looked at."""
+    """Every group has been looked at; general's may have no users, if all are in segments."""
     return [
-        at_least(f"cases.{name}", figure(family, VALIDATION, name, "cases"), 1,
-                 "validation cases of the group")
+        at_least(
+            f"cases.{name}",
+            figure(family, VALIDATION, name, "cases"),
+            1,
+            "validation cases of the group",
+        )
         for name in sorted(members)
-        if len(members[name])
-    ]  # fmt: skip
+        if len(members[name]) or name != GENERAL
+    ]
 
 
 def hop_checks(hops: dict[str, dict[str, Any]], students: set[str]) -> list[Check]:
@@ -209,9 +241,13 @@ def hop_checks(hops: dict[str, dict[str, Any]], students: set[str]) -> list[Chec
         before = figure(hops, name, "distilled", "ndcg")
         after = figure(hops, name, RELEASED, "ndcg")
         checks.append(
-            at_least(f"compression.{name}", divide(after, before), figure(hops, name, "allowed"),
-                     "released ÷ distilled, NDCG on validation")
-        )  # fmt: skip
+            at_least(
+                f"compression.{name}",
+                divide(after, before),
+                figure(hops, name, "allowed"),
+                "released ÷ distilled, NDCG on validation",
+            )
+        )
     return checks
 
 

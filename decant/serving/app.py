@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-
 from decant.release.provenance import version
 from decant.serving.engine import RequestError
 from decant.serving.loading import Current, Served

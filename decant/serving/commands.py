@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import socket
 import sys
 from pathlib import Path
@@ -29,12 +30,12 @@ def add_commands(subparsers: Any) -> None:
     """Register the commands; each sets `func`, which takes the arguments and returns a status."""
     recommend = _command(subparsers, "recommend", "ask the release in production", _recommend)
     recommend.add_argument(
-        "--user", default="{}", metavar="JSON", help='raw attributes: \'{"age": 28}\''
+        "--user", default="{}", metavar="JSON", help='raw attributes, such as {"age": 28}'
     )
     history = recommend.add_mutually_exclusive_group()
     history.add_argument("--history", metavar="ID,ID", help="item ids, the oldest first")
     history.add_argument(
-        "--events", metavar="FILE", help="a JSON list of events as POST /recommend takes; - is stdin"
+        "--events", metavar="FILE", help="a JSON list as in POST /recommend; - is stdin"
     )
     recommend.add_argument("-k", type=int, default=DEFAULT_K, help=f"items, default {DEFAULT_K}")
     recommend.add_argument("--json", action="store_true", help="print what the service answers")
@@ -80,10 +81,11 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        number = error.errno if isinstance(error, OSError) and error.errno else 0
+        reason = os.strerror(number) if number > 0 else str(error)  # negative: no such host
         raise PortError(
-            f"cannot listen on {host} port {port}: {(reason or str(error)).lower()}; choose "
-            "another with --host and --port"
+            f"cannot listen on {host} port {port}: {reason.lower()}; choose another with --host "
+            "and --port"
         ) from None
 
 

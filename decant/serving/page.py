@@ -28,7 +28,7 @@ summary {{ cursor: pointer; }}
 <a href="openapi.json">OpenAPI document</a></p>
 <h2>Try it: <code>POST /recommend</code></h2>
 <label for="body">Request</label>
-<textarea id="body" rows="14" spellcheck="false">{example}</textarea>
+<textarea id="body" rows="16" spellcheck="false">{example}</textarea>
 <p><button id="send" type="button">Send</button> <span id="status" role="status"></span></p>
 <pre id="answer" aria-label="Answer">Nothing sent yet.</pre>
 {tables}

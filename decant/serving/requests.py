@@ -110,8 +110,6 @@ def decode(body: bytes) -> RecommendRequest:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise RequestError(_explain(str(error))) from None
-    except RecursionError:
-        raise MalformedError("the body is nested too deeply") from None
     except ValueError as error:  # msgspec's own, or broken UTF-8
         problem = "it is empty" if not body.strip() else str(error)
         raise MalformedError(f"the body is not valid JSON: {problem}") from None

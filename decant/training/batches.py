@@ -42,9 +42,7 @@ def training_windows(sequences: Sequences, length: int) -> Windows:
     return Windows(user, np.maximum(start, stop - length - 1), stop)
 
 
-def shuffled_batches(
-    windows: Windows, size: int, rng: np.random.Generator
-) -> Iterator[Windows]:
+def shuffled_batches(windows: Windows, size: int, rng: np.random.Generator) -> Iterator[Windows]:
     """All windows in random order; those of one batch are about equally long."""
     order = rng.permutation(len(windows))
     length = windows.stop - windows.first

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 
 from decant.evaluation.metrics import ndcg
@@ -21,6 +22,16 @@ BETAS = (0.9, 0.98)
 WARM_UP = 0.05  # share of all steps
 CLIP = 1.0
 K = 10
+
+
+class NothingToLearn(ValueError):
+    """There is no event that a model could be trained to predict."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "there is nothing to train on: no user has two events before the validation window, "
+            "the later of a target behaviour; see features.target_behaviours and split"
+        )
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,19 @@ class Objective(nn.Module):
         return loss
 
 
+@dataclass(frozen=True)
+class Pupil:
+    """A model in training and everything that one step of it needs."""
+
+    model: Recommender
+    sequences: Sequences
+    lesson: Lesson
+    fabric: Fabric
+    objective: _FabricModule
+    optimizer: _FabricOptimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+
+
 def make_fabric(settings: Training) -> Fabric:
     """Device and precision as set; `auto` takes an accelerator where there is one.
 
@@ -113,36 +137,28 @@ def train(
 
     Args:
         keep_start: the model as it came is a candidate too (epoch -1).
+
+    Raises:
+        NothingToLearn: no event can be trained on, and the start is no candidate.
     """
     torch.set_num_threads(settings.threads)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    fabric = make_fabric(settings)
-    steps_per_epoch = max(1, -(-len(lesson.windows(np.random.default_rng(seed))) // settings.batch_size))
-    optimizer = make_optimizer(model, learning_rate, settings.weight_decay)
-    schedule = make_schedule(optimizer, steps_per_epoch * epochs)
-    objective, optimizer = fabric.setup(Objective(model, lesson), optimizer)
+    pupil = make_pupil(model, sequences, lesson, settings, epochs, learning_rate, seed)
     report, best = Report(), deepcopy(model.state_dict())
     if keep_start:
         report.start_ndcg = validate(model, sequences, lesson)
     for epoch in range(epochs):
-        model.train()
-        losses = []
-        for windows in shuffled_batches(lesson.windows(rng), settings.batch_size, rng):
-            batch, targets, soft = prepare_batch(sequences, windows, lesson, model, fabric.device)
-            if not bool((targets > 0).any()):
-                continue
-            loss = objective(batch, targets, soft)
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.detach())
-            report.events += int((targets > 0).sum())
-        report.losses.append(float(torch.stack(losses).mean()) if losses else float("nan"))
+        loss, events = teach_epoch(pupil, settings.batch_size, rng)
+        if not events and not keep_start:
+            raise NothingToLearn
+        report.events += events
+        report.losses.append(loss)
         report.ndcg.append(validate(model, sequences, lesson))
-        log(f"epoch {epoch + 1}/{epochs}: loss {report.losses[-1]:.3f}, validation NDCG@10 {report.ndcg[-1]:.4f}")
+        log(
+            f"epoch {epoch + 1}/{epochs}: loss {report.losses[-1]:.3f}, "
+            f"validation NDCG@10 {report.ndcg[-1]:.4f}"
+        )
         if report.ndcg[-1] > best_so_far(report):
             report.best_epoch, best = epoch, deepcopy(model.state_dict())
         if epoch - report.best_epoch >= settings.patience:
@@ -150,6 +166,50 @@ def train(
     model.load_state_dict(best)
     model.eval()
     return report
+
+
+def make_pupil(
+    model: Recommender,
+    sequences: Sequences,
+    lesson: Lesson,
+    settings: Training,
+    epochs: int,
+    learning_rate: float,
+    seed: int,
+) -> Pupil:
+    """Put `model` on its device and make what trains it for that many epochs."""
+    fabric = make_fabric(settings)
+    model.to(fabric.device)  # before the objective copies the weights it holds on to
+    batches = -(-len(lesson.windows(np.random.default_rng(seed))) // settings.batch_size)
+    optimizer = make_optimizer(model, learning_rate, settings.weight_decay)
+    schedule = make_schedule(optimizer, max(1, batches) * epochs)
+    objective, wrapped = fabric.setup(Objective(model, lesson), optimizer)
+    return Pupil(model, sequences, lesson, fabric, objective, wrapped, schedule)
+
+
+def teach_epoch(pupil: Pupil, batch_size: int, rng: np.random.Generator) -> tuple[float, int]:
+    """Train on the lesson's windows once: mean loss, NaN without any; events predicted."""
+    pupil.model.train()
+    losses, events = [], 0
+    for windows in shuffled_batches(pupil.lesson.windows(rng), batch_size, rng):
+        batch, targets, soft = prepare_batch(
+            pupil.sequences, windows, pupil.lesson, pupil.model, pupil.fabric.device
+        )
+        predicted = int((targets > 0).sum())
+        if predicted:
+            losses.append(take_step(pupil, pupil.objective(batch, targets, soft)))
+            events += predicted
+    return float(torch.stack(losses).mean()) if losses else float("nan"), events
+
+
+def take_step(pupil: Pupil, loss: Tensor) -> Tensor:
+    """One step of the optimizer; the loss without its graph."""
+    pupil.optimizer.zero_grad()
+    pupil.fabric.backward(loss)
+    nn.utils.clip_grad_norm_(pupil.model.parameters(), CLIP)
+    pupil.optimizer.step()
+    pupil.schedule.step()
+    return loss.detach()
 
 
 def seeded(shape: Architecture, text: np.ndarray | None, seed: int) -> Recommender:
@@ -209,7 +269,11 @@ def prepare_batch(
 
 
 def to_tensors(arrays: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(np.ascontiguousarray(a)).to(device) for name, a in arrays.items()}
+    """Arrays as tensors on a device."""
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(array)).to(device)
+        for name, array in arrays.items()
+    }
 
 
 class TorchScorer:

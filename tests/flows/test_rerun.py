@@ -89,5 +89,6 @@ def test_killing_the_command_leaves_no_process_behind(finished: Any) -> None:
     assert alive == []
     waiting.unlink()
     finished.started()
-    assert look(finished.root).perform("ingest", print).status == "ran"
-    assert finished.started() == ["ingest"]
+    assert look(finished.root).perform("ingest", print).status == "restored"
+    assert look(finished.root).reason("ingest") is None
+    assert finished.started() == []

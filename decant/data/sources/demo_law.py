@@ -110,7 +110,9 @@ def next_item_distribution(
     return total / total.sum(axis=1, keepdims=True)
 
 
-def take(law: Law, interests: np.ndarray, walk: Walk, users: np.ndarray, chosen: np.ndarray) -> None:
+def take(
+    law: Law, interests: np.ndarray, walk: Walk, users: np.ndarray, chosen: np.ndarray
+) -> None:
     """Move `users` on: each has taken `chosen`; changes `walk`."""
     walk.taken[users, chosen] = True
     slot = (interests[users] == law.interest[chosen][:, None]).argmax(axis=1)

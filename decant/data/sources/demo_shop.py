@@ -122,7 +122,11 @@ def walk_users(
 
 
 def _walk_block(
-    law: Law, group: np.ndarray, interests: np.ndarray, lengths: np.ndarray, rng: np.random.Generator
+    law: Law,
+    group: np.ndarray,
+    interests: np.ndarray,
+    lengths: np.ndarray,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     walk = Walk.start(len(group), law.items)
     discount = 1 / np.log2(np.arange(2, 12))

@@ -1,0 +1,117 @@
+"""The table of models that a run ends with, for a terminal."""
+
+from typing import Any
+
+from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
+from decant.features.sequences import TEST
+from decant.params import GENERAL, TEACHER
+from decant.release.gate import divide, figure
+from decant.report.figures import dearest, family_bytes
+from decant.report.formats import NOT_MEASURED
+from decant.report.formats import duration as as_duration
+from decant.report.formats import size as as_size
+
+WIDTH = 100
+NAME = 38
+NONE = "-"
+Line = tuple[str, str, str, str, str, str, str]
+
+
+def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str:
+    """One line per model on the test window, not wider than `WIDTH` columns.
+
+    The best traditional model, the teacher, the general student, each segment's released student
+    on its own group beside what general gives there, and the family. Without a `verdict` nobody
+    is known to ship.
+    """
+    verdict = verdict or {}
+    best = verdict.get("best_baseline")
+    lines = [
+        model_line(metrics, best or "", ALL, f"{best} (best traditional)") if best else None,
+        model_line(metrics, TEACHER, ALL, TEACHER),
+        model_line(metrics, f"{GENERAL}/{RELEASED}", ALL, GENERAL),
+        *segment_lines(metrics, verdict),
+        family_line(metrics, verdict) if verdict else None,
+    ]
+    k = metrics["k"]
+    head = ("model, test window", f"NDCG@{k}", f"HR@{k}", "teacher", "oracle", "size", "p50")
+    shown = [head, *(line for line in lines if line is not None)]
+    rows = [row(line) for line in shown]
+    rule = "-" * max(map(len, rows))
+    return "\n".join([rows[0], rule, *rows[1:], rule, verdict_line(verdict)])
+
+
+def segment_lines(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[Line]:
+    """Who serves each segment, measured on the segment."""
+    lines = []
+    for name, judged in sorted(verdict.get("segments", {}).items()):
+        student = name if judged["ships"] else GENERAL
+        label = name if judged["ships"] else f"{name} (general serves)"
+        lines.append(model_line(metrics, f"{student}/{RELEASED}", name, label))
+    return lines
+
+
+def model_line(metrics: dict[str, Any], name: str, group: str, label: str) -> Line:
+    """One model on one group."""
+    values = {m: figure(metrics, "models", name, TEST, group, m) for m in ("ndcg", "hr")}
+    size = figure(metrics, "models", name, "bytes")
+    latency = figure(metrics, "models", name, "latency_us", "p50")
+    return line(metrics, label, group, values["ndcg"], values["hr"], size, latency)
+
+
+def family_line(metrics: dict[str, Any], verdict: dict[str, Any]) -> Line:
+    """The family as released: all its students' bytes, the slowest one's latency."""
+    ndcg, hits = (figure(verdict, "family", TEST, ALL, metric) for metric in ("ndcg", "hr"))
+    latency = dearest(metrics, verdict, "latency_us", "p50")
+    size = family_bytes(metrics, verdict)
+    return line(metrics, "family, as released", ALL, ndcg, hits, size, latency)
+
+
+def line(
+    metrics: dict[str, Any],
+    label: str,
+    group: str,
+    ndcg: float | None,
+    hits: float | None,
+    size: float | None,
+    latency: float | None,
+) -> Line:
+    """The cells of one line; the shares are of the teacher's and the oracle's NDCG there."""
+    teacher, oracle = (
+        figure(metrics, "models", name, TEST, group, "ndcg") for name in (TEACHER, ORACLE)
+    )
+    return (
+        label,
+        number(ndcg),
+        number(hits),
+        share(divide(ndcg, teacher)),
+        share(divide(ndcg, oracle)),
+        NONE if size is None else as_size(size),
+        NONE if latency is None else as_duration(latency),
+    )
+
+
+def verdict_line(verdict: dict[str, Any]) -> str:
+    """The gate's word, and what failed."""
+    if not verdict:
+        return f"gate: {NOT_MEASURED}"
+    checks = verdict.get("checks", [])
+    failed = [str(check["name"]) for check in checks if not check["passed"]]
+    if verdict.get("passed"):
+        return f"gate: PASSED, {len(checks)} checks"
+    text = f"gate: FAILED, {len(failed)} of {len(checks)} checks: {', '.join(failed)}"
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.4f}"
+
+
+def share(value: float | None) -> str:
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def row(cells: Line) -> str:
+    """A line of text: the name to the left, numbers to the right."""
+    name = cells[0] if len(cells[0]) <= NAME else cells[0][: NAME - 1] + "…"
+    return f"{name:<{NAME}}" + "".join(f"{cell:>10}" for cell in cells[1:])

@@ -1,0 +1,129 @@
+"""All that the page tells, worked out before a line of it is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
+from decant.features.sequences import TEST
+from decant.params import GENERAL, TEACHER, Evaluate, Student
+from decant.release.gate import figure
+from decant.report.figures import family_coverage, figures, segment_decisions
+from decant.report.scores import FAMILY, Figure, Scores, read_scores, share
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one model reaches of the best possible NDCG on one group."""
+
+    name: str
+    group: str
+    share: Figure | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the data came from: what `validate`, `features` and `segments` wrote down."""
+
+    validated: dict[str, Any]
+    features: dict[str, Any]
+    segments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run, for people.
+
+    `figures`: see there. `decisions`: a segment's gain over general, by segment and window.
+    `retention`: a student's share of the teacher's NDCG on its own group, by student, and the
+    family's on everybody. `oracle` is empty where the best possible is not known. `hops`: by
+    student, what compression did. `margin`: what a segment may surely lose.
+    """
+
+    metrics: dict[str, Any]
+    verdict: dict[str, Any]
+    figures: dict[str, Figure]
+    decisions: dict[str, dict[str, Figure]]
+    retention: dict[str, Figure | None]
+    lift: Figure | None
+    oracle: list[Share]
+    coverage: float | None
+    hops: dict[str, dict[str, Any]]
+    students: Mapping[str, Student]
+    origin: Origin
+    margin: float
+    resamples: int
+
+
+def gather(
+    metrics: dict[str, Any],
+    verdict: dict[str, Any],
+    cases: pd.DataFrame,
+    top: Mapping[str, np.ndarray],
+    members: Mapping[str, np.ndarray],
+    hops: dict[str, dict[str, Any]],
+    students: Mapping[str, Student],
+    origin: Origin,
+    evaluation: Evaluate,
+    margin: float,
+    seed: int,
+) -> Evidence:
+    """Work out every figure of the page.
+
+    Args:
+        metrics, cases, top: as `evaluate` made them. verdict: as the gate made it.
+        members: user indices by student, general's those of nobody else.
+    """
+    scores = read_scores(cases, verdict, members, evaluation, seed)
+    best = verdict.get("best_baseline")
+    segments = [name for name in students if name != GENERAL]
+    return Evidence(
+        metrics=metrics,
+        verdict=verdict,
+        figures=figures(metrics, verdict, scores),
+        decisions=segment_decisions(cases, members, segments, evaluation, seed),
+        retention={
+            **{
+                name: share(scores, f"{name}/{RELEASED}", TEACHER, own_group(metrics, name))
+                for name in students
+            },
+            FAMILY: share(scores, FAMILY, TEACHER),
+        },
+        lift=share(scores, FAMILY, str(best)) if best else None,
+        oracle=oracle_shares(metrics, scores, list(students)),
+        coverage=family_coverage(top, cases, scores, int(metrics["catalogue"])),
+        hops=hops,
+        students=students,
+        origin=origin,
+        margin=margin,
+        resamples=evaluation.resamples,
+    )
+
+
+def baselines(metrics: dict[str, Any]) -> list[str]:
+    """The traditional models, best on test first."""
+    names = [n for n in metrics["models"] if n not in (TEACHER, ORACLE) and "/" not in n]
+    return sorted(names, key=lambda n: -(figure(metrics, "models", n, TEST, ALL, "ndcg") or 0))
+
+
+def own_group(metrics: dict[str, Any], student: str) -> str:
+    """The group a student is for; everybody for a general student that nobody is left to."""
+    cases = figure(metrics, "groups", student, f"{TEST}_cases")
+    return ALL if student == GENERAL and not cases else student
+
+
+def oracle_shares(metrics: dict[str, Any], scores: Scores, students: list[str]) -> list[Share]:
+    """The share of every model as it would be served; none where the oracle is not known."""
+    if ORACLE not in metrics["models"]:
+        return []
+    wanted = [
+        *((name, ALL) for name in reversed(baselines(metrics))),
+        (TEACHER, ALL),
+        (f"{GENERAL}/{RELEASED}", ALL),
+        *((f"{n}/{RELEASED}", own_group(metrics, n)) for n in students if n != GENERAL),
+        (FAMILY, ALL),
+    ]
+    return [Share(name, group, share(scores, name, ORACLE, group)) for name, group in wanted]

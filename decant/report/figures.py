@@ -1,0 +1,167 @@
+"""The figures of a run: flat names, each with a 95 % interval where it is a quality.
+
+All are of the test window, which confirms and never chooses.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from decant.evaluation.evaluate import HOPS, ORACLE, RELEASED
+from decant.features.sequences import TEST, VALIDATION
+from decant.params import GENERAL, TEACHER, Evaluate
+from decant.release.gate import compare, divide, figure
+from decant.report.scores import (
+    FAMILY,
+    Figure,
+    Scores,
+    draws,
+    exact,
+    mean,
+    ratio,
+    share,
+    shipped,
+    with_interval,
+)
+
+UNQUANTISED = HOPS[HOPS.index(RELEASED) - 1]
+
+
+def figures(metrics: dict[str, Any], verdict: dict[str, Any], scores: Scores) -> dict[str, Figure]:
+    """What can be measured of a run, by dotted name.
+
+    `student.general` is the general student as distilled; `family` is as released. The gains of
+    `segments` are relative, NDCG of the family over the general student's in the same group (a
+    segment that general serves gains 0); `mean_gain` is their plain mean, `worst_gain` the least
+    of them with its own interval. `int8.ndcg_loss` is relative: the share of the family's NDCG
+    that quantisation cost. `latency.ratio` and `size.ratio` are teacher ÷ dearest student
+    released. `oracle.share` is family ÷ best possible, on the cases where that is known.
+    """
+    at_k = f"ndcg@{metrics['k']}"
+    found = {
+        f"baseline.best.{at_k}": mean(scores, str(verdict.get("best_baseline"))),
+        f"teacher.{at_k}": mean(scores, TEACHER),
+        f"student.general.{at_k}": mean(scores, f"{GENERAL}/{HOPS[0]}"),
+        f"family.{at_k}": mean(scores, FAMILY),
+        **segment_gains(scores),
+        "int8.ndcg_loss": loss(ratio(scores, scores.family(), scores.family(UNQUANTISED))),
+        "latency.ratio": exact(cost_ratio(metrics, verdict, "latency_us", "p50")),
+        "size.ratio": exact(cost_ratio(metrics, verdict, "bytes")),
+        "oracle.share": share(scores, FAMILY, ORACLE),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def loss(kept: Figure | None) -> Figure | None:
+    """The share lost, of the share kept."""
+    if kept is None or kept["low"] is None or kept["high"] is None:
+        return None
+    return {
+        "value": 1 - kept["value"],
+        "low": 1 - kept["high"],
+        "high": 1 - kept["low"],
+        "n": kept["n"],
+    }
+
+
+def segment_gains(scores: Scores) -> dict[str, Figure | None]:
+    """Mean and least relative gain of the family over the general student, by segment."""
+    family, general = scores.family(), scores.of(f"{GENERAL}/{RELEASED}")
+    if family is None or general is None:
+        return {}
+    gains, drawn = {}, []
+    for number, segment in enumerate(scores.serving):
+        rows = scores.inside(segment)
+        if general[rows].sum() <= 0:
+            continue
+        # each segment draws its own users
+        seed = scores.seed + number
+        users = scores.users[rows]
+        drawn.append(draws(family[rows], general[rows], users, scores.resamples, seed) - 1)
+        value = float(family[rows].sum() / general[rows].sum()) - 1
+        gains[segment] = with_interval(value, drawn[-1], len(np.unique(users)))
+    if not gains:
+        return {}
+    average = float(np.mean([gain["value"] for gain in gains.values()]))
+    n = sum(gain["n"] or 0 for gain in gains.values())
+    return {
+        "segments.mean_gain": with_interval(average, np.mean(drawn, axis=0), n),
+        "segments.worst_gain": min(gains.values(), key=lambda gain: gain["value"]),
+    }
+
+
+def cost_ratio(metrics: dict[str, Any], verdict: dict[str, Any], *path: str) -> float | None:
+    """Teacher ÷ the dearest student released; None if one of them is not known."""
+    return divide(figure(metrics, "models", TEACHER, *path), dearest(metrics, verdict, *path))
+
+
+def dearest(metrics: dict[str, Any], verdict: dict[str, Any], *path: str) -> float | None:
+    """The highest cost of a student released; None if one is not known."""
+    costs = costs_of(metrics, verdict, *path)
+    known = [cost for cost in costs if cost is not None]
+    return max(known) if known and len(known) == len(costs) else None
+
+
+def costs_of(metrics: dict[str, Any], verdict: dict[str, Any], *path: str) -> list[float | None]:
+    """A cost of every student released."""
+    return [figure(metrics, "models", f"{s}/{RELEASED}", *path) for s in shipped(verdict)]
+
+
+def family_bytes(metrics: dict[str, Any], verdict: dict[str, Any]) -> float | None:
+    """Size of all students released together; None if one is not known."""
+    costs = costs_of(metrics, verdict, "bytes")
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def family_coverage(
+    top: Mapping[str, np.ndarray], cases: pd.DataFrame, scores: Scores, catalogue: int
+) -> float | None:
+    """Share of the catalogue that the family as released recommends to anybody on test.
+
+    Args:
+        top: model → its top k of each test case, int [C, k], in the order of `cases`; 0 for none.
+    """
+    general = top.get(f"{GENERAL}/{RELEASED}")
+    if general is None:
+        return None
+    rows = (cases["window"] == TEST) & (cases["model"] == f"{GENERAL}/{RELEASED}")
+    users = cases.loc[rows, "user"].to_numpy()
+    served = general.copy()
+    for segment, student in scores.serving.items():
+        of_student = top.get(f"{student}/{RELEASED}")
+        if of_student is None:
+            return None
+        inside = np.isin(users, scores.members.get(segment, np.zeros(0, dtype=np.int32)))
+        served[inside] = of_student[inside]
+    return len(np.unique(served[served > 0])) / catalogue
+
+
+def segment_decisions(
+    cases: pd.DataFrame,
+    members: Mapping[str, np.ndarray],
+    segments: list[str],
+    evaluation: Evaluate,
+    seed: int,
+) -> dict[str, dict[str, Figure]]:
+    """Gain of each segment's own student over general per user: on validation, and on test.
+
+    Validation is that half of its users which decides; the same draws as the gate's.
+    """
+    found: dict[str, dict[str, Figure]] = {}
+    for name in segments:
+        found[name] = {}
+        for window, deciding in ((VALIDATION, True), (TEST, False)):
+            models = f"{name}/{RELEASED}", f"{GENERAL}/{RELEASED}"
+            users = members.get(name, np.zeros(0, dtype=np.int32))
+            gain = compare(cases, *models, users, window, evaluation, seed, deciding=deciding)
+            if gain is not None:
+                found[name][window] = {
+                    "value": gain.gain,
+                    "low": gain.low,
+                    "high": gain.high,
+                    "n": gain.n,
+                }
+    return found

@@ -1,0 +1,86 @@
+"""Numbers for people: a unit, a sensible precision, and a plain word where there is none."""
+
+from typing import Any
+
+NOT_MEASURED = "not measured"
+KILO = 1000
+
+
+def quality(value: float | None, digits: int = 4) -> str:
+    """A metric between 0 and 1."""
+    return NOT_MEASURED if value is None else f"{value:.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
+    """A share, given as a fraction."""
+    if value is None:
+        return NOT_MEASURED
+    return f"{100 * value:{'+' if sign else ''}.{digits}f} %"
+
+
+def gain(value: float | None) -> str:
+    """A difference of two metrics, always with its sign."""
+    return NOT_MEASURED if value is None else f"{value:+.4f}".replace("-", "−")
+
+
+def times(value: float | None) -> str:
+    """A ratio."""
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:.{0 if value >= 100 else 1}f}×"
+
+
+def size(count: float | None) -> str:
+    """Bytes, in decimal units."""
+    if count is None:
+        return NOT_MEASURED
+    if count < KILO:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= KILO
+        if count < KILO or unit == "GB":
+            break
+    return f"{count:.{0 if count >= 100 else 1 if count >= 10 else 2}f} {unit}"
+
+
+def duration(microseconds: float | None) -> str:
+    """The time of one request."""
+    if microseconds is None:
+        return NOT_MEASURED
+    if microseconds < KILO:
+        return f"{microseconds:.0f} µs"
+    return f"{microseconds / KILO:.2f} ms"
+
+
+def count(value: float | None) -> str:
+    """How many."""
+    return NOT_MEASURED if value is None else f"{value:,.0f}"
+
+
+def interval(figure: Any, show: Any, *arguments: Any) -> str:
+    """A figure with its interval: `show` formats each of its numbers."""
+    if figure is None:
+        return NOT_MEASURED
+    text = str(show(figure["value"], *arguments))
+    if figure["low"] is None or figure["high"] is None:
+        return text
+    low, high = (str(show(figure[end], *arguments)) for end in ("low", "high"))
+    return f"{text} ({low} to {high})"
+
+
+def telling_apart(value: float | None, threshold: float) -> tuple[str, str]:
+    """A value and its threshold, with as many digits as it takes to see which is larger."""
+    if value is None:
+        return NOT_MEASURED, plain(threshold)
+    for digits in range(4, 16):
+        texts = plain(value, digits), plain(threshold, digits)
+        if texts[0] != texts[1] or value == threshold:
+            return texts
+    return repr(value), repr(threshold)
+
+
+def plain(value: float, digits: int = 4) -> str:
+    """A number of unknown kind."""
+    if value == int(value) or abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"

@@ -1,0 +1,242 @@
+"""The parts of the page about where the data came from and how it was measured."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from decant.evaluation.evaluate import ALL
+from decant.features.sequences import TEST, VALIDATION
+from decant.release.gate import figure
+from decant.report import formats
+from decant.report.evidence import Evidence
+from decant.report.markup import Raw, code, join, paragraph, section, table, tag
+from decant.report.models import rule
+
+FATES = ("rows_in", "accepted", "quarantined", "duplicates")
+Cells = list[Raw | str]
+
+
+def data_section(evidence: Evidence) -> Raw:
+    """Source, what became of each row and why, the split, the groups."""
+    validated = evidence.origin.validated
+    source = str(evidence.metrics.get("protocol", {}).get("source", formats.NOT_MEASURED))
+    return section(
+        "data",
+        "Where the data came from",
+        facts(
+            [
+                ("Source", code(source)),
+                ("Left to learn from", left(validated.get("left", {}))),
+                ("Time", period(validated.get("left", {}))),
+                ("Bad event rows", formats.percent(figure(validated, "bad_share"), 2)),
+                *features_facts(evidence.origin.features),
+            ]
+        ),
+        *rows_tables(validated),
+        expectations(validated.get("expectations", [])),
+        groups_table(evidence),
+    )
+
+
+def facts(found: list[tuple[str, Raw | str]]) -> Raw:
+    """Names and what they are."""
+    pairs = (join([tag("dt", name), tag("dd", value)]) for name, value in found)
+    return tag("dl", join(pairs, "\n"), class_="facts")
+
+
+def left(counts: dict[str, Any]) -> str:
+    """What is left after validation."""
+    return ", ".join(f"{formats.count(counts.get(n))} {n}" for n in ("events", "users", "items"))
+
+
+def period(counts: dict[str, Any]) -> str:
+    """First and last day of the events."""
+    first, last = (figure(counts, name) for name in ("first_time", "last_time"))
+    if first is None or last is None:
+        return "no clock: the order of the rows is the order of events"
+    return f"{day(first)} to {day(last)} (UTC)"
+
+
+def day(seconds: float) -> str:
+    """A time as a date."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def features_facts(features: dict[str, Any]) -> list[tuple[str, Raw | str]]:
+    """What the models see, and how it was split."""
+    behaviours = ", ".join(features.get("behaviours", [])) or formats.NOT_MEASURED
+    attributes = ", ".join(features.get("attributes", {})) or "none"
+    parts = ("training", VALIDATION, TEST)
+    split = ", ".join(f"{p} {formats.count(figure(features, f'{p}_events'))}" for p in parts)
+    median = formats.count(figure(features, "events_per_user", "median"))
+    longest = formats.count(figure(features, "events_per_user", "longest"))
+    merged = formats.count(figure(features, "after_merging"))
+    return [
+        ("After merging", f"{merged} events; per user: median {median}, longest {longest}"),
+        ("Split", f"{features.get('split', formats.NOT_MEASURED)}; events: {split}"),
+        ("Behaviours", behaviours),
+        ("User attributes", attributes),
+    ]
+
+
+def rows_tables(validated: dict[str, Any]) -> list[Raw]:
+    """What became of each row of each log and table, and why rows were not accepted."""
+    accounts = accounts_of(validated)
+    if not accounts:
+        return [paragraph("Rows: not measured.")]
+    fates = [*FATES, "set_aside"] if any(a.get("set_aside") for a in accounts.values()) else FATES
+    rows: list[Cells] = [
+        [name, *(formats.count(account.get(fate)) for fate in fates)]
+        for name, account in accounts.items()
+    ]
+    heads = [fate.replace("rows_in", "rows in").replace("_", " ") for fate in fates]
+    tables = [table("What became of every row", ["rows", *heads], rows)]
+    reasons: list[Cells] = [
+        [name, reason, formats.count(count)]
+        for name, account in accounts.items()
+        for reason, count in sorted(account.get("reasons", {}).items())
+    ]
+    reasons += [
+        [name, f"{reason} (the value was left out, the row was kept)", formats.count(count)]
+        for name, account in accounts.items()
+        for reason, count in sorted(account.get("left_out", {}).items())
+    ]
+    reasons += [
+        ["cells", f"unreadable {column}", formats.count(count)]
+        for column, count in sorted(validated.get("unparsed", {}).items())
+    ]
+    if reasons:
+        columns = ["rows", "reason", "count"]
+        tables.append(table("Why rows were quarantined or repaired", columns, reasons, "wwn"))
+    return tables
+
+
+def accounts_of(validated: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The account of each log and each table of attributes, by name."""
+    events = validated.get("events", {})
+    accounts = {f"log {name}": account for name, account in events.get("logs", {}).items()}
+    if len(accounts) > 1:
+        # its reasons are those of the logs
+        accounts["all logs"] = {k: v for k, v in events.items() if k not in ("logs", "reasons")}
+    tables = {f"table {n}": validated[n] for n in ("users", "items") if n in validated}
+    return {**accounts, **tables}
+
+
+def expectations(found: list[dict[str, Any]]) -> Raw:
+    """What was expected of the rows, folded away."""
+    if not found:
+        return paragraph("Expectations: not measured.")
+    rows: list[Cells] = [
+        [
+            str(e["table"]),
+            str(e["column"]),
+            code(str(e["expectation"])),
+            str(e["reason"]),
+            formats.count(e["checked"]),
+            formats.count(e["unexpected"]),
+        ]
+        for e in found
+    ]
+    kept = sum(not e["unexpected"] for e in found)
+    columns = ["table", "column", "expectation", "else the row is", "checked", "unexpected"]
+    return tag(
+        "details",
+        join(
+            [
+                tag("summary", f"{len(found)} expectations of the rows, {kept} met by every row"),
+                table("Expectations", columns, rows, "wwwwnn"),
+            ]
+        ),
+    )
+
+
+def groups_table(evidence: Evidence) -> Raw:
+    """Who is in which group, and how many cases each has."""
+    folded = evidence.origin.segments.get("folded", [])
+    rows: list[Cells] = []
+    for name in evidence.students:
+        counts = evidence.metrics["groups"].get(name, {})
+        rows.append(
+            [
+                f"{name} (folded into general)" if name in folded else name,
+                rule(evidence, name),
+                formats.count(evidence.students[name].priority),
+                *(
+                    formats.count(counts.get(column))
+                    for column in ("users", f"{VALIDATION}_cases", f"{TEST}_cases")
+                ),
+            ]
+        )
+    columns = ["group", "rule", "priority", "users", "validation cases", "test cases"]
+    return table("User groups", columns, rows, "wwnnnn")
+
+
+def protocol_section(evidence: Evidence) -> Raw:
+    """How every number on the page was measured."""
+    protocol = evidence.metrics.get("protocol", {})
+    cases = (
+        f"{formats.count(figure(evidence.metrics, 'groups', ALL, f'{window}_cases'))} {window}"
+        for window in (VALIDATION, TEST)
+    )
+    k, missing = evidence.metrics["k"], formats.NOT_MEASURED
+    seen = protocol.get("exclude_seen")
+    catalogue = formats.count(figure(evidence.metrics, "catalogue"))
+    return section(
+        "protocol",
+        "How it was measured",
+        facts(
+            [
+                ("Split", split_words(protocol.get("split", {}))),
+                ("Cases", f"{', '.join(cases)}; one event to predict each"),
+                ("Ranked", f"{protocol.get('ranked', missing)}, {catalogue} items; no sampling"),
+                ("Ties", str(protocol.get("ties", missing))),
+                (
+                    "Items of the history",
+                    missing
+                    if seen is None
+                    else "never recommended"
+                    if seen
+                    else "may be recommended again",
+                ),
+                ("Cut-off", f"k = {k}"),
+                ("Seed", str(protocol.get("seed", missing))),
+                (
+                    "Metrics",
+                    f"one item is right per case, so recall@{k} is HR@{k}, and precision@{k} is "
+                    f"HR@{k} ÷ {k}; coverage is the share of the catalogue recommended to anybody",
+                ),
+                (
+                    "Intervals",
+                    "95 %, percentile bootstrap, users resampled, "
+                    f"{formats.count(evidence.resamples)} resamples",
+                ),
+                (
+                    "Two halves of validation",
+                    "one half of the users picks epochs and what is pruned, the other half "
+                    "decides which segments' students ship",
+                ),
+                (
+                    "Latency",
+                    "single requests, one thread, all models in turn for each request in one "
+                    "process; compare ratios, not machines",
+                ),
+                ("Size", "the files that are served, in kB of 1,000 bytes"),
+            ]
+        ),
+    )
+
+
+def split_words(split: dict[str, Any]) -> str:
+    """The split in words."""
+    method = split.get("method", formats.NOT_MEASURED)
+    most = f"at most {formats.count(split.get('cases_per_user'))} cases per user and window"
+    if method == "time":
+        test, validation = (formats.percent(figure(split, w), 0) for w in (TEST, VALIDATION))
+        return (
+            f"by time: the last {test} of the events are test, the {validation} before them "
+            f"validation; {most}"
+        )
+    if method == "leave-one-out":
+        return (
+            f"leave-one-out: each user's last event is test, the one before it validation; {most}"
+        )
+    return str(method)

@@ -1,0 +1,158 @@
+"""What every model scored on each test case, and figures of it with 95 % intervals.
+
+Shapes: C cases, V users, R resamples.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+import pandas as pd
+
+from decant.evaluation.comparison import CHUNK
+from decant.evaluation.evaluate import ALL, RELEASED
+from decant.evaluation.metrics import ndcg
+from decant.features.sequences import TEST
+from decant.params import GENERAL, Evaluate
+
+FAMILY = "family"
+
+
+class Figure(TypedDict):
+    """One figure; `low` and `high` bound its 95 % interval, `n` is the number of users."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """NDCG of every test case: `users` int [C]; `models` name → float [C], NaN where unknown.
+
+    `members` are user indices by student; `serving` says which student serves a segment.
+    """
+
+    users: np.ndarray
+    models: dict[str, np.ndarray]
+    members: Mapping[str, np.ndarray]
+    serving: dict[str, str]
+    resamples: int
+    seed: int
+
+    def inside(self, group: str) -> np.ndarray:
+        """Which cases are of a group, bool [C]."""
+        if group == ALL:
+            return np.ones(len(self.users), dtype=bool)
+        return np.isin(self.users, self.members.get(group, np.zeros(0, dtype=np.int32)))
+
+    def family(self, hop: str = RELEASED) -> np.ndarray | None:
+        """NDCG when everybody is served by the student that ships for them."""
+        general = self.models.get(f"{GENERAL}/{hop}")
+        if general is None:
+            return None
+        served = general.copy()
+        for segment, student in self.serving.items():
+            of_student = self.models.get(f"{student}/{hop}")
+            if of_student is None:
+                return None
+            rows = self.inside(segment)
+            served[rows] = of_student[rows]
+        return served
+
+    def of(self, name: str) -> np.ndarray | None:
+        """NDCG of a model, or of the family as released."""
+        return self.family() if name == FAMILY else self.models.get(name)
+
+
+def read_scores(
+    cases: pd.DataFrame,
+    verdict: dict[str, Any],
+    members: Mapping[str, np.ndarray],
+    evaluation: Evaluate,
+    seed: int,
+) -> Scores:
+    """The test cases of all models side by side.
+
+    Args:
+        cases: model, window, user, position, rank; as `evaluate` made them.
+    """
+    rows = cases[cases["window"] == TEST]
+    ranks = rows.pivot(index=["user", "position"], columns="model", values="rank")
+    values = np.where(ranks.isna(), np.nan, ndcg(ranks.to_numpy(dtype=np.float64), evaluation.k))
+    return Scores(
+        users=ranks.index.get_level_values("user").to_numpy(),
+        models={str(name): values[:, column] for column, name in enumerate(ranks.columns)},
+        members=members,
+        serving=serving(verdict),
+        resamples=evaluation.resamples,
+        seed=seed,
+    )
+
+
+def serving(verdict: dict[str, Any]) -> dict[str, str]:
+    """Segment → the student that serves it."""
+    segments = verdict.get("segments", {})
+    return {name: name if s["ships"] else GENERAL for name, s in sorted(segments.items())}
+
+
+def shipped(verdict: dict[str, Any]) -> list[str]:
+    """The students of the release."""
+    return sorted({GENERAL, *serving(verdict).values()})
+
+
+def mean(scores: Scores, name: str, group: str = ALL) -> Figure | None:
+    """NDCG of one model on one group, every case alike; resampled by user."""
+    values = scores.of(name)
+    return None if values is None else ratio(scores, values, np.ones(len(values)), group)
+
+
+def share(scores: Scores, name: str, of: str, group: str = ALL) -> Figure | None:
+    """NDCG of one model ÷ that of another on a group, on the cases that both know."""
+    return ratio(scores, scores.of(name), scores.of(of), group)
+
+
+def ratio(
+    scores: Scores, above: np.ndarray | None, below: np.ndarray | None, group: str = ALL
+) -> Figure | None:
+    """Σ `above` ÷ Σ `below` over the cases of a group where both are known, float [C] each."""
+    if above is None or below is None:
+        return None
+    rows = scores.inside(group) & ~np.isnan(above) & ~np.isnan(below)
+    if below[rows].sum() <= 0:
+        return None
+    drawn = draws(above[rows], below[rows], scores.users[rows], scores.resamples, scores.seed)
+    value = float(above[rows].sum() / below[rows].sum())
+    return with_interval(value, drawn, len(np.unique(scores.users[rows])))
+
+
+def draws(
+    above: np.ndarray, below: np.ndarray, users: np.ndarray, resamples: int, seed: int
+) -> np.ndarray:
+    """Bootstrap over users of Σ above ÷ Σ below, float [R]: a user is drawn with all cases."""
+    inverse = np.unique(users, return_inverse=True)[1]
+    n = int(inverse.max()) + 1
+    over, under = np.bincount(inverse, above), np.bincount(inverse, below)
+    rng = np.random.default_rng(seed)
+    found = []
+    for done in range(0, resamples, CHUNK):
+        drawn = rng.integers(0, n, (min(CHUNK, resamples - done), n))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(over[drawn].sum(axis=1) / under[drawn].sum(axis=1))
+    return np.concatenate(found)
+
+
+def with_interval(value: float, drawn: np.ndarray, n: int) -> Figure:
+    """A value with the percentile interval of its resamples."""
+    known = drawn[np.isfinite(drawn)]
+    if not len(known):
+        return {"value": value, "low": None, "high": None, "n": n}
+    low, high = np.quantile(known, [0.025, 0.975])
+    return {"value": value, "low": float(low), "high": float(high), "n": n}
+
+
+def exact(value: float | None) -> Figure | None:
+    """A figure that has no interval."""
+    return None if value is None else {"value": value, "low": None, "high": None, "n": None}

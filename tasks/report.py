@@ -1,0 +1,82 @@
+"""One page about the run, for people."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from decant.report.evidence import Evidence, Origin, gather
+from decant.report.page import page, sentence
+from tasks.material import load_groups
+from tasks.program import Summary, Workspace, program
+
+PAGE = "index.html"
+
+
+def run(workspace: Workspace) -> Summary:
+    """Read the evaluation, the verdict and the summaries of the stages; write the page."""
+    evidence = read_evidence(workspace)
+    output = workspace.output("report")
+    (output / PAGE).write_text(page(evidence), encoding="utf-8")
+    return {
+        "passed": bool(evidence.verdict.get("passed")),
+        "sentence": sentence(evidence),
+        "figures": evidence.figures,
+    }
+
+
+def read_evidence(workspace: Workspace) -> Evidence:
+    """All that the page tells."""
+    params = workspace.params
+    evaluation = workspace.input("evaluation")
+    with np.load(evaluation / "top.npz", allow_pickle=False) as top:
+        return gather(
+            metrics=read_json(workspace, "evaluation/metrics.json"),
+            verdict=read_json(workspace, "gate/verdict.json"),
+            cases=pd.read_parquet(evaluation / "cases.parquet"),
+            top=top,
+            members=load_groups(workspace),
+            hops={
+                name: read_json(workspace, f"compressed/{name}/summary.json").get("hops", {})
+                for name in params.students
+            },
+            students=params.students,
+            origin=Origin(
+                read_json(workspace, "validated/summary.json"),
+                read_json(workspace, "features/summary.json"),
+                read_json(workspace, "segments/summary.json"),
+            ),
+            evaluation=params.evaluate,
+            margin=params.gate.margin,
+            seed=params.seed,
+        )
+
+
+def read_json(workspace: Workspace, name: str) -> dict[str, Any]:
+    """A file that an earlier stage made."""
+    content: dict[str, Any] = json.loads(workspace.input(name).read_text(encoding="utf-8"))
+    return content
+
+
+def describe(summary: Summary) -> str:
+    """The verdict and the figures for a person."""
+    rows = "\n".join(
+        f"| {name} | {f['value']:.4f} | {bounds(f)} |" for name, f in summary["figures"].items()
+    )
+    word = "Passed" if summary["passed"] else "Failed"
+    return (
+        f"**{word}.** {summary['sentence']}\n\n"
+        f"The page: `data/report/{PAGE}`\n\n| figure | test | 95 % |\n|---|---|---|\n{rows}"
+    )
+
+
+def bounds(figure: dict[str, Any]) -> str:
+    """The interval of a figure, if it has one."""
+    if figure["low"] is None or figure["high"] is None:
+        return ""
+    return f"{figure['low']:.4f} to {figure['high']:.4f}"
+
+
+if __name__ == "__main__":
+    program(run)

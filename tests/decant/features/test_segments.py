@@ -1,0 +1,173 @@
+"""Rules are read strictly and evaluated in three-valued logic."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from decant.features.segments import (
+    GENERAL,
+    RuleError,
+    in_order_of_asking,
+    parse_rule,
+    parse_rules,
+    route,
+)
+
+
+def matches(text: str, **facts: Any) -> bool:
+    return parse_rule("s", text).matches(facts)
+
+
+@pytest.mark.parametrize(
+    ("text", "facts", "expected"),
+    [
+        ("gender == 'F'", {"gender": "F"}, True),
+        ("gender == 'F'", {"gender": " F "}, True),
+        ("gender != 'F'", {"gender": "M"}, True),
+        ("age < 35", {"age": 34.9}, True),
+        ("age < 35", {"age": 35}, False),
+        ("age <= 35 and age >= 35", {"age": 35}, True),
+        ("18 <= age < 35", {"age": 20}, True),
+        ("18 <= age < 35", {"age": 35}, False),
+        ("country in ['France', 'Spain']", {"country": "Spain"}, True),
+        ("country not in ('France', 'Spain')", {"country": "Italy"}, True),
+        ("country in {'France'}", {"country": "Italy"}, False),
+        ("age in [25, 35]", {"age": "25"}, True),
+        ("age in []", {"age": 25}, False),
+        ("temperature > -3", {"temperature": -2}, True),
+        ("history_length >= 20", {"history_length": 20}, True),
+        ("age > birthday", {"age": 3, "birthday": 2}, True),
+    ],
+)
+def test_a_rule_is_true_of_whom_it_describes(
+    text: str, facts: dict[str, Any], expected: bool
+) -> None:
+    assert matches(text, **facts) is expected
+
+
+@pytest.mark.parametrize("age", [28, 28.0, "28", "28.0", " 28"])
+def test_a_number_may_come_as_text(age: Any) -> None:
+    assert matches("age < 35", age=age)
+    assert matches("age == 28", age=age)
+    assert not matches("age > 35", age=age)
+
+
+def test_a_number_is_compared_with_text_as_a_number() -> None:
+    assert matches("code == '7'", code=7)
+    assert matches("code == '007'", code=7)
+    assert not matches("code == '007'", code="7")
+
+
+def test_a_truth_value_is_its_text() -> None:
+    assert matches("member == True", member=True)
+    assert matches("member == True", member="True")
+    assert matches("member == 'False'", member=False)
+    assert not matches("member == 1", member=True)
+
+
+MISSING = [None, "", "  ", math.nan, [1], {}]
+
+
+@pytest.mark.parametrize("value", MISSING)
+@pytest.mark.parametrize(
+    "text",
+    ["age < 35", "age >= 35", "age != 35", "not age < 35", "age in [1]", "age not in [1]",
+     "not (age < 35 or age >= 35)", "age == age", "18 <= age"],
+)  # fmt: skip
+def test_an_unknown_attribute_matches_nothing(text: str, value: Any) -> None:
+    assert not matches(text, age=value)
+    assert not matches(text)
+
+
+def test_what_cannot_be_compared_is_unknown() -> None:
+    assert not matches("age < 35", age="young")
+    assert not matches("not age < 35", age="young")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a == 1 or b == 1", True),
+        ("b == 1 or a == 1", True),
+        ("a == 2 or b == 1", False),
+        ("a == 1 and b == 1", False),
+        ("not (a == 2 and b == 1)", True),
+        ("not (a == 1 and b == 1)", False),
+        ("not (a == 1 or b == 1)", False),
+    ],
+)
+def test_a_known_part_decides_where_it_can(text: str, expected: bool) -> None:
+    assert matches(text, a=1) is expected  # b is unknown
+
+
+VALUES = {True: 1, False: 0, None: None}
+KNOWN = st.sampled_from([True, False, None])
+
+
+@given(KNOWN, KNOWN)
+def test_and_or_not_follow_kleene(a: bool | None, b: bool | None) -> None:
+    facts = {"a": VALUES[a], "b": VALUES[b]}
+    order = {False: 0, None: 1, True: 2}
+    low, high = sorted((a, b), key=order.__getitem__)
+    assert matches("a == 1 and b == 1", **facts) is (low is True)
+    assert matches("a == 1 or b == 1", **facts) is (high is True)
+    assert matches("not (a == 1 and b == 1)", **facts) is (low is False)
+    assert matches("not (a == 1 or b == 1)", **facts) is (high is False)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "cannot read"),
+        ("age <", "cannot read `age <` to its end"),
+        ("age = 35", "cannot read `age = 35` at column 5"),
+        ("age\x00 < 3", "cannot read"),
+        ("(" * 500 + "age" + ")" * 500, "cannot read"),
+        ("age", "`age` in `age` is not a comparison"),
+        ("True", "not a comparison"),
+        ("age + 1 < 35", "age \\+ 1 < 35` is neither"),
+        ("len(name) > 3", "neither an attribute nor"),
+        ("__import__('os').system('x') == 0", "neither an attribute nor"),
+        ("user.age < 35", "neither an attribute nor"),
+        ("age is None", "unknown comparison"),
+        ("age == None", "neither an attribute nor"),
+        ("name == ''", "neither an attribute nor"),
+        ("age < 1e999", "neither an attribute nor"),
+        ("gender in 'FM'", "needs a list"),
+        ("gender in ['F', other]", "neither an attribute nor"),
+        ("1 < 2", "reads no attribute"),
+        ("-age < 2", "neither an attribute nor"),
+        ("lambda: age", "not a comparison"),
+    ],
+)
+def test_anything_else_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(RuleError, match=problem) as caught:
+        parse_rule("young", text)
+    assert str(caught.value).startswith("students.young.where: ")
+    assert caught.value.segment == "young"
+
+
+def test_a_misspelt_attribute_is_named_with_the_nearest() -> None:
+    with pytest.raises(RuleError, match="unknown attribute `gendr`.*did you mean `gender`"):
+        parse_rules({"women": ("gendr == 'F'", 0)}, ["age", "gender"])
+    with pytest.raises(RuleError, match="known: age, history_length"):
+        parse_rules({"women": ("x == 'F'", 0)}, ["age"])
+
+
+def test_the_highest_priority_is_asked_first_then_the_name() -> None:
+    rules = parse_rules(
+        {"b": ("age > 1", 5), "a": ("age > 1", 5), "late": ("age > 1", 1), "top": ("age > 9", 9)},
+        ["age"],
+    )
+    assert [rule.segment for rule in rules] == ["top", "a", "b", "late"]
+    assert route(rules, {"age": 5}) == "a"
+    assert route(rules, {"age": 10}) == "top"
+    assert route(rules, {}) == GENERAL
+    assert in_order_of_asking(rules[::-1]) == rules
+
+
+def test_a_rule_names_what_it_reads() -> None:
+    assert parse_rule("s", "a < b or not c in [1]").attributes == {"a", "b", "c"}

@@ -1,0 +1,44 @@
+from collections.abc import Callable
+
+import pytest
+
+from decant.features.encode import GAP_SECONDS, Attribute, Encoder
+from decant.models.build import architecture
+from decant.params import Training
+
+EVERYTHING = Training(
+    dimension=16,
+    heads=4,
+    layers=3,
+    inputs=["item", "text", "behaviour", "rating", "gap", "attributes"],
+)
+
+
+@pytest.fixture
+def rich(make_encoder: Callable[..., Encoder]) -> Encoder:
+    attributes = {"age": Attribute(edges=(30.0, 50.0)), "gender": Attribute(values=("F", "M"))}
+    return make_encoder(
+        9, 5, behaviours=("view", "cart"), attributes=attributes, rating_edges=(2.0, 3.0)
+    )
+
+
+def test_settings_and_encoder_fix_every_size(rich: Encoder) -> None:
+    shape = architecture(EVERYTHING, rich, text_width=7)
+    assert (shape.items, shape.max_length, shape.text_width) == (9, 5, 7)
+    assert (shape.dimension, shape.heads, shape.head_width) == (16, (4, 4, 4), 4)
+    assert shape.hidden == (64, 64, 64)
+    assert (shape.behaviours, shape.ratings, shape.gaps) == (3, 4, len(GAP_SECONDS) + 2)
+    assert shape.attribute_sizes == (4, 3)
+    assert shape.inputs == tuple(EVERYTHING.inputs)
+
+
+def test_inputs_that_the_data_does_not_have_are_left_out(
+    make_encoder: Callable[..., Encoder],
+) -> None:
+    shape = architecture(EVERYTHING, make_encoder(9, 5), text_width=0)
+    assert shape.inputs == ("item", "gap")
+
+
+def test_inputs_that_are_not_wanted_are_not_read(rich: Encoder) -> None:
+    wanted = EVERYTHING.model_copy(update={"inputs": ["item", "rating"]})
+    assert architecture(wanted, rich, text_width=7).event_inputs == ("items", "ratings")

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from decant.models.recommender import Architecture, Attention, Recommender
+
+torch.set_num_threads(1)
+SHAPE = Architecture(
+    items=6,
+    dimension=8,
+    heads=(2,),
+    head_width=4,
+    hidden=(16,),
+    max_length=5,
+    inputs=("item", "text", "gap"),
+    gaps=3,
+    text_width=3,
+)
+
+
+def test_an_architecture_survives_its_dictionary() -> None:
+    assert Architecture.from_dict(SHAPE.to_dict()) == SHAPE
+
+
+def test_only_the_inputs_it_reads_have_weights() -> None:
+    model = Recommender(SHAPE)
+    assert list(model.events) == ["gaps"]
+    assert len(model.attributes) == 0
+    assert SHAPE.event_inputs == ("items", "gaps")
+
+
+def test_text_moves_an_item_only_through_its_projection() -> None:
+    text = torch.zeros(7, 3)
+    text[2] = torch.tensor([1.0, 2.0, 3.0])
+    model = Recommender(SHAPE, text)
+    moved = model.table() - model.item.weight
+    expected = text[2] @ model.text_projection.weight.T
+    torch.testing.assert_close(moved[2], expected)
+    assert not moved[[0, 1, 3, 4, 5, 6]].any()
+
+
+def test_scores_are_products_with_the_item_table_and_a_bias() -> None:
+    model = Recommender(SHAPE, torch.randn(7, 3)).eval()
+    with torch.no_grad():
+        model.bias[3] = 5.0
+    batch = {"items": torch.tensor([[0, 1, 4]]), "gaps": torch.tensor([[0, 1, 2]])}
+    table = model.table()
+    state = model.hidden(batch, table)[:, -1]
+    torch.testing.assert_close(model(batch), state @ table.T + model.bias)
+
+
+def test_attention_prefers_what_its_bias_for_that_distance_says() -> None:
+    attention = Attention(dimension=4, heads=1, width=4, max_length=3, dropout=0.0).eval()
+    with torch.no_grad():
+        attention.query.weight.zero_()
+        attention.value.weight.copy_(torch.eye(4))
+        attention.out.weight.copy_(torch.eye(4))
+        attention.bias[0] = torch.tensor([0.0, 50.0, 0.0])  # one step back
+    x = torch.eye(4)[None, :3]
+    padding = torch.zeros(1, 1, 1, 3, dtype=torch.bool)
+    seen = attention(x, padding, last=False)[0]
+    torch.testing.assert_close(seen, x[0, [0, 0, 1]])  # the first has nothing before it
+    torch.testing.assert_close(attention(x, padding, last=True)[0], x[0, [1]])
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_padding_is_not_looked_at(last: bool) -> None:
+    attention = Attention(dimension=4, heads=2, width=2, max_length=3, dropout=0.0).eval()
+    x = torch.randn(1, 3, 4)
+    padding = torch.tensor([[[[True, False, False]]]])
+    other = x.clone()
+    other[0, 0] = 100.0
+    a, b = attention(x, padding, last), attention(other, padding, last)
+    torch.testing.assert_close(a[:, -1], b[:, -1])

@@ -1,0 +1,223 @@
+"""A family of tiny models whose right answers NumPy can compute, and releases of it."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from decant.features.encode import Attribute, Encoder
+from decant.models import bundle
+from decant.params import Params, parse_params
+from decant.release.candidate import Parts, assemble
+from decant.release.registry import Registry, open_registry
+from decant.serving.engine import Family
+from decant.serving.loading import Source
+
+N = 12
+ITEMS = tuple(f"item-{i:02}" for i in range(1, N + 1))
+ENCODER = Encoder(
+    items=ITEMS,
+    behaviours=("view", "cart", "purchase"),
+    attributes={"gender": Attribute(values=("F", "M")), "age": Attribute(edges=(25.0, 40.0))},
+    max_length=4,
+    merge_window=60.0,
+    exclude_seen=True,
+    rating_edges=(2.0, 4.0),
+)
+RULES = {
+    "women": {"where": "gender == 'F'", "priority": 10},
+    "readers": {"where": "history_length >= 3", "priority": 5},
+}
+SIZES = {"behaviours": 4, "gaps": 9, "attributes": 4}
+EVENT_INPUTS = ("items", "behaviours", "gaps")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The weights of one tiny model: a row of N + 1 scores for each index of each input."""
+
+    rows: dict[str, np.ndarray]
+    last: np.ndarray
+
+    def scores(self, batch: dict[str, np.ndarray]) -> np.ndarray:
+        """What the graph computes: the sum of all rows, and more for the last item."""
+        total = self.last[batch["items"][:, -1]]
+        for name, rows in self.rows.items():
+            total = total + rows[batch[name]].sum(axis=1)
+        return total
+
+
+def make_tables(seed: int) -> Tables:
+    draw = np.random.default_rng(seed)
+    sizes = {"items": N + 1, **SIZES}
+    rows = {name: draw.normal(size=(size, N + 1)) for name, size in sizes.items()}
+    for table in rows.values():
+        table[0] = 0  # padding and unknown attributes count nothing
+    rows = {name: table.astype(np.float32) for name, table in rows.items()}
+    return Tables(rows, (3 * draw.normal(size=(N + 1, N + 1))).astype(np.float32))
+
+
+def make_graph(tables: Tables) -> bytes:
+    """The model as ONNX, made without any training library."""
+    nodes, weights, parts = [], [], []
+    for name, rows in tables.rows.items():
+        weights.append(numpy_helper.from_array(rows, f"{name}_rows"))
+        nodes.append(helper.make_node("Gather", [f"{name}_rows", name], [f"{name}_all"]))
+        nodes.append(
+            helper.make_node("ReduceSum", [f"{name}_all", "axis"], [f"{name}_sum"], keepdims=0)
+        )
+        parts.append(f"{name}_sum")
+    weights += [
+        numpy_helper.from_array(np.array([1]), "axis"),
+        numpy_helper.from_array(np.array(-1), "end"),
+        numpy_helper.from_array(tables.last, "last_rows"),
+    ]
+    nodes += [
+        helper.make_node("Gather", ["items", "end"], ["last_item"], axis=1),
+        helper.make_node("Gather", ["last_rows", "last_item"], ["last_sum"]),
+        helper.make_node("Sum", [*parts, "last_sum"], ["scores"]),
+    ]
+    shapes = {name: ["batch", "length"] for name in EVENT_INPUTS} | {"attributes": ["batch", 2]}
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, shapes[name]) for name in tables.rows
+    ]
+    output = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", N + 1])
+    graph = helper.make_graph(nodes, "tiny", inputs, [output], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def write_student(
+    folder: Path, tables: Tables, items: tuple[str, ...] = ITEMS, graph: bytes | None = None
+) -> None:
+    bundle.write_text_files(folder, {"inputs": list(tables.rows)}, items, {"ndcg@10": 0.5})
+    (folder / bundle.GRAPH).write_bytes(make_graph(tables) if graph is None else graph)
+    bundle.seal(folder)
+
+
+def write_family(
+    folder: Path,
+    seed: int = 1,
+    students: tuple[str, ...] = ("general", "women"),
+    encoder: Encoder = ENCODER,
+) -> dict[str, Tables]:
+    """Write what a family is loaded from; returns each student's weights."""
+    tables = {name: make_tables(seed * 10 + i) for i, name in enumerate(students)}
+    for name, weights in tables.items():
+        write_student(folder / "students" / name, weights)
+    encoder.save(folder / "encoder.json")
+    router = {"students": RULES, "folded": ["readers"]}
+    (folder / "router.json").write_text(json.dumps(router))
+    return tables
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A family in memory and the weights of its models."""
+
+    family: Family
+    tables: dict[str, Tables]
+    folder: Path
+
+    def answer(self, batch: dict[str, Any], student: str = "general", k: int = 3) -> list[str]:
+        """The right top k for indices of one request, unseen items only."""
+        arrays = {name: np.array([row]) for name, row in batch.items()}
+        scores = self.tables[student].scores(arrays)[0]
+        scores[[0, *batch["items"]]] = -np.inf
+        return [ITEMS[i - 1] for i in np.argsort(-scores, kind="stable")[:k]]
+
+    def rewrite(self, student: str, **changes: Any) -> None:
+        """Write a student's bundle again with other `items` or another `graph`."""
+        write_student(self.folder / "students" / student, self.tables[student], **changes)
+
+    def with_encoder(self, **changes: Any) -> Family:
+        """The same models behind another encoder."""
+        replace(ENCODER, **changes).save(self.folder / "encoder.json")
+        return Family(self.folder, "0123456789abcdef")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Tiny:
+    """general and women; the rule of `readers` has no student of its own."""
+    tables = write_family(tmp_path / "family")
+    return Tiny(Family(tmp_path / "family", "0123456789abcdef"), tables, tmp_path / "family")
+
+
+PARAMS = """
+registry: {folder: registry}
+students:
+  general: {init: teacher}
+  women: {init: general, where: "gender == 'F'", priority: 10}
+"""
+SETTINGS: dict[str, Any] = {
+    "students": {
+        "general": {"init": "teacher"},
+        "women": {"init": "general", "where": "gender == 'F'", "priority": 10},
+    }
+}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A project's folder with a local registry."""
+
+    root: Path
+    registry: Registry
+
+    @property
+    def source(self) -> Source:
+        return Source(self.registry, "production", self.root / "cache")
+
+    def publish(self, seed: int) -> str:
+        """Publish a release; another seed is another one. Returns its id."""
+        work = self.root / f"work-{seed}"
+        if not work.exists():
+            candidate(work, seed, parse_params(SETTINGS))
+        return self.registry.publish(work / "candidate", {"provenance.json": b"{}\n"})
+
+    def promote(self, seed: int) -> str:
+        """Publish a release and put it into production."""
+        return self.registry.promote(self.publish(seed)).release
+
+
+def candidate(work: Path, seed: int, params: Params) -> None:
+    """Assemble a candidate as the pipeline does."""
+    for i, name in enumerate(("general", "women")):
+        write_student(work / "compressed" / name / "int8", make_tables(seed * 10 + i))
+    (work / "raw").mkdir()
+    (work / "raw" / "views.csv").write_text("user,item\n1,2\n")
+    ENCODER.save(work / "encoder.json")
+    rules = {"women": RULES["women"]}
+    verdict = {"passed": True, "checks": [], "segments": {"women": {"ships": True, "reason": ""}}}
+    contents = {
+        "router": {"students": rules, "folded": []},
+        "verdict": verdict,
+        "metrics": {"protocol": {}},
+    }
+    for name, content in contents.items():
+        (work / f"{name}.json").write_text(json.dumps(content))
+    (work / "candidate").mkdir()
+    parts = Parts(
+        bundles=work / "compressed",
+        router=work / "router.json",
+        encoder=work / "encoder.json",
+        verdict=work / "verdict.json",
+        metrics=work / "metrics.json",
+        raw=work / "raw",
+    )
+    assemble(parts, params, work / "candidate")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A project that has published nothing yet."""
+    root = tmp_path / "shop"
+    root.mkdir()
+    (root / "params.yaml").write_text(PARAMS)
+    return Shop(root, open_registry(parse_params(SETTINGS).registry, root))

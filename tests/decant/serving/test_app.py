@@ -1,0 +1,248 @@
+"""The service over HTTP: answers, errors, and a channel that moves under its requests."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from decant.serving.app import create_app
+from decant.serving.commands import listen
+from decant.serving.loading import Current, Source
+from decant.serving.requests import MAX_BODY, RecommendAnswer, RecommendRequest
+
+NEVER = 3600.0  # seconds between looks at the channel
+
+
+@pytest.fixture
+def client(shop: Any) -> Iterator[TestClient]:
+    """A service on a release."""
+    shop.promote(1)
+    with TestClient(create_app(Current(shop.source), NEVER)) as client:
+        yield client
+
+
+@pytest.fixture
+def empty(shop: Any) -> Iterator[TestClient]:
+    """A service whose channel points at nothing."""
+    with TestClient(create_app(Current(shop.source), NEVER)) as client:
+        yield client
+
+
+def test_a_request_is_answered(client: TestClient, shop: Any) -> None:
+    body = {"user": {"age": 28, "gender": "F"}, "history": ["item-03", "gone"], "k": 4}
+    response = client.post("/recommend", json=body)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    answer = response.json()
+    assert set(answer) == set(RecommendAnswer.__struct_fields__)
+    assert [set(item) for item in answer["items"]] == [{"item", "score"}] * 4
+    assert (answer["student"], answer["segment"]) == ("women", "women")
+    assert answer["release"] == shop.registry.channel().release
+    assert answer["unknown_items"] == ["gone"]
+
+
+def test_an_empty_object_is_answered(client: TestClient) -> None:
+    assert len(client.post("/recommend", content=b"{}").json()["items"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        (b"", 400, "it is empty"),
+        (b"{", 400, "not valid JSON"),
+        (b'{"user": 3}', 422, "user: expected object, got int"),
+        (b'{"usr": {}}', 422, "did you mean `user`"),
+        (b'{"k": 0}', 422, "k is 0; it must be from 1 to 12"),
+        (b'{"k": -3}', 422, "k is -3; it must be from 1 to 12"),
+        (b'{"k": 13}', 422, "k is 13; it must be from 1 to 12"),
+        (b'{"k": 99999999999999999999999999}', 422, "it must be from 1 to 12"),
+        (b'{"history": [{"item": "item-01", "behaviour": "veiw"}]}', 422, "did you mean `view`"),
+        (b'{"history": ["item-1"]}', 422, "did you mean `item-1"),
+        (b" " * (MAX_BODY + 1), 413, "larger than 1000000 bytes"),
+    ],
+    ids=range(11),
+)
+def test_a_bad_request_gets_one_clear_line(
+    client: TestClient, body: bytes, status: int, error: str
+) -> None:
+    response = client.post("/recommend", content=body)
+    assert response.status_code == status
+    assert list(response.json()) == ["error"]
+    assert error in response.json()["error"]
+    assert "\n" not in response.json()["error"]
+
+
+def test_a_body_of_unannounced_length_is_bounded_too(client: TestClient) -> None:
+    chunks = (b" " * 100_000 for _ in range(11))
+    assert client.post("/recommend", content=chunks).status_code == 413
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/recommend", 405),
+                                                        ("GET", "/nowhere", 404)])  # fmt: skip
+def test_other_paths_and_methods_say_what_there_is(
+    client: TestClient, method: str, path: str, status: int
+) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert "POST /recommend" in response.json()["error"]
+
+
+def test_an_error_of_ours_is_one_line_of_json(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.promote(1)
+    monkeypatch.setattr("decant.serving.app.respond", lambda *_: 1 / 0)
+    app = create_app(Current(shop.source), NEVER)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        response = client.post("/recommend", content=b"{}")
+    assert response.status_code == 500
+    assert response.json() == {"error": "internal error; the service's log says more"}
+
+
+def test_healthz_says_what_is_served(client: TestClient, shop: Any) -> None:
+    health = client.get("/healthz").json()
+    change = shop.registry.channel()
+    assert health.pop("loaded") >= change.at.isoformat()
+    assert health == {
+        "status": "ok",
+        "channel": "production",
+        "release": change.release,
+        "students": ["general", "women"],
+        "items": 12,
+        "since": change.at.isoformat(),
+        "problem": None,
+    }
+
+
+def test_without_a_release_it_says_so(empty: TestClient) -> None:
+    for response in (empty.get("/healthz"), empty.post("/recommend", content=b"{}")):
+        assert response.status_code == 503
+        assert "no release was promoted to production yet" in response.json()["error"]
+
+
+def test_the_page_needs_nothing_from_elsewhere(client: TestClient, empty: TestClient) -> None:
+    assert client.get("/", follow_redirects=False).headers["location"] == "docs"
+    for service in (client, empty):
+        page = service.get("/docs")
+        assert page.headers["content-type"].startswith("text/html")
+        assert not re.search(r"(src|href)=\"?(https?:)?//", page.text)
+        assert "RecommendRequest" in page.text
+
+
+def test_the_documented_example_is_answered(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    body = document["paths"]["/recommend"]["post"]["requestBody"]["content"]["application/json"]
+    answer = client.post("/recommend", json=body["example"])
+    assert answer.status_code == 200
+    assert answer.json()["unknown_items"] == answer.json()["unknown_attributes"] == []
+
+
+def test_the_document_describes_what_is_really_read_and_sent(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    assert set(document["paths"]) == {"/recommend", "/healthz"}
+    for reference in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)):
+        assert reference in schemas
+    assert set(schemas["RecommendRequest"]["properties"]) == set(RecommendRequest.__struct_fields__)
+    assert schemas["RecommendRequest"]["additionalProperties"] is False
+    answer = client.post("/recommend", content=b"{}")
+    msgspec.json.decode(answer.content, type=RecommendAnswer)
+    assert set(client.get("/healthz").json()) == set(schemas["Health"]["properties"])
+
+
+@contextmanager
+def serving(source: Source, poll: float) -> Iterator[str]:
+    """A real server on a port of loopback."""
+    with listen("127.0.0.1", 0) as waiting:
+        port = waiting.getsockname()[1]
+        app = create_app(Current(source), poll)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [waiting]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+    assert not thread.is_alive()
+
+
+def wait_for(client: httpx.Client, release: str) -> dict[str, Any]:
+    for _ in range(200):
+        health = client.get("/healthz").json()
+        if health.get("release") == release:
+            return health
+        time.sleep(0.05)
+    raise AssertionError(f"{release} was not served within 10 seconds: {health}")
+
+
+def test_the_channel_moves_under_requests_and_none_fails(shop: Any) -> None:
+    expected = {shop.publish(1), shop.publish(2)}
+    shop.promote(1)
+    statuses: list[int] = []
+    releases: list[str] = []
+    done = threading.Event()
+
+    def ask(base: str) -> None:
+        with httpx.Client(base_url=base) as client:
+            for _ in range(2000):
+                if done.is_set():
+                    return
+                response = client.post("/recommend", json={"history": ["item-03"], "k": 3})
+                statuses.append(response.status_code)
+                releases.append(response.json()["release"])
+
+    with serving(shop.source, 0.02) as base, httpx.Client(base_url=base) as client:
+        askers = [threading.Thread(target=ask, args=(base,)) for _ in range(3)]
+        for asker in askers:
+            asker.start()
+        try:
+            for seed in (2, 1, 2, 1):
+                wait_for(client, shop.promote(seed))
+        finally:
+            done.set()
+            for asker in askers:
+                asker.join(20)
+    assert len(statuses) > 10
+    assert set(statuses) == {200}
+    assert set(releases) == expected
+
+
+def test_a_damaged_release_is_reported_and_the_old_one_answers_on(shop: Any) -> None:
+    first, second = shop.promote(1), shop.publish(2)
+    with serving(shop.source, 0.02) as base, httpx.Client(base_url=base) as client:
+        wait_for(client, first)
+        (shop.root / f"registry/releases/{second}/students/women/model.onnx").write_bytes(b"")
+        pointer = shop.root / "registry" / "channels" / "production.json"
+        moved = json.loads(pointer.read_text()) | {"release": second, "change": "by hand"}
+        pointer.write_text(json.dumps(moved))
+        for _ in range(200):
+            health = client.get("/healthz").json()
+            if "damaged" in (health["problem"] or ""):
+                break
+            time.sleep(0.05)
+        assert f"release {second} is damaged" in health["problem"]
+        assert health["release"] == first
+        assert client.post("/recommend", json={}).json()["release"] == first
+
+
+def test_it_starts_without_a_release_and_takes_the_first_one(shop: Any) -> None:
+    with serving(shop.source, 0.02) as base, httpx.Client(base_url=base) as client:
+        assert client.get("/healthz").status_code == 503
+        health = wait_for(client, shop.promote(1))
+        assert health["status"] == "ok"
+
+
+def test_a_huge_body_is_refused_over_a_real_connection(shop: Any) -> None:
+    shop.promote(1)
+    with serving(shop.source, NEVER) as base, httpx.Client(base_url=base) as client:
+        response = client.post("/recommend", content=b" " * (3 * MAX_BODY))
+        assert response.status_code == 413
+        assert client.post("/recommend", content=b"{}").status_code == 200

@@ -1,0 +1,197 @@
+"""A family answers as NumPy computes it, from raw events and raw attributes."""
+
+import itertools
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decant.features.segments import RuleError
+from decant.models.bundle import BundleError
+from decant.serving.engine import Event, Family, RequestError, did_you_mean
+
+N = 12
+DAY = 86400.0
+
+
+def ids(*indices: int) -> list[str]:
+    return [f"item-{i:02}" for i in indices]
+
+
+def bare(*indices: int) -> list[Event]:
+    return [Event(item) for item in ids(*indices)]
+
+
+def test_the_best_items_and_their_scores_are_what_the_graph_computes(tiny: Any) -> None:
+    answer = tiny.family.recommend({"age": 30, "gender": "M"}, bare(3, 5), 3)
+    batch = {"items": [3, 5], "behaviours": [1, 1], "gaps": [0, 0], "attributes": [2, 2]}
+    assert answer.items == tiny.answer(batch)
+    expected = tiny.tables["general"].scores({k: np.array([v]) for k, v in batch.items()})[0]
+    indices = [int(item[-2:]) for item in answer.items]
+    np.testing.assert_allclose(answer.scores, expected[indices], rtol=1e-5)
+    assert (answer.release, answer.student, answer.segment) == (
+        ("0123456789abcdef", "general", "general")
+    )
+
+
+def test_a_segment_is_answered_by_its_student(tiny: Any) -> None:
+    answer = tiny.family.recommend({"gender": "F"}, bare(3), 3)
+    batch = {"items": [3], "behaviours": [1], "gaps": [0], "attributes": [1, 0]}
+    assert (answer.student, answer.segment) == ("women", "women")
+    assert answer.items == tiny.answer(batch, "women")
+
+
+def test_a_segment_without_a_student_is_answered_by_general(tiny: Any) -> None:
+    answer = tiny.family.recommend({}, bare(1, 2, 3), 3)
+    assert (answer.student, answer.segment) == ("general", "readers")
+
+
+@pytest.mark.parametrize(
+    "user",
+    [{}, {"gender": None}, {"gender": "X"}, {"gender": ""}, {"gender": 7}, {"colour": "red"}],
+)
+def test_unknown_attributes_are_answered_by_general(tiny: Any, user: dict[str, Any]) -> None:
+    answer = tiny.family.recommend(user, bare(3), 3)
+    batch = {"items": [3], "behaviours": [1], "gaps": [0], "attributes": [0, 0]}
+    assert answer.student == "general"
+    assert answer.items == tiny.answer(batch)
+    assert answer.unknown_attributes == [name for name in user if name != "gender"]
+
+
+def test_the_history_alone_says_how_long_it_is(tiny: Any) -> None:
+    answer = tiny.family.recommend({"history_length": 99}, bare(3), 3)
+    assert answer.segment == "general"
+
+
+def test_a_new_user_gets_an_answer(tiny: Any) -> None:
+    answer = tiny.family.recommend({}, [], 3)
+    assert answer.items == tiny.answer(
+        {"items": [0], "behaviours": [0], "gaps": [0], "attributes": [0, 0]}
+    )
+
+
+def test_events_near_in_time_are_merged_into_the_strongest_behaviour(tiny: Any) -> None:
+    history = [
+        Event("item-03", "view", 0.0),
+        Event("item-03", "purchase", 30.0),
+        Event("item-05", "cart", 5 * DAY),
+    ]
+    answer = tiny.family.recommend({}, history, 3)
+    batch = {"items": [3, 5], "behaviours": [3, 2], "gaps": [0, 6], "attributes": [0, 0]}
+    assert answer.items == tiny.answer(batch)
+    assert answer.segment == "general"  # two merged events are fewer than three
+
+
+def test_events_with_times_may_come_in_any_order(tiny: Any) -> None:
+    history = [
+        Event("item-03", "view", 0.0),
+        Event("item-05", "cart", 2 * DAY),
+        Event("item-03", "purchase", 4 * DAY, rating=5.0),
+        Event("item-07", "view", 9 * DAY),
+    ]
+    answers = {
+        tuple(tiny.family.recommend({}, list(order), 5).scores)
+        for order in itertools.permutations(history)
+    }
+    assert len(answers) == 1
+
+
+def test_events_without_a_time_follow_those_with_one(tiny: Any) -> None:
+    timed, untimed = Event("item-03", time=DAY), Event("item-05")
+    answers = [tiny.family.recommend({}, h, 5) for h in ([timed, untimed], [untimed, timed])]
+    assert answers[0].scores == answers[1].scores
+
+
+def test_only_the_newest_events_are_read_but_all_are_seen(tiny: Any) -> None:
+    answer = tiny.family.recommend({}, bare(1, 2, 3, 4, 5, 6), N)
+    assert set(answer.items) == set(ids(7, 8, 9, 10, 11, 12))
+    batch = {"items": [3, 4, 5, 6], "behaviours": [1] * 4, "gaps": [0] * 4, "attributes": [0, 0]}
+    expected = [item for item in tiny.answer(batch, k=8) if item not in ids(1, 2)]
+    assert answer.items == expected
+
+
+def test_seen_items_come_back_where_repeats_are_normal(tiny: Any) -> None:
+    family = tiny.with_encoder(exclude_seen=False)
+    assert set(family.recommend({}, bare(1, 2), N).items) == set(ids(*range(1, N + 1)))
+
+
+@pytest.mark.parametrize("k", [0, -1, N + 1])
+def test_k_outside_the_catalogue_is_refused(tiny: Any, k: int) -> None:
+    with pytest.raises(RequestError, match=f"k is {k}; it must be from 1 to {N}"):
+        tiny.family.recommend({}, [], k)
+
+
+def test_unknown_items_are_left_out_and_named_once(tiny: Any) -> None:
+    history = [Event("gone"), *bare(3), Event("gone")]
+    answer = tiny.family.recommend({}, history, 3)
+    assert answer.unknown_items == ["gone"]
+    assert answer.items == tiny.family.recommend({}, bare(3), 3).items
+
+
+def test_a_history_of_which_nothing_is_known_is_refused(tiny: Any) -> None:
+    with pytest.raises(RequestError, match="none of the 2 items .*did you mean `item-01`"):
+        tiny.family.recommend({}, [Event("item-001"), Event("x" * 500)], 3)
+
+
+def test_an_unknown_behaviour_is_refused_even_of_an_unknown_item(tiny: Any) -> None:
+    for item in ("item-01", "gone"):
+        with pytest.raises(RequestError, match="did you mean `purchase`"):
+            tiny.family.recommend({}, [Event(item, "purchased")], 3)
+
+
+def test_nothing_near_is_looked_for_when_it_would_take_long() -> None:
+    assert did_you_mean("item-1", ["item-01"]) == "did you mean `item-01`? "
+    assert did_you_mean("item-1" * 100, ["item-01"]) == ""
+    assert did_you_mean("item-1", ["item-01"] * 100_000) == ""
+
+
+def test_warming_up_runs_every_student(tiny: Any) -> None:
+    tiny.family.warm_up()
+
+
+def test_a_changed_model_is_not_loaded(tiny: Any) -> None:
+    graph = tiny.folder / "students" / "women" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    with pytest.raises(BundleError, match="changed"):
+        Family(tiny.folder, "r")
+
+
+def test_a_file_that_is_no_model_is_not_loaded(tiny: Any) -> None:
+    tiny.rewrite("women", graph=b"no graph")
+    with pytest.raises(BundleError, match="not a model that can be run"):
+        Family(tiny.folder, "r")
+
+
+def test_a_model_of_another_catalogue_is_not_loaded(tiny: Any) -> None:
+    tiny.rewrite("women", items=("other",))
+    with pytest.raises(BundleError, match="its catalogue is not"):
+        Family(tiny.folder, "r")
+
+
+def test_a_model_that_scores_too_few_items_does_not_warm_up(tiny: Any) -> None:
+    shorter = tuple(ids(*range(1, N)))
+    for student in ("general", "women"):
+        tiny.rewrite(student, items=shorter)
+    with pytest.raises(BundleError, match=f"scores {N} items; the release has {N - 1}"):
+        tiny.with_encoder(items=shorter).warm_up()
+
+
+def test_a_family_without_general_is_not_loaded(tiny: Any) -> None:
+    (tiny.folder / "students" / "general").rename(tiny.folder / "students" / "other")
+    with pytest.raises(BundleError, match="`general` is missing"):
+        Family(tiny.folder, "r")
+
+
+@pytest.mark.parametrize("router", [{}, [], {"students": {"a": {"where": "age > 1"}}}])
+def test_a_router_that_is_none_is_not_loaded(tiny: Any, router: Any) -> None:
+    (tiny.folder / "router.json").write_text(json.dumps(router))
+    with pytest.raises(BundleError, match="is not a router"):
+        Family(tiny.folder, "r")
+
+
+def test_a_rule_that_cannot_be_read_is_not_loaded(tiny: Any) -> None:
+    router = {"students": {"a": {"where": "age >", "priority": 1}}}
+    (tiny.folder / "router.json").write_text(json.dumps(router))
+    with pytest.raises(RuleError):
+        Family(tiny.folder, "r")
