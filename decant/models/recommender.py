@@ -57,9 +57,7 @@ class Attention(nn.Module):
     `bias` [h, max_length] holds distance 0 last.
     """
 
-    def __init__(
-        self, dimension: int, heads: int, width: int, max_length: int, dropout: float
-    ) -> None:
+    def __init__(self, dimension: int, heads: int, width: int, max_length: int) -> None:
         super().__init__()
         self.heads, self.width = heads, width
         self.query = nn.Linear(dimension, heads * width, bias=False)
@@ -67,7 +65,6 @@ class Attention(nn.Module):
         self.value = nn.Linear(dimension, heads * width, bias=False)
         self.out = nn.Linear(heads * width, dimension, bias=False)
         self.bias = nn.Parameter(torch.zeros(heads, max_length))
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, padding: Tensor, last: bool) -> Tensor:
         """x [B, T, d]; padding bool [B, 1, 1, T]; `last`: the last position only → [B, 1, d]."""
@@ -77,7 +74,7 @@ class Attention(nn.Module):
         bias = self.bias[:, -length:].unsqueeze(1) if last else self._causal_bias(length)
         scores = q @ k.transpose(2, 3) * self.width**-0.5 + bias
         weights = torch.softmax(scores.masked_fill(padding, HIDDEN), dim=-1)
-        return self.out((self.dropout(weights) @ v).transpose(1, 2).flatten(2))
+        return self.out((weights @ v).transpose(1, 2).flatten(2))
 
     def _causal_bias(self, length: int) -> Tensor:
         """[h, T, T]: the bias of every distance back; what lies ahead is hidden."""
@@ -108,9 +105,7 @@ class Block(nn.Module):
     def __init__(self, a: Architecture, layer: int) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(a.dimension)
-        self.attention = Attention(
-            a.dimension, a.heads[layer], a.head_width, a.max_length, a.dropout
-        )
+        self.attention = Attention(a.dimension, a.heads[layer], a.head_width, a.max_length)
         self.feed_norm = nn.LayerNorm(a.dimension)
         self.feed = FeedForward(a.dimension, a.hidden[layer])
         self.dropout = nn.Dropout(a.dropout)

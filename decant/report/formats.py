@@ -1,7 +1,5 @@
 """Numbers for people: a unit, a sensible precision, and a plain word where there is none."""
 
-from typing import Any
-
 NOT_MEASURED = "not measured"
 KILO = 1000
 
@@ -15,7 +13,7 @@ def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     """A share, given as a fraction."""
     if value is None:
         return NOT_MEASURED
-    return f"{100 * value:{'+' if sign else ''}.{digits}f} %"
+    return f"{100 * value:{'+' if sign else ''}.{digits}f} %".replace("-", "−")
 
 
 def gain(value: float | None) -> str:
@@ -57,17 +55,6 @@ def count(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:,.0f}"
 
 
-def interval(figure: Any, show: Any, *arguments: Any) -> str:
-    """A figure with its interval: `show` formats each of its numbers."""
-    if figure is None:
-        return NOT_MEASURED
-    text = str(show(figure["value"], *arguments))
-    if figure["low"] is None or figure["high"] is None:
-        return text
-    low, high = (str(show(figure[end], *arguments)) for end in ("low", "high"))
-    return f"{text} ({low} to {high})"
-
-
 def telling_apart(value: float | None, threshold: float) -> tuple[str, str]:
     """A value and its threshold, with as many digits as it takes to see which is larger."""
     if value is None:
@@ -82,5 +69,5 @@ def telling_apart(value: float | None, threshold: float) -> tuple[str, str]:
 def plain(value: float, digits: int = 4) -> str:
     """A number of unknown kind."""
     if value == int(value) or abs(value) >= 10**digits:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+        return f"{value:,.0f}".replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−")

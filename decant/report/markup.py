@@ -90,7 +90,7 @@ def table(
 def _block(block: Block, kinds: list[str]) -> Raw:
     rows = []
     if block.heading is not None:
-        heading = tag("th", block.heading, scope="rowgroup", colspan=str(len(kinds)))
+        heading = tag("th", tag("span", block.heading), scope="rowgroup", colspan=str(len(kinds)))
         rows.append(tag("tr", heading, class_="group"))
     for number, row in enumerate(block.rows):
         assert len(row) == len(kinds), (row, kinds)

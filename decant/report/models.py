@@ -1,5 +1,7 @@
 """The parts of the page about models: hop by hop, by group, against what is simple and perfect."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from decant.evaluation.evaluate import ALL, HOPS, ORACLE, RELEASED
@@ -32,8 +34,8 @@ def hops_section(evidence: Evidence) -> Raw:
         "What each hop cost",
         paragraph(
             "Test window. Each student is measured on the users it is for, beside the teacher on "
-            "the same users. The last hop, in bold, is what would be served; the range is its "
-            "95 % interval, users resampled."
+            "the same users. What serves them is in bold; the range below a share is its 95 % "
+            "interval, users resampled."
         ),
         table("Quality and cost of every model, hop by hop", columns, blocks, "wnnnnnnnnw"),
     )
@@ -62,14 +64,22 @@ def student_block(evidence: Evidence, student: str) -> Block:
         ]
     )
     rows = [model_row(evidence, TEACHER, TEACHER, group)]
-    if not any(f"{student}/{hop}" in evidence.metrics["models"] for hop in HOPS):
-        return Block(heading, [*rows, model_row(evidence, f"{GENERAL}/{RELEASED}", GENERAL, group)])
-    for hop in HOPS:
-        name = f"{student}/{hop}"
-        told = evidence.retention.get(student) if hop == RELEASED else None
-        note = hop_note(evidence.hops.get(student, {}), hop)
-        rows.append(model_row(evidence, name, hop, group, note, told))
-    return Block(heading, rows, [""] * len(HOPS) + ["released"])
+    if any(f"{student}/{hop}" in evidence.metrics["models"] for hop in HOPS):
+        for hop in HOPS:
+            told = evidence.retention.get(student) if hop == RELEASED else None
+            note = hop_note(evidence.hops.get(student, {}), hop)
+            rows.append(model_row(evidence, f"{student}/{hop}", hop, group, note, told))
+    if not serves(evidence, student):
+        released = f"{GENERAL}/{RELEASED}"
+        note = "serves this group"
+        rows.append(model_row(evidence, released, f"{GENERAL}, {RELEASED}", group, note))
+    return Block(heading, rows, [""] * (len(rows) - 1) + ["released"])
+
+
+def serves(evidence: Evidence, student: str) -> bool:
+    """Does a student serve the group it is for?"""
+    judged = evidence.verdict.get("segments", {}).get(student, {})
+    return student == GENERAL or bool(judged.get("ships"))
 
 
 def model_row(
@@ -89,7 +99,7 @@ def model_row(
     return [
         label,
         formats.quality(values["ndcg"]),
-        formats.interval(retention, formats.percent) if retention else formats.percent(of_teacher),
+        with_bounds(retention, formats.percent) if retention else formats.percent(of_teacher),
         *(formats.quality(values[metric]) for metric in METRICS[1:-1]),
         formats.percent(values["coverage"]),
         formats.size(figure(evidence.metrics, "models", name, "bytes")),
@@ -107,7 +117,7 @@ def family_row(evidence: Evidence) -> Cells:
     return [
         "family, as released",
         formats.quality(figure(verdict, *at, "ndcg")),
-        formats.interval(retention, formats.percent),
+        with_bounds(retention, formats.percent),
         formats.quality(hits),
         formats.quality(divide(hits, float(metrics["k"]))),
         formats.quality(hits),
@@ -127,8 +137,8 @@ def hop_note(hops: dict[str, Any], hop: str) -> str:
         return "lost too much and was not taken: as the hop before"
     if "hidden_kept" in done:
         return (
-            f"{formats.percent(done['heads_kept'], 0)} of heads and "
-            f"{formats.percent(done['hidden_kept'], 0)} of hidden units kept, "
+            f"kept {formats.percent(done['heads_kept'], 0)} of heads, "
+            f"{formats.percent(done['hidden_kept'], 0)} of hidden units; "
             f"{formats.count(done['parameters'])} parameters"
         )
     return f"{done.get('weights', hop)} weights"
@@ -192,10 +202,12 @@ def trade_off_section(evidence: Evidence) -> Raw:
 def hop_points(evidence: Evidence, student: str) -> list[plots.Point]:
     """The hops of one student that were measured, on its own group."""
     group = own_group(evidence.metrics, student)
-    found = (
-        trade_off_point(evidence, f"{student}/{hop}", f"{student}, {hop}", group) for hop in HOPS
-    )
-    return [point for point in found if point is not None]
+    found = []
+    for number, hop in enumerate(HOPS):
+        point = trade_off_point(evidence, f"{student}/{hop}", f"{student}, {hop}", group)
+        if point is not None:
+            found.append(replace(point, hop=number, served=hop == RELEASED))
+    return found
 
 
 def trade_off_point(evidence: Evidence, name: str, label: str, group: str) -> plots.Point | None:
@@ -221,8 +233,11 @@ def segments_section(evidence: Evidence) -> Raw:
         return section("segments", heading, paragraph("There are no segments: general serves all."))
     names = [name for name in evidence.students if name in judged]
     rows = [
-        plots.Row(name, judged[name]["ships"], *(gain_of(evidence, name, w) for w in WINDOWS))
-        for name in names
+        plots.Row(
+            name, number, judged[name]["ships"], *(gain_of(evidence, name, w) for w in WINDOWS)
+        )
+        for number, name in enumerate(evidence.students)
+        if name in judged
     ]
     alt = "Gain of each segment's student over general on validation and test; values in the table"
     caption = (
@@ -232,7 +247,7 @@ def segments_section(evidence: Evidence) -> Raw:
     picture = plots.gains(rows, evidence.margin, alt)
     columns = [
         "segment", "rule", "users", f"gain on {VALIDATION}", "lower bound", f"gain on {TEST}",
-        "relative", "served by", "why",
+        "relative, on test", "served by", "why",
     ]  # fmt: skip
     return section(
         "segments",
@@ -267,9 +282,9 @@ def segment_row(evidence: Evidence, name: str) -> Cells:
         name,
         rule(evidence, name),
         formats.count(judged.get("users")),
-        formats.interval(gain_of(evidence, name, VALIDATION), formats.gain),
+        with_bounds(gain_of(evidence, name, VALIDATION), formats.gain),
         formats.gain(judged.get("lower_bound")),
-        formats.interval(gain_of(evidence, name, TEST), formats.gain),
+        with_bounds(gain_of(evidence, name, TEST), formats.gain),
         formats.percent(None if relative is None else relative - 1, sign=True),
         tag("span", name, class_="pass") if judged["ships"] else GENERAL,
         str(judged["reason"]),
@@ -287,7 +302,7 @@ def baselines_section(evidence: Evidence) -> Raw:
     rows = []
     for name in baselines(metrics):
         row = model_row(evidence, name, name, ALL)[:7]
-        rows.append([join([name, tag("small", " best on validation")]) if name == best else name,
+        rows.append([join([name, tag("small", "best on validation")]) if name == best else name,
                      formats.quality(figure(metrics, "models", name, VALIDATION, ALL, "ndcg")),
                      *row[1:]])  # fmt: skip
     k = metrics["k"]
@@ -303,7 +318,8 @@ def baselines_section(evidence: Evidence) -> Raw:
         "Traditional models",
         paragraph(
             "Fitted on the training events alone, ranked like every other model. The best of them "
-            "on validation is the bar. All but the first column: test window, everybody."
+            "on validation is the bar. All numbers but the first column's are of the test window, "
+            "on everybody."
         ),
         table("Traditional models on everybody", columns, rows),
     )
@@ -324,14 +340,14 @@ def oracle_section(evidence: Evidence) -> Raw:
         value = None if reached.share is None else reached.share["value"]
         rows.append(
             [
-                reached.name,
+                reached.name.replace("/", ", "),
+                with_bounds(reached.share, formats.percent),
+                bar(value),
                 "everybody" if reached.group == ALL else reached.group,
                 formats.quality(best),
-                formats.interval(reached.share, formats.percent),
-                bar(value),
             ]
         )
-    columns = ["model", "on", "best possible", "reached", ""]
+    columns = ["model", "reached", "0 to 100 %", "on", "best possible"]
     return section(
         "oracle",
         heading,
@@ -339,8 +355,16 @@ def oracle_section(evidence: Evidence) -> Raw:
             "The demo's behaviour is drawn from a known law, so the best ranking that anybody "
             "could make is known as well. Nobody reaches more than 100 % but by luck. Test window."
         ),
-        table("Share of the best possible NDCG", columns, rows, "wwnnw"),
+        table("Share of the best possible NDCG", columns, rows, "wnwwn"),
     )
+
+
+def with_bounds(figure: Figure | None, show: Callable[[float], str]) -> Raw | str:
+    """A figure, its interval below it."""
+    if figure is None or figure["low"] is None or figure["high"] is None:
+        return formats.NOT_MEASURED if figure is None else show(figure["value"])
+    bounds = f"{show(figure['low'])} to {show(figure['high'])}"
+    return join([show(figure["value"]), tag("small", bounds)])
 
 
 def bar(share: float | None) -> Raw:

@@ -28,6 +28,7 @@ def data_section(evidence: Evidence) -> Raw:
                 ("Left to learn from", left(validated.get("left", {}))),
                 ("Time", period(validated.get("left", {}))),
                 ("Bad event rows", formats.percent(figure(validated, "bad_share"), 2)),
+                ("Unreadable cells", unreadable(validated.get("unparsed"))),
                 *features_facts(evidence.origin.features),
             ]
         ),
@@ -54,6 +55,13 @@ def period(counts: dict[str, Any]) -> str:
     if first is None or last is None:
         return "no clock: the order of the rows is the order of events"
     return f"{day(first)} to {day(last)} (UTC)"
+
+
+def unreadable(cells: dict[str, int] | None) -> str:
+    """Cells that held no value of their column's kind."""
+    if cells is None:
+        return formats.NOT_MEASURED
+    return ", ".join(f"{c} {formats.count(n)}" for c, n in sorted(cells.items())) or "none"
 
 
 def day(seconds: float) -> str:
@@ -90,24 +98,28 @@ def rows_tables(validated: dict[str, Any]) -> list[Raw]:
     ]
     heads = [fate.replace("rows_in", "rows in").replace("_", " ") for fate in fates]
     tables = [table("What became of every row", ["rows", *heads], rows)]
-    reasons: list[Cells] = [
-        [name, reason, formats.count(count)]
-        for name, account in accounts.items()
-        for reason, count in sorted(account.get("reasons", {}).items())
-    ]
-    reasons += [
-        [name, f"{reason} (the value was left out, the row was kept)", formats.count(count)]
-        for name, account in accounts.items()
-        for reason, count in sorted(account.get("left_out", {}).items())
-    ]
-    reasons += [
-        ["cells", f"unreadable {column}", formats.count(count)]
-        for column, count in sorted(validated.get("unparsed", {}).items())
-    ]
+    reasons = reasons_rows(accounts)
     if reasons:
-        columns = ["rows", "reason", "count"]
-        tables.append(table("Why rows were quarantined or repaired", columns, reasons, "wwn"))
+        columns = ["reason", *accounts]
+        tables.append(table("Why rows were quarantined, or a value left out", columns, reasons))
     return tables
+
+
+def reasons_rows(accounts: dict[str, dict[str, Any]]) -> list[Cells]:
+    """One row per reason, one count per log and table."""
+    kinds = (
+        ("reasons", Raw("")),
+        ("left_out", tag("small", "the value was left out, the row kept")),
+    )
+    rows: list[Cells] = []
+    for kind, note in kinds:
+        found = sorted(
+            {reason for account in accounts.values() for reason in account.get(kind, {})}
+        )
+        for reason in found:
+            counts = (account.get(kind, {}).get(reason, 0) for account in accounts.values())
+            rows.append([join([reason, note]), *(formats.count(count) for count in counts)])
+    return rows
 
 
 def accounts_of(validated: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -115,8 +127,7 @@ def accounts_of(validated: dict[str, Any]) -> dict[str, dict[str, Any]]:
     events = validated.get("events", {})
     accounts = {f"log {name}": account for name, account in events.get("logs", {}).items()}
     if len(accounts) > 1:
-        # its reasons are those of the logs
-        accounts["all logs"] = {k: v for k, v in events.items() if k not in ("logs", "reasons")}
+        accounts["all logs"] = events
     tables = {f"table {n}": validated[n] for n in ("users", "items") if n in validated}
     return {**accounts, **tables}
 

@@ -97,33 +97,40 @@ def verdict_box(evidence: Evidence) -> Raw:
 
 def sentence(evidence: Evidence) -> str:
     """The verdict and what it rests on, in one sentence."""
-    verdict, figures = evidence.verdict, evidence.figures
+    verdict = evidence.verdict
     checks = verdict.get("checks", [])
     failed = sum(not check["passed"] for check in checks)
     start = (
-        "The family may be released:"
+        "The family may be released"
         if verdict.get("passed")
-        else f"The family must not be released, {failed} of {len(checks)} checks failed:"
+        else f"The family must not be released: {failed} of {len(checks)} checks failed"
         if checks
-        else "The family must not be released, there are no checks:"
+        else "The family must not be released: there are no checks"
     )
-    retention, size, latency = (
-        _value(f)
-        for f in (
-            evidence.retention.get(FAMILY),
-            figures.get("size.ratio"),
-            figures.get("latency.ratio"),
+    return "; ".join([start, *reached(evidence)]) + "."
+
+
+def reached(evidence: Evidence) -> list[str]:
+    """What the family reaches on the test window, as far as it was measured."""
+    size, latency = (_value(evidence.figures.get(f"{name}.ratio")) for name in ("size", "latency"))
+    retention, lift = _value(evidence.retention.get(FAMILY)), _value(evidence.lift)
+    said = []
+    if retention is not None:
+        said.append(
+            f"on the test window it reaches {formats.percent(retention)} of the teacher's "
+            f"NDCG@{evidence.metrics['k']}"
         )
-    )
-    lift = None if evidence.lift is None else evidence.lift["value"] - 1
-    way = "below" if lift is not None and lift < 0 else "above"
-    apart = formats.NOT_MEASURED if lift is None else formats.percent(abs(lift))
-    return (
-        f"{start} on the test window it reaches {formats.percent(retention)} of the teacher's "
-        f"NDCG@{evidence.metrics['k']} and is {apart} {way} the best traditional model "
-        f"({best_baseline(evidence)}); its slowest student answers {formats.times(latency)} as "
-        f"fast as the teacher, its largest is {formats.times(size)} smaller."
-    )
+    if lift is not None:
+        way = "below" if lift < 1 else "above"
+        name = best_baseline(evidence)
+        said.append(
+            f"it is {formats.percent(abs(lift - 1))} {way} the best traditional model, {name}"
+        )
+    if latency is not None:
+        said.append(f"its slowest student takes 1/{latency:.1f} of the teacher's time")
+    if size is not None:
+        said.append(f"its largest is 1/{size:.1f} of the teacher's size")
+    return said or ["nothing of it was measured on the test window"]
 
 
 def complaint(check: dict[str, Any]) -> Raw:
@@ -172,7 +179,11 @@ def tiles(evidence: Evidence) -> Raw:
             formats.times(_value(figures.get("latency.ratio"))),
             "the slowest student, p50 of single requests in the same runtime",
         ),
-        ("Groups with a student of their own", f"{own} of {groups}", "the others get general"),
+        (
+            "Groups with a student of their own",
+            f"{own} of {groups}",
+            "general serves the others" if own < groups else "and general for everybody else",
+        ),
     ]
     if ORACLE in evidence.metrics["models"]:
         oracle = figures.get("oracle.share")
@@ -186,7 +197,7 @@ def tiles(evidence: Evidence) -> Raw:
     return tag(
         "dl",
         join(
-            tag("div", join([tag("dt", name), tag("dd", value), tag("dd", note)]))
+            tag("div", join([tag("dt", name), _large(value), tag("dd", note)]))
             for name, value, note in found
         ),
         class_="tiles",
@@ -238,5 +249,9 @@ def _main(figure: Figure | None, show: Any, *arguments: Any) -> str:
 
 def _bounds(figure: Figure | None, show: Any, *arguments: Any) -> str:
     if figure is None or figure["low"] is None or figure["high"] is None:
-        return "no interval"
+        return "no interval" if figure else formats.NOT_MEASURED
     return f"95 %: {show(figure['low'], *arguments)} to {show(figure['high'], *arguments)}"
+
+
+def _large(value: str) -> Raw:
+    return tag("dd", value, class_="missing" if value == formats.NOT_MEASURED else "value")

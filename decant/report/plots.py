@@ -17,18 +17,27 @@ Scale = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Point:
-    """One model: p50 in microseconds; quality as a share of the teacher's on the same group."""
+    """One model: p50 in microseconds; quality as a share of the teacher's on the same group.
+
+    `hop` counts a student's hops from 0; the last of them is `served`.
+    """
 
     name: str
     latency: float
     quality: float
+    hop: int = 0
+    served: bool = False
 
 
 @dataclass(frozen=True)
 class Row:
-    """One segment's gain over the general student, on both windows; None if not measured."""
+    """One segment's gain over the general student, on both windows; None if not measured.
+
+    `number` is the student's in the other picture, which gives it the same colour.
+    """
 
     name: str
+    number: int
     ships: bool
     validation: Figure | None
     test: Figure | None
@@ -80,7 +89,7 @@ def gains(rows: Sequence[Row], margin: float, title: str) -> Raw:
         _text((left + WIDTH - right) / 2, bottom + 40, "gain in NDCG per user", "middle", "minor"),
     ]
     for number, row in enumerate(rows):
-        shapes += _gain_row(row, number, top + band * number, x)
+        shapes += _gain_row(row, top + band * number, x)
     return _picture(shapes, height, title)
 
 
@@ -174,10 +183,9 @@ def _students(students: dict[str, list[Point]], x: Scale, y: Scale) -> list[Raw]
     for name, hops in students.items():
         line = " ".join(f"{_n(x(p.latency))},{_n(y(p.quality))}" for p in hops)
         drawn = [tag("polyline", points=line, class_="series")]
-        for number, point in enumerate(hops):
-            last = number == len(hops) - 1
-            shape = "square" if number % 2 and not last else "circle"
-            size, kind = (6.0, "solid") if last else (4.5, "hollow")
+        for point in hops:
+            shape = "square" if point.hop % 2 and not point.served else "circle"
+            size, kind = (6.0, "solid") if point.served else (4.5, "hollow")
             at = x(point.latency), y(point.quality)
             drawn.append(_marker(shape, *at, kind, _tell(point), size))
         shapes.append(tag("g", join(drawn), class_=series(numbers[name])))
@@ -198,7 +206,7 @@ def _numbers(
     return shapes
 
 
-def _gain_row(row: Row, number: int, top: float, x: Scale) -> list[Raw]:
+def _gain_row(row: Row, top: float, x: Scale) -> list[Raw]:
     state = "ships" if row.ships else "general serves"
     shapes = [
         _text(4, top + 16, row.name, "start", "strong"),
@@ -211,13 +219,13 @@ def _gain_row(row: Row, number: int, top: float, x: Scale) -> list[Raw]:
         shown = "not measured" if figure is None else gain(figure["value"])
         shapes.append(_text(WIDTH - 4, height + 4, shown, "end"))
         if figure is not None:
-            shapes.append(_interval(figure, height, kind, number, x, f"{row.name}, {window}"))
+            shapes.append(_interval(figure, height, kind, row, x, window))
     return shapes
 
 
-def _interval(figure: Figure, height: float, kind: str, number: int, x: Scale, name: str) -> Raw:
+def _interval(figure: Figure, height: float, kind: str, row: Row, x: Scale, window: str) -> Raw:
     low, high = _ends(figure)
-    tell = f"{name}: {gain(figure['value'])} ({gain(low)} to {gain(high)})"
+    tell = f"{row.name}, {window}: {gain(figure['value'])} ({gain(low)} to {gain(high)})"
     return tag(
         "g",
         join(
@@ -228,7 +236,7 @@ def _interval(figure: Figure, height: float, kind: str, number: int, x: Scale, n
                 _marker("circle", x(figure["value"]), height, kind, tell, 5),
             ]
         ),
-        class_=series(number),
+        class_=series(row.number),
     )
 
 

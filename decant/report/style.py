@@ -16,7 +16,7 @@ DARK = """
 """
 RULES = """
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 70rem; padding: 1rem 1.25rem 3rem; background: var(--page);
+body { margin: 0 auto; max-width: 80rem; padding: 1rem 1.25rem 3rem; background: var(--page);
   color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; padding-top: .75rem;
@@ -34,29 +34,33 @@ nav a { margin-right: 1rem; white-space: nowrap; }
 .failed strong, .fail { color: var(--bad); font-weight: 700; }
 .verdict ul { margin: .5rem 0 0; padding-left: 1.25rem; }
 .tiles { display: grid; gap: .75rem; margin: 1rem 0; padding: 0;
-  grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(9.4rem, 1fr)); }
 .tiles > div { background: var(--raised); border-radius: .5rem; padding: .75rem 1rem; }
 .tiles dt { color: var(--soft); font-size: .85rem; }
 .tiles dd { margin: 0; font-size: 1.6rem; font-weight: 650; line-height: 1.3;
   font-variant-numeric: tabular-nums; }
+.tiles dd.missing { font-size: 1.05rem; color: var(--soft); }
 .tiles dd + dd { font-size: .8rem; font-weight: 400; color: var(--soft); line-height: 1.4; }
 .scroll { overflow-x: auto; margin: .75rem 0; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .4rem; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th { font-weight: 500; }
 .word { text-align: left; }
 .number { text-align: right; white-space: nowrap; }
 tbody th.word { white-space: nowrap; position: sticky; left: 0; background: var(--page); }
-td.word { min-width: 9rem; }
-tr.group th { text-align: left; font-weight: 600; background: var(--raised);
-  white-space: nowrap; }
-tr.released th, tr.released td { font-weight: 650; }
+td.word { min-width: 7rem; }
+td.word:last-child { min-width: 13rem; }
+td small, th small { display: block; color: var(--soft); font-weight: 400; font-size: .85em; }
+tr.group th { text-align: left; font-weight: 600; background: var(--raised); }
+tr.group span { display: inline-block; position: sticky; left: .6rem;
+  max-width: calc(100vw - 3.5rem); }
+tr.released th, tr.released td.number { font-weight: 650; }
 code { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 figure { margin: 1rem 0; max-width: 42rem; }
 svg.picture { width: 100%; height: auto; display: block; }
-svg text { fill: var(--ink);
+svg text { fill: var(--ink); stroke: var(--page); stroke-width: 3px; paint-order: stroke;
   font: 13px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 svg .minor { fill: var(--soft); }
 svg .strong { font-weight: 650; }
@@ -66,8 +70,7 @@ svg .rule { stroke: var(--soft); stroke-dasharray: 5 4; fill: none; }
 svg .series { stroke: var(--c); fill: none; stroke-width: 2; }
 svg .solid { stroke: var(--c); fill: var(--c); }
 svg .hollow { stroke: var(--c); fill: var(--page); stroke-width: 2; }
-svg .label { fill: var(--c); font-weight: 700; stroke: var(--page); stroke-width: 3px;
-  paint-order: stroke; }
+svg .label { fill: var(--c); font-weight: 700; }
 svg .teacher { fill: var(--ink); stroke: var(--ink); }
 .legend { list-style: none; padding: 0; margin: .5rem 0; font-size: .9rem;
   display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; }
@@ -87,8 +90,9 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   h1 { font-size: 1.25rem; }
   .tiles { grid-template-columns: 1fr 1fr; gap: .5rem; }
   .tiles > div { padding: .6rem .7rem; }
-  .tiles dd { font-size: 1.25rem; }
+  .tiles dd.value { font-size: 1.25rem; }
   th, td { padding: .3rem .5rem; }
+  td.word:last-child { min-width: 19rem; }
   dl.facts { grid-template-columns: 1fr; gap: 0; }
   dl.facts dd { margin-bottom: .5rem; }
   svg text { font-size: 15px; }

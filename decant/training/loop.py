@@ -235,7 +235,7 @@ def make_optimizer(model: nn.Module, learning_rate: float, decay: float) -> torc
         {"params": decayed, "weight_decay": decay},
         {"params": [p for p in parameters if id(p) not in ids], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, fused=True)
 
 
 def make_schedule(

@@ -1,5 +1,135 @@
-import time
-def test_x(cycle_family, family):
-    for f in (cycle_family, family):
-        for n,r in f.reports.items(): print(n, r.start_ndcg, r.ndcg[-1], max(r.ndcg), r.best_epoch, r.losses[-1])
-        print(f.hops)
+"""Students on data of which the right answer is known (see the top of conftest.py)."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from decant.distillation.student import Material, lesson_for, mixture
+from decant.evaluation.metrics import ndcg
+from decant.evaluation.scoring import OnnxScorer, rank
+from decant.features.sequences import TEST, VALIDATION, cases
+from decant.features.validation import decides, of_users, picking
+from decant.models import bundle
+from decant.serving.engine import Model
+from decant.training.batches import training_windows
+from decant.training.loop import TorchScorer
+
+torch.set_num_threads(1)
+
+
+def quality(family: Any, model: Any, group: str | None = None) -> float:
+    """NDCG@10 on the test window, of everybody or of one group."""
+    known = family.known
+    chosen = cases(known.sequences, TEST, 4)
+    if group is not None:
+        chosen = of_users(chosen, known.members[group])
+    items = len(known.encoder.items)
+    ranking = rank(model, known.sequences, chosen, items, k=10, exclude_seen=True)
+    return float(ndcg(ranking.ranks, 10).mean())
+
+
+def hop(family: Any, student: str, name: str) -> OnnxScorer:
+    graph = Model(family.compressed / student / name / bundle.GRAPH)
+    return OnnxScorer(graph, family.known.encoder.max_length, as_served=True)
+
+
+def test_every_model_learns_the_circle(cycle_family: Any) -> None:
+    models = {name: TorchScorer(model) for name, model in cycle_family.models.items()}
+    hops = {name: hop(cycle_family, "general", name) for name in ("pruned", "int8")}
+    found = {name: quality(cycle_family, model) for name, model in {**models, **hops}.items()}
+    assert found.keys() == {"teacher", "general", "pruned", "int8"}
+    assert {name: value for name, value in found.items() if value < 0.9} == {}
+
+
+def test_a_teacher_that_reads_the_group_learns_the_contradiction(family: Any) -> None:
+    assert quality(family, TorchScorer(family.models["teacher"])) > 0.95
+
+
+def test_general_cannot_know_which_answer_it_is(family: Any) -> None:
+    # at best both answers come first and second, each right half of the time
+    assert quality(family, TorchScorer(family.models["general"])) < 0.9
+
+
+def test_a_segments_student_beats_general_where_groups_contradict_one_another(
+    family: Any,
+) -> None:
+    general = TorchScorer(family.models["general"])
+    for name in ("a", "b"):
+        own = quality(family, TorchScorer(family.models[name]), name)
+        assert own > 0.95
+        assert own > quality(family, general, name) + 0.1
+
+
+def test_a_segments_student_is_for_its_own_segment(family: Any) -> None:
+    assert quality(family, TorchScorer(family.models["a"]), "b") < 0.9
+
+
+def test_a_segments_hops_keep_what_it_learned(family: Any) -> None:
+    for name in ("pruned", "int8"):
+        assert quality(family, hop(family, "a", name), "a") > 0.95
+
+
+def test_a_segments_student_starts_from_general(family: Any) -> None:
+    for name in ("a", "b"):
+        start = family.reports[name].start_ndcg
+        assert start is not None and start < 0.9
+
+
+def test_general_has_seen_no_attribute(family: Any) -> None:
+    assert family.models["general"].architecture.inputs == ("item",)
+
+
+def test_general_is_taught_by_everybody(family: Any) -> None:
+    lesson = lesson_for(family.material, family.settings, None)
+    windows = lesson.windows(np.random.default_rng(0))
+    everything = training_windows(family.known.sequences, family.known.encoder.max_length)
+    assert np.array_equal(windows.user, everything.user)
+    assert lesson.anchor == 0.0
+
+
+def test_a_segment_is_taught_by_its_own_users_and_a_few_guests(family: Any) -> None:
+    members = family.known.members["a"]
+    windows = training_windows(family.known.sequences, 4)
+    draw = mixture(windows, members, 0.25)
+    own = int(np.isin(windows.user, members).sum())
+    first, second = (draw(np.random.default_rng(seed)) for seed in (0, 1))
+    for drawn in (first, second):
+        assert np.isin(drawn.user, members).sum() == own
+        assert len(drawn) == own + round(0.25 * own)
+        assert len(np.unique(drawn.stop)) == len(drawn)
+    assert not np.array_equal(first.user, second.user)
+
+
+def test_there_are_no_more_guests_than_others(family: Any) -> None:
+    windows = training_windows(family.known.sequences, 4)
+    everybody = np.arange(family.known.sequences.users)
+    assert len(mixture(windows, everybody, 1.0)(np.random.default_rng(0))) == len(windows)
+    assert len(mixture(windows, everybody[:0], 1.0)(np.random.default_rng(0))) == 0
+
+
+def test_the_cases_that_pick_are_the_segments_and_none_of_those_that_decide(
+    family: Any,
+) -> None:
+    sequences = family.known.sequences
+    deciding = set(decides(sequences, 4).position.tolist())
+    held = set(cases(sequences, TEST, 4).position.tolist())
+    for members in (None, family.known.members["a"]):
+        picks = lesson_for(family.material, family.settings, members).picks
+        assert len(picks)
+        assert picking(picks.user).all()
+        assert not set(picks.position.tolist()) & (deciding | held)
+        assert members is None or np.isin(picks.user, members).all()
+    both = len(lesson_for(family.material, family.settings, None).picks) + len(deciding)
+    assert both == len(cases(sequences, VALIDATION, 4))
+
+
+def test_settings_reach_the_lesson(family: Any) -> None:
+    update = {"soft_weight": 0.125, "temperature": 2.5, "anchor": 0.75}
+    settings = family.settings.model_copy(update=update)
+    material: Material = replace(family.material, cases_per_user=1)
+    lesson = lesson_for(material, settings, family.known.members["a"])
+    assert (lesson.soft_weight, lesson.temperature, lesson.anchor) == (0.125, 2.5, 0.75)
+    assert lesson.soft is material.soft
+    assert lesson.exclude_seen is family.known.encoder.exclude_seen

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -17,8 +18,8 @@ histories = st.lists(
 def held_out(make: Make, users: list[tuple[int, int, int]]) -> Sequences:
     """Users of (training, validation, test) events; every item is another."""
     lengths = [sum(user) for user in users]
-    ends = np.cumsum([0, *lengths])
-    items = [list(range(1 + a, 1 + b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    ends = np.cumsum([0, *lengths]).tolist()
+    items = [list(range(1 + a, 1 + b)) for a, b in itertools.pairwise(ends)]
     return make(items, split=[[a, a + b] for a, b, _ in users])
 
 

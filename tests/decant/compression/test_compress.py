@@ -1,0 +1,127 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from decant.compression import compress
+from decant.compression.compress import compress_student, graph_ndcg, holds
+from decant.distillation.student import lesson_for
+from decant.models import bundle
+from decant.models.checkpoint import load_model, parameter_count
+from decant.params import Compress
+
+torch.set_num_threads(1)
+
+
+def run(family: Any, folder: Path, settings: Compress, lines: list[str] | None = None) -> Any:
+    tell = (lines if lines is not None else []).append
+    members = family.known.members["a"]
+    return compress_student(
+        family.models["a"], members, family.material, settings, family.settings, 1, folder, tell
+    )
+
+
+@pytest.fixture
+def cheap(family: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Exporting takes seconds, so it is the graph made before."""
+    graph = (family.compressed / "a" / "pruned" / bundle.GRAPH).read_bytes()
+    monkeypatch.setattr(compress, "export_onnx", lambda model, path: path.write_bytes(graph))
+    return family
+
+
+def test_each_hop_is_a_sealed_bundle(family: Any) -> None:
+    for hop in ("pruned", "int8"):
+        folder = family.compressed / "a" / hop
+        bundle.check(folder)
+        assert bundle.read_json(folder, bundle.ITEMS) == list(family.known.encoder.items)
+    assert not (family.compressed / "a" / "int8" / bundle.WEIGHTS).exists()
+
+
+def test_the_pruned_model_is_as_small_as_was_asked_for(family: Any) -> None:
+    before, pruned = family.models["a"], load_model(family.compressed / "a" / "pruned")
+    assert pruned.architecture.heads == (1,)
+    assert pruned.architecture.hidden == (before.architecture.hidden[0] // 2,)
+    hop = family.hops["a"]["pruned"]
+    assert (hop["heads_kept"], hop["hidden_kept"], hop["taken"]) == (0.5, 0.5, True)
+    assert hop["parameters"] == parameter_count(pruned) < parameter_count(before)
+
+
+def test_figures_are_of_the_files_that_were_written(family: Any) -> None:
+    hops, folder = family.hops["a"], family.compressed / "a" / "int8"
+    lesson = lesson_for(family.material, family.settings, family.known.members["a"])
+    measured = graph_ndcg(folder / bundle.GRAPH, lesson, family.material)
+    assert hops["int8"]["ndcg"] == measured
+    assert hops["int8"]["bytes"] == bundle.size_bytes(folder)
+    assert bundle.read_json(folder, bundle.METRICS)["weights"] == "int8"
+
+
+def test_pruning_that_loses_too_much_is_tried_milder_then_left_out(
+    cheap: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quality = iter([1.0, 0.5, 0.8])  # before, pruned, pruned half as much
+    monkeypatch.setattr(compress, "validate", lambda *_: next(quality))
+    settings = Compress(hidden_kept=0.25, heads_kept=0.5, recover_epochs=0, max_loss=0.1)
+    lines: list[str] = []
+    hops = run(cheap, tmp_path, settings, lines)
+    assert [line.split(":")[0] for line in lines[:2]] == [
+        "pruned to 50% of heads, 25% of units",
+        "pruned to 75% of heads, 62% of units",
+    ]
+    assert hops["pruned"]["taken"] is False
+    assert hops["pruned"]["ndcg"] == 1.0
+    kept = load_model(tmp_path / "pruned").state_dict()
+    assert all(torch.equal(kept[n], w) for n, w in cheap.models["a"].state_dict().items())
+
+
+def test_milder_pruning_is_taken_where_it_holds(
+    cheap: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quality = iter([1.0, 0.5, 0.95])
+    monkeypatch.setattr(compress, "validate", lambda *_: next(quality))
+    settings = Compress(hidden_kept=0.25, recover_epochs=0, max_loss=0.1)
+    hop = run(cheap, tmp_path, settings)["pruned"]
+    assert (hop["taken"], hop["hidden_kept"], hop["ndcg"]) == (True, 0.625, 0.95)
+
+
+def test_nothing_is_pruned_where_everything_is_to_be_kept(cheap: Any, tmp_path: Path) -> None:
+    hop = run(cheap, tmp_path, Compress(hidden_kept=1.0, heads_kept=1.0))["pruned"]
+    assert (hop["taken"], hop["hidden_kept"]) == (False, 1.0)
+    assert hop["parameters"] == parameter_count(cheap.models["a"])
+
+
+def test_an_int8_graph_that_loses_too_much_is_released_in_float32(
+    cheap: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compress, "graph_ndcg", lambda *_: 0.1)
+    hops = run(cheap, tmp_path, Compress(hidden_kept=1.0))
+    assert (hops["int8"]["taken"], hops["int8"]["weights"]) == (False, "float32")
+    assert hops["int8"]["ndcg"] == hops["pruned"]["ndcg"]
+    graphs = [(tmp_path / hop / bundle.GRAPH).read_bytes() for hop in ("pruned", "int8")]
+    assert graphs[0] == graphs[1]
+    bundle.check(tmp_path / "int8")
+
+
+def test_recovery_brings_back_what_pruning_lost(cheap: Any, tmp_path: Path) -> None:
+    def pruned(epochs: int) -> float:
+        settings = Compress(hidden_kept=0.02, heads_kept=0.5, recover_epochs=epochs, max_loss=1.0)
+        return float(run(cheap, tmp_path / str(epochs), settings)["pruned"]["ndcg"])
+
+    assert pruned(3) >= pruned(0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "held"),
+    [(1.0, 0.98, True), (1.0, 0.97, False), (0.5, 0.6, True), (0.0, 0.0, True)],
+)
+def test_quality_holds_within_the_share_that_may_be_lost(
+    before: float, after: float, held: bool
+) -> None:
+    assert holds(before, after, 0.02) is held
+
+
+def test_without_cases_the_quality_of_a_graph_is_zero(family: Any) -> None:
+    lesson = lesson_for(family.material, family.settings, np.zeros(0, dtype=np.int64))
+    graph = family.compressed / "a" / "int8" / bundle.GRAPH
+    assert graph_ndcg(graph, lesson, family.material) == 0.0

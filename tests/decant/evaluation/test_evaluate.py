@@ -1,0 +1,206 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from decant.evaluation.baselines import BASELINES
+from decant.evaluation.evaluate import (
+    ALL,
+    ORACLE,
+    Evaluated,
+    NothingToEvaluate,
+    evaluate,
+    scorers,
+)
+from decant.features.encode import Encoder
+from decant.features.sequences import TEST, VALIDATION, Cases, Sequences
+from decant.models import bundle
+from decant.serving.engine import Model
+
+ITEMS = 6
+
+
+def write_graph(folder: Path, table: np.ndarray) -> Path:
+    """A model whose scores are the row of `table` [N + 1, N + 1] of the last item."""
+    weights = [
+        numpy_helper.from_array(table.astype(np.float32), "table"),
+        numpy_helper.from_array(np.array(-1), "newest"),
+    ]
+    nodes = [
+        helper.make_node("Gather", ["items", "newest"], ["last"], axis=1),
+        helper.make_node("Gather", ["table", "last"], ["scores"]),
+    ]
+    items = helper.make_tensor_value_info("items", TensorProto.INT64, ["b", "t"])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["b", ITEMS + 1])
+    graph = helper.make_graph(nodes, "g", [items], [scores], weights)
+    opset = [helper.make_opsetid("", 18)]
+    folder.mkdir()
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / bundle.GRAPH)
+    (folder / bundle.WEIGHTS).write_bytes(b"not served")
+    bundle.seal(folder)
+    return folder
+
+
+@pytest.fixture
+def sequences(make_sequences: Callable[..., Sequences]) -> Sequences:
+    """Users 0-2 go up from item to item, users 3 and 4 down."""
+    return make_sequences([[1, 2, 3, 4], [2, 3, 4, 5], [3, 4, 5, 6], [6, 5, 4, 3], [5, 4, 3, 2]])
+
+
+@pytest.fixture
+def encoder(make_encoder: Callable[..., Encoder]) -> Encoder:
+    return make_encoder(ITEMS, 3)
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> dict[str, Path]:
+    """The teacher goes up; general prefers up, then down."""
+    up, down = np.eye(ITEMS + 1, k=1), np.eye(ITEMS + 1, k=-1)
+    popular = np.linspace(0, 0.1, ITEMS + 1)
+    return {
+        "teacher": write_graph(tmp_path / "teacher", up + popular),
+        "general/int8": write_graph(tmp_path / "general", 2 * up + down + popular),
+    }
+
+
+Run = Callable[..., Evaluated]
+
+
+@pytest.fixture
+def run(sequences: Sequences, encoder: Encoder, bundles: dict[str, Path]) -> Run:
+    def run(**changes: Any) -> Evaluated:
+        arguments: dict[str, Any] = {
+            "sequences": sequences,
+            "encoder": encoder,
+            "members": {"general": np.array([3, 4]), "up": np.array([0, 1, 2])},
+            "bundles": bundles,
+            "oracle": None,
+            "k": 2,
+            "cases_per_user": 4,
+            "latency_requests": 10,
+            "seed": 0,
+        }
+        return evaluate(**{**arguments, **changes})
+
+    return run
+
+
+def test_every_model_has_figures_for_every_window_and_group(run: Run) -> None:
+    models = run().metrics["models"]
+    assert set(models) == {*BASELINES, "teacher", "general/int8"}
+    for figures in models.values():
+        for window in (VALIDATION, TEST):
+            assert set(figures[window]) == {ALL, "general", "up"}
+
+
+def test_figures_are_those_of_the_known_ranking(run: Run) -> None:
+    models = run().metrics["models"]
+    for window in (VALIDATION, TEST):
+        assert models["teacher"][window]["up"]["ndcg"] == 1.0
+        assert models["teacher"][window]["general"]["hr"] < 1.0
+        general = models["general/int8"][window]
+        assert general["up"]["ndcg"] == 1.0
+        # where one can go further up, that is in front of going down, unless it was taken
+        assert general["general"]["ndcg"] == 1.0
+
+
+def test_everybody_is_the_mean_over_the_groups_cases(run: Run) -> None:
+    found = run()
+    teacher, groups = found.metrics["models"]["teacher"][TEST], found.metrics["groups"]
+    sizes = {name: groups[name][f"{TEST}_cases"] for name in ("general", "up")}
+    mean = sum(teacher[name]["ndcg"] * n for name, n in sizes.items()) / sum(sizes.values())
+    assert teacher[ALL]["ndcg"] == pytest.approx(mean)
+
+
+def test_groups_are_counted(run: Run) -> None:
+    assert run().metrics["groups"]["up"] == {"users": 3, "validation_cases": 3, "test_cases": 3}
+
+
+def test_every_case_is_a_row(run: Run, sequences: Sequences) -> None:
+    table = run().cases
+    assert list(table) == ["model", "window", "user", "position", "rank"]
+    rows = table[(table["model"] == "teacher") & (table["window"] == TEST)]
+    assert rows["user"].tolist() == [0, 1, 2, 3, 4]
+    assert rows["position"].tolist() == (sequences.offsets[1:] - 1).tolist()
+    assert rows["rank"].tolist()[:3] == [1, 1, 1]
+    assert len(table) == 2 * 5 * (len(BASELINES) + 2)
+
+
+def test_the_top_is_that_of_the_test_window(run: Run) -> None:
+    assert run().top["teacher"][:3, 0].tolist() == [4, 5, 6]
+    assert run().top["teacher"].shape == (5, 2)
+
+
+def test_costs_are_of_the_files_that_are_served(run: Run, bundles: dict[str, Path]) -> None:
+    models = run().metrics["models"]
+    for name, folder in bundles.items():
+        assert models[name]["bytes"] == bundle.size_bytes(folder)
+        assert set(models[name]["latency_us"]) == {"p50", "p95"}
+    assert "bytes" not in models["popularity"]
+
+
+def test_the_oracle_is_measured_where_it_is_known(run: Run) -> None:
+    def oracle(chosen: Cases) -> np.ndarray:
+        return np.where(chosen.user == 0, 0, np.where(chosen.user < 3, 1, 3))
+
+    found = run(oracle=oracle)
+    figures = found.metrics["models"][ORACLE][TEST]
+    assert figures["up"] == {"ndcg": 1.0}
+    assert figures["general"] == {"ndcg": 0.0}
+    assert figures[ALL] == {"ndcg": 0.5}
+    rows = found.cases[found.cases["model"] == ORACLE]
+    assert sorted(rows["user"].unique()) == [1, 2, 3, 4]
+    assert ORACLE not in found.top
+
+
+def test_an_oracle_that_knows_nothing_has_no_figures(run: Run) -> None:
+    found = run(oracle=lambda chosen: np.zeros(len(chosen), dtype=int))
+    assert found.metrics["models"][ORACLE] == {VALIDATION: {}, TEST: {}}
+
+
+def test_a_group_without_cases_has_no_figures(run: Run) -> None:
+    nobody = {"general": np.arange(5), "empty": np.zeros(0, dtype=int)}
+    found = run(members=nobody).metrics
+    assert "empty" not in found["models"]["teacher"][TEST]
+    assert found["groups"]["empty"] == {"users": 0, "validation_cases": 0, "test_cases": 0}
+
+
+@pytest.mark.parametrize("window", [VALIDATION, TEST])
+def test_a_window_without_cases_is_an_error(run: Run, sequences: Sequences, window: str) -> None:
+    first, second = sequences.split.T
+    last = np.diff(sequences.offsets)
+    split = np.stack([second, second] if window == VALIDATION else [first, last], axis=1)
+    with pytest.raises(NothingToEvaluate, match=f"the {window} window has nothing to evaluate"):
+        run(sequences=replace(sequences, split=split))
+
+
+def test_everything_but_latency_is_the_same_each_time(run: Run) -> None:
+    def steady(found: Evaluated) -> str:
+        for model in found.metrics["models"].values():
+            model.pop("latency_us", None)
+        return json.dumps(found.metrics, sort_keys=True, allow_nan=False)
+
+    assert steady(run()) == steady(run())
+    assert run().cases.equals(run().cases)
+
+
+def test_only_the_released_hop_is_scored_one_request_at_a_time(
+    sequences: Sequences, encoder: Encoder, bundles: dict[str, Path]
+) -> None:
+    graph = Model(bundles["teacher"] / bundle.GRAPH)
+    names = ("teacher", "general/distilled", "general/pruned", "general/int8")
+    made = scorers(dict.fromkeys(names, graph), sequences, encoder)
+    assert [made[name]().as_served for name in names] == [False, False, False, True]  # type: ignore[attr-defined]
+
+
+def test_progress_is_told_for_every_model(run: Run) -> None:
+    lines: list[str] = []
+    run(progress=lines.append)
+    assert [line.split(":")[0] for line in lines] == [*BASELINES, "teacher", "general/int8"]
+    assert lines[-1].startswith("general/int8: test NDCG@2 ")

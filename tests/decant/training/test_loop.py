@@ -1,0 +1,261 @@
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from decant.features.encode import Encoder
+from decant.features.sequences import TEST, VALIDATION, Sequences, cases
+from decant.models.build import architecture
+from decant.models.recommender import Recommender
+from decant.params import Training
+from decant.training.batches import training_windows
+from decant.training.loop import (
+    Lesson,
+    NothingToLearn,
+    Objective,
+    Report,
+    SoftLabels,
+    TorchScorer,
+    best_so_far,
+    make_optimizer,
+    make_schedule,
+    prepare_batch,
+    seeded,
+    train,
+    validate,
+)
+from decant.training.losses import hard_loss, soft_loss
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+SETTINGS = Training(
+    dimension=8, heads=2, layers=1, dropout=0.1, batch_size=16, patience=20, precision="float32",
+    device="cpu", learning_rate=0.02,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(cycle: Any) -> tuple[Encoder, Sequences, Lesson]:
+    """The circle, and a lesson on all of it."""
+    windows = training_windows(cycle.sequences, cycle.encoder.max_length)
+    lesson = Lesson(lambda rng: windows, cases(cycle.sequences, VALIDATION, 4), exclude_seen=True)
+    return cycle.encoder, cycle.sequences, lesson
+
+
+def new(data: Any, seed: int = 1) -> Recommender:
+    return seeded(architecture(SETTINGS, data[0], 0), None, seed)
+
+
+def taught(
+    data: Any, *, seed: int = 1, model: Recommender | None = None, lesson: Lesson | None = None,
+    epochs: int = 2, learning_rate: float = 0.02, settings: Training = SETTINGS, **other: Any,
+) -> tuple[Recommender, Report]:  # fmt: skip
+    model = model or new(data, seed)
+    report = train(
+        model, data[1], lesson or data[2], settings, epochs=epochs, learning_rate=learning_rate,
+        seed=seed, **other,
+    )  # fmt: skip
+    return model, report
+
+
+def weights(model: Recommender) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.fixture(scope="module")
+def trained(data: Any) -> tuple[Recommender, Report]:
+    return taught(data, epochs=10)
+
+
+def test_the_circle_is_learned(data: Any, trained: tuple[Recommender, Report]) -> None:
+    model, report = trained
+    assert report.losses[-1] < 0.6 * report.losses[0]
+    on_test = replace(data[2], picks=cases(data[1], TEST, 4))
+    assert validate(model, data[1], on_test) > 0.95
+
+
+def test_the_same_seed_gives_the_same_weights(data: Any) -> None:
+    one, two = taught(data), taught(data)
+    assert torch.equal(weights(one[0]), weights(two[0]))
+    assert one[1] == two[1]
+
+
+def test_another_seed_gives_other_weights(data: Any) -> None:
+    assert not torch.equal(weights(taught(data)[0]), weights(taught(data, seed=2)[0]))
+    assert not torch.equal(weights(new(data, 1)), weights(new(data, 2)))
+
+
+def test_it_ends_with_the_weights_of_its_best_epoch(
+    data: Any, trained: tuple[Recommender, Report]
+) -> None:
+    model, report = trained
+    assert report.ndcg[report.best_epoch] == max(report.ndcg)
+    assert validate(model, data[1], data[2]) == pytest.approx(max(report.ndcg))
+    assert not model.training
+
+
+def test_a_start_that_training_spoils_is_kept(
+    data: Any, trained: tuple[Recommender, Report]
+) -> None:
+    start = deepcopy(trained[0])
+    model, report = taught(
+        data, model=deepcopy(start), epochs=2, learning_rate=1.0, keep_start=True
+    )
+    assert report.start_ndcg is not None and max(report.ndcg) < report.start_ndcg
+    assert report.best_epoch == -1
+    assert torch.equal(weights(model), weights(start))
+
+
+def test_a_start_that_is_no_candidate_is_not_kept(
+    data: Any, trained: tuple[Recommender, Report]
+) -> None:
+    model, report = taught(data, model=deepcopy(trained[0]), epochs=2, learning_rate=1.0)
+    assert report.best_epoch >= 0
+    assert not torch.equal(weights(model), weights(trained[0]))
+
+
+def test_an_anchor_holds_the_weights_near_the_start(data: Any) -> None:
+    start = weights(new(data))
+
+    def moved(anchor: float) -> float:
+        model, _ = taught(data, lesson=replace(data[2], anchor=anchor), epochs=4)
+        return float((weights(model) - start).norm())
+
+    free, held, hard = (moved(anchor) for anchor in (0.0, 0.1, 10.0))
+    assert hard < held / 2 < free / 4
+
+
+def test_training_stops_after_patience_epochs_without_a_better_one(data: Any) -> None:
+    impatient = SETTINGS.model_copy(update={"patience": 2})
+    _, report = taught(data, epochs=9, learning_rate=1e-12, settings=impatient)
+    assert (report.best_epoch, len(report.ndcg)) == (0, 3)
+    _, report = taught(data, epochs=9, learning_rate=1e-12, settings=impatient, keep_start=True)
+    assert (report.best_epoch, len(report.ndcg)) == (-1, 2)
+
+
+def test_every_prediction_is_counted(data: Any) -> None:
+    _, report = taught(data, epochs=2)
+    assert report.events == 2 * int((data[1].split[:, 0] - 1).sum())
+
+
+def test_each_epoch_is_told(data: Any) -> None:
+    lines: list[str] = []
+    taught(data, epochs=2, log=lines.append)
+    assert [line.split(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert "validation NDCG@10 0." in lines[0]
+
+
+def test_data_without_anything_to_predict_is_an_error(
+    data: Any, make_sequences: Callable[..., Sequences]
+) -> None:
+    empty = make_sequences([[1, 2, 3]] * 4)  # one training event each
+    windows = training_windows(empty, 8)
+    lesson = Lesson(lambda rng: windows, cases(empty, VALIDATION, 4), exclude_seen=True)
+    with pytest.raises(NothingToLearn, match="nothing to train on"):
+        train(new(data), empty, lesson, SETTINGS, epochs=1, learning_rate=0.1, seed=1)
+    report = train(
+        new(data), empty, lesson, SETTINGS, epochs=1, learning_rate=0.1, seed=1, keep_start=True
+    )
+    assert (report.best_epoch, report.events) == (-1, 0)
+
+
+def test_what_is_no_target_behaviour_is_not_learned(data: Any) -> None:
+    encoder, sequences, lesson = data
+    never = replace(sequences, target=np.zeros_like(sequences.target))
+    with pytest.raises(NothingToLearn):
+        taught((encoder, never, lesson), epochs=1)
+
+
+def test_without_cases_to_choose_by_the_start_is_kept(data: Any) -> None:
+    lesson = replace(data[2], picks=data[2].picks.take(np.arange(0)))
+    _, report = taught(data, lesson=lesson, epochs=2, keep_start=True)
+    assert report.best_epoch == -1
+
+
+def test_the_best_so_far_is_the_start_until_an_epoch_is_kept() -> None:
+    assert best_so_far(Report()) < 0
+    assert best_so_far(Report(start_ndcg=0.5, ndcg=[0.4])) == 0.5
+    assert best_so_far(Report(start_ndcg=0.5, ndcg=[0.4, 0.6], best_epoch=1)) == 0.6
+
+
+def test_soft_labels_are_those_of_the_event_that_is_predicted(data: Any) -> None:
+    _, sequences, lesson = data
+    events = np.arange(len(sequences.items))
+    labels = SoftLabels(events[:, None], -events[:, None].astype(np.float16))
+    taught_with = replace(lesson, soft=labels, soft_weight=0.5)
+    windows = lesson.windows(np.random.default_rng(0)).take(np.array([3, 70]))
+    _, targets, soft = prepare_batch(sequences, windows, taught_with, new(data), CPU)
+    assert soft is not None
+    rows = soft[0][:, 0].numpy()
+    assert (sequences.items[rows] == targets[targets > 0].numpy()).all()
+    torch.testing.assert_close(soft[1][:, 0], -torch.from_numpy(rows).half().float())
+
+
+def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any) -> None:
+    _, sequences, lesson = data
+    model = new(data).eval()
+    events = len(sequences.items)
+    rng = np.random.default_rng(0)
+    probabilities = np.log(rng.dirichlet(np.ones(4), events) * 0.9).astype(np.float16)
+    labels = SoftLabels(rng.integers(1, 17, (events, 4)), probabilities)
+    windows = lesson.windows(rng).take(np.arange(5))
+    for weight in (0.0, 0.3, 1.0):
+        mixed = replace(lesson, soft=labels, soft_weight=weight, temperature=2.0)
+        batch, targets, soft = prepare_batch(sequences, windows, mixed, model, CPU)
+        table = model.table()
+        scores = model.scores(model.hidden(batch, table)[targets > 0], table)
+        rows = SoftLabels(*(torch.zeros(0), torch.zeros(0))) if soft is None else SoftLabels(*soft)
+        expected = (1 - weight) * hard_loss(scores, targets[targets > 0])
+        if weight:
+            expected = expected + weight * soft_loss(scores, rows.ids, rows.log_probabilities, 2.0)
+        found = Objective(model, mixed)(batch, targets, soft)
+        torch.testing.assert_close(found, expected)
+
+
+def test_padding_is_no_prediction(data: Any) -> None:
+    _, sequences, lesson = data
+    model = new(data).eval()
+    windows = lesson.windows(np.random.default_rng(0)).take(np.array([0]))
+    batch, targets, _ = prepare_batch(sequences, windows, lesson, model, CPU)
+    longer = {**batch, "items": torch.nn.functional.pad(batch["items"], (2, 0))}
+    objective = Objective(model, lesson)
+    torch.testing.assert_close(
+        objective(batch, targets, None),
+        objective(longer, torch.nn.functional.pad(targets, (2, 0)), None),
+    )
+
+
+def test_the_learning_rate_rises_shortly_and_falls_to_a_twentieth() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = make_schedule(optimizer, 100)
+    rates = []
+    for _ in range(101):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[100] == pytest.approx(0.05)
+
+
+def test_tables_norms_and_biases_are_not_decayed(data: Any) -> None:
+    model = new(data)
+    names = {id(p): name for name, p in model.named_parameters()}
+    decayed, kept = make_optimizer(model, 0.1, 0.5).param_groups
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.5, 0.0)
+    decayed_names = {names[id(p)] for p in decayed["params"]}
+    assert "blocks.0.attention.query.weight" in decayed_names
+    assert not [n for n in decayed_names if "norm" in n or "item" in n or n.endswith("up.bias")]
+    assert len(decayed["params"]) + len(kept["params"]) == len(names)
+
+
+def test_scoring_leaves_a_model_in_the_mode_it_was_in(data: Any) -> None:
+    model = new(data)
+    for mode in (True, False):
+        model.train(mode)
+        TorchScorer(model)(data[1], data[2].picks)
+        assert model.training is mode
