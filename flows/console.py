@@ -37,7 +37,10 @@ def print_outcome(root: Path, release: str, channel: str | None) -> None:
     """The table of models, the release, and where to look further."""
     from decant.report.console import table
 
-    metrics = json.loads((root / "data/evaluation/metrics.json").read_text(encoding="utf-8"))
-    print(table(metrics))
+    metrics, verdict = (
+        json.loads((root / "data" / name).read_text(encoding="utf-8"))
+        for name in ("evaluation/metrics.json", "gate/verdict.json")
+    )
+    print(table(metrics, verdict))
     print(f"release  {release} ({f'on {channel}' if channel else 'on no channel'})")
-    print(f"report   {root / 'data/report/index.html'}")
+    print("report   data/report/index.html")

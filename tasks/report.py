@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from decant.report.evidence import Evidence, Origin, gather
-from decant.report.page import page, sentence
+from decant.report.page import page
+from decant.report.verdict import sentence
 from tasks.material import load_groups
 from tasks.program import Summary, Workspace, program
 

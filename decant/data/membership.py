@@ -7,12 +7,22 @@ import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
-from decant.features.segments import GENERAL, HISTORY_LENGTH, parse_rules, route
+from decant.features.segments import GENERAL, HISTORY_LENGTH, Rule, parse_rules, route
 from decant.params import Student
 
 
 class SegmentError(ValueError):
-    """A segment matches nobody."""
+    """A segment has no users: nobody matches, or rules of higher priority take all who do."""
+
+    def __init__(self, rule: Rule, users: int, left: int) -> None:
+        self.segment = rule.segment
+        of_whom = f"{users} users"
+        if left < users:
+            of_whom = f"the {left} of {users} users that rules asked before it leave"
+        super().__init__(
+            f"students.{rule.segment}: `{rule.text}` matches none of {of_whom}; correct the rule "
+            "or its priority, or remove the student"
+        )
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ def assign(
 
     Raises:
         RuleError: a rule does not parse or names an unknown attribute.
-        SegmentError: a rule matches no user.
+        SegmentError: a segment has no users.
     """
     rules = parse_rules(
         {name: (s.where or "", s.priority) for name, s in segments.items()},
@@ -57,12 +67,11 @@ def assign(
         ]
     )
     members = {rule.segment: np.flatnonzero(chosen == rule.segment) for rule in rules}
+    left = len(users)
     for rule in rules:
         if not len(members[rule.segment]):
-            raise SegmentError(
-                f"students.{rule.segment}: `{rule.text}` matches none of {len(users)} users; "
-                "correct the rule or remove the student"
-            )
+            raise SegmentError(rule, len(users), left)
+        left -= len(members[rule.segment])
     folded = sorted(name for name, found in members.items() if len(found) < min_users)
     kept = {rule.segment: {"where": rule.text, "priority": rule.priority} for rule in rules}
     in_segment = np.isin(chosen, [name for name in members if name not in folded])

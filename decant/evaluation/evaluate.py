@@ -4,7 +4,9 @@ Models are named `teacher`, a baseline's name, or `<student>/<hop>` with the hop
 `pruned` and `int8`. Groups are `all` and one per student: the users it is for.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -135,13 +137,20 @@ def cases_by_window(sequences: Sequences, per_user: int) -> dict[str, Cases]:
 def measure_all(
     graphs: dict[str, Model], yardstick: Yardstick, progress: Callable[[str], None]
 ) -> dict[str, Measured]:
-    """Every baseline and every graph, one after another."""
-    measured = {}
-    for name, make in scorers(graphs, yardstick.sequences, yardstick.encoder).items():
-        measured[name] = measure(name, make(), yardstick)
-        quality = measured[name].figures[TEST][ALL]["ndcg"]
+    """Every baseline and every graph; as many at a time as there are cores, one thread each."""
+
+    def measure_one(name: str, make: Callable[[], Scorer]) -> Measured:
+        measured = measure(name, make(), yardstick)
+        quality = measured.figures[TEST][ALL]["ndcg"]
         progress(f"{name}: test NDCG@{yardstick.k} {quality:.4f}")
-    return measured
+        return measured
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = {
+            name: pool.submit(measure_one, name, make)
+            for name, make in scorers(graphs, yardstick.sequences, yardstick.encoder).items()
+        }
+        return {name: future.result() for name, future in waiting.items()}
 
 
 def scorers(

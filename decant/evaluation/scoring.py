@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from decant.evaluation.metrics import rank_targets, top_items
-from decant.features.sequences import Cases, Sequences, histories, seen_mask
+from decant.features.sequences import Cases, Sequences, histories, history_lengths, seen_mask
 from decant.serving.engine import ATTRIBUTES, Model
 
 BATCH = 256
@@ -38,17 +38,19 @@ def rank(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Ranking:
     """Rank every case's target in the whole catalogue of `items` items."""
-    ranks, tops = [], []
+    ranks = np.zeros(len(chosen), np.int64)
+    tops = np.zeros((len(chosen), min(k, items)), np.int32)
+    # cases of like length go together, so that little of a batch is padding
+    order = np.argsort(history_lengths(sequences, chosen), kind="stable")
     for start in range(0, len(chosen), BATCH):
-        batch = chosen.take(slice(start, start + BATCH))  # type: ignore[arg-type]
+        rows = order[start : start + BATCH]
+        batch = chosen.take(rows)
         scores = scorer(sequences, batch)
         masked = seen_mask(sequences, batch, items) if exclude_seen else _only_padding(scores)
-        ranks.append(rank_targets(scores, masked, np.asarray(sequences.items)[batch.position]))
-        tops.append(top_items(scores, masked, k))
+        ranks[rows] = rank_targets(scores, masked, np.asarray(sequences.items)[batch.position])
+        tops[rows] = top_items(scores, masked, k)
         progress(len(batch))
-    if not ranks:
-        return Ranking(np.zeros(0, np.int64), np.zeros((0, k), np.int32))
-    return Ranking(np.concatenate(ranks), np.concatenate(tops))
+    return Ranking(ranks, tops)
 
 
 class OnnxScorer:
@@ -63,11 +65,10 @@ class OnnxScorer:
         self.event_inputs = tuple(name for name in model.inputs if name != ATTRIBUTES)
 
     def __call__(self, sequences: Sequences, chosen: Cases) -> np.ndarray:
-        batch = histories(sequences, chosen, self.event_inputs, self.max_length)
+        lengths = history_lengths(sequences, chosen).clip(1, self.max_length)
+        batch = histories(sequences, chosen, self.event_inputs, int(lengths.max()))
         if not self.as_served:
             return self.model.scores(batch)
-        events = chosen.position - np.asarray(sequences.offsets)[chosen.user]
-        lengths = events.clip(1, self.max_length)
         return np.concatenate([self._request(batch, row, n) for row, n in enumerate(lengths)])
 
     def _request(self, batch: dict[str, np.ndarray], row: int, length: int) -> np.ndarray:

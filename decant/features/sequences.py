@@ -101,6 +101,11 @@ def gather(
     }
 
 
+def history_lengths(sequences: Sequences, chosen: Cases) -> np.ndarray:
+    """Events before each case, int [C]."""
+    return np.asarray(chosen.position - np.asarray(sequences.offsets)[chosen.user])
+
+
 def histories(
     sequences: Sequences, chosen: Cases, inputs: tuple[str, ...], length: int
 ) -> dict[str, np.ndarray]:

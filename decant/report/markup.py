@@ -12,12 +12,15 @@ class Raw:
     markup: str
 
 
+Cells = list[Raw | str]
+
+
 @dataclass(frozen=True)
 class Block:
     """Rows of a table that belong together, under a heading that spans all columns."""
 
     heading: Raw | str | None
-    rows: list[list["Raw | str"]]
+    rows: list[Cells]
     classes: list[str] = field(default_factory=list)
 
 
@@ -60,7 +63,7 @@ def section(name: str, heading: str, *parts: Raw) -> Raw:
 def table(
     caption: str,
     columns: Sequence[str],
-    rows: Sequence[Block] | Sequence[list[Raw | str]],
+    rows: Sequence[Block] | Sequence[Cells],
     kinds: str = "",
 ) -> Raw:
     """A table that scrolls sideways where the page is narrow.

@@ -8,11 +8,10 @@ from decant.features.sequences import TEST, VALIDATION
 from decant.release.gate import figure
 from decant.report import formats
 from decant.report.evidence import Evidence
-from decant.report.markup import Raw, code, join, paragraph, section, table, tag
-from decant.report.models import rule
+from decant.report.hops import rule
+from decant.report.markup import Cells, Raw, code, join, paragraph, section, table, tag
 
 FATES = ("rows_in", "accepted", "quarantined", "duplicates")
-Cells = list[Raw | str]
 
 
 def data_section(evidence: Evidence) -> Raw:
@@ -183,57 +182,55 @@ def groups_table(evidence: Evidence) -> Raw:
 
 def protocol_section(evidence: Evidence) -> Raw:
     """How every number on the page was measured."""
-    protocol = evidence.metrics.get("protocol", {})
-    cases = (
-        f"{formats.count(figure(evidence.metrics, 'groups', ALL, f'{window}_cases'))} {window}"
+    ranking = ranking_facts(evidence.metrics)
+    return section("protocol", "How it was measured", facts([*ranking, *measuring_facts(evidence)]))
+
+
+def ranking_facts(metrics: dict[str, Any]) -> list[tuple[str, Raw | str]]:
+    """What was ranked, and on which cases."""
+    protocol, missing = metrics.get("protocol", {}), formats.NOT_MEASURED
+    cases = ", ".join(
+        f"{formats.count(figure(metrics, 'groups', ALL, f'{window}_cases'))} {window}"
         for window in (VALIDATION, TEST)
     )
-    k, missing = evidence.metrics["k"], formats.NOT_MEASURED
-    seen = protocol.get("exclude_seen")
-    catalogue = formats.count(figure(evidence.metrics, "catalogue"))
-    return section(
-        "protocol",
-        "How it was measured",
-        facts(
-            [
-                ("Split", split_words(protocol.get("split", {}))),
-                ("Cases", f"{', '.join(cases)}; one event to predict each"),
-                ("Ranked", f"{protocol.get('ranked', missing)}, {catalogue} items; no sampling"),
-                ("Ties", str(protocol.get("ties", missing))),
-                (
-                    "Items of the history",
-                    missing
-                    if seen is None
-                    else "never recommended"
-                    if seen
-                    else "may be recommended again",
-                ),
-                ("Cut-off", f"k = {k}"),
-                ("Seed", str(protocol.get("seed", missing))),
-                (
-                    "Metrics",
-                    f"one item is right per case, so recall@{k} is HR@{k}, and precision@{k} is "
-                    f"HR@{k} ÷ {k}; coverage is the share of the catalogue recommended to anybody",
-                ),
-                (
-                    "Intervals",
-                    "95 %, percentile bootstrap, users resampled, "
-                    f"{formats.count(evidence.resamples)} resamples",
-                ),
-                (
-                    "Two halves of validation",
-                    "one half of the users picks epochs and what is pruned, the other half "
-                    "decides which segments' students ship",
-                ),
-                (
-                    "Latency",
-                    "single requests, one thread, all models in turn for each request in one "
-                    "process; compare ratios, not machines",
-                ),
-                ("Size", "the files that are served, in kB of 1,000 bytes"),
-            ]
+    again = {None: missing, True: "never recommended", False: "may be recommended again"}
+    catalogue = formats.count(figure(metrics, "catalogue"))
+    return [
+        ("Split", split_words(protocol.get("split", {}))),
+        ("Cases", f"{cases}; one event to predict each"),
+        ("Ranked", f"{protocol.get('ranked', missing)}, {catalogue} items; no sampling"),
+        ("Ties", str(protocol.get("ties", missing))),
+        ("Items of the history", again[protocol.get("exclude_seen")]),
+        ("Cut-off", f"k = {metrics['k']}"),
+        ("Seed", str(protocol.get("seed", missing))),
+    ]
+
+
+def measuring_facts(evidence: Evidence) -> list[tuple[str, Raw | str]]:
+    """What the figures mean."""
+    k, resamples = evidence.metrics["k"], formats.count(evidence.resamples)
+    return [
+        (
+            "Metrics",
+            f"one item is right per case, so recall@{k} is HR@{k}, and precision@{k} is "
+            f"HR@{k} ÷ {k}; coverage is the share of the catalogue recommended to anybody",
         ),
-    )
+        (
+            "Intervals",
+            f"95 %, percentile bootstrap, users resampled, {resamples} resamples",
+        ),
+        (
+            "Two halves of validation",
+            "one half of the users picks epochs and what is pruned, the other half decides which "
+            "segments' students ship",
+        ),
+        (
+            "Latency",
+            "single requests, one thread, all models in turn for each request in one process; "
+            "compare ratios, not machines",
+        ),
+        ("Size", "the files that are served; 1 kB is 1,000 bytes"),
+    ]
 
 
 def split_words(split: dict[str, Any]) -> str:

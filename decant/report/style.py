@@ -104,7 +104,9 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   .scroll { overflow: visible; }
   table { font-size: 7.5pt; }
   th, td { padding: .15rem .3rem; }
-  .number { white-space: normal; }
+  thead .number, td small { white-space: normal; }
+  td.word, td.word:last-child { min-width: 5rem; }
+  figure { max-width: 30rem; }
   tr, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
 }

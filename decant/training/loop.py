@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
-from decant.features.sequences import Cases, Sequences, histories
+from decant.features.sequences import Cases, Sequences, histories, history_lengths
 from decant.models.recommender import Architecture, Recommender
 from decant.params import Training
 from decant.training.batches import Windows, cut, shuffled_batches
@@ -286,7 +286,8 @@ class TorchScorer:
     def __call__(self, sequences: Sequences, chosen: Cases) -> np.ndarray:
         a = self.model.architecture
         device = next(self.model.parameters()).device
-        batch = histories(sequences, chosen, a.event_inputs, a.max_length)
+        longest = int(history_lengths(sequences, chosen).clip(1, a.max_length).max())
+        batch = histories(sequences, chosen, a.event_inputs, longest)
         was_training = self.model.training
         self.model.eval()
         scores = self.model(to_tensors(batch, device)).float().cpu().numpy()

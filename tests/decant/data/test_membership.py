@@ -1,0 +1,117 @@
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from decant.data.membership import Membership, SegmentError, assign
+from decant.features.segments import RuleError
+from decant.params import Student
+
+USERS = pd.DataFrame(
+    {
+        "user": list("abcdefgh"),
+        "age": [20, 30, 40, 50, 60, np.nan, 20, 20],
+        "gender": ["F", "F", "F", "M", "M", "M", None, "X"],
+    }
+)
+HISTORY = np.array([5, 1, 2, 3, 4, 9, 9, 0])
+
+
+def students(**rules: Any) -> dict[str, Student]:
+    """name="rule" or name=("rule", priority)."""
+    made = {}
+    for name, rule in rules.items():
+        where, priority = rule if isinstance(rule, tuple) else (rule, 0)
+        made[name] = Student(init="general", where=where, priority=priority)
+    return made
+
+
+def groups(membership: Membership) -> dict[str, list[int]]:
+    return {name: found.tolist() for name, found in membership.members.items()}
+
+
+def test_users_go_where_their_rule_says_and_the_others_to_general() -> None:
+    found = assign(USERS, HISTORY, students(women="gender == 'F'", men="gender == 'M'"), 1)
+    assert groups(found) == {"women": [0, 1, 2], "men": [3, 4, 5], "general": [6, 7]}
+    assert found.folded == []
+
+
+def test_the_highest_priority_wins() -> None:
+    rules = students(women=("gender == 'F'", 1), young=("age < 35", 2))
+    assert groups(assign(USERS, HISTORY, rules, 1)) == {
+        "young": [0, 1, 6, 7],
+        "women": [2],
+        "general": [3, 4, 5],
+    }
+    rules = students(women=("gender == 'F'", 2), young=("age < 35", 1))
+    assert groups(assign(USERS, HISTORY, rules, 1))["women"] == [0, 1, 2]
+
+
+def test_users_of_unknown_attributes_are_generals() -> None:
+    found = assign(USERS, HISTORY, students(old="age >= 30", not_men="not gender == 'M'"), 1)
+    assert 5 not in found.members["old"]  # no age
+    assert 6 in found.members["general"]  # no gender, too young
+
+
+def test_the_length_of_the_history_is_an_attribute() -> None:
+    found = assign(USERS, HISTORY, students(heavy="history_length >= 5"), 1)
+    assert groups(found) == {"heavy": [0, 5, 6], "general": [1, 2, 3, 4, 7]}
+
+
+def test_a_segment_with_too_few_users_is_folded() -> None:
+    found = assign(USERS, HISTORY, students(women="gender == 'F'", x="gender == 'X'"), 3)
+    assert found.folded == ["x"]
+    assert groups(found) == {"women": [0, 1, 2], "x": [7], "general": [3, 4, 5, 6, 7]}
+
+
+def test_every_user_is_served_by_exactly_one_student() -> None:
+    rules = students(women=("gender == 'F'", 1), young="age < 35", x=("gender == 'X'", 9))
+    found = assign(USERS, HISTORY, rules, 2)
+    served = [m for name, m in found.members.items() if name not in found.folded]
+    assert sorted(np.concatenate(served).tolist()) == list(range(len(USERS)))
+
+
+def test_the_router_keeps_every_rule_and_says_what_is_folded() -> None:
+    found = assign(USERS, HISTORY, students(women=("gender == 'F'", 4), x="gender == 'X'"), 3)
+    assert found.router == {
+        "students": {
+            "women": {"where": "gender == 'F'", "priority": 4},
+            "x": {"where": "gender == 'X'", "priority": 0},
+        },
+        "folded": ["x"],
+    }
+
+
+def test_without_segments_everybody_is_generals() -> None:
+    assert groups(assign(USERS, HISTORY, {}, 1)) == {"general": list(range(8))}
+
+
+def test_an_unknown_attribute_names_the_nearest() -> None:
+    message = "unknown attribute `gendr` in `gendr == 'F'`; did you mean `gender`?"
+    with pytest.raises(RuleError, match=re.escape(message)):
+        assign(USERS, HISTORY, students(women="gendr == 'F'"), 1)
+
+
+def test_the_users_id_is_no_attribute() -> None:
+    with pytest.raises(RuleError, match="unknown attribute `user`"):
+        assign(USERS, HISTORY, students(me="user == 'a'"), 1)
+
+
+def test_a_rule_that_does_not_parse_is_an_error() -> None:
+    with pytest.raises(RuleError, match=r"students\.women\.where: cannot read"):
+        assign(USERS, HISTORY, students(women="gender = 'F'"), 1)
+
+
+def test_a_rule_that_matches_nobody_is_an_error() -> None:
+    message = "students.kids: `age < 10` matches none of 8 users"
+    with pytest.raises(SegmentError, match=re.escape(message)):
+        assign(USERS, HISTORY, students(kids="age < 10"), 1)
+
+
+def test_a_rule_whose_users_all_go_elsewhere_is_an_error() -> None:
+    rules = students(women=("gender == 'F'", 2), old_women=("gender == 'F' and age > 35", 1))
+    message = "`gender == 'F' and age > 35` matches none of the 5 of 8 users that rules asked"
+    with pytest.raises(SegmentError, match=re.escape(message)):
+        assign(USERS, HISTORY, rules, 1)

@@ -1,0 +1,107 @@
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decant.features.sequences import (
+    TEST,
+    VALIDATION,
+    Cases,
+    Sequences,
+    cases,
+    gather,
+    histories,
+    ranges,
+    seen_mask,
+)
+
+Make = Callable[..., Sequences]
+few = st.integers(0, 5)
+parts = st.lists(st.tuples(few, few, few), min_size=1, max_size=8)
+
+
+def held_out(make: Make, users: list[tuple[int, int, int]]) -> Sequences:
+    """Users of (training, validation, test) events."""
+    items = [[1 + i % 7 for i in range(sum(user))] for user in users]
+    return make(items, split=[[a, a + b] for a, b, _ in users])
+
+
+@settings(max_examples=80, deadline=None)
+@given(users=parts, per_user=st.integers(1, 4))
+def test_cases_are_the_first_targets_of_each_users_window(
+    make_sequences: Make, users: list[tuple[int, int, int]], per_user: int
+) -> None:
+    sequences = held_out(make_sequences, users)
+    target = np.arange(len(sequences.items)) % 3 != 1
+    sequences = replace(sequences, target=target)
+    for window in (VALIDATION, TEST):
+        naive = []
+        for user, (training, validation, test) in enumerate(users):
+            start = int(sequences.offsets[user])
+            first = training if window == VALIDATION else training + validation
+            last = first + (validation if window == VALIDATION else test)
+            wanted = [start + i for i in range(max(first, 1), last) if target[start + i]]
+            naive += [(user, position) for position in wanted[:per_user]]
+        found = cases(sequences, window, per_user)
+        assert list(zip(found.user.tolist(), found.position.tolist(), strict=True)) == naive
+
+
+@settings(max_examples=80, deadline=None)
+@given(users=parts)
+def test_no_event_is_in_two_windows_and_none_was_trained_on(
+    make_sequences: Make, users: list[tuple[int, int, int]]
+) -> None:
+    sequences = held_out(make_sequences, users)
+    validation, test = (set(cases(sequences, w, 99).position.tolist()) for w in (VALIDATION, TEST))
+    trained = ranges(sequences.offsets[:-1], sequences.offsets[:-1] + sequences.split[:, 0])
+    assert not validation & test
+    assert not (validation | test) & set(trained.tolist())
+
+
+@settings(max_examples=80, deadline=None)
+@given(pairs=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 4)), max_size=6))
+def test_ranges_are_one_after_another(pairs: list[tuple[int, int]]) -> None:
+    first = np.array([a for a, _ in pairs], dtype=np.int64)
+    last = first + np.array([n for _, n in pairs], dtype=np.int64)
+    naive = [i for a, n in pairs for i in range(a, a + n)]
+    assert ranges(first, last).tolist() == naive
+
+
+def test_a_history_is_what_came_before_newest_last(make_sequences: Make) -> None:
+    sequences = make_sequences(
+        [[1, 2, 3], [4, 5, 6, 7]], behaviours=[1, 2, 1, 2, 1, 2, 1], attributes=[[5], [6]]
+    )
+    chosen = Cases(np.array([0, 1, 1]), np.array([2, 6, 3]))
+    batch = histories(sequences, chosen, ("items", "behaviours"), 2)
+    assert batch["items"].tolist() == [[1, 2], [5, 6], [0, 0]]
+    assert batch["behaviours"].tolist() == [[1, 2], [1, 2], [0, 0]]
+    assert batch["attributes"].tolist() == [[5], [6], [6]]
+    assert {array.dtype for array in batch.values()} == {np.dtype(np.int64)}
+
+
+def test_gathering_stops_at_the_users_first_event(make_sequences: Make) -> None:
+    sequences = make_sequences([[1, 2, 3], [4, 5]])
+    batch = gather(sequences, ("items",), np.array([5]), np.array([3]), 4)
+    assert batch["items"].tolist() == [[0, 0, 4, 5]]
+
+
+def test_seen_is_the_whole_history_and_nothing_later(make_sequences: Make) -> None:
+    sequences = make_sequences([[1, 2, 3, 4], [5, 1]])
+    mask = seen_mask(sequences, Cases(np.array([0, 1]), np.array([2, 5])), 5)
+    assert np.flatnonzero(mask[0]).tolist() == [0, 1, 2]
+    assert np.flatnonzero(mask[1]).tolist() == [0, 5]
+
+
+def test_sequences_are_saved_and_mapped_as_they_were(make_sequences: Make, tmp_path: Path) -> None:
+    made = make_sequences([[1, 2, 3], [4, 5]], attributes=[[1, 2], [3, 4]])
+    made.save(tmp_path / "sequences")
+    loaded = Sequences.load(tmp_path / "sequences")
+    assert loaded.users == 2
+    for field in fields(Sequences):
+        before, after = getattr(made, field.name), getattr(loaded, field.name)
+        assert isinstance(after, np.memmap)
+        assert after.dtype == before.dtype
+        assert np.array_equal(after, before)

@@ -1,0 +1,54 @@
+"""The table in the terminal."""
+
+from typing import Any
+
+from decant.report.console import WIDTH, table
+
+
+def test_the_models_stand_in_order_with_who_ships(run: Any) -> None:
+    lines = table(run.metrics, run.verdict).splitlines()
+    names = [line.split("  ")[0] for line in lines]
+    assert names[2:8] == [
+        "markov (best traditional)",
+        "teacher",
+        "general",
+        "men (general serves)",
+        "women",
+        "family, as released",
+    ]
+    assert lines[0].split()[-6:] == ["NDCG@10", "HR@10", "teacher", "oracle", "size", "p50"]
+    assert lines[-1] == f"gate: PASSED, {len(run.verdict['checks'])} checks"
+
+
+def test_a_segments_figures_are_of_its_own_group_beside_the_teacher_there(run: Any) -> None:
+    line = next(x for x in table(run.metrics, run.verdict).splitlines() if x.startswith("women"))
+    models = run.metrics["models"]
+    ours = models["women/int8"]["test"]["women"]["ndcg"]
+    teacher = models["teacher"]["test"]["women"]["ndcg"]
+    assert f"{ours:.4f}" in line and f"{100 * ours / teacher:.1f} %" in line
+    assert line.split()[-4:] == ["60.0", "kB", "200", "µs"]
+
+
+def test_it_fits_the_terminal_whatever_the_names(run: Any) -> None:
+    long = "students_of_the_third_year_who_buy_books_at_night_in_the_north"
+    judged = run.verdict["segments"]["women"]
+    run.verdict["segments"][long] = judged
+    run.verdict["checks"] += [{"name": f"{long}_{n}", "passed": False} for n in range(9)]
+    run.verdict["passed"] = False
+    lines = table(run.metrics, run.verdict).splitlines()
+    assert max(map(len, lines)) <= WIDTH == 100
+    assert lines[-1].startswith("gate: FAILED, 9 of ")
+
+
+def test_what_is_missing_is_a_dash(run: Any, without: Any) -> None:
+    metrics = without(without(run.metrics, "oracle"), "latency_us")
+    lines = table(metrics, run.verdict).splitlines()
+    teacher = next(line for line in lines if line.startswith("teacher"))
+    assert teacher.split()[-4:] == ["-", "1.00", "MB", "-"]
+
+
+def test_without_a_verdict_nobody_is_said_to_ship(run: Any) -> None:
+    text = table(run.metrics)
+    assert "teacher" in text and "general" in text
+    assert "women" not in text and "family" not in text
+    assert text.endswith("gate: not measured")

@@ -1,0 +1,202 @@
+"""The page: complete, self-contained, honest about what failed and what is missing."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from decant.params import Student
+from decant.report.page import SECTIONS, page
+
+VOID = {"meta"}
+
+
+class Reader(HTMLParser):
+    """Checks that what is opened is closed; keeps the text, the ids and the links."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.words: list[str] = []
+        self.feed(markup)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            self.attributes.append((tag, name, value))
+            if name == "id" and value is not None:
+                self.ids.append(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read(evidence: Any) -> Reader:
+    reader = Reader(page(evidence))
+    assert not reader.open
+    return reader
+
+
+def test_the_page_is_well_formed_and_its_links_lead_somewhere(run: Any) -> None:
+    reader = read(run.evidence())
+    assert len(reader.ids) == len(set(reader.ids))
+    links = {value for tag, name, value in reader.attributes if (tag, name) == ("a", "href")}
+    assert links == {f"#{name}" for name in SECTIONS}
+    assert set(SECTIONS) <= set(reader.ids)
+    labels = {value for _, name, value in reader.attributes if name == "aria-labelledby"}
+    assert labels <= set(reader.ids)
+
+
+def test_nothing_is_fetched_from_anywhere(run: Any) -> None:
+    markup = page(run.evidence())
+    assert not re.search(r"https?:|//\w|@import|url\(|<script|<link|<img|\bsrc=", markup)
+
+
+def test_the_same_run_gives_the_same_page(run: Any) -> None:
+    assert page(run.evidence()) == page(run.evidence())
+
+
+def test_every_check_student_hop_and_baseline_is_named(run: Any) -> None:
+    text = read(run.evidence()).text
+    for check in run.verdict["checks"]:
+        assert check["name"] in text and check["why"] in text
+    for name in ("general", "women", "men", "distilled", "pruned", "int8"):
+        assert name in text
+    for name in ("markov", "item_knn", "popularity", "windowed_markov", "short_markov"):
+        assert name in text
+    assert "gender == 'M' and age < 35" in text
+
+
+def test_a_run_that_passed_says_so(run: Any) -> None:
+    evidence = run.evidence()
+    assert run.verdict["passed"]
+    assert "Passed." in read(evidence).text
+    assert "FAIL" not in read(evidence).text.replace("is a FAIL", "")
+
+
+def test_a_run_that_failed_says_so_first_and_names_what_failed(run: Any) -> None:
+    run.verdict["passed"] = False
+    run.verdict["checks"][1] |= {"passed": False, "value": -0.0312, "threshold": 0.01}
+    run.verdict["checks"][0] |= {"passed": False, "value": None}
+    reader = read(run.evidence())
+    assert ("div", "class", "verdict failed") in reader.attributes
+    start = reader.text[: reader.text.index("Hop by hop")]
+    assert f"must not be released: 2 of {len(run.verdict['checks'])} checks failed" in start
+    assert "lift : −0.0312, must be at least 0.01" in start
+    assert "retention : not measured, must be at least 0.9" in start
+    assert "gate failed" in reader.text
+
+
+def test_a_verdict_without_checks_is_a_failure(run: Any) -> None:
+    reader = read(run.change(verdict={}).evidence())
+    assert "must not be released: there are no checks" in reader.text
+    assert "The verdict holds no check" in reader.text
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["ndcg", "latency_us", "bytes", "test", "validation", "coverage", "hr", "oracle", "protocol",
+     "teacher", "general/int8", "women/int8", "all", "best_baseline", "segments", "family"],
+)  # fmt: skip
+def test_a_figure_that_is_missing_is_said_to_be_not_measured(
+    run: Any, without: Any, key: str
+) -> None:
+    changed = run.change(metrics=without(run.metrics, key), verdict=without(run.verdict, key))
+    kept = run.cases[run.cases["model"] != key]
+    reader = read(changed.change(cases=kept).evidence())
+    assert re.search("not measured", reader.text, re.IGNORECASE)
+
+
+def test_a_run_without_any_summaries_is_shown_all_the_same(run: Any) -> None:
+    origin = type(run.origin)({}, {}, {})
+    text = read(run.change(origin=origin, hops={}).evidence()).text
+    assert "Rows: not measured" in text and "Expectations: not measured" in text
+
+
+def test_a_segment_that_does_not_ship_is_shown_with_who_serves_it(run: Any) -> None:
+    text = read(run.evidence()).text
+    assert "general serves, not better than general on validation" in text
+    assert "serves this group" in text
+    assert "lost too much and was not taken" in text
+    assert "1 of 2" in text
+
+
+def test_a_folded_segment_is_shown_without_a_model_of_its_own(run: Any, without: Any) -> None:
+    metrics = run.metrics
+    for hop in ("distilled", "pruned", "int8"):
+        metrics = without(metrics, f"men/{hop}")
+    run.verdict["segments"]["men"] |= {
+        "reason": "too few users: folded into general", "gain": None, "lower_bound": None,
+        "test": None,
+    }  # fmt: skip
+    origin = type(run.origin)(run.origin.validated, run.origin.features, {"folded": ["men"]})
+    cases = run.cases[~run.cases["model"].str.startswith("men/")]
+    hops = {name: done for name, done in run.hops.items() if name != "men"}
+    text = read(run.change(metrics=metrics, cases=cases, hops=hops, origin=origin).evidence()).text
+    assert "too few users: folded into general" in text
+    assert "men (folded into general)" in text
+
+
+def test_a_family_of_general_alone_is_shown(run: Any) -> None:
+    verdict = {**run.verdict, "segments": {}}
+    students = {"general": run.students["general"]}
+    text = read(run.change(verdict=verdict, students=students).evidence()).text
+    assert "There are no segments" in text
+    text = read(run.change(verdict=verdict).evidence()).text
+    assert "Not measured: the verdict names no segment" in text
+
+
+def test_names_and_rules_are_shown_as_they_are_and_never_as_markup(run: Any) -> None:
+    nasty = "<script>alert('x')</script>&amp;"
+    run.metrics["protocol"]["source"] = nasty
+    run.origin.validated["events"]["logs"][nasty] = {"rows_in": 1, "reasons": {nasty: 3}}
+    run.verdict["checks"][0] |= {"name": nasty, "why": nasty}
+    run.verdict["segments"]["women"]["reason"] = nasty
+    students = {**run.students, "women": Student(init="general", where=f"city == '{nasty}'")}
+    reader = read(run.change(students=students).evidence())
+    assert "script" not in {tag for tag, _, _ in reader.attributes} | set(reader.open)
+    assert "<script" not in page(run.change(students=students).evidence())
+    assert reader.text.count("alert('x')") >= 5
+
+
+def test_tables_have_headings_and_pictures_have_words(run: Any) -> None:
+    markup = page(run.evidence())
+    assert markup.count("<table>") == markup.count("<caption>")
+    tables = re.findall(r"<table>.*?</table>", markup, re.DOTALL)
+    assert all('scope="col"' in table and 'scope="row"' in table for table in tables)
+    pictures = re.findall(r'<svg[^>]*class="picture".*?</svg>', markup, re.DOTALL)
+    assert len(pictures) == 2
+    for picture in pictures:
+        root = ElementTree.fromstring(picture)
+        assert root.attrib["role"] == "img" and len(root.attrib["aria-label"]) > 40
+
+
+def test_it_says_what_became_of_every_row_and_how_it_was_measured(run: Any) -> None:
+    text = read(run.evidence()).text
+    for words in (
+        "100 events, 90 users, 20 items",
+        "2026-03-01 to 2026-05-30",
+        "no user",
+        "impossible age",
+        "events.time 5",
+        "by time: the last 10 % of the events are test",
+        "whole catalogue, 20 items",
+        "against the model",
+        "200 resamples",
+        "180 validation, 180 test",
+    ):
+        assert words in text, words
