@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -145,8 +146,7 @@ def test_what_users_do_is_as_frequent_as_the_law_says() -> None:
     chance = replay(law, group, interests, steps)
     chosen = chance[np.arange(len(steps)), steps["item"]]
     # by the law itself, an item of chance p is taken in a share p of the cases
-    edges = np.array([0, 0.01, 0.03, 0.1, 0.2, 0.4, 1.01])
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise([0, 0.01, 0.03, 0.1, 0.2, 0.4, 1.01]):
         expected = chance[(chance >= low) & (chance < high)].sum()
         taken = ((chosen >= low) & (chosen < high)).sum()
         assert taken == pytest.approx(expected, abs=4 * np.sqrt(expected) + 1)

@@ -1,0 +1,204 @@
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from decant.params import (
+    GENERAL,
+    Params,
+    ParamsError,
+    Student,
+    load_params,
+    parse_params,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMITTED = yaml.safe_load((REPOSITORY / "params.yaml").read_text("utf-8"))
+STUDENTS = {"general": {"init": "teacher"}}
+
+# A new setting is a decision: think twice, then add it here.
+TRAINING = (
+    "dimension layers heads dropout inputs epochs batch_size learning_rate weight_decay patience "
+    "precision device threads"
+)
+SETTINGS = {
+    "raw": "users items steps missing dirty seed",
+    "ingest": "events layout user item time behaviour behaviour_default rating users items "
+    "item_title",
+    "validate": "max_quarantined min_events min_users min_items",
+    "features": "target_behaviours merge_window max_length exclude_seen attributes attribute_bins "
+    "impute interest_tags",
+    "split": "method validation test cases_per_user",
+    "embed": "encoder dimension bert",
+    "teacher": TRAINING,
+    "knowledge": "top_k",
+    "distill": f"{TRAINING} soft_weight temperature segment_learning_rate segment_epochs anchor "
+    "others min_users",
+    "compress": "heads_kept hidden_kept recover_epochs max_loss",
+    "evaluate": "k latency_requests resamples",
+    "gate": "margin min_retention min_lift min_size_ratio min_latency_ratio max_production_drop",
+    "registry": "kind folder bucket prefix endpoint",
+    "schedule": "cron timezone",
+}
+SINGLE = {"source", "seed", "students"}
+
+
+def blocks() -> dict[str, type[BaseModel]]:
+    """Every block of settings by its name in params.yaml."""
+    return {
+        field.alias or name: field.annotation
+        for name, field in Params.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
+def problems(given: Any) -> list[str]:
+    with pytest.raises(ParamsError) as caught:
+        parse_params(given)
+    return caught.value.problems
+
+
+def test_the_settings_are_these_and_no_others() -> None:
+    found = {name: set(block.model_fields) for name, block in blocks().items()}
+    assert found == {name: set(names.split()) for name, names in SETTINGS.items()}
+    others = {f.alias or name for name, f in Params.model_fields.items()} - set(found)
+    assert others == SINGLE
+
+
+def test_the_committed_file_names_every_setting_and_no_other() -> None:
+    assert set(COMMITTED) == {*SETTINGS, *SINGLE}
+    for name, block in blocks().items():
+        assert set(COMMITTED[name]) == set(block.model_fields), name
+
+
+def test_the_committed_file_is_valid() -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    assert params.source == COMMITTED["source"]
+    assert set(params.segments) == set(COMMITTED["students"]) - {GENERAL}
+    assert len(params.segments) >= 4
+
+
+def reads(node: ast.AST) -> str | None:
+    """What attribute a piece of code reads, as a pattern: `a.b`, or `getattr(a, f"min_{b}")`."""
+    match node:
+        case ast.Attribute(attr=name):
+            return re.escape(name)
+        case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.JoinedStr(values=parts), *_]):
+            return "".join(p.value if isinstance(p, ast.Constant) else r"\w+" for p in parts)
+    return None
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    folders = [REPOSITORY / package for package in ("decant", "tasks", "flows")]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    trees = [ast.parse(p.read_text("utf-8")) for p in files if p.name != "params.py"]
+    read = re.compile("|".join({reads(node) or "0" for tree in trees for node in ast.walk(tree)}))
+    models = [*blocks().values(), Student, Params]
+    names = {name for model in models for name in model.model_fields}
+    assert {name for name in names if not read.fullmatch(name)} == set()
+
+
+def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
+    params = parse_params({})
+    assert params.students == {GENERAL: Student(init="teacher")}
+    assert params.split.method == "time"
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"techer": {}}, "unknown key `techer`, did you mean `teacher`?"),
+        ({"validation": {}}, "unknown key `validation`, did you mean `validate`?"),
+        ({"teacher": {"epoch": 3}}, "unknown key `teacher.epoch`, did you mean `epochs`?"),
+        ({"gate": {"zzz": 3}}, "unknown key `gate.zzz`; known: margin, max_production_drop, "),
+        (
+            {"students": {**STUDENTS, "w": {"init": "general", "wher": "a == 1"}}},
+            "unknown key `students.w.wher`, did you mean `where`?",
+        ),
+        ({"teacher": {"epochs": "many"}}, "`teacher.epochs`: Input should be a valid integer"),
+        ({"teacher": {"epochs": 2.5}}, "`teacher.epochs`: Input should be a valid integer"),
+        (
+            {"teacher": {"epochs": 0}},
+            "`teacher.epochs`: Input should be greater than",
+        ),
+        (
+            {"raw": {"dirty": 0.9}},
+            "`raw.dirty`: Input should be less than or equal to",
+        ),
+        ({"source": "demos"}, "`source`: Input should be 'demo', 'movielens-100k'"),
+        ({"teacher": ["epochs"]}, "`teacher`: Input should be a valid dictionary"),
+        ({"split": {"method": None}}, "`split.method`: Input should be 'time' or 'leave-one-out'"),
+        ({"teacher": {"inputs": ["item", "sound"]}}, "`teacher.inputs.1`: Input should be 'item'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str) -> None:
+    assert any(found.startswith(problem) for found in problems(given)), problems(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"teacher": {"dimension": 30, "heads": 4}}, "dimension 30 is not a multiple of heads 4"),
+        ({"distill": {"inputs": ["behaviour"]}}, "inputs must contain item"),
+        ({"embed": {"encoder": "bert"}}, "embed.bert must name a folder or package"),
+        ({"registry": {"kind": "s3"}}, "registry.bucket must be set when registry.kind is s3"),
+        ({"students": {}}, "students must contain `general`"),
+        ({"students": {"general": {"init": "w"}}}, "students.general is for everybody"),
+        (
+            {"students": {"general": {"init": "teacher", "where": "a == 1"}}},
+            "students.general is for everybody",
+        ),
+        ({"students": {**STUDENTS, "w": {"init": "general"}}}, "students.w.where is missing"),
+        (
+            {"students": {**STUDENTS, "w": {"init": "teacher", "where": "a == 1"}}},
+            "students.w.init is `teacher`; a segment's student starts from `general`",
+        ),
+        (
+            {"students": {**STUDENTS, "my-women": {"init": "general", "where": "a == 1"}}},
+            "students.my-women: a name is made of letters, digits and _",
+        ),
+        (
+            {"students": {**STUDENTS, "teacher": {"init": "general", "where": "a == 1"}}},
+            "students.teacher: a name",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(given: Any, problem: str) -> None:
+    assert any(problem in found for found in problems(given)), problems(given)
+
+
+def test_every_problem_is_told_at_once_in_one_line() -> None:
+    with pytest.raises(ParamsError) as caught:
+        parse_params({"techer": 1, "teacher": {"epochs": -1}}, Path("shop/params.yaml"))
+    assert len(caught.value.problems) == 2
+    assert str(caught.value).startswith("shop/params.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "no such file; run from the project's folder"),
+        ("a: [", "not valid YAML"),
+        ("- a", "expected a mapping of blocks, got list"),
+        ("", "expected a mapping of blocks, got NoneType"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_an_error(
+    tmp_path: Path, text: str | None, problem: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ParamsError, match=re.escape(problem)) as caught:
+        load_params(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_cannot_be_changed_once_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse_params({}).teacher.epochs = 3  # type: ignore[misc]
