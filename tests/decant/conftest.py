@@ -131,7 +131,7 @@ class Family:
 
 @pytest.fixture(scope="session")
 def cycle_family(cycle: Known, tmp_path_factory: pytest.TempPathFactory) -> Family:
-    """The teacher and general's hops on the circle."""
+    """The teacher and general on the circle."""
     return train_family(cycle, tmp_path_factory.mktemp("cycle"), ())
 
 
@@ -142,7 +142,7 @@ def family(contradiction: Known, tmp_path_factory: pytest.TempPathFactory) -> Fa
 
 
 def train_family(known: Known, folder: Path, segments: tuple[str, ...]) -> Family:
-    """Teacher, knowledge, general, a student per segment; one of them compressed."""
+    """Teacher, knowledge, general, a student per segment; the first is compressed."""
     from copy import deepcopy
 
     import torch
@@ -199,7 +199,7 @@ def train_family(known: Known, folder: Path, segments: tuple[str, ...]) -> Famil
         members = known.members[name]
         models[name], reports[name] = distill_segment(start, members, material, learning, 1, silent)
     hops = {}
-    for name in segments[:1] or ("general",):
+    for name in segments[:1]:
         output = folder / "compressed" / name
         hops[name] = compress_student(
             models[name],

@@ -100,6 +100,7 @@ def test_every_setting_is_read_somewhere() -> None:
     models = [*blocks().values(), Student, Params]
     names = {name for model in models for name in model.model_fields}
     assert {name for name in names if not read.fullmatch(name)} == set()
+    assert not read.fullmatch("a_setting_that_nobody_reads")
 
 
 def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:

@@ -35,12 +35,9 @@ def hop(family: Any, student: str, name: str) -> OnnxScorer:
     return OnnxScorer(graph, family.known.encoder.max_length, as_served=True)
 
 
-def test_every_model_learns_the_circle(cycle_family: Any) -> None:
-    models = {name: TorchScorer(model) for name, model in cycle_family.models.items()}
-    hops = {name: hop(cycle_family, "general", name) for name in ("pruned", "int8")}
-    found = {name: quality(cycle_family, model) for name, model in {**models, **hops}.items()}
-    assert found.keys() == {"teacher", "general", "pruned", "int8"}
-    assert {name: value for name, value in found.items() if value < 0.9} == {}
+def test_teacher_and_general_learn_the_circle(cycle_family: Any) -> None:
+    for name in ("teacher", "general"):
+        assert quality(cycle_family, TorchScorer(cycle_family.models[name])) > 0.9, name
 
 
 def test_a_teacher_that_reads_the_group_learns_the_contradiction(family: Any) -> None:

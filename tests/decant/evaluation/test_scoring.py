@@ -70,10 +70,10 @@ class Recording:
         return np.stack([np.bincount(row, minlength=ITEMS + 1) for row in batch["items"]])
 
 
-def test_a_graph_is_given_padded_batches(sequences: Sequences, last: Cases) -> None:
+def test_a_graph_is_given_batches_padded_to_the_longest(sequences: Sequences, last: Cases) -> None:
     graph = Recording()
     OnnxScorer(graph, 4)(sequences, last)  # type: ignore[arg-type]
-    assert graph.given[0]["items"].tolist() == [[0, 0, 1, 2], [0, 0, 4, 4], [0, 0, 0, 2]]
+    assert graph.given[0]["items"].tolist() == [[1, 2], [4, 4], [0, 2]]
     assert graph.given[0]["attributes"].tolist() == [[1], [2], [3]]
 
 

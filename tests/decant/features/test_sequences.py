@@ -14,6 +14,7 @@ from decant.features.sequences import (
     cases,
     gather,
     histories,
+    history_lengths,
     ranges,
     seen_mask,
 )
@@ -80,6 +81,12 @@ def test_a_history_is_what_came_before_newest_last(make_sequences: Make) -> None
     assert batch["behaviours"].tolist() == [[1, 2], [1, 2], [0, 0]]
     assert batch["attributes"].tolist() == [[5], [6], [6]]
     assert {array.dtype for array in batch.values()} == {np.dtype(np.int64)}
+
+
+def test_the_length_of_a_history_is_what_came_before(make_sequences: Make) -> None:
+    sequences = make_sequences([[1, 2, 3], [4, 5, 6, 7]])
+    chosen = Cases(np.array([0, 1, 1]), np.array([2, 6, 3]))
+    assert history_lengths(sequences, chosen).tolist() == [2, 3, 0]
 
 
 def test_gathering_stops_at_the_users_first_event(make_sequences: Make) -> None:

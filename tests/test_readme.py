@@ -1,0 +1,66 @@
+"""The README tells the truth: its commands, files and settings exist."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from decant.cli import COMMANDS
+from decant.params import Ingest, parse_params
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def shell_lines() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def make_targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_every_command_of_the_readme_exists(line: str) -> None:
+    words = shlex.split(line)
+    program = words[0].removeprefix(".venv/bin/")
+    if program == "make":
+        assert words[1] in make_targets()
+    elif program == "decant":
+        assert words[1] in COMMANDS
+    elif program == "python":
+        assert words[1] == "-m"
+        assert importlib.util.find_spec(words[2]) is not None
+    else:
+        assert program == "curl"
+
+
+def test_every_decant_command_is_in_the_readme() -> None:
+    shown = {shlex.split(line)[1] for line in shell_lines() if line.startswith(".venv/bin/decant")}
+    told = shown | set(re.findall(r"decant ([a-z]+)", README))
+    # make run and make serve call these two
+    assert set(COMMANDS) - told == {"configure", "serve"}
+
+
+def test_every_source_that_make_run_is_shown_with_is_one() -> None:
+    for source in re.findall(r"SOURCE=([a-z0-9-]+)", README):
+        parse_params({"source": source})
+
+
+def test_the_layout_of_own_tables_is_one_that_is_read() -> None:
+    block = re.search(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    assert block is not None
+    Ingest.model_validate(yaml.safe_load(block.group(1))["ingest"])
+
+
+def test_every_place_the_readme_names_exists() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", README, flags=re.MULTILINE)
+    made_by_runs = {"registry/"}
+    for place in (p for row in rows for p in re.findall(r"`([^`]+)`", row)):
+        assert place in made_by_runs or (ROOT / place).exists(), place
