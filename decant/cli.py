@@ -21,6 +21,7 @@ COMMANDS = {
     "promote": ("decant.release.commands", "put a release into production"),
     "rollback": ("decant.release.commands", "go back to the release before"),
     "trace": ("decant.release.commands", "show where a release came from"),
+    "bench": ("decant.bench.commands", "run a benchmark, write its results"),
 }
 
 

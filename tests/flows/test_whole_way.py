@@ -46,6 +46,11 @@ CHANGES: dict[str, dict[str, Any]] = {
         "min_size_ratio": 0.0, "min_latency_ratio": 0.0,
     },
 }  # fmt: skip
+STUDENTS = {
+    "general": {"init": "teacher"},
+    "women": {"init": "general", "where": "gender == 'F'", "priority": 1},
+    "men": {"init": "general", "where": "gender == 'M'", "priority": 1},
+}
 STOP_AT = "Running stage 'teacher'"
 
 
@@ -62,6 +67,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = yaml.safe_load((root / "params.yaml").read_text())
     for block, changed in CHANGES.items():
         settings[block] |= changed
+    settings["students"] = STUDENTS
     (root / "params.yaml").write_text(yaml.safe_dump(settings))
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     kill_in_the_middle(root)

@@ -84,6 +84,16 @@ def test_the_same_seed_gives_the_same_weights(data: Any) -> None:
     assert one[1] == two[1]
 
 
+def test_what_was_drawn_before_makes_no_difference(data: Any) -> None:
+    start = new(data)
+    made = []
+    for draws in (0, 5):
+        torch.rand(draws)
+        np.random.default_rng().random(draws)
+        made.append(weights(taught(data, model=deepcopy(start))[0]))
+    assert torch.equal(*made)
+
+
 def test_another_seed_gives_other_weights(data: Any) -> None:
     assert not torch.equal(weights(taught(data)[0]), weights(taught(data, seed=2)[0]))
     assert not torch.equal(weights(new(data, 1)), weights(new(data, 2)))

@@ -1,0 +1,211 @@
+"""A clone of the project in a folder of its own, and its commands as child processes.
+
+Linux: what a clone has started is found again in /proc by a variable of its environment.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MARKER = "DECANT_BENCH"
+LEFT_OUT = re.compile(r"GIT_|PREFECT_|DECANT_|PYTHONPATH$|AWS_")  # not the caller's
+PATIENCE = 15.0  # seconds that killed processes have to be gone
+TIMEOUT = 3600.0  # seconds that any command may take
+_DONE = re.compile(r"'([\w@-]+)' - (ran|restored|accepted|skipped) in ")
+
+
+class CloneError(ValueError):
+    """The project cannot be measured; the message says why."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended: status, all it said, and how long it took."""
+
+    status: int
+    said: str
+    seconds: float
+
+    @property
+    def error(self) -> str:
+        """Its last line for people, as a reason."""
+        lines = self.said.strip().splitlines() or [""]
+        errors = [line for line in lines if line.startswith("decant: error: ")]
+        return f"status {self.status}, {(errors or lines)[-1]}"
+
+    def complaint(self) -> str | None:
+        """The one line that a failed command should end with; None if it did otherwise."""
+        lines = [line for line in self.said.splitlines() if line.startswith("decant: error: ")]
+        one = self.status != 0 and len(lines) == 1 and "Traceback" not in self.said
+        return lines[0] if one else None
+
+    def stages(self, *kinds: str) -> set[str]:
+        """The stages that a flow says have `ran`, were `restored`, `accepted` or `skipped`."""
+        return {name for name, kind in _DONE.findall(self.said) if kind in kinds}
+
+
+@dataclass
+class Running:
+    """A command under way."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    began: float = field(default_factory=time.monotonic)
+
+    def over(self) -> bool:
+        """Has it ended?"""
+        return self.process.poll() is not None
+
+    def kill(self) -> None:
+        """SIGKILL to its first process alone, and nothing to what that has started."""
+        self.process.kill()
+
+    def end(self) -> Ended:
+        """Wait until it has ended."""
+        try:
+            status = self.process.wait(TIMEOUT)
+        finally:
+            self.process.kill()
+        said = self.log.read_text(encoding="utf-8", errors="replace")
+        return Ended(status, said, time.monotonic() - self.began)
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone of the project; `environment` is what its commands get beside the usual."""
+
+    root: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str) -> Running:
+        """Start `python ARGUMENTS` in the clone, with this interpreter and the clone's code."""
+        kept = {name: v for name, v in os.environ.items() if not LEFT_OUT.match(name)}
+        path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
+        log = self.root.with_name(f"{self.root.name}.{time.monotonic_ns()}.log")
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=self.root,
+                env={**kept, "PATH": path, MARKER: str(self.root), **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+            )
+        return Running(process, log)
+
+    def run(self, *arguments: str) -> Ended:
+        """The same, and wait until it has ended."""
+        return self.start(*arguments).end()
+
+    def flow(self, name: str = "retrain", *arguments: str) -> Ended:
+        """Run a flow to its end."""
+        return self.run("-m", f"flows.{name}", *arguments)
+
+    def decant(self, *arguments: str) -> Ended:
+        """Run a `decant` command to its end."""
+        return self.run("-m", "decant", *arguments)
+
+    def copy(self, name: str) -> "Clone":
+        """A copy of the clone with all that it has made, in a folder beside it."""
+        root = self.root.parent / name
+        shutil.copytree(self.root, root, symlinks=True)
+        return Clone(root, self.environment)
+
+    def read(self, place: str) -> Any:
+        """The content of a YAML or JSON file."""
+        return yaml.safe_load((self.root / place).read_text(encoding="utf-8"))
+
+    def candidate(self) -> str | None:
+        """Id of the candidate, None if there is none."""
+        if not (self.root / "data/candidate/candidate.json").is_file():
+            return None
+        return str(self.read("data/candidate/candidate.json")["id"])
+
+    def processes(self) -> dict[int, list[str]]:
+        """What the clone has started and is not over: process id -> its command line."""
+        mark = f"{MARKER}={self.root}".encode()
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                    found[int(folder.name)] = words[:-1]
+            except OSError:
+                continue  # it ended meanwhile, or is somebody else's
+        return {pid: words for pid, words in found.items() if words}
+
+    def programs(self) -> dict[str, int]:
+        """The stages whose program runs now: name -> process id."""
+        return {stage: pid for pid, words in self.processes().items() if (stage := stage_of(words))}
+
+    def left_behind(self) -> list[str]:
+        """Command lines of processes that do not end within `PATIENCE`."""
+        deadline = time.monotonic() + PATIENCE
+        while (left := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return [" ".join(words) for words in left.values()]
+
+
+def stage_of(words: list[str]) -> str | None:
+    """The stage whose program has this command line: `python -m tasks.distill women`."""
+    if len(words) < 3 or words[1] != "-m" or not words[2].startswith("tasks."):
+        return None
+    name = words[2].removeprefix("tasks.")
+    return None if name == "child" else "@".join([name, *words[3:4]])
+
+
+def clone(project: Path, root: Path) -> Clone:
+    """Clone the committed state of `project` into the new folder `root`.
+
+    Raises:
+        CloneError: it is not committed, or this is not Linux.
+    """
+    if not Path("/proc/self/environ").is_file():
+        raise CloneError("benchmarks need Linux: they look for processes in /proc")
+    commit_of(project)
+    done = subprocess.run(
+        ["git", "clone", "--quiet", "--no-hardlinks", str(project), str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CloneError(f"git clone: {done.stderr.strip()}")
+    return Clone(root)
+
+
+def commit_of(root: Path) -> str:
+    """The commit that is measured.
+
+    Raises:
+        CloneError: there is none.
+    """
+    if not (root / "dvc.yaml").is_file():
+        raise CloneError(f"dvc.yaml is missing in {root}: run from the project's folder")
+    commit = git(root, "rev-parse", "HEAD")
+    if not commit:
+        raise CloneError(f"{root} has no commit: a benchmark measures what is committed")
+    return commit
+
+
+def uncommitted(root: Path) -> list[str]:
+    """Files of the project's code and settings that differ from the commit."""
+    changed = git(root, "status", "--porcelain", "--", "decant", "tasks", "flows", "*.yaml")
+    return [line[3:] for line in changed.splitlines()]
+
+
+def git(root: Path, *arguments: str) -> str:
+    """What git says, empty if it fails."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip("\n") if done.returncode == 0 else ""

@@ -1,0 +1,103 @@
+"""What a benchmark found, for machines (NAME.json) and for people (NAME.md)."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+FOLDER = Path("docs/results")
+
+
+class Figure(TypedDict):
+    """One figure; `low` and `high` bound its 95 % interval, `n` is what it was measured on."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int | None
+
+
+@dataclass
+class Outcome:
+    """What a benchmark found.
+
+    `protocol`: how it was measured, by subject. `failures`: what should have held and did not,
+    one line each; they make the command fail, and are written down beside the figures.
+    """
+
+    protocol: dict[str, Any]
+    seeds: list[int]
+    figures: dict[str, Figure] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def measured(self, name: str, value: float, n: int | None = None) -> None:
+        """Add a figure without an interval."""
+        self.figures[name] = {"value": value, "low": None, "high": None, "n": n}
+
+    def holds(self, name: str, held: bool, otherwise: str) -> None:
+        """Add a figure that is 1 if something holds; if it does not, say what was found."""
+        self.measured(name, int(held))
+        if not held:
+            self.failures.append(f"{name}: {otherwise}")
+
+
+def document(name: str, outcome: Outcome, commit: str, seconds: float) -> dict[str, Any]:
+    """A results file's content."""
+    return {
+        "name": name,
+        "command": f"decant bench {name}",
+        "commit": commit,
+        "protocol": outcome.protocol,
+        "seeds": outcome.seeds,
+        "seconds": round(seconds, 1),
+        "figures": outcome.figures,
+    }
+
+
+def write(folder: Path, result: Mapping[str, Any], failures: list[str]) -> list[Path]:
+    """Write NAME.json and NAME.md; returns their paths."""
+    text = json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    pages = {"json": text + "\n", "md": page(result, failures)}
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind, content in pages.items():
+        path = folder / f"{result['name']}.{kind}"
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(content, encoding="utf-8")
+        os.replace(temporary, path)
+        paths.append(path)
+    return paths
+
+
+def page(result: Mapping[str, Any], failures: list[str]) -> str:
+    """A results file in Markdown."""
+    rows = [row(name, figure) for name, figure in sorted(result["figures"].items())]
+    lines = [
+        f"# {result['name']}",
+        "",
+        f"Made by `{result['command']}` in {result['seconds']:.0f} s, "
+        f"of commit `{result['commit'][:12]}`, seeds {', '.join(map(str, result['seeds']))}.",
+        "",
+        *(f"- {subject}: {how}" for subject, how in result["protocol"].items()),
+        "",
+        "| figure | value | 95 % interval | n |",
+        "|---|--:|---|--:|",
+        *rows,
+    ]
+    if failures:
+        lines += ["", "## What did not hold", "", *(f"- {failure}" for failure in failures)]
+    return "\n".join(lines) + "\n"
+
+
+def row(name: str, figure: Figure) -> str:
+    """A figure as a row of the table."""
+    low, high, n = figure["low"], figure["high"], figure["n"]
+    interval = "" if low is None or high is None else f"{number(low)} to {number(high)}"
+    return f"| `{name}` | {number(figure['value'])} | {interval} | {'' if n is None else n} |"
+
+
+def number(value: float) -> str:
+    """A number with four digits that count, whole numbers in full."""
+    return str(int(value)) if value == int(value) else f"{value:.4g}"
