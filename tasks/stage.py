@@ -360,9 +360,10 @@ def _task_run_name() -> str:
 def _only_edited(changes: Any) -> bool:
     if changes is None or not all(isinstance(change, dict) for change in changes):
         return False
-    kinds = {kind for change in changes for kind in change}
+    if {kind for change in changes for kind in change} != {"changed outs"}:
+        return False
     ways = {way for change in changes for what in change.values() for way in what.values()}
-    return kinds == {"changed outs"} and ways == {"modified"}
+    return ways == {"modified"}
 
 
 def _changed(what: Any) -> list[str]:

@@ -81,16 +81,20 @@ class Running:
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone of the project; `environment` is what its commands get beside the usual."""
+    """A clone of the project; `environment` is what its commands get beside the usual.
+
+    What its commands say is written beside it, or into the folder `logs`.
+    """
 
     root: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    logs: Path | None = None
 
     def start(self, *arguments: str) -> Running:
         """Start `python ARGUMENTS` in the clone, with this interpreter and the clone's code."""
         kept = {name: v for name, v in os.environ.items() if not LEFT_OUT.match(name)}
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
-        log = self.root.with_name(f"{self.root.name}.{time.monotonic_ns()}.log")
+        log = (self.logs or self.root.parent) / f"{self.root.name}.{time.monotonic_ns()}.log"
         with log.open("wb") as sink:
             process = subprocess.Popen(
                 [sys.executable, *arguments],

@@ -47,12 +47,12 @@ class Faults:
 
     def __init__(self, say: Say) -> None:
         self.found: dict[str, list[str]] = {}
-        self._say = say
+        self.say = say
 
     def add(self, name: str, problems: list[str]) -> None:
         """Write down a fault, or more problems of one."""
         self.found.setdefault(name, []).extend(problems)
-        self._say(f"{name}: {'; '.join(problems) or 'survived'}")
+        self.say(f"{name}: {'; '.join(problems) or 'survived'}")
 
     def into(self, outcome: Outcome) -> None:
         """Write the figures."""
@@ -140,10 +140,11 @@ def kill_one_by_one(shop: Clone, victim: Victim, done: Undisturbed, faults: Faul
         if not now:
             break
         problems = after_kill(shop, done)
-        if victim == "program" and not all(ended.complaint() for _ in now):
+        if victim == "program" and not ended.complaint():
             problems.append(f"no clear line: {ended.error}")
         for name in now:
             struck[name] = problems
+        faults.say(f"killed the {victim} at {', '.join(now)}")
     last = outcome_of(shop, ended, done)
     for name in sorted(done.stages):
         problems = struck.get(name, ["it was never seen running"])
@@ -293,7 +294,7 @@ def fill_disk(shop: Clone, done: Undisturbed, faults: Faults) -> None:
     """Let the disk run full during a run, then make room."""
     place = shop.root.with_name("small")
     with small_disk(place) as resize:
-        small = Clone(place / "project", KEY)
+        small = Clone(place / "project", KEY, logs=place.parent)
         shutil.copytree(shop.root, small.root, symlinks=True)
         resize(used(place) + FREE + 6_000_000)  # Prefect's database of a run takes 6 MB
         ended = small.flow()

@@ -59,6 +59,12 @@ def test_an_edited_log_reruns_what_depends_on_it_and_nothing_else(finished: Any)
     assert "one more" in (finished.root / "data/raw/demo/log.csv").read_text()
 
 
+def test_another_setting_of_the_logs_runs_their_stage(finished: Any) -> None:
+    params = finished.root / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 1", "seed: 2"))
+    assert bring_up_to_date(finished.root)["raw"] == "ran"
+
+
 def test_undoing_an_edit_restores_outputs_without_running(finished: Any) -> None:
     before = (finished.root / "data/evaluation/out.txt").read_text()
     finished.add_row()
