@@ -1,6 +1,5 @@
 """Weights to 8 bits, activations quantised as they come (ONNX Runtime dynamic quantisation)."""
 
-import logging
 import tempfile
 from pathlib import Path
 
@@ -15,7 +14,6 @@ QUANTISED = ["MatMul", "Gemm", "Gather"]
 
 def quantize_int8(source: Path, destination: Path) -> None:
     """Write an int8 version of the graph `source`: matrix products and the item table."""
-    logging.getLogger("root").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         folded, quantised = Path(folder) / "folded.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(source, folded, skip_symbolic_shape=True)
