@@ -371,7 +371,7 @@ def _changed(what: Any) -> list[str]:
         return [str(what)]
     found: list[str] = []
     for name, how in what.items():
-        found += list(how) if isinstance(how, dict) else [f"{name} {how}"]
+        found.append(f"{', '.join(how)} in {name}" if isinstance(how, dict) else f"{name} {how}")
     return found
 
 

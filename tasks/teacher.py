@@ -1,5 +1,7 @@
 """Train the teacher: one large sequence recommender on everybody."""
 
+from tqdm import tqdm
+
 from decant.compression.export import export_onnx
 from decant.features.validation import picks
 from decant.models import bundle
@@ -30,7 +32,7 @@ def run(workspace: Workspace) -> Summary:
         epochs=params.teacher.epochs,
         learning_rate=params.teacher.learning_rate,
         seed=params.seed,
-        log=print,
+        log=tqdm.write,
     )
     summary = {
         "inputs": list(shape.inputs),

@@ -1,12 +1,13 @@
 """One student through its hops: distilled → pruned → int8, each kept only if its quality holds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
+from tqdm import tqdm
 
 from decant.compression.export import export_onnx
 from decant.compression.prune import Importance, measure_importance, prune
@@ -20,7 +21,7 @@ from decant.models.recommender import Recommender
 from decant.params import Compress, Distill
 from decant.serving.engine import Model
 from decant.training.batches import shuffled_batches
-from decant.training.loop import K, Lesson, Objective, prepare_batch, train, validate
+from decant.training.loop import K, Lesson, Log, Objective, prepare_batch, train, validate
 
 SAMPLE_BATCHES = 30  # batches that the importance of heads and units is measured on
 
@@ -33,7 +34,7 @@ def compress_student(
     training: Distill,
     seed: int,
     folder: Path,
-    log: Callable[[str], None] = print,
+    log: Log = tqdm.write,
 ) -> dict[str, Any]:
     """Prune and quantise one student; write the bundles `pruned` and `int8` into `folder`.
 
@@ -64,7 +65,7 @@ def _prune(
     training: Distill,
     before: float,
     seed: int,
-    log: Callable[[str], None],
+    log: Log,
 ) -> tuple[Recommender, dict[str, Any]]:
     importance = measure_importance(student, _losses(student, lesson, material, training, seed))
     for share in (0.0, 0.5):
@@ -74,7 +75,7 @@ def _prune(
         if heads == hidden == 1:
             break
         smaller, after = _prune_and_recover(
-            student, importance, heads, hidden, lesson, material, settings, training, seed
+            student, importance, heads, hidden, lesson, material, settings, training, seed, log
         )
         kept = f"{heads:.0%} of heads, {hidden:.0%} of units"
         log(f"pruned to {kept}: NDCG@10 {before:.4f} → {after:.4f}")
@@ -93,6 +94,7 @@ def _prune_and_recover(
     settings: Compress,
     training: Distill,
     seed: int,
+    log: Log,
 ) -> tuple[Recommender, float]:
     smaller = prune(student, importance, heads, hidden)
     if settings.recover_epochs:
@@ -105,6 +107,7 @@ def _prune_and_recover(
             learning_rate=training.segment_learning_rate,
             seed=seed,
             keep_start=True,
+            log=log,
         )
     return smaller, validate(smaller, material.sequences, lesson)
 

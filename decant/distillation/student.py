@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from tqdm import tqdm
 
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
@@ -12,7 +13,7 @@ from decant.models.build import architecture
 from decant.models.recommender import Recommender
 from decant.params import Distill
 from decant.training.batches import Windows, training_windows
-from decant.training.loop import Lesson, Report, SoftLabels, seeded, train
+from decant.training.loop import Lesson, Log, Report, SoftLabels, seeded, train
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Material:
 
 
 def distill_general(
-    material: Material, settings: Distill, seed: int, log: Callable[[str], None] = print
+    material: Material, settings: Distill, seed: int, log: Log = tqdm.write
 ) -> tuple[Recommender, Report]:
     """Train the general student from scratch on everybody."""
     width = 0 if material.text is None else material.text.shape[1]
@@ -52,7 +53,7 @@ def distill_segment(
     material: Material,
     settings: Distill,
     seed: int,
-    log: Callable[[str], None] = print,
+    log: Log = tqdm.write,
 ) -> tuple[Recommender, Report]:
     """Go on training `start`, in place, for the users of one segment, held near where it starts.
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
@@ -22,6 +24,9 @@ BETAS = (0.9, 0.98)
 WARM_UP = 0.05  # share of all steps
 CLIP = 1.0
 K = 10
+BAR_EVERY = 5.0  # seconds between two looks of the progress bar
+
+Log = Callable[[str], None]
 
 
 class NothingToLearn(ValueError):
@@ -107,6 +112,7 @@ class Pupil:
     objective: _FabricModule
     optimizer: _FabricOptimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
+    steps: int  # of one epoch
 
 
 def make_fabric(settings: Training) -> Fabric:
@@ -131,12 +137,13 @@ def train(
     learning_rate: float,
     seed: int,
     keep_start: bool = False,
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
 ) -> Report:
     """Train `model` in place; it ends with the weights of its best epoch on `lesson.picks`.
 
     Args:
         keep_start: the model as it came is a candidate too (epoch -1).
+        log: takes a line after each epoch; with it there is a progress bar on stderr.
 
     Raises:
         NothingToLearn: no event can be trained on, and the start is no candidate.
@@ -148,21 +155,24 @@ def train(
     report, best = Report(), deepcopy(model.state_dict())
     if keep_start:
         report.start_ndcg = validate(model, sequences, lesson)
-    for epoch in range(epochs):
-        loss, events = teach_epoch(pupil, settings.batch_size, rng)
-        if not events and not keep_start:
-            raise NothingToLearn
-        report.events += events
-        report.losses.append(loss)
-        report.ndcg.append(validate(model, sequences, lesson))
-        log(
-            f"epoch {epoch + 1}/{epochs}: loss {report.losses[-1]:.3f}, "
-            f"validation NDCG@10 {report.ndcg[-1]:.4f}"
-        )
-        if report.ndcg[-1] > best_so_far(report):
-            report.best_epoch, best = epoch, deepcopy(model.state_dict())
-        if epoch - report.best_epoch >= settings.patience:
-            break
+    with bar_of(pupil.steps * epochs, log) as bar:
+        for epoch in range(epochs):
+            loss, events = teach_epoch(pupil, settings.batch_size, rng, bar)
+            if not events and not keep_start:
+                raise NothingToLearn
+            report.events += events
+            report.losses.append(loss)
+            report.ndcg.append(validate(model, sequences, lesson))
+            if log is not None:
+                log(
+                    f"epoch {epoch + 1}/{epochs}: loss {loss:.3f}, "
+                    f"validation NDCG@10 {report.ndcg[-1]:.4f}"
+                )
+            if report.ndcg[-1] > best_so_far(report):
+                report.best_epoch, best = epoch, deepcopy(model.state_dict())
+            bar.set_postfix(best=f"{best_so_far(report):.4f}", refresh=False)
+            if epoch - report.best_epoch >= settings.patience:
+                break
     model.load_state_dict(best)
     model.eval()
     return report
@@ -180,14 +190,23 @@ def make_pupil(
     """Put `model` on its device and make what trains it for that many epochs."""
     fabric = make_fabric(settings)
     model.to(fabric.device)  # before the objective copies the weights it holds on to
-    batches = -(-len(lesson.windows(np.random.default_rng(seed))) // settings.batch_size)
+    steps = -(-len(lesson.windows(np.random.default_rng(seed))) // settings.batch_size)
     optimizer = make_optimizer(model, learning_rate, settings.weight_decay)
-    schedule = make_schedule(optimizer, max(1, batches) * epochs)
+    schedule = make_schedule(optimizer, max(1, steps) * epochs)
     objective, wrapped = fabric.setup(Objective(model, lesson), optimizer)
-    return Pupil(model, sequences, lesson, fabric, objective, wrapped, schedule)
+    return Pupil(model, sequences, lesson, fabric, objective, wrapped, schedule, steps)
 
 
-def teach_epoch(pupil: Pupil, batch_size: int, rng: np.random.Generator) -> tuple[float, int]:
+def bar_of(steps: int, log: Log | None) -> "tqdm[NoReturn]":
+    """A progress bar over all steps, with the time that is left; none where nobody looks on."""
+    return tqdm(
+        total=steps, unit="step", desc="training", mininterval=BAR_EVERY, disable=log is None
+    )
+
+
+def teach_epoch(
+    pupil: Pupil, batch_size: int, rng: np.random.Generator, bar: "tqdm[NoReturn]"
+) -> tuple[float, int]:
     """Train on the lesson's windows once: mean loss, NaN without any; events predicted."""
     pupil.model.train()
     losses, events = [], 0
@@ -199,6 +218,7 @@ def teach_epoch(pupil: Pupil, batch_size: int, rng: np.random.Generator) -> tupl
         if predicted:
             losses.append(take_step(pupil, pupil.objective(batch, targets, soft)))
             events += predicted
+        bar.update()
     return float(torch.stack(losses).mean()) if losses else float("nan"), events
 
 

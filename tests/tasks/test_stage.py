@@ -231,7 +231,7 @@ def test_what_changed_is_said_in_one_line() -> None:
         "changed command",
     ]
     assert explain_status(changes) == (
-        "data/raw modified, teacher.epochs, output data/x deleted, changed command"
+        "data/raw modified, teacher.epochs in params.yaml, output data/x deleted, changed command"
     )
 
 
