@@ -232,6 +232,8 @@ def start_child(
     environment = {
         **os.environ,
         "DVC_NO_ANALYTICS": "1",
+        # threads that wait actively slow each other down where processes outnumber cores
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",
