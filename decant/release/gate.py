@@ -67,7 +67,9 @@ def judge(
     """
     k = evaluation.k
     segments = {
-        name: judge_segment(name, cases, members[name], folded, thresholds, evaluation, seed)
+        name: judge_segment(
+            name, metrics, cases, members[name], folded, thresholds, evaluation, seed
+        )
         for name in sorted(members)
         if name != GENERAL
     }
@@ -92,6 +94,7 @@ def judge(
 
 def judge_segment(
     name: str,
+    metrics: dict[str, Any],
     cases: pd.DataFrame,
     members: np.ndarray,
     folded: list[str],
@@ -99,7 +102,12 @@ def judge_segment(
     evaluation: Evaluate,
     seed: int,
 ) -> Segment:
-    """The promise: ships only if it gains on validation, and surely does not lose."""
+    """The promise: ships only if it gains on validation, and surely does not lose.
+
+    One that is larger than the gate allows does not ship either: a small group whose int8 graph
+    was not taken must not keep the whole family from its release. Its time has no say here, since
+    a measurement never repeats exactly and would change who is released; `cost_checks` confirm it.
+    """
     if name in folded:
         return Segment(False, "too few users: folded into general", users=len(members))
     ours, general = f"{name}/{RELEASED}", f"{GENERAL}/{RELEASED}"
@@ -107,22 +115,32 @@ def judge_segment(
     if decision is None:
         return Segment(False, "no validation cases to decide on", users=len(members))
     test = compare(cases, ours, general, members, TEST, evaluation, seed)
-    ships = decision.gain > 0 and decision.lower_bound > -thresholds.margin
-    reason = (
-        "better on validation"
-        if ships
-        else "not better than general on validation"
-        if decision.gain <= 0
-        else f"may lose more than {thresholds.margin}"
-    )
+    reason = objection(decision, size_ratio(metrics, ours), thresholds)
     return Segment(
-        ships,
-        reason,
+        reason is None,
+        reason or "better on validation",
         decision.gain,
         decision.lower_bound,
         len(members),
         None if test is None else asdict(test),
     )
+
+
+def objection(decision: Gain, smaller: float | None, thresholds: Gate) -> str | None:
+    """Why a segment's student does not ship, None if it does; `smaller`: times than the teacher."""
+    if decision.gain <= 0:
+        return "not better than general on validation"
+    if decision.lower_bound <= -thresholds.margin:
+        return f"may lose more than {thresholds.margin}"
+    if smaller is not None and smaller < thresholds.min_size_ratio:
+        return f"too large: 1/{smaller:.1f} of the teacher, 1/{thresholds.min_size_ratio:g} allowed"
+    return None
+
+
+def size_ratio(metrics: dict[str, Any], model: str) -> float | None:
+    """Served bytes, teacher ÷ a model; None if one is not known."""
+    teacher, own = (figure(metrics, "models", name, "bytes") for name in (TEACHER, model))
+    return divide(teacher, own)
 
 
 def compare(
