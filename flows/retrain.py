@@ -21,7 +21,7 @@ from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.promote import promote_task
 from tasks.publish import publish_task
-from tasks.stage import Run, StageResult, stage
+from tasks.stage import Run, StageResult, push_task, stage
 
 raw, ingest, validate, features = map(stage, ("raw", "ingest", "validate", "features"))
 segments, embed, teacher, knowledge = map(stage, ("segments", "embed", "teacher", "knowledge"))
@@ -82,6 +82,7 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
         each(compress, run, params.students)
         for step in (evaluate, gate, report, candidate):
             step(run)
+        push_task(run)
         published = publish_task(root, params)
         if published.reasons:
             raise NotReleasable(published.release, published.reasons)

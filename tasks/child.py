@@ -15,12 +15,14 @@ from tasks.program import die_with_parent
 
 
 def state(root: Path) -> dict[str, Any]:
-    """`stages`: name -> {deps, outs, params} as paths below `root`; `stale`: DVC's status."""
+    """`stages`: name -> {deps, outs} as paths below `root`; `stale`: DVC's status; `remote`: the
+    name of the default one, None if there is none."""
     from dvc.repo import Repo
 
     with Repo(str(root), _wait_for_lock=True) as repo:
         stages = {stage.addressing: _describe(stage, root) for stage in repo.index.stages}
-        return {"stages": stages, "stale": repo.status()}
+        remote = repo.config["core"].get("remote")
+        return {"stages": stages, "stale": repo.status(), "remote": remote}
 
 
 def _describe(stage: Any, root: Path) -> dict[str, list[str]]:

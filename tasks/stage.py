@@ -71,6 +71,7 @@ class Run:
         self.root = root
         self.stages: dict[str, dict[str, list[str]]] = state["stages"]
         self.stale: dict[str, Any] = {k: v for k, v in state["stale"].items() if k != FINGERPRINT}
+        self.remote: str | None = state.get("remote")
         self.results: dict[str, StageResult] = {}
         self._children: set[subprocess.Popen[bytes]] = set()
         self._closed = False
@@ -139,6 +140,17 @@ class Run:
         self.results[stage] = result
         return result
 
+    def push(self, emit: Emit) -> None:
+        """Copy what the stages have made to DVC's default remote, where there is one.
+
+        Raises:
+            StageFailed: the remote cannot be written to.
+        """
+        if self.remote is None:
+            emit("no DVC remote is set: the data stays in this folder's cache")
+            return
+        self._dvc("push", ["push"], emit)
+
     def close(self) -> None:
         """Kill what still runs; nothing can be started any more."""
         with self._mutex:
@@ -187,6 +199,12 @@ def stage(name: str) -> Task[..., StageResult]:
         name=name, task_run_name=_task_run_name, persist_result=False, cache_policy=NO_CACHE
     )
     return as_task(bring_up_to_date)
+
+
+@task(name="push", persist_result=False, cache_policy=NO_CACHE)
+def push_task(run: Run) -> None:
+    """`Run.push` as a Prefect task: the bytes that a release can be traced back to."""
+    run.push(get_run_logger().info)
 
 
 def show(result: StageResult) -> None:

@@ -1,15 +1,20 @@
 """A small project of a few trivial stages, driven by the real machinery."""
 
+import logging
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+BUCKET = "releases"
 
 STEP = '''"""A trivial step: NAME OUTPUT INPUT…; control/NAME can make it fail, crash or wait."""
 import hashlib, json, os, pathlib, sys, time
@@ -100,10 +105,42 @@ class Project:
         log.unlink(missing_ok=True)
         return names
 
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the interpreter here."""
+        return run_python(self.root, *arguments)
+
     def add_row(self) -> None:
         """One more line in the raw log."""
         with (self.root / "data/raw/demo/log.csv").open("a") as file:
             file.write("one more\n")
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Credentials of nobody, and none of the machine's."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server on loopback with one bucket, `releases`."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    client = boto3.Session("test", "test", region_name="us-east-1").client(
+        "s3", endpoint_url=endpoint
+    )
+    client.create_bucket(Bucket=BUCKET)
+    yield endpoint
+    server.stop()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands, files and settings exist."""
+"""The README and the pages beside it tell the truth: their commands, files and settings exist."""
 
 import importlib.util
 import re
@@ -15,8 +15,11 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def shell_lines() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+PAGES = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))
+
+
+def shell_lines(text: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line]
 
@@ -26,8 +29,8 @@ def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
 
 
-@pytest.mark.parametrize("line", shell_lines())
-def test_every_command_of_the_readme_exists(line: str) -> None:
+@pytest.mark.parametrize("line", shell_lines(README + PAGES))
+def test_every_command_that_is_shown_exists(line: str) -> None:
     words = shlex.split(line)
     program = words[0].removeprefix(".venv/bin/")
     if program == "make":
@@ -38,11 +41,13 @@ def test_every_command_of_the_readme_exists(line: str) -> None:
         assert words[1] == "-m"
         assert importlib.util.find_spec(words[2]) is not None
     else:
-        assert program == "curl"
+        assert program in ("curl", "dvc", ".")
 
 
 def test_every_decant_command_is_in_the_readme() -> None:
-    shown = {shlex.split(line)[1] for line in shell_lines() if line.startswith(".venv/bin/decant")}
+    shown = {
+        shlex.split(line)[1] for line in shell_lines(README) if line.startswith(".venv/bin/decant")
+    }
     told = shown | set(re.findall(r"decant ([a-z]+)", README))
     # make run and make serve call these two
     assert set(COMMANDS) - told == {"configure", "serve"}
@@ -51,6 +56,11 @@ def test_every_decant_command_is_in_the_readme() -> None:
 def test_every_source_that_make_run_is_shown_with_is_one() -> None:
     for source in re.findall(r"SOURCE=([a-z0-9-]+)", README):
         parse_params({"source": source})
+
+
+def test_the_settings_of_the_pages_beside_it_are_some() -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", PAGES, flags=re.DOTALL):
+        parse_params(yaml.safe_load(block))
 
 
 def test_the_layout_of_own_tables_is_one_that_is_read() -> None:

@@ -1,6 +1,7 @@
 """Stages run when they are stale, and only then; failures say why."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from decant.release.s3 import S3Store
 from tasks.stage import (
     Run,
     StageFailed,
@@ -233,6 +235,44 @@ def test_what_changed_is_said_in_one_line() -> None:
     assert explain_status(changes) == (
         "data/raw modified, teacher.epochs in params.yaml, output data/x deleted, changed command"
     )
+
+
+def test_without_a_remote_nothing_is_pushed(finished: Any) -> None:
+    said: list[str] = []
+    look(finished.root).push(said.append)
+    assert said == ["no DVC remote is set: the data stays in this folder's cache"]
+
+
+def test_another_folder_has_the_data_from_the_bucket_that_holds_the_releases(
+    finished: Any, s3_endpoint: str, aws: None
+) -> None:
+    use_bucket(finished, "releases", s3_endpoint)
+    registry = S3Store("releases", "decant", s3_endpoint)
+    registry.write_new("pushed-beside", b"a release")
+    look(finished.root).push(silent)
+    made = (finished.root / "data/evaluation/out.txt").read_text()
+    for folder in ("data", ".dvc/cache"):
+        shutil.rmtree(finished.root / folder)
+    pulled = finished.python("-m", "dvc", "pull", "--quiet")
+    assert pulled.returncode == 0, pulled.stderr
+    assert (finished.root / "data/evaluation/out.txt").read_text() == made
+    assert registry.list("") == ["pushed-beside"]
+
+
+def test_a_remote_that_cannot_be_written_to_fails_in_one_line(
+    finished: Any, s3_endpoint: str, aws: None
+) -> None:
+    use_bucket(finished, "no-such-bucket", s3_endpoint)
+    with pytest.raises(StageFailed, match=r"^push: [^\n]+$"):
+        look(finished.root).push(silent)
+
+
+def use_bucket(project: Any, bucket: str, endpoint: str) -> None:
+    for words in (
+        ("add", "--default", "store", f"s3://{bucket}/dvc"),
+        ("modify", "store", "endpointurl", endpoint),
+    ):
+        assert project.python("-m", "dvc", "remote", *words).returncode == 0
 
 
 def test_a_run_has_no_upstream_beyond_the_graph() -> None:
