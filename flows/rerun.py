@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import yaml
 from prefect import flow
 from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict, Field
 
+from decant.params import ParamsError, load_params
 from flows.console import guarded
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
@@ -29,12 +32,34 @@ class UnknownStage(ValueError):
         super().__init__(f"no stage `{name}`; {hint}")
 
 
+def choices(root: Path) -> dict[str, Any]:
+    """What the form offers: every stage of the folder, one for each student where it has those.
+
+    Nothing where the folder has no graph or a wrong one: the form is made when this module is
+    imported, and the flow says then what is wrong.
+    """
+    try:
+        students = load_params(root / "params.yaml").students
+        stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    except (ParamsError, OSError, yaml.YAMLError):
+        return {}
+    names = [
+        [f"{name}@{student}" for student in students] if "foreach" in stage else [name]
+        for name, stage in stages.items()
+        if name != FINGERPRINT
+    ]
+    return {"enum": [name for group in names for name in group]}
+
+
 class Options(BaseModel):
     """Which stage to run again."""
 
     model_config = ConfigDict(extra="forbid")
 
-    stage: str = Field(description="a stage, such as features, or distill@general")
+    stage: str = Field(
+        description="a stage, such as features, or distill@general",
+        json_schema_extra=lambda schema: schema.update(choices(Path.cwd())),
+    )
     downstream: bool = Field(default=False, description="then bring what depends on it up to date")
 
 

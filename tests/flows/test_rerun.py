@@ -10,7 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.rerun import UnknownStage, known_stage, main
+from flows.rerun import UnknownStage, choices, known_stage, main
+from flows.rerun import rerun as rerun_flow
 from tasks.stage import look
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -61,6 +62,25 @@ def test_a_misspelt_stage_names_the_nearest(project: Any) -> None:
     assert error.value.near == ["distill@general", "distill@women", "distill@men"]
     with pytest.raises(UnknownStage, match="known: raw, ingest"):
         known_stage("xyz", run)
+
+
+def test_the_form_offers_every_stage_that_can_be_rerun() -> None:
+    offered = choices(REPOSITORY)["enum"]
+    assert {"raw", "ingest", "teacher", "distill@general", "compress@women_under_35"} <= {*offered}
+    assert not {"fingerprint", "distill"} & {*offered}
+    options = rerun_flow.parameters.model_dump()["definitions"]["Options"]
+    assert "enum" in options["properties"]["stage"]
+
+
+def test_without_a_graph_or_with_wrong_settings_the_form_takes_any_text(tmp_path: Path) -> None:
+    assert choices(tmp_path) == {}
+    (tmp_path / "dvc.yaml").write_text("stages: {raw: {cmd: x}}")
+    (tmp_path / "params.yaml").write_text("teecher: {}")
+    assert choices(tmp_path) == {}
+    (tmp_path / "params.yaml").write_text("{}")
+    assert choices(tmp_path) == {"enum": ["raw"]}
+    (tmp_path / "dvc.yaml").write_text("stages: [")
+    assert choices(tmp_path) == {}
 
 
 def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
