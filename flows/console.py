@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
+
 from flows.workspace import Busy
 from tasks.stage import Told
 
@@ -23,6 +25,9 @@ def guarded(command: Callable[[], int]) -> int:
         return complain(error, MISTAKE)
     except Told as error:
         return complain(error, FAILED)
+    except httpx.TransportError as error:
+        lost = f"the Prefect server does not answer ({error}); the same command goes on from here"
+        return complain(RuntimeError(lost), FAILED)
     except KeyboardInterrupt:
         return complain(RuntimeError("interrupted; the same command goes on from here"), 130)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from prefect import flow
 from pydantic import ValidationError
@@ -41,6 +42,7 @@ def test_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (NotReleasable("ab12", ("recall is missing",)), 1),
         (Busy(12, "noon"), 2),
         (ValueError("wrong\nsetting"), 2),
+        (httpx.ConnectError("refused"), 1),
         (KeyboardInterrupt(), 130),
     ],
 )
