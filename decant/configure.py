@@ -11,7 +11,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ DEMO = "demo"
 PRESETS = Path("presets")
 PROFILES = ("quick", "full")
 BLOCK_SIZE = 1 << 20  # bytes copied at a time
+SHOWN = 5  # names of files in one message
+OWN = "files"
 Settings = dict[str, Any]  # block -> key -> value; `students` -> name -> student
 
 
@@ -54,6 +57,8 @@ def configure(
     if profile is None and source == params.source:
         return []
     preset = load_preset(root, source, profile or PROFILES[0], files)
+    if source == OWN:
+        preset = keep_own(preset, params, root)
     before = path.read_text(encoding="utf-8")
     after = rewrite(before, {"source": source, **preset}, path)
     if after != before:
@@ -76,7 +81,10 @@ def settle_files(root: Path, source: str, given: Path | None, settings: Ingest) 
     if given is None:
         return check_present(source, folder, settings)
     files = check_present(source, given, settings)
-    copy_files(files, wanted_files(source, files, settings), folder)
+    wanted = wanted_files(source, files, settings)
+    copy_files(files, wanted, folder)
+    if files.root.resolve() != folder.resolve():
+        remove_others(folder, {folder / path.relative_to(files.root) for path in wanted})
     return check_present(source, folder, settings)
 
 
@@ -96,6 +104,17 @@ def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> None:
         for path, target in new:
             target.parent.mkdir(parents=True, exist_ok=True)
             copy_file(path, target, bar)
+
+
+def remove_others(folder: Path, wanted: Set[Path]) -> None:
+    """Remove what another run of `configure` has left: the source is what was given, no more."""
+    others = sorted(path for path in folder.rglob("*") if path.is_file() and path not in wanted)
+    for path in others:
+        path.unlink()
+    if others:
+        names = ", ".join(str(path.relative_to(folder)) for path in others[:SHOWN])
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        print(f"{folder}: removed {names}{more}, not among the files given", file=sys.stderr)
 
 
 def copy_file(path: Path, target: Path, bar: Any) -> None:
@@ -127,6 +146,19 @@ def load_preset(root: Path, source: str, profile: str, files: Files | None) -> S
             whole = block == "students"
             settings[block] = values if whole else {**settings[block], **values}
     return settings
+
+
+def keep_own(preset: Settings, params: Params, root: Path) -> Settings:
+    """A preset without the students and attributes that the user has written for own tables."""
+    path = root / PRESETS / f"{params.source}.yaml"
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))["settings"]
+    untouched = parse_params({"source": params.source, **settings}, path)
+    kept = dict(preset)
+    if params.students != untouched.students:
+        del kept["students"]
+    if params.features.attributes != untouched.features.attributes:
+        kept["features"] = {k: v for k, v in kept["features"].items() if k != "attributes"}
+    return kept
 
 
 def rewrite(text: str, settings: Settings, path: Path = Path("params.yaml")) -> str:

@@ -1,6 +1,7 @@
 """What the flows' commands print for people: one line for an error, a table at the end."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from flows.workspace import Busy
 from tasks.stage import Told
 
 FAILED, MISTAKE = 1, 2
+SCARCE = 1 << 20  # free bytes with which Prefect's database cannot go on
 
 
 class Refused(Told):
@@ -25,9 +27,11 @@ def guarded(command: Callable[[], int]) -> int:
         return complain(error, MISTAKE)
     except Told as error:
         return complain(error, FAILED)
-    except httpx.TransportError as error:
-        lost = f"the Prefect server does not answer ({error}); the same command goes on from here"
-        return complain(RuntimeError(lost), FAILED)
+    except httpx.HTTPError as error:
+        free = shutil.disk_usage(Path.cwd()).free
+        full = f"the disk is full, {free:,} bytes are free: make room" if free < SCARCE else ""
+        lost = full or f"the Prefect server does not answer ({error})"
+        return complain(RuntimeError(f"{lost}; the same command goes on from here"), FAILED)
     except KeyboardInterrupt:
         return complain(RuntimeError("interrupted; the same command goes on from here"), 130)
 
@@ -38,8 +42,8 @@ def complain(error: BaseException, status: int) -> int:
     return status
 
 
-def print_outcome(root: Path, release: str, channel: str | None) -> None:
-    """The table of models, the release, and where to look further."""
+def print_outcome(root: Path, told: str) -> None:
+    """The table of models, what became of the release, and where to look further."""
     from decant.report.console import table
 
     metrics, verdict = (
@@ -47,5 +51,5 @@ def print_outcome(root: Path, release: str, channel: str | None) -> None:
         for name in ("evaluation/metrics.json", "gate/verdict.json")
     )
     print(table(metrics, verdict))
-    print(f"release  {release} ({f'on {channel}' if channel else 'on no channel'})")
+    print(told)
     print("report   data/report/index.html")

@@ -113,9 +113,12 @@ def main(arguments: list[str] | None = None) -> int:
         with temporary_server(meanwhile=workspace(root)):
             outcome = retrain(options)
     except NotReleasable as error:
-        print_outcome(root, error.release, None)
+        print_outcome(
+            root, f"candidate {error.release} (not published; production stays as it was)"
+        )
         raise
-    print_outcome(root, outcome.release, outcome.channel)
+    place = f"on {outcome.channel}" if outcome.channel else "published, on no channel"
+    print_outcome(root, f"release  {outcome.release} ({place})")
     return 0
 
 

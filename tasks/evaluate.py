@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from decant.columns import Columns
 from decant.evaluation.evaluate import HOPS, evaluate
@@ -28,7 +29,7 @@ def run(workspace: Workspace) -> Summary:
         cases_per_user=params.split.cases_per_user,
         latency_requests=params.evaluate.latency_requests,
         seed=params.seed,
-        progress=print,
+        progress=tqdm.write,  # holds a lock: models are measured side by side
     )
     protocol = {
         "source": params.source,

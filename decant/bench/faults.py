@@ -31,6 +31,7 @@ from decant.bench.shop import (
 
 SEED = 0
 LONGEST_DELAY = 0.5  # seconds between the start of a stage's program and the kill
+QUICK = {"candidate": 0.05}  # the same where the program is over before that
 POLL = 0.02  # seconds between two looks at /proc
 ATTEMPTS = 5  # to strike in a window of milliseconds
 KEY = {"DECANT_PSEUDONYM_KEY": "faults" * 8}  # one for all clones: files can be compared
@@ -164,7 +165,7 @@ def strike(
         for stage, pid in shop.programs().items():
             if stage in spared or stage in struck:
                 continue
-            time.sleep(rng.uniform(0, LONGEST_DELAY))
+            time.sleep(rng.uniform(0, QUICK.get(stage, LONGEST_DELAY)))
             if shop.programs().get(stage) != pid:
                 continue  # it was faster; DVC has not taken its output over, or it runs no more
             if victim == "flow":

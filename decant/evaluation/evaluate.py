@@ -142,7 +142,7 @@ def measure_all(
     def measure_one(name: str, make: Callable[[], Scorer]) -> Measured:
         measured = measure(name, make(), yardstick)
         quality = measured.figures[TEST][ALL]["ndcg"]
-        progress(f"{name}: test NDCG@{yardstick.k} {quality:.4f}")
+        progress(f"{name}: test NDCG@{yardstick.k} {quality:.4f} on everybody")
         return measured
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from decant.models import bundle
 from decant.models.recommender import Architecture, Recommender
@@ -17,7 +17,8 @@ def save_model(
     config = {"architecture": model.architecture.to_dict()}
     bundle.write_text_files(folder, config, items, metrics)
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    save_file(weights, folder / bundle.WEIGHTS)
+    # as bytes: a disk that is full is then an OSError, which says so in one line
+    (folder / bundle.WEIGHTS).write_bytes(save(weights))
 
 
 def load_model(folder: Path) -> Recommender:

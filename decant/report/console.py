@@ -34,11 +34,21 @@ def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str
         family_line(metrics, verdict) if verdict else None,
     ]
     k = metrics["k"]
-    head = ("model, test window", f"NDCG@{k}", f"HR@{k}", "teacher", "oracle", "size", "p50")
+    head = ("model, test window", f"NDCG@{k}", f"HR@{k}", "/teacher", "/oracle", "size", "p50")
     shown = [head, *(line for line in lines if line is not None)]
     rows = [row(line) for line in shown]
     rule = "-" * max(map(len, rows))
-    return "\n".join([rows[0], rule, *rows[1:], rule, verdict_line(verdict)])
+    return "\n".join([rows[0], rule, *rows[1:], rule, *legend(verdict), verdict_line(verdict)])
+
+
+def legend(verdict: dict[str, Any]) -> list[str]:
+    """What the lines of user groups mean, where there are any."""
+    if not verdict.get("segments"):
+        return []
+    return [
+        "the lines of user groups are of their own users, all others of everybody; the shares are",
+        "of what teacher and oracle reach on the same users",
+    ]
 
 
 def segment_lines(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[Line]:

@@ -105,6 +105,43 @@ def test_files_are_copied_once_and_only_those_that_are_needed(
     assert copied.read_text() == "more\n"
 
 
+def test_files_of_an_earlier_folder_do_not_stay(
+    root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(root, "online-retail", files["online-retail"])
+    (files["online-retail"] / "by-day/2010-12-01.csv").unlink()
+    configure(root, "online-retail", files["online-retail"])
+    copied = root / "data/raw/online-retail/by-day"
+    assert [path.name for path in copied.iterdir()] == ["2010-12-02.csv"]
+    assert "removed by-day/2010-12-01.csv, not among the files given" in capsys.readouterr().err
+
+
+def test_the_sources_own_folder_is_left_as_it_is(root: Path, files: dict[str, Path]) -> None:
+    folder = root / "data/raw/files"
+    shutil.copytree(files["files"], folder)
+    configure(root, "files", folder)
+    assert {path.name for path in folder.iterdir()} == {"events.csv", "notes.txt"}
+
+
+def test_students_and_attributes_written_for_own_tables_are_kept(
+    root: Path, files: dict[str, Path]
+) -> None:
+    path = root / "params.yaml"
+    path.write_text(
+        path.read_text()
+        .replace("attributes: [age, gender, region]", "attributes: [age, city]")
+        .replace(
+            "  women_under_35: {init: general, where: \"gender == 'F' and age < 35\"",
+            "  lyon: {init: general, where: \"city == 'Lyon'\"",
+        )
+    )
+    configure(root, "files", files["files"])
+    params = load_params(path)
+    assert params.features.attributes == ["age", "city"]
+    assert "lyon" in params.students
+    assert params.split.method == "leave-one-out"
+
+
 def test_places_below_the_folder_are_kept(root: Path, files: dict[str, Path]) -> None:
     configure(root, "online-retail", files["online-retail"])
     assert len(list((root / "data/raw/online-retail/by-day").iterdir())) == 2
@@ -113,7 +150,7 @@ def test_places_below_the_folder_are_kept(root: Path, files: dict[str, Path]) ->
 def test_own_settings_stay_when_the_source_stays(root: Path, files: dict[str, Path]) -> None:
     configure(root, "files", files["files"])
     path = root / "params.yaml"
-    path.write_text(path.read_text().replace("epochs: 16", "epochs: 3"))
+    path.write_text(path.read_text().replace("epochs: 12", "epochs: 3"))
     assert configure(root, "files", files["files"]) == []
     assert load_params(path).teacher.epochs == 3
 

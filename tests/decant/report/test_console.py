@@ -16,7 +16,7 @@ def test_the_models_stand_in_order_with_who_ships(run: Any) -> None:
         "women",
         "family, as released",
     ]
-    assert lines[0].split()[-6:] == ["NDCG@10", "HR@10", "teacher", "oracle", "size", "p50"]
+    assert lines[0].split()[-6:] == ["NDCG@10", "HR@10", "/teacher", "/oracle", "size", "p50"]
     assert lines[-1] == f"gate: PASSED, {len(run.verdict['checks'])} checks"
 
 
