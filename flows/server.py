@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_UI_URL, temporary_settings
 
 from tasks.program import die_with_parent
 from tasks.stage import Told
@@ -67,7 +67,10 @@ def lasting_server(host: str, port: int) -> Iterator[str]:
 
 
 def start_server(host: str, port: int, *, ephemeral: bool) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a server as a child that ends with this process; returns it and its address."""
+    """Start a server as a child that ends with this process; returns it and its address.
+
+    What an ephemeral one complains of goes to a file, and not between the lines of the run.
+    """
     address = f"http://{host}:{port}"
     code = str(Path(__file__).resolve().parents[1])
     process = subprocess.Popen(
@@ -81,9 +84,17 @@ def start_server(host: str, port: int, *, ephemeral: bool) -> tuple[subprocess.P
             "PYTHONPATH": os.pathsep.join(filter(None, [code, os.getenv("PYTHONPATH")])),
         },
         stdin=subprocess.DEVNULL,
+        stderr=server_log().open("wb") if ephemeral else None,
         start_new_session=True,
     )
     return process, address
+
+
+def server_log() -> Path:
+    """Where a temporary server writes its errors."""
+    home = Path(PREFECT_HOME.value())
+    home.mkdir(parents=True, exist_ok=True)
+    return home / "server.log"
 
 
 def wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
@@ -95,7 +106,10 @@ def wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServerFailed(f"the Prefect server ended with status {process.returncode}")
+            raise ServerFailed(
+                f"the Prefect server ended with status {process.returncode}; {server_log()} may "
+                "say why"
+            )
         try:
             if httpx.get(f"{address}/api/health", timeout=2).status_code == httpx.codes.OK:
                 return

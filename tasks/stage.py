@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 from prefect import Task, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -360,12 +361,15 @@ def read_summary(outputs: tuple[Path, ...]) -> dict[str, Any]:
     return {}
 
 
+SAYS_IT_ALL = (Told, ValueError, httpx.HTTPError)  # the last: Prefect's server is gone, or its disk
+
+
 class OneLineErrors(logging.Filter):
     """Leaves out the stack of errors whose message says it all."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep the record, drop the stack."""
-        if record.exc_info and isinstance(record.exc_info[1], Told | ValueError):
+        if record.exc_info and isinstance(record.exc_info[1], SAYS_IT_ALL):
             record.exc_info, record.exc_text = None, None
         return True
 
