@@ -48,7 +48,16 @@ def run(workspace: Workspace) -> Summary:
     shutil.rmtree(kept, ignore_errors=True)
     write_frames(cleaned.accepted, workspace.output("validated"))
     write_frames(quarantine, workspace.output("quarantine"))
+    print(account(cleaned.counts["events"]))
     return {**summarise(cleaned), "unparsed": count_cells(unparsed)}
+
+
+def account(events: dict[str, Any]) -> str:
+    """Where the event rows went, in a line."""
+    return (
+        f"{events['rows_in']:,} event rows: {events['accepted']:,} accepted, "
+        f"{events['quarantined']:,} in data/quarantine, {events['duplicates']:,} duplicates"
+    )
 
 
 def keep(quarantine: dict[str, pd.DataFrame], folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from decant.cli import COMMANDS
-from decant.params import Ingest, parse_params
+from decant.params import parse_params
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def test_the_settings_of_the_pages_beside_it_are_some() -> None:
 def test_the_layout_of_own_tables_is_one_that_is_read() -> None:
     block = re.search(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
     assert block is not None
-    Ingest.model_validate(yaml.safe_load(block.group(1))["ingest"])
+    parse_params(yaml.safe_load(block.group(1)))
 
 
 def test_every_place_the_readme_names_exists() -> None:

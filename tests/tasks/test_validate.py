@@ -115,3 +115,10 @@ def test_the_same_tables_give_the_same_bytes(tmp_path) -> None:
         folders = (tmp_path / "data" / "validated", tmp_path / "data" / "quarantine")
         seen.append({p.name: p.read_bytes() for folder in folders for p in folder.iterdir()})
     assert seen[0] == seen[1]
+
+
+def test_the_account_of_the_rows_is_one_line() -> None:
+    counts = {"rows_in": 12345, "accepted": 12000, "quarantined": 300, "duplicates": 45}
+    assert validate.account(counts) == (
+        "12,345 event rows: 12,000 accepted, 300 in data/quarantine, 45 duplicates"
+    )
