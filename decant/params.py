@@ -30,7 +30,7 @@ class ParamsError(ValueError):
 class Block(BaseModel):
     """One block of params.yaml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Raw(Block):

@@ -203,3 +203,9 @@ def test_a_file_that_cannot_be_read_is_an_error(
 def test_settings_cannot_be_changed_once_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse_params({}).teacher.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+def test_what_is_no_finite_number_is_refused(value: str) -> None:
+    with pytest.raises(ParamsError, match=r"gate\.min_lift.*finite"):
+        parse_params(yaml.safe_load(f"gate: {{min_lift: {value}}}"))
