@@ -5,6 +5,7 @@
 """
 
 import difflib
+import fcntl
 import getpass
 import hashlib
 import logging
@@ -290,12 +291,16 @@ def _manifest(release: str, content: bytes) -> Release:
 
 
 def _put_in_place(release: Release, temporary: Path, destination: Path) -> None:
-    if destination.exists():
-        damaged = temporary.with_suffix(".old")
-        os.replace(destination, damaged)
-        shutil.rmtree(damaged)
+    """Give a complete copy its name; one at a time, as others may be fetching the same."""
+    folder = os.open(destination.parent, os.O_RDONLY)
     try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if is_copy(release, destination):  # another was faster
+            return
+        if destination.exists():
+            damaged = temporary.with_suffix(".old")
+            os.replace(destination, damaged)
+            shutil.rmtree(damaged)
         os.rename(temporary, destination)
-    except OSError:
-        if not is_copy(release, destination):  # else another process was faster
-            raise
+    finally:
+        os.close(folder)  # releases the lock

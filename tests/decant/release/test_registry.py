@@ -27,6 +27,7 @@ from decant.release.records import (
     UnknownReleaseError,
 )
 from decant.release.registry import TRAIL, Registry, open_registry
+from decant.release.releases import is_copy
 from decant.release.s3 import S3Store
 from decant.release.store import LocalStore, Store
 
@@ -626,8 +627,14 @@ def test_fetching_again_keeps_what_is_whole_and_replaces_what_is_not(
 
 
 @on_a_folder
-def test_two_may_fetch_at_once(registry: Registry, publish: Publish, tmp_path: Path) -> None:
+@pytest.mark.parametrize("harmed", [False, True])
+def test_several_may_fetch_at_once(
+    registry: Registry, publish: Publish, tmp_path: Path, harmed: bool
+) -> None:
     release, errors = publish(), []
+    if harmed:
+        registry.fetch(release, tmp_path / "copy")
+        (tmp_path / "copy" / "router.json").write_bytes(FORGED)
     barrier = threading.Barrier(4)
 
     def fetch() -> None:
@@ -643,6 +650,7 @@ def test_two_may_fetch_at_once(registry: Registry, publish: Publish, tmp_path: P
     for thread in threads:
         thread.join()
     assert errors == []
+    assert is_copy(registry.release(release), tmp_path / "copy")
     assert [p.name for p in tmp_path.iterdir() if "copy" in p.name] == ["copy"]
 
 
