@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from flows.workspace import Busy
-from tasks.stage import Told
+from tasks.run import Told
 
 FAILED, MISTAKE = 1, 2
 SCARCE = 1 << 20  # free bytes with which Prefect's database cannot go on

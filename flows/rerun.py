@@ -20,7 +20,8 @@ from decant.params import ParamsError, load_params
 from flows.console import guarded
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
-from tasks.stage import FINGERPRINT, Run, StageResult, stage
+from tasks.run import FINGERPRINT, Run, StageResult
+from tasks.stage import stage
 
 
 class UnknownStage(ValueError):

@@ -21,7 +21,8 @@ from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.promote import promote_task
 from tasks.publish import publish_task
-from tasks.stage import Run, StageResult, push_task, stage
+from tasks.run import Run, StageResult
+from tasks.stage import push_task, stage
 
 raw, ingest, validate, features = map(stage, ("raw", "ingest", "validate", "features"))
 segments, embed, teacher, knowledge = map(stage, ("segments", "embed", "teacher", "knowledge"))

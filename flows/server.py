@@ -18,7 +18,7 @@ import httpx
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_UI_URL, temporary_settings
 
 from tasks.program import die_with_parent
-from tasks.stage import Told
+from tasks.run import Told
 
 STARTUP_SECONDS = 90.0
 

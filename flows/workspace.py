@@ -16,7 +16,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from decant.params import load_params
 from tasks import fingerprint
-from tasks.stage import OneLineErrors, Run, Told, WorkspaceError, look
+from tasks.run import Run, Told, WorkspaceError, look
+from tasks.stage import OneLineErrors
 
 LOCK = Path(".decant/run.lock")
 DVC_LOCKS = Path(".dvc/tmp/rwlock")

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from flows.console import complain, guarded
 from flows.retrain import Channel, NotReleasable, Options, each, main, retrain
 from flows.workspace import Busy, threads
-from tasks.stage import StageFailed, look, stage
+from tasks.run import StageFailed, look
+from tasks.stage import stage
 
 
 def test_a_form_offers_channels_by_name() -> None:

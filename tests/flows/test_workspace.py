@@ -12,7 +12,8 @@ import pytest
 
 from decant.params import ParamsError
 from flows.workspace import Busy, forget_students, locked, prepare, release_dead_locks, workspace
-from tasks.stage import OneLineErrors, StageFailed, WorkspaceError
+from tasks.run import StageFailed, WorkspaceError
+from tasks.stage import OneLineErrors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLDER = """
