@@ -12,7 +12,7 @@ def run(workspace: Workspace) -> Summary:
         encoder=workspace.input("features/encoder.json"),
         verdict=workspace.input("gate/verdict.json"),
         metrics=workspace.input("evaluation/metrics.json"),
-        raw=workspace.input(f"raw/{workspace.params.source}"),
+        raw=workspace.input("ingested/raw.json"),
     )
     folder = workspace.output("candidate")
     candidate = assemble(parts, workspace.params, folder)

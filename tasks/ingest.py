@@ -6,27 +6,34 @@ from decant.columns import Columns
 from decant.data import privacy
 from decant.data.sources import readers
 from decant.data.tables import NAMES, ORIGIN, Tables, count_cells, markdown, write_frames
-from tasks.program import Summary, Workspace, program
+from decant.release.content import digest_tree
+from tasks.program import Summary, Workspace, program, write_json
 
 FILES_SHOWN = 8
 
 
 def run(workspace: Workspace) -> Summary:
-    """raw/<source> → ingested/{events,users,items,unparsed}.parquet, and the demo's `oracle`."""
+    """raw/<source> → ingested/{events,users,items,unparsed}.parquet, and the demo's `oracle`.
+
+    raw.json: the sha256 of every raw file, by its name: the data that a release comes from.
+    """
     params = workspace.params
-    tables = readers.read(params.source, workspace.input(f"raw/{params.source}"), params.ingest)
+    raw = workspace.input(f"raw/{params.source}")
+    tables = readers.read(params.source, raw, params.ingest)
     key = privacy.load_key(workspace.root)
     hidden = {
         name: table.assign(**{Columns.USER: privacy.pseudonymise(table[Columns.USER], key)})
         for name, table in (("events", tables.events), ("users", tables.users))
     }
     frames = {**hidden, "items": tables.items, "unparsed": tables.unparsed}
-    oracle = workspace.input(f"raw/{params.source}") / "oracle.csv"
+    oracle = raw / "oracle.csv"
     if params.source == "demo" and oracle.is_file():
         best = pd.read_csv(oracle, dtype={Columns.USER: str, Columns.ITEM: str})
         best[Columns.USER] = privacy.pseudonymise(best[Columns.USER], key)
         frames["oracle"] = best
-    write_frames(frames, workspace.output("ingested"))
+    folder = workspace.output("ingested")
+    write_frames(frames, folder)
+    write_json(folder / "raw.json", digest_tree(raw))
     return summarise(params.source, tables)
 
 

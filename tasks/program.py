@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from decant.params import Params, load_params
+from tasks.unchanged import ChangedMeanwhile, Signature, changed_settings, differing, signature
 
 Summary = dict[str, Any]
 SUMMARY = "summary.json"
@@ -27,11 +28,16 @@ USER_ERROR = 2
 
 @dataclass
 class Workspace:
-    """Where one step reads and writes: `root/data/<name>`, and the settings."""
+    """Where one step reads and writes: `root/data/<name>`, and the settings.
+
+    `program`: the step's name in dvc.yaml, where the settings come from params.yaml.
+    """
 
     root: Path
     params: Params
     student: str | None = None
+    program: str | None = None
+    _inputs: dict[Path, Signature] = field(default_factory=dict)
     _outputs: dict[Path, Path] = field(default_factory=dict)
 
     def input(self, name: str) -> Path:
@@ -39,7 +45,24 @@ class Workspace:
         path = self.root / "data" / name
         if not path.exists():
             raise FileNotFoundError(f"data/{name} is missing: run the stage that makes it first")
+        self._inputs.setdefault(path, signature(path))
         return path
+
+    def check_unchanged(self) -> None:
+        """DVC would note what is there now as what the step has read.
+
+        Raises:
+            ChangedMeanwhile: an input, or a setting of the step, is not what it was.
+        """
+        changed = [
+            (path / name).relative_to(self.root).as_posix()
+            for path, before in self._inputs.items()
+            for name in differing(before, signature(path))
+        ]
+        if self.program is not None:
+            changed += changed_settings(self.root, self.program, self.params)
+        if changed:
+            raise ChangedMeanwhile(changed)
 
     def output(self, name: str) -> Path:
         """A new empty folder that becomes `data/<name>` when the step has succeeded."""
@@ -100,7 +123,8 @@ def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
     arguments = parser.parse_args()
     try:
-        workspace = Workspace(arguments.root, load_params(arguments.root / "params.yaml"))
+        params = load_params(arguments.root / "params.yaml")
+        workspace = Workspace(arguments.root, params, program=Path(sys.argv[0]).stem)
         if for_student:
             workspace.student = known_student(arguments.student, workspace.params)
         run_step(run, workspace, getattr(sys.modules["__main__"], "describe", None))
@@ -117,6 +141,7 @@ def run_step(
     """Run a step; its outputs appear all at once, or not at all."""
     try:
         summary = run(workspace)
+        workspace.check_unchanged()
         workspace.commit(summary, describe(summary) if describe else None)
     except BaseException:
         workspace.discard()

@@ -41,7 +41,7 @@ class Parts:
     encoder: Path
     verdict: Path
     metrics: Path
-    raw: Path  # folder of the source's raw data
+    raw: Path  # {path: sha256} of the files that were ingested
 
 
 def assemble(parts: Parts, params: Params, destination: Path) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def assemble(parts: Parts, params: Params, destination: Path) -> dict[str, Any]:
     write_json(destination / "router.json", router)
     for name in ("encoder", "verdict", "metrics"):
         shutil.copyfile(getattr(parts, name), destination / f"{name}.json")
-    raw = digest_tree(parts.raw)
+    raw = read_json(parts.raw)
     candidate = {
         "source": params.source,
         "students": {name: router["students"].get(name, {}) for name in ships},

@@ -35,7 +35,7 @@ def make_workspace(tmp_path: Path) -> Callable[..., Path]:
         family = {"validation": {"all": {"ndcg": ndcg}}}
         write(root / "params.yaml", SETTINGS)
         write(root / "dvc.lock", {"stages": {}})
-        write(data / "raw" / "demo" / "views.csv", "user,item")
+        write(data / "ingested" / "raw.json", {"views.csv": hashlib.sha256(b"u,i").hexdigest()})
         write(data / "segments" / "router.json", {"students": RULES, "folded": []})
         write(data / "features" / "encoder.json", {"items": 3})
         write(

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -42,6 +43,13 @@ def test_users_have_pseudonyms_everywhere_and_raw_ids_are_nowhere(workspace: Wor
     assert table(workspace, "events")["user"].fillna("").tolist() == [ann, bob, bob, ""]
     written = b"".join(contents(workspace.root / "data" / "ingested").values())
     assert b"ann" not in written and b"bob" not in written
+
+
+def test_the_hash_of_every_raw_file_is_noted(workspace: Workspace) -> None:
+    run_step(ingest.run, workspace)
+    noted = json.loads((workspace.root / "data" / "ingested" / "raw.json").read_text())
+    raw = workspace.root / "data" / "raw" / "files"
+    assert noted == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in raw.iterdir()}
 
 
 def test_events_have_the_columns_of_the_contract_in_order_of_arrival(workspace: Workspace) -> None:

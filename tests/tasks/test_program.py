@@ -9,6 +9,7 @@ import pytest
 
 from decant.params import parse_params
 from tasks.program import Workspace, explain, known_student, run_step
+from tasks.unchanged import ChangedMeanwhile
 
 
 @pytest.fixture
@@ -68,11 +69,38 @@ def test_errors_are_explained_in_one_line() -> None:
     )
 
 
+@pytest.mark.parametrize("change", ["edited", "added", "removed"])
+def test_a_step_whose_input_changes_meanwhile_fails_and_leaves_nothing(
+    workspace: Workspace, change: str
+) -> None:
+    raw = workspace.root / "data" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "views.csv").write_text("a,b\n")
+
+    def step(space: Workspace) -> dict[str, int]:
+        space.output("made")
+        space.input("raw")
+        if change == "removed":
+            (raw / "views.csv").unlink()
+        else:
+            name = "views.csv" if change == "edited" else "carts.csv"
+            (raw / name).write_text("a,b\nc,d\n")
+        return {}
+
+    name = "carts" if change == "added" else "views"
+    with pytest.raises(ChangedMeanwhile, match=rf"^data/raw/{name}\.csv changed .* run again$"):
+        run_step(step, workspace)
+    assert not (workspace.root / "data/made").exists()
+
+
 PROGRAM = """
 from tasks.program import program
 
 def run(workspace):
     (workspace.output("made") / "student.txt").write_text(workspace.student)
+    edited = workspace.root / "edited.yaml"
+    if edited.exists():
+        edited.rename(workspace.root / "params.yaml")
     return {}
 
 program(run, for_student=True)
@@ -81,7 +109,9 @@ program(run, for_student=True)
 
 def run_program(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     repository = str(Path(__file__).resolve().parents[2])
-    command = [sys.executable, "-c", PROGRAM, "--root", str(root), *arguments]
+    (root / "tasks").mkdir(exist_ok=True)
+    (root / "tasks" / "step.py").write_text(PROGRAM)
+    command = [sys.executable, str(root / "tasks" / "step.py"), "--root", str(root), *arguments]
     environment = {"PYTHONPATH": repository}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -96,3 +126,25 @@ def test_the_command_line_takes_a_student_and_reports_mistakes(tmp_path: Path) -
     assert wrong.stderr.count("\n") == 1
     (tmp_path / "params.yaml").write_text("sed: 1\n")
     assert "did you mean `seed`" in run_program(tmp_path, "general").stderr
+
+
+@pytest.mark.parametrize(
+    ("edited", "noticed"),
+    [("seed: 2\n", True), ("seed: 1\nschedule: {cron: 0 5 * * *}\n", False)],
+)
+def test_a_setting_of_the_step_that_changes_meanwhile_is_noticed(
+    tmp_path: Path, edited: str, noticed: bool
+) -> None:
+    stage = {"cmd": "python -m tasks.step general", "params": ["seed", "distill.min_users"]}
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"step": stage}}))
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    (tmp_path / "edited.yaml").write_text(edited)
+    done = run_program(tmp_path, "general")
+    if noticed:
+        assert done.returncode == 2
+        assert done.stderr == (
+            "error: `seed` in params.yaml changed while it was being read: run again\n"
+        )
+    else:
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data/made").exists() is not noticed

@@ -81,15 +81,14 @@ def make_parts(tmp_path: Path) -> MakeParts:
         checks = [{**check, "passed": passed}]
         write(folder / "verdict.json", {"passed": passed, "checks": checks, "segments": segments})
         write(folder / "metrics.json", {"k": 10, "ndcg": ndcg})
-        (folder / "raw").mkdir(exist_ok=True)
-        (folder / "raw" / "views.csv").write_text("user,item\n1,2\n")
+        write(folder / "raw.json", {"views.csv": hashlib.sha256(b"user,item").hexdigest()})
         return Parts(
             bundles=folder / "compressed",
             router=folder / "router.json",
             encoder=folder / "encoder.json",
             verdict=folder / "verdict.json",
             metrics=folder / "metrics.json",
-            raw=folder / "raw",
+            raw=folder / "raw.json",
         )
 
     return make

@@ -86,7 +86,7 @@ def test_models_router_encoder_params_and_data_change_the_id(
     encoder, raw = make_parts("encoder"), make_parts("raw")
     encoder.encoder.write_text('{"items": 4}')
     ids.append(made(encoder, tmp_path / "3")["id"])
-    (raw.raw / "views.csv").write_text("user,item\n1,3\n")
+    raw.raw.write_text('{"views.csv": "0"}')
     ids.append(made(raw, tmp_path / "4")["id"])
     settings = parse_params({**SETTINGS, "seed": 4})
     ids.append(made(make_parts("params"), tmp_path / "5", settings)["id"])

@@ -190,8 +190,6 @@ def candidate(work: Path, seed: int, params: Params) -> None:
     """Assemble a candidate as the pipeline does."""
     for i, name in enumerate(("general", "women")):
         write_student(work / "compressed" / name / "int8", make_tables(seed * 10 + i))
-    (work / "raw").mkdir()
-    (work / "raw" / "views.csv").write_text("user,item\n1,2\n")
     ENCODER.save(work / "encoder.json")
     rules = {"women": RULES["women"]}
     verdict = {"passed": True, "checks": [], "segments": {"women": {"ships": True, "reason": ""}}}
@@ -199,6 +197,7 @@ def candidate(work: Path, seed: int, params: Params) -> None:
         "router": {"students": rules, "folded": []},
         "verdict": verdict,
         "metrics": {"protocol": {}},
+        "raw": {"views.csv": "0" * 64},
     }
     for name, content in contents.items():
         (work / f"{name}.json").write_text(json.dumps(content))
@@ -209,7 +208,7 @@ def candidate(work: Path, seed: int, params: Params) -> None:
         encoder=work / "encoder.json",
         verdict=work / "verdict.json",
         metrics=work / "metrics.json",
-        raw=work / "raw",
+        raw=work / "raw.json",
     )
     assemble(parts, params, work / "candidate")
 
