@@ -20,6 +20,7 @@ import yaml
 from tqdm import tqdm
 
 from decant.data.sources.places import Files, check_present, required_files
+from decant.lock import locked
 from decant.params import SOURCES, Ingest, Params, load_params, parse_params
 
 DEMO = "demo"
@@ -274,7 +275,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Be the command: set up, show what changed."""
     root = Path.cwd()
     source = arguments.source or load_params(root / "params.yaml").source
-    diff = configure(root, source, arguments.given, arguments.profile)
+    with locked(root):
+        diff = configure(root, source, arguments.given, arguments.profile)
     print("\n".join(diff) if diff else f"params.yaml: nothing changed, source {source}")
     return 0
 

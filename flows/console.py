@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from flows.workspace import Busy
+from decant.lock import Busy
 from tasks.run import Told
 
 FAILED, MISTAKE = 1, 2

@@ -1,6 +1,5 @@
 """One workspace, one run: the lock, the state of DVC's repository, what is stale."""
 
-import fcntl
 import json
 import logging
 import os
@@ -8,33 +7,21 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from decant.lock import locked
 from decant.params import load_params
 from tasks import fingerprint
-from tasks.run import Run, Told, WorkspaceError, look
+from tasks.run import Run, WorkspaceError, look
 from tasks.stage import OneLineErrors
 
-LOCK = Path(".decant/run.lock")
 DVC_LOCKS = Path(".dvc/tmp/rwlock")
 OWN_CONFIG = Path(".dvc/config.local")
 _NO_GIT = "[core]\n    no_scm = true\n"
 _OPEN: dict[Path, Run] = {}
-
-
-class Busy(Told):
-    """Another run holds the workspace; `pid` and `since` say which."""
-
-    def __init__(self, pid: int, since: str) -> None:
-        self.pid, self.since = pid, since
-        super().__init__(
-            f"a run is under way in this folder since {since} (process {pid}); "
-            "wait for it or stop it"
-        )
 
 
 @contextmanager
@@ -62,26 +49,6 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
         finally:
             del _OPEN[root]
             run.close()
-
-
-@contextmanager
-def locked(root: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of the workspace; the kernel frees it when this process ends, however."""
-    path = root / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise _busy(path) from None
-        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "since": since}))
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
 
 
 def prepare(root: Path) -> None:
@@ -139,14 +106,6 @@ def quieten() -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(known, OneLineErrors) for known in logger.filters):
             logger.addFilter(OneLineErrors())
-
-
-def _busy(path: Path) -> Busy:
-    try:
-        holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Busy(int(holder["pid"]), str(holder["since"]))
-    except (ValueError, KeyError):
-        return Busy(0, "a moment ago")
 
 
 def _runs_dvc(pid: int) -> bool:

@@ -15,8 +15,12 @@ from tasks.program import die_with_parent
 
 
 def state(root: Path) -> dict[str, Any]:
-    """`stages`: name -> {deps, outs} as paths below `root`; `stale`: DVC's status; `remote`: the
-    name of the default one, None if there is none."""
+    """What DVC knows of a project.
+
+    Returns:
+        `stages`: name -> {deps, outs} as paths below `root`, and `known`: it has run before;
+        `stale`: DVC's status; `remote`: the name of the default one, None if there is none.
+    """
     from dvc.repo import Repo
 
     with Repo(str(root), _wait_for_lock=True) as repo:
@@ -25,8 +29,9 @@ def state(root: Path) -> dict[str, Any]:
         return {"stages": stages, "stale": repo.status(), "remote": remote}
 
 
-def _describe(stage: Any, root: Path) -> dict[str, list[str]]:
+def _describe(stage: Any, root: Path) -> dict[str, Any]:
     return {
+        "known": any(out.hash_info for out in stage.outs),
         "deps": [os.path.relpath(str(dep.fs_path), root) for dep in stage.deps],
         "outs": [os.path.relpath(str(out.fs_path), root) for out in stage.outs],
     }

@@ -55,7 +55,7 @@ class Run:
 
     def __init__(self, root: Path, state: Mapping[str, Any]) -> None:
         self.root = root
-        self.stages: dict[str, dict[str, list[str]]] = state["stages"]
+        self.stages: dict[str, dict[str, Any]] = state["stages"]
         self.stale: dict[str, Any] = {k: v for k, v in state["stale"].items() if k != FINGERPRINT}
         self.remote: str | None = state.get("remote")
         self.results: dict[str, StageResult] = {}
@@ -92,13 +92,14 @@ class Run:
     def reason(self, stage: str) -> str | None:
         """Why `stage` has to be looked at now, None if it need not."""
         if stage in self.stale:
-            return explain_status(self.stale[stage])
+            known = self.stages[stage]["known"]
+            return f"stale: {explain_status(self.stale[stage])}" if known else "not made so far"
         again = [
             name
             for name in self.upstream(stage)
             if name in self.results and self.results[name].status != "skipped"
         ]
-        return f"made anew: {some(again)}" if again else None
+        return f"looking, since {some(again)} ran" if again else None
 
     def perform(self, stage: str, emit: Emit, *, force: bool = False) -> StageResult:
         """Bring one stage up to date in a child process.
@@ -116,7 +117,7 @@ class Run:
             self._dvc(stage, ["commit", "--force", stage], emit)
             status = "accepted"
         else:
-            emit(reason if force else f"stale: {reason}")
+            emit(reason)
             flags = ["--single-item", *(["--force"] if force else [])]
             status = outcome(self._dvc(stage, ["repro", *flags, stage], emit))
         outputs = tuple(self.root / out for out in self.stages[stage]["outs"])

@@ -10,6 +10,7 @@ import yaml
 from decant import configure as command
 from decant.configure import ConfigureError, configure, rewrite
 from decant.data.sources.places import FilesMissing
+from decant.lock import Busy, locked
 from decant.params import SOURCES, load_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -216,3 +217,17 @@ def test_the_command_shows_the_difference_and_says_when_there_is_none(
         given = parser.parse_args(words)
         assert given.func(given) == 0
         assert expected in capsys.readouterr().out
+
+
+def test_the_command_leaves_a_run_that_is_under_way_alone(
+    root: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    parser = argparse.ArgumentParser()
+    command.add_commands(parser.add_subparsers())
+    given = parser.parse_args(["configure", "--source", "files", "--from", str(files["files"])])
+    before = (root / "params.yaml").read_text()
+    with locked(root), pytest.raises(Busy, match="a run is under way"):
+        given.func(given)
+    assert (root / "params.yaml").read_text() == before
+    assert not (root / "data/raw/files").exists()

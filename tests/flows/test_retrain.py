@@ -7,9 +7,10 @@ import pytest
 from prefect import flow
 from pydantic import ValidationError
 
+from decant.lock import Busy
 from flows.console import complain, guarded
 from flows.retrain import Channel, NotReleasable, Options, each, main, retrain
-from flows.workspace import Busy, threads
+from flows.workspace import threads
 from tasks.run import StageFailed, look
 from tasks.stage import stage
 

@@ -3,51 +3,15 @@
 import json
 import logging
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from decant.params import ParamsError
-from flows.workspace import Busy, forget_students, locked, prepare, release_dead_locks, workspace
+from flows.workspace import forget_students, prepare, release_dead_locks, workspace
 from tasks.run import StageFailed, WorkspaceError
 from tasks.stage import OneLineErrors
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-HOLDER = """
-import sys
-from pathlib import Path
-from flows.workspace import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_a_second_run_is_refused_in_one_line_that_names_the_first(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(Busy, match=f"process {holder.pid}") as error, locked(tmp_path):
-        pass
-    assert "\n" not in str(error.value)
-    holder.kill()
-    holder.wait()
-    with locked(tmp_path):
-        pass
-
-
-def test_the_lock_is_free_after_the_block(tmp_path: Path) -> None:
-    for _ in range(2):
-        with locked(tmp_path), pytest.raises(Busy), locked(tmp_path):
-            pass
 
 
 def test_without_git_dvc_is_told_so_and_with_git_again_not(project: Any) -> None:

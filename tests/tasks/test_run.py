@@ -92,6 +92,24 @@ def test_the_graph_knows_what_lies_above_and_below(project: Any) -> None:
     assert set(below[:-1]) == {"distill@general", "distill@women", "distill@men"}
 
 
+def test_a_stage_says_why_it_is_looked_at(project: Any) -> None:
+    def said(stage: str) -> str:
+        lines: list[str] = []
+        run.perform(stage, lines.append)
+        return lines[0]
+
+    run = look(project.root)
+    assert said("raw") == "not made so far"
+    assert said("ingest") == "not made so far"
+    bring_up_to_date(project.root)
+    project.add_row()
+    run = look(project.root)
+    run.perform("raw", silent)
+    assert said("ingest") == "stale: data/raw/demo modified"
+    assert said("distill@men") == "looking, since ingest ran"
+    assert said("names") == "up to date"
+
+
 def test_a_failing_stage_says_its_own_error_line(project: Any) -> None:
     project.order("ingest", "fail")
     run = look(project.root)
