@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from prefect import Task, flow
+from prefect import Task, flow, get_run_logger
 from prefect.futures import wait
 from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,8 +19,8 @@ from decant.params import GENERAL, load_params
 from flows.console import Refused, guarded, print_outcome
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
-from tasks.promote import promote_task
-from tasks.publish import publish_task
+from tasks.promote import promote_task, rolled_back
+from tasks.publish import publish_task, registry_trouble
 from tasks.run import Run, StageResult
 from tasks.stage import push_task, stage
 
@@ -51,10 +51,14 @@ DEFAULTS = Options()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of a run: the release, and the channel that points at it now, if any."""
+    """What came out of a run: the release, and the channel that points at it now, if any.
+
+    `left`: why it was not promoted although that was asked for.
+    """
 
     release: str
     channel: str | None
+    left: str | None = None
 
 
 class NotReleasable(Refused):
@@ -65,6 +69,17 @@ class NotReleasable(Refused):
         super().__init__(f"candidate {release} is not released: {'; '.join(reasons)}")
 
 
+class LeftToAPerson(Refused):
+    """The release is published, but whether to promote it cannot be decided here."""
+
+    def __init__(self, release: str, why: str) -> None:
+        self.release, self.why = release, why
+        super().__init__(
+            f"release {release} is published, not promoted: {why}; look at its report, then "
+            f"`decant promote {release}`"
+        )
+
+
 @flow(name="retrain", task_runner=threads(), persist_result=False)
 def retrain(options: Options = DEFAULTS) -> Outcome:
     """From raw logs to a released family; only what is stale runs.
@@ -72,10 +87,13 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
     Raises:
         StageFailed: a stage ended with an error.
         NotReleasable: the candidate failed the gate or is worse than what is in production.
+        LeftToAPerson: what is in production cannot be read, so that nothing was compared.
     """
     root = Path.cwd()
     with workspace(root, wait=deployment.id is not None) as run:
         params = load_params(root / "params.yaml")
+        if trouble := registry_trouble(root, params):
+            get_run_logger().warning("the run goes on, but its end needs the registry: %s", trouble)
         for step in (raw, ingest, validate, features, segments, embed, teacher, knowledge):
             step(run)
         distill(run, GENERAL)
@@ -89,8 +107,13 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
             raise NotReleasable(published.release, published.reasons)
         if not options.promote:
             return Outcome(published.release, None)
-        promote_task(root, params, published.release, options.channel.value, "retrain")
-        return Outcome(published.release, options.channel.value)
+        if not published.promotable:
+            raise LeftToAPerson(published.release, published.comparison.why)
+        channel = options.channel.value
+        if left := rolled_back(root, params, published.release, channel):
+            return Outcome(published.release, None, left)
+        promote_task(root, params, published.release, channel, "retrain")
+        return Outcome(published.release, channel)
 
 
 def each(step: Task[..., StageResult], run: Run, students: Iterable[str]) -> list[StageResult]:
@@ -118,8 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
             root, f"candidate {error.release} (not published; production stays as it was)"
         )
         raise
-    place = f"on {outcome.channel}" if outcome.channel else "published, on no channel"
-    print_outcome(root, f"release  {outcome.release} ({place})")
+    place = f"on {outcome.channel}" if outcome.channel else "published, not promoted"
+    print_outcome(root, f"release  {outcome.release} ({outcome.left or place})")
     return 0
 
 

@@ -48,6 +48,18 @@ def promote(
     )
 
 
+def rolled_back(root: Path, params: Params, release: str, channel: str) -> str | None:
+    """That a release was taken off a channel by a rollback, which no schedule may undo; or None."""
+    change = open_registry(params.registry, root).rolled_back(release, channel)
+    if change is None:
+        return None
+    reason = f", {change.reason}" if change.reason else ""
+    return (
+        f"not promoted: {change.by} rolled {channel} back from it on "
+        f"{change.at:%Y-%m-%d}{reason}; `decant promote {release}` puts it back"
+    )
+
+
 def describe(result: PromoteResult) -> str:
     """Where the channel points now, in Markdown."""
     if not result.moved:

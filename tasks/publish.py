@@ -12,10 +12,16 @@ from prefect.cache_policies import NO_CACHE
 from decant.params import Params, ParamsError, load_params, parse_params
 from decant.release.candidate import check_candidate, params_digest
 from decant.release.comparison import Comparison, Evidence, compare
-from decant.release.content import parse_json, readable
+from decant.release.content import ContentError, parse_json, readable
 from decant.release.provenance import provenance
-from decant.release.records import GateFailedError
+from decant.release.records import (
+    DamagedReleaseError,
+    GateFailedError,
+    RegistryError,
+    UnknownReleaseError,
+)
 from decant.release.registry import Registry, open_registry
+from decant.release.store import StoreError
 
 
 class NotPublishableError(ValueError):
@@ -36,8 +42,8 @@ class PublishResult:
 
     @property
     def promotable(self) -> bool:
-        """It is in the registry and may be promoted."""
-        return self.published and not self.reasons
+        """It is in the registry and may be promoted without a person's look."""
+        return self.published and not self.reasons and not self.comparison.by_hand
 
 
 def publish(root: Path, params: Params, *, failed_too: bool = False) -> PublishResult:
@@ -55,7 +61,7 @@ def publish(root: Path, params: Params, *, failed_too: bool = False) -> PublishR
     candidate = check_candidate(folder)
     extra = origin(root, candidate)
     new = evidence(candidate["id"], extra["params.yaml"], (folder / "verdict.json").read_bytes())
-    comparison = compare(new, in_production(registry), params.gate.max_production_drop)
+    comparison = against_production(registry, new, params.gate.max_production_drop)
     extra["comparison.json"] = readable(comparison.document())
     there = candidate["id"] in registry.ids()
     reasons: list[str] = []
@@ -99,14 +105,33 @@ def origin(root: Path, candidate: dict[str, Any]) -> dict[str, bytes]:
     }
 
 
-def in_production(registry: Registry) -> Evidence | None:
-    """What is known of the release that production points at."""
+def against_production(registry: Registry, new: Evidence, limit: float) -> Comparison:
+    """The candidate against the release that production points at.
+
+    Where that release is damaged or gone, nothing can be compared: the candidate may be
+    published, and a person has to promote it. A candidate that is there already is fine.
+    """
     change = registry.channel()
-    if change is None:
-        return None
-    release = registry.release(change.release)
-    settings, verdict = (registry.read(release, name) for name in ("params.yaml", "verdict.json"))
-    return evidence(release.id, settings, verdict)
+    if change is None or change.release == new.release:
+        return compare(new, new if change else None, limit)
+    try:
+        release = registry.release(change.release)
+        settings, verdict = (registry.read(release, n) for n in ("params.yaml", "verdict.json"))
+        return compare(new, evidence(release.id, settings, verdict), limit)
+    except (DamagedReleaseError, UnknownReleaseError, ContentError) as error:
+        why = f"production cannot be compared with: {error}"
+        return Comparison(True, why, change.release, by_hand=True)
+
+
+def registry_trouble(root: Path, params: Params) -> str | None:
+    """Why nothing could be published and promoted now, None if it could."""
+    try:
+        registry = open_registry(params.registry, root)
+        registry.store.probe()
+        registry.channel()
+    except (RegistryError, StoreError, OSError) as error:
+        return str(error)
+    return None
 
 
 def evidence(release: str, settings: bytes, verdict: bytes) -> Evidence:

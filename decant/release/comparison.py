@@ -21,7 +21,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome. `drop` is relative: 0.02 is two per cent worse than production."""
+    """The outcome. `drop` is relative: 0.02 is two per cent worse than production.
+
+    `by_hand`: production itself cannot be read, so that a person has to promote.
+    """
 
     passed: bool
     why: str
@@ -29,6 +32,7 @@ class Comparison:
     candidate_value: float | None = None
     production_value: float | None = None
     drop: float | None = None
+    by_hand: bool = False
 
     def document(self) -> dict[str, Any]:
         """As it is kept in a release."""

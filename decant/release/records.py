@@ -29,8 +29,8 @@ class DamagedReleaseError(RegistryError):
         self.release, self.problems = release, problems
         more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
         super().__init__(
-            f"release {release} is damaged: {problems[0]}{more}; remove releases/{release} from "
-            "the registry and publish it again"
+            f"release {release} is damaged: {problems[0]}{more}; `make run` where it was made "
+            "publishes it anew, `decant promote` puts another in its place"
         )
 
 

@@ -58,8 +58,8 @@ class Releases:
         """Copy the candidate in `folder` and `extra` files (name → content) into the registry.
 
         The manifest comes last, so a release is there completely or not at all; what an
-        interrupted attempt left is used. The same id again changes nothing, except that one
-        published as failed is replaced by the same models with evidence that they pass.
+        interrupted attempt left is used. The same id again changes nothing, except that a damaged
+        release is made whole, and one published as failed gets the evidence that it passes.
 
         Returns:
             The release's id.
@@ -76,7 +76,7 @@ class Releases:
             raise GateFailedError(f"candidate {release}", reasons)
         self.store.probe()
         there = self.store.read_versioned(_key(release, MANIFEST))
-        if there and (reasons or _manifest(release, there[0]).passed):
+        if there and self._stands(release, there[0], passed=not reasons):
             return release
         names = [*candidate["files"], "candidate.json"]
         contents: dict[str, bytes | Path] = {**{name: folder / name for name in names}, **extra}
@@ -132,7 +132,7 @@ class Releases:
         release = self.release(given)
         return b"".join(self._checked(release, path))
 
-    def verify(self, given: str) -> Release:
+    def verify(self, given: str | Release) -> Release:
         """Check the hash of every file of a release, and that its id is that of its content.
 
         Raises:
@@ -186,6 +186,15 @@ class Releases:
             raise GateFailedError(f"release {release.id}", reasons)
         return release.id
 
+    def _stands(self, release: str, manifest: bytes, *, passed: bool) -> bool:
+        """Is a release whole, and not one that failed where it would pass now?"""
+        try:
+            known = self.verify(_manifest(release, manifest))
+        except DamagedReleaseError as error:
+            logger.warning("%s", error)
+            return False
+        return known.passed or not passed
+
     def _load(self, release: str) -> Release:
         try:
             return _manifest(release, self.store.read(_key(release, MANIFEST)))
@@ -205,7 +214,7 @@ class Releases:
         """Store one file; beside, not over, what another attempt has left under its name."""
         sha = digest(content) if isinstance(content, bytes) else digest_file(content)
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        for stored in (name, f"{name}.{sha[:16]}"):
+        for stored in (name, f"{name}.{sha[:16]}", f"{name}.{uuid.uuid4().hex[:16]}"):
             key = _key(release, stored)
             try:
                 self.store.write_new(key, content)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from decant.lock import Busy
 from flows.console import complain, guarded
-from flows.retrain import Channel, NotReleasable, Options, each, main, retrain
+from flows.retrain import Channel, LeftToAPerson, NotReleasable, Options, each, main, retrain
 from flows.workspace import threads
 from tasks.run import StageFailed, look
 from tasks.stage import stage
@@ -42,6 +42,7 @@ def test_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (StageFailed("ingest", "no rows"), 1),
         (NotReleasable("ab12", ("recall is missing",)), 1),
+        (LeftToAPerson("ab12", "production is damaged"), 1),
         (Busy(12, "noon"), 2),
         (ValueError("wrong\nsetting"), 2),
         (httpx.ConnectError("refused"), 1),

@@ -11,7 +11,7 @@ from decant.release.records import UnknownReleaseError
 from decant.release.registry import open_registry
 from tasks.candidate import run
 from tasks.program import Workspace, run_step
-from tasks.promote import describe, promote, promote_task
+from tasks.promote import describe, promote, promote_task, rolled_back
 from tasks.publish import publish
 
 MakeWorkspace = Callable[..., Path]
@@ -52,6 +52,20 @@ def test_a_second_promotion_of_the_same_moves_nothing(release: Release) -> None:
     assert not again.moved
     assert "already" in describe(again)
     assert len(open_registry(params.registry, root).history()) == 1
+
+
+def test_a_release_that_was_rolled_back_is_not_promoted_by_itself(release: Release) -> None:
+    root, params, first = release()
+    promote(root, params, first)
+    _, _, second = release(model="new")
+    promote(root, params, second)
+    assert rolled_back(root, params, second, "production") is None
+    registry = open_registry(params.registry, root)
+    registry.rollback(reason="complaints", actor="ann")
+    told = rolled_back(root, params, second, "production")
+    assert told is not None
+    assert told.startswith("not promoted: ann rolled production back from it on ")
+    assert "complaints" in told and f"`decant promote {second}`" in told
 
 
 def test_another_channel_can_be_named(release: Release) -> None:

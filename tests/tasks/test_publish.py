@@ -1,6 +1,7 @@
 """Publishing: compared with production, with its origin, and refused where it should be."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tasks.publish import (
     describe,
     publish,
     publish_task,
+    registry_trouble,
 )
 
 MakeWorkspace = Callable[..., Path]
@@ -128,6 +130,57 @@ def test_what_cannot_be_compared_is_said_and_does_not_block(
     result = publish(root, params)
     assert result.promotable
     assert result.comparison.why == "not comparable with production: other evaluate.k"
+
+
+@pytest.mark.parametrize("harm", ["verdict", "manifest", "gone"])
+def test_beside_a_damaged_production_a_person_has_to_promote(
+    candidate: Candidate, harm: str
+) -> None:
+    root, params = candidate()
+    first = publish(root, params).release
+    promote(root, params, first)
+    damage(root / params.registry.folder / "releases" / first, harm)
+    candidate(model="new")
+    result = publish(root, params)
+    assert result.published and not result.promotable and not result.reasons
+    assert first in result.comparison.why
+    assert promote(root, params, result.release).before == first
+    candidate(model="newer")
+    assert publish(root, params).promotable
+
+
+@pytest.mark.parametrize("harm", ["verdict", "manifest", "gone"])
+def test_a_damaged_production_is_made_whole_by_the_same_candidate(
+    candidate: Candidate, harm: str
+) -> None:
+    root, params = candidate()
+    first = publish(root, params).release
+    promote(root, params, first)
+    damage(root / params.registry.folder / "releases" / first, harm)
+    result = publish(root, params)
+    assert result.release == first and result.promotable
+    assert open_registry(params.registry, root).verify(first).passed
+
+
+def damage(folder: Path, harm: str) -> None:
+    if harm == "gone":
+        shutil.rmtree(folder)
+    else:
+        (folder / f"{harm}.json").write_text("{")
+
+
+def test_what_would_keep_a_release_from_the_registry_is_known_before(
+    candidate: Candidate,
+) -> None:
+    root, params = candidate()
+    assert registry_trouble(root, params) is None
+    promote(root, params, publish(root, params).release)
+    pointer = root / params.registry.folder / "channels" / "production.json"
+    pointer.write_text("{")
+    assert "production.json in the registry is damaged" in str(registry_trouble(root, params))
+    shutil.rmtree(root / params.registry.folder)
+    (root / params.registry.folder).write_text("")
+    assert "a file is in the way" in str(registry_trouble(root, params))
 
 
 def test_no_candidate_says_what_to_do(make_workspace: MakeWorkspace) -> None:

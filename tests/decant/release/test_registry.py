@@ -77,6 +77,7 @@ def killed_at(store: Store, write: int) -> Registry:
 def forge(store: Store, key: str, content: bytes = FORGED) -> None:
     """Overwrite a key behind the registry's back."""
     if isinstance(store, LocalStore):
+        (store.folder / key).parent.mkdir(exist_ok=True)
         (store.folder / key).write_bytes(content)
     else:
         assert isinstance(store, S3Store)
@@ -504,8 +505,63 @@ def test_a_damaged_pointer_is_named(registry: Registry, publish: Publish) -> Non
     release = publish()
     registry.promote(release)
     forge(registry.store, "channels/production.json", b"{}")
-    with pytest.raises(RegistryError, match=r"channels/production\.json .* is damaged"):
+    with pytest.raises(RegistryError, match=r"channels/production\.json .* is damaged.*promote"):
         registry.channel()
+
+
+def test_a_damaged_pointer_is_written_anew_on_top_of_its_history(
+    registry: Registry, publish: Publish
+) -> None:
+    a, b = publish(model="a"), publish(model="b")
+    registry.promote(a)
+    registry.promote(b)
+    for release in (b, a):
+        forge(registry.store, "channels/production.json")
+        assert registry.promote(release).release == release
+    assert [change.release for change in registry.history()] == [a, b, b, a]
+    assert registry.channel().trail == [a, b]  # type: ignore[union-attr]
+    forge(registry.store, "channels/production.json")
+    assert registry.rollback().release == b
+
+
+def test_a_damaged_pointer_without_a_history_is_written_anew(
+    registry: Registry, publish: Publish
+) -> None:
+    release = publish()
+    forge(registry.store, "channels/production.json")
+    assert registry.promote(release).number == 1
+    assert registry.channel().release == release  # type: ignore[union-attr]
+
+
+def test_a_damaged_entry_of_the_history_stops_no_move(registry: Registry, publish: Publish) -> None:
+    a, b = publish(model="a"), publish(model="b")
+    registry.promote(a)
+    forge(registry.store, "history/production/00000001.json")
+    assert registry.promote(b).number == 2
+
+
+@on_a_folder
+def test_files_that_are_no_channel_are_left_alone(registry: Registry, publish: Publish) -> None:
+    registry.promote(publish())
+    for name in ("notes.txt", "production.json.bak", "Old.json"):
+        forge(registry.store, f"channels/{name}")
+    forge(registry.store, "history/production/notes.txt")
+    assert registry.channels() == ["production"]
+    assert len(registry.history()) == 1
+
+
+@on_a_folder
+def test_a_release_that_was_rolled_back_is_known(registry: Registry, publish: Publish) -> None:
+    a, b = publish(model="a"), publish(model="b")
+    registry.promote(a)
+    assert registry.rolled_back(a) is None
+    registry.promote(b)
+    assert registry.rolled_back(b) is None
+    change = registry.rollback()
+    assert registry.rolled_back(b) == change
+    assert registry.rolled_back(a) is None and registry.rolled_back(b, "canary") is None
+    registry.promote(b)
+    assert registry.rolled_back(b) is None
 
 
 # tampering
@@ -569,7 +625,7 @@ def test_a_damaged_manifest_spoils_only_its_own_release(
     forge(registry.store, f"releases/{bad}/manifest.json")
     assert [release.id for release in registry.releases()] == [good]
     assert bad in caplog.text
-    with pytest.raises(DamagedReleaseError, match=f"remove releases/{bad} .* publish it again"):
+    with pytest.raises(DamagedReleaseError, match=f"{bad} is damaged: .* publishes it anew"):
         registry.promote(bad)
 
 
@@ -594,6 +650,23 @@ def test_a_manifest_cannot_write_outside_the_destination(
     with pytest.raises(ValueError, match="not a path inside"):
         registry.fetch(release, tmp_path / "deep" / "er" / "fetched")
     assert not (tmp_path / "deep" / "outside").exists()
+
+
+@pytest.mark.parametrize("harm", ["changed", "missing", "manifest", "evidence"])
+def test_publishing_a_damaged_release_again_makes_it_whole(
+    registry: Registry, make_candidate: MakeCandidate, harm: str
+) -> None:
+    release = registry.publish(make_candidate(), EXTRA)
+    registry.promote(release)
+    names = {"manifest": "manifest.json", "evidence": "verdict.json"}
+    key = f"releases/{release}/{names.get(harm, 'students/women/model.onnx')}"
+    for _ in range(2):  # the second time, what was written beside is damaged too
+        for path in registry.store.list(key):
+            remove(registry.store, path) if harm == "missing" else forge(registry.store, path)
+        with pytest.raises(DamagedReleaseError):
+            registry.verify(release)
+        assert registry.publish(make_candidate(), EXTRA) == release
+        assert registry.verify(release).passed
 
 
 # fetch
