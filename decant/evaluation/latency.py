@@ -1,5 +1,6 @@
 """How long one request takes: same runtime, one thread, all models in turn for each request."""
 
+import math
 import time
 
 import numpy as np
@@ -9,6 +10,7 @@ from decant.features.sequences import Cases, Sequences, histories
 from decant.serving.engine import Model
 
 WARM_UP = 10
+REPEATS = 3  # of each request; the fastest counts: what else the machine did is not the model's
 QUANTILES = (("p50", 0.5), ("p95", 0.95))
 
 
@@ -25,7 +27,7 @@ def interleaved_latency(
     Interleaved, so that whatever else the machine does hits all models alike: compare ratios.
 
     Returns:
-        `p50` and `p95` per model, microseconds.
+        `p50` and `p95` per model, microseconds, over requests at their fastest of `REPEATS`.
     """
     rng = np.random.default_rng(seed)
     drawn = chosen.take(rng.integers(0, len(chosen), requests + WARM_UP))
@@ -35,10 +37,14 @@ def interleaved_latency(
         one = drawn.take(np.array([case]))
         history = int(one.position[0] - sequences.offsets[one.user[0]])
         batch = histories(sequences, one, inputs, min(history, encoder.max_length))
-        for name, model in models.items():
-            begin = time.perf_counter_ns()
-            model.scores(batch)
-            taken[name].append((time.perf_counter_ns() - begin) / 1000)
+        fastest = dict.fromkeys(models, math.inf)
+        for _ in range(REPEATS):
+            for name, model in models.items():
+                begin = time.perf_counter_ns()
+                model.scores(batch)
+                fastest[name] = min(fastest[name], (time.perf_counter_ns() - begin) / 1000)
+        for name, fast in fastest.items():
+            taken[name].append(fast)
     return {
         name: {p: round(float(np.quantile(times[WARM_UP:], q)), 1) for p, q in QUANTILES}
         for name, times in taken.items()
