@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
     result = document(arguments.name, outcome, commit, time.monotonic() - began)
-    for path in write(root / FOLDER, result, outcome.failures):
+    for path in write(root / FOLDER, result, outcome):
         say(f"wrote {path.relative_to(root)}")
     for failure in outcome.failures:
         print(f"did not hold: {failure}", file=sys.stderr)

@@ -24,6 +24,7 @@ print(json.dumps({
     "oracle": [[share.name, share.group, share.share] for share in found.oracle],
 }))
 """
+HEAD = "model, test window"  # how the table of models begins
 Say = Callable[[str], None]
 
 
@@ -41,6 +42,7 @@ def bench(project: Clone, say: Say) -> Outcome:
         raise ShopError(f"the evidence cannot be read: {asked.error}")
     evidence = json.loads(asked.said.splitlines()[-1])
     outcome = Outcome(protocol(evidence, params), [params["seed"], params["raw"]["seed"]])
+    outcome.shown = ending(first.said)
     outcome.measured("run.first.seconds", round(first.seconds, 1), len(lock_of(project)))
     outcome.measured("run.second.seconds", round(second.seconds, 1))
     again = second.stages("ran", "restored", "accepted")
@@ -49,6 +51,13 @@ def bench(project: Clone, say: Say) -> Outcome:
     for name, figure in figures(evidence).items():
         outcome.figures[name] = figure
     return outcome
+
+
+def ending(said: str) -> str:
+    """The table that a run ends with, to its last line."""
+    lines = said.splitlines()
+    first = next((n for n, line in enumerate(lines) if line.startswith(HEAD)), len(lines))
+    return "\n".join(line.rstrip() for line in lines[first:])
 
 
 def protocol(evidence: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:

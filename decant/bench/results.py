@@ -24,13 +24,15 @@ class Outcome:
     """What a benchmark found.
 
     `protocol`: how it was measured, by subject. `failures`: what should have held and did not,
-    one line each; they make the command fail, and are written down beside the figures.
+    one line each; they make the command fail, and are written down beside the figures. `shown`:
+    what people see at the end of the run that was measured.
     """
 
     protocol: dict[str, Any]
     seeds: list[int]
     figures: dict[str, Figure] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    shown: str = ""
 
     def measured(self, name: str, value: float, n: int | None = None) -> None:
         """Add a figure without an interval."""
@@ -56,10 +58,10 @@ def document(name: str, outcome: Outcome, commit: str, seconds: float) -> dict[s
     }
 
 
-def write(folder: Path, result: Mapping[str, Any], failures: list[str]) -> list[Path]:
+def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Path]:
     """Write NAME.json and NAME.md; returns their paths."""
     text = json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    pages = {"json": text + "\n", "md": page(result, failures)}
+    pages = {"json": text + "\n", "md": page(result, outcome)}
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for kind, content in pages.items():
@@ -71,7 +73,7 @@ def write(folder: Path, result: Mapping[str, Any], failures: list[str]) -> list[
     return paths
 
 
-def page(result: Mapping[str, Any], failures: list[str]) -> str:
+def page(result: Mapping[str, Any], outcome: Outcome) -> str:
     """A results file in Markdown."""
     rows = [row(name, figure) for name, figure in sorted(result["figures"].items())]
     lines = [
@@ -82,12 +84,13 @@ def page(result: Mapping[str, Any], failures: list[str]) -> str:
         "",
         *(f"- {subject}: {how}" for subject, how in result["protocol"].items()),
         "",
+        *(["```text", outcome.shown, "```", ""] if outcome.shown else []),
         "| figure | value | 95 % interval | n |",
         "|---|--:|---|--:|",
         *rows,
     ]
-    if failures:
-        lines += ["", "## What did not hold", "", *(f"- {failure}" for failure in failures)]
+    if outcome.failures:
+        lines += ["", "## What did not hold", "", *(f"- {failure}" for failure in outcome.failures)]
     return "\n".join(lines) + "\n"
 
 

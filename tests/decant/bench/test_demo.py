@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from decant.bench.demo import cost_ratio, figures, short
+from decant.bench.demo import HEAD, cost_ratio, ending, figures, short
+from decant.report.console import table
 
 KNOWN = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 10}
 
@@ -42,6 +43,16 @@ def test_every_known_figure_has_a_name_and_what_is_not_known_is_left_out(
     }  # fmt: skip
     assert found["size.ratio.general"]["value"] == 10
     assert found["latency.ratio.general"]["value"] == 5
+
+
+def test_the_table_is_what_the_run_ends_with() -> None:
+    said = "12:00 | up to date\nmodel, test window   NDCG@10\n---\nteacher  0.5 \nreport   data"
+    assert ending(said) == "model, test window   NDCG@10\n---\nteacher  0.5\nreport   data"
+    assert ending("it failed") == ""
+
+
+def test_the_table_of_a_run_begins_as_it_is_looked_for() -> None:
+    assert table({"k": 10, "models": {}}).startswith(HEAD)
 
 
 def test_a_cost_that_is_not_known_gives_no_ratio(evidence: dict[str, Any]) -> None:
