@@ -111,6 +111,7 @@ def family_row(evidence: Evidence) -> Cells:
     at = ("family", TEST, ALL)
     hits = figure(verdict, *at, "hr")
     retention = evidence.retention.get(FAMILY)
+    together = len(shipped(verdict))
     return [
         "family, as released",
         formats.quality(figure(verdict, *at, "ndcg")),
@@ -121,7 +122,9 @@ def family_row(evidence: Evidence) -> Cells:
         formats.percent(evidence.coverage),
         formats.size(family_bytes(metrics, verdict)),
         formats.duration(dearest(metrics, verdict, "latency_us", "p50")),
-        f"{len(shipped(verdict))} students together; p50 of the slowest",
+        f"{together} students together; p50 of the slowest"
+        if together > 1
+        else "general serves everybody",
     ]
 
 
