@@ -55,7 +55,7 @@ def event_checks(rules: Rules, latest: float) -> list[Check]:
 
     A row that fails several is known by the first.
     """
-    checks = [_not_in(Columns.BEHAVIOUR, name) for name in rules.set_aside]
+    checks = [_well_formed(), *(_not_in(Columns.BEHAVIOUR, name) for name in rules.set_aside)]
     checks += [_present(c) for c in (Columns.USER, Columns.ITEM, Columns.BEHAVIOUR)]
     if rules.behaviours:
         allowed = [*rules.behaviours, *rules.set_aside]
@@ -82,7 +82,7 @@ def event_checks(rules: Rules, latest: float) -> list[Check]:
 
 def attribute_checks(key: str, columns: Sequence[str]) -> list[Check]:
     """What is asked of users or items: an id, once; attributes within their ranges."""
-    checks = [_present(key), _in("repeated id", REPEATED, [False])]
+    checks = [_well_formed(), _present(key), _in("repeated id", REPEATED, [False])]
     for column in columns:
         if column in RANGES and column != key:
             low, high = RANGES[column]
@@ -138,6 +138,10 @@ def _great_expectations() -> ModuleType:
     import great_expectations
 
     return great_expectations
+
+
+def _well_formed() -> Check:
+    return Check("malformed line", Columns.MALFORMED, "ExpectColumnValuesToBeNull")
 
 
 def _present(column: str) -> Check:

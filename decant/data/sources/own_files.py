@@ -8,11 +8,10 @@ import pandas as pd
 from decant.columns import Columns
 from decant.data.sources.attributes import attributes_of
 from decant.data.sources.cells import looks_numeric, parse_numbers, parse_times, unparsed
+from decant.data.sources.content import TableUnreadable, name_within
 from decant.data.sources.delimited import (
     EmptyLog,
     Table,
-    TableUnreadable,
-    name_within,
     read_table,
     read_tables,
     require,
@@ -31,7 +30,7 @@ from decant.data.tables import (
 )
 from decant.params import Ingest
 
-RESERVED = (Columns.FILE, Columns.ROW, Columns.REASON)
+RESERVED = (Columns.FILE, Columns.ROW, Columns.MALFORMED, Columns.REASON)
 SOURCE = "events"
 _SETTINGS = {Columns.USER: "user", Columns.ITEM: "item", Columns.TITLE: "item_title"}
 

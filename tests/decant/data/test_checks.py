@@ -29,6 +29,7 @@ def good_events(rows: int) -> pd.DataFrame:
             Columns.BEHAVIOUR: pd.Series(["rating"] * rows, dtype="str"),
             Columns.TIME: np.full(rows, NOW),
             Columns.RATING: np.full(rows, 3.0),
+            Columns.MALFORMED: pd.Series([None] * rows, dtype="str"),
             checks.KNOWN_USER: True,
             checks.KNOWN_ITEM: True,
         }
@@ -47,6 +48,7 @@ def test_good_events_fail_no_check() -> None:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
+        (Columns.MALFORMED, "3 instead of 2 fields in the line", "malformed line"),
         (Columns.USER, None, "no user"),
         (Columns.ITEM, None, "no item"),
         (Columns.BEHAVIOUR, None, "no behaviour"),
@@ -76,6 +78,7 @@ def test_users_need_an_id_once_and_a_possible_age() -> None:
             "user": pd.Series(["a", None, "c", "d", "e"], dtype="str"),
             "age": [0, 20, 121, -1, np.nan],
             checks.REPEATED: [False, False, False, False, True],
+            Columns.MALFORMED: pd.Series([None] * 5, dtype="str"),
         }
     )
     found = failing(users, checks.attribute_checks("user", ["user", "age"]))
@@ -88,6 +91,7 @@ def test_items_need_a_price_that_is_not_negative() -> None:
             "item": pd.Series(["a", "b"], dtype="str"),
             "price": [0, -0.01],
             checks.REPEATED: [False, False],
+            Columns.MALFORMED: pd.Series([None] * 2, dtype="str"),
         }
     )
     assert failing(items, checks.attribute_checks("item", ["price"])) == {"impossible price": [1]}

@@ -42,7 +42,8 @@ def log(rows: list[Row], source: str = "views", behaviour: str = "view") -> pd.D
 
 def table(key: str, ids: list[str | None], **attributes: list[Any]) -> pd.DataFrame:
     frame = pd.DataFrame({key: pd.Series(ids, dtype="str"), **attributes})
-    return frame.assign(file=f"{key}s.csv", row=np.arange(2, len(ids) + 2))
+    malformed = pd.Series([None] * len(ids), dtype="str")
+    return frame.assign(file=f"{key}s.csv", row=np.arange(2, len(ids) + 2), malformed=malformed)
 
 
 def cleaned(
@@ -75,6 +76,18 @@ def test_bad_rows_are_quarantined_with_reason_file_and_row() -> None:
     assert bad.to_dict() == {5: "no user", 6: "unknown item", 7: "no readable time"}
     assert len(result.accepted["events"]) == 3
     assert set(result.quarantined["events"]) == {*result.accepted["events"], Columns.REASON}
+
+
+def test_a_malformed_line_is_known_by_what_is_wrong_with_it() -> None:
+    wrong = "3 instead of 2 fields in the line"
+    events, users = log(GOOD), table("user", ["a", "a", "a"], age=[1.0, 1.0, 1.0])
+    events.loc[1, Columns.MALFORMED] = wrong
+    users.loc[1:, Columns.MALFORMED] = wrong
+    result = cleaned(events, users=users, rules=Rules())
+    for name, bad, left in (("events", 1, 2), ("users", 2, 1)):
+        assert result.counts[name]["reasons"] == {wrong: bad}
+        assert len(result.accepted[name]) == left
+        assert Columns.MALFORMED not in {*result.accepted[name], *result.quarantined[name]}
 
 
 def test_an_event_that_says_the_same_twice_counts_once() -> None:

@@ -87,7 +87,7 @@ def test_attributes_are_numeric_where_nearly_all_cells_are(tmp_path) -> None:
 def test_the_title_may_have_another_name(tmp_path) -> None:
     files = {"events.csv": "user,sku\nu1,1\n", "items.csv": "sku,name,price\n1,hat,3\n"}
     found = tables(tmp_path, files, item="sku", items="items.csv", item_title="name")
-    assert list(found.items) == ["item", "title", "price", "file", "row"]
+    assert list(found.items) == ["item", "title", "price", "file", "row", "malformed"]
     with pytest.raises(ColumnMissing, match=r"no column `nme` \(ingest\.item_title\).*`name`"):
         tables(tmp_path, files, item="sku", items="items.csv", item_title="nme")
 
