@@ -133,7 +133,7 @@ def clean_attributes(table: pd.DataFrame, key: str) -> Part:
     twice = table.duplicated(content) & named
     repeated = table[key].duplicated() & named & ~twice
     looked_at = table.assign(**{checks.REPEATED: repeated})
-    findings = checks.find(looked_at, checks.attribute_checks(key, content))
+    findings = checks.find(looked_at, checks.attribute_checks(key, table))
     rows = [finding for finding in findings if not finding.check.repair]
     reason = in_detail(first_reasons(len(table), rows), malformed)
     table = table.drop(columns=Columns.MALFORMED)
