@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.data.prepare import FeaturesError, Prepared, fit_attribute, impute, prepare
+from decant.data.prepare import (MOST_VALUES, FeaturesError, Prepared, fit_attribute, impute, prepare,)
 from decant.data.split import SplitError
 from decant.features.sequences import TEST, Sequences, cases
 from decant.params import Features, Split
@@ -187,6 +187,26 @@ def test_what_the_data_does_not_have_is_named_with_the_nearest(
 ) -> None:
     with pytest.raises(FeaturesError, match=re.escape(message)):
         run(**changes)
+
+
+def test_many_behaviours_keep_their_indices(run: Run) -> None:
+    made = run(events=log(*(("u", "i", f"b{n:03}", n * HOUR) for n in range(200))), attributes=[])
+    assert made.sequences.behaviours.tolist() == list(range(1, 201))
+
+
+def test_a_column_that_tells_users_apart_is_no_attribute(run: Run) -> None:
+    size = MOST_VALUES + 1
+    events = log(*((f"u{n}", "i", "view", n) for n in range(size)))
+    people = pd.DataFrame({"user": events["user"], "phone": [f"p{n}" for n in range(size)]})
+    message = r"`phone` has 32,768 different values, at most 32,767 are told apart; it is an id"
+    with pytest.raises(FeaturesError, match=message):
+        run(events=events, users=people, attributes=["phone"])
+
+
+def test_a_behaviour_that_is_another_with_each_event_is_an_error(run: Run) -> None:
+    events = log(*(("u", "i", f"b{n}", n) for n in range(MOST_VALUES + 1)))
+    with pytest.raises(FeaturesError, match=r"`behaviour` has 32,768 different values"):
+        run(events=events, attributes=[])
 
 
 def test_items_are_described_with_their_text_and_count(run: Run) -> None:
