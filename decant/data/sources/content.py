@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import zipfile
 import zlib
@@ -58,6 +59,11 @@ def decode(content: bytes, file: str, encoding: str = "utf-8-sig") -> str:
         line = content.count(b"\n", 0, error.start) + 1
         name = encoding.removesuffix("-sig")
         raise TableUnreadable(file, f"not {name} text in line {line:,}") from None
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text with their ends: \\n, \\r or both, unlike `str.splitlines` nothing else."""
+    return io.StringIO(text, newline="").readlines()
 
 
 def _only_member(path: Path, file: str) -> bytes:

@@ -14,7 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from decant.columns import Columns
-from decant.data.sources.content import TableUnreadable, decode, name_within, read_content
+from decant.data.sources.content import (
+    TableUnreadable,
+    decode,
+    name_within,
+    read_content,
+    split_lines,
+)
 from decant.data.sources.records import miscounted, read_records
 from decant.data.tables import text
 
@@ -225,8 +231,7 @@ def _read_records(
     content: str, file: str, separator: str, names: Sequence[str], header: int
 ) -> Table:
     """Slower: lines may be uneven, cells may hold line breaks."""
-    lines = io.StringIO(content, newline="").readlines()
-    records = list(read_records(lines, separator, len(names)))[header:]
+    records = list(read_records(split_lines(content), separator, len(names)))[header:]
     cells = pd.DataFrame([fields for _, fields, _ in records], columns=list(names), dtype="str")
     return located(
         cells, file, [row for row, _, _ in records], [problem for _, _, problem in records]

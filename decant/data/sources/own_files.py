@@ -8,15 +8,15 @@ import pandas as pd
 from decant.columns import Columns
 from decant.data.sources.attributes import attributes_of
 from decant.data.sources.cells import looks_numeric, parse_numbers, parse_times, unparsed
-from decant.data.sources.content import TableUnreadable, name_within
+from decant.data.sources.content import (TableUnreadable, decode, name_within, read_content, split_lines,)
 from decant.data.sources.delimited import (
     EmptyLog,
     Table,
+    located,
     read_table,
     read_tables,
     require,
     stack,
-    with_origin,
 )
 from decant.data.sources.places import Files, check_present
 from decant.data.tables import (
@@ -32,6 +32,9 @@ from decant.params import Ingest
 
 RESERVED = (Columns.FILE, Columns.ROW, Columns.MALFORMED, Columns.REASON)
 SOURCE = "events"
+SECOND_LINE = "a second line of its user (a table of events has `layout: table`)"
+QUOTED = "a quotation mark in a line of `layout: sequences`"
+_HEADERS = ("user", "user_id", "userid")
 _SETTINGS = {Columns.USER: "user", Columns.ITEM: "item", Columns.TITLE: "item_title"}
 
 
@@ -93,10 +96,14 @@ def _table_of_events(files: Files, settings: Ingest) -> tuple[pd.DataFrame, pd.D
 
 
 def _sequences(files: Files, settings: Ingest) -> pd.DataFrame:
-    log = stack([_read_lines(path, files.root) for path in files.events])
+    log = stack([_read_lines(path, files.root, settings.user) for path in files.events])
     if not len(log):
         raise EmptyLog([name_within(path, files.root) for path in files.events])
-    rows = pd.concat([log.cells, log.origin], axis=1).explode(Columns.ITEM, ignore_index=True)
+    rows = pd.concat([log.cells, log.origin], axis=1)
+    again = rows[Columns.USER].duplicated() & rows[Columns.USER].ne("")
+    rows[Columns.MALFORMED] = rows[Columns.MALFORMED].mask(again, SECOND_LINE)
+    rows[Columns.ITEM] = rows[Columns.ITEM].mask(rows[Columns.MALFORMED].notna())
+    rows = rows.explode(Columns.ITEM, ignore_index=True)
     return make_events(
         {
             Columns.USER: rows[Columns.USER],
@@ -108,21 +115,25 @@ def _sequences(files: Files, settings: Ingest) -> pd.DataFrame:
     )
 
 
-def _read_lines(path: Path, root: Path) -> Table:
+def _read_lines(path: Path, root: Path, user: str) -> Table:
     """One line per user: the user, then items in order, between blanks or commas."""
     file = name_within(path, root)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise TableUnreadable(file, f"not {error.encoding} text at byte {error.start}") from None
-    fields = [re.split(r"[\s,]+", line.strip()) for line in lines]
+    content = read_content(path, file)
+    if content.startswith(b"PAR1"):
+        raise TableUnreadable(file, "is Parquet, which `layout: sequences` is not: a line of text each")
+    lines = [line.strip() for line in split_lines(decode(content, file))]
+    fields = [re.split(r"[\s,]+", line) for line in lines]
+    if fields and fields[0][0].casefold() in (user.casefold(), *_HEADERS):
+        problem = f"line 1 begins with `{fields[0][0]}`, a header: `layout: sequences` has none"
+        raise TableUnreadable(file, problem)
     cells = pd.DataFrame(
         {
             Columns.USER: pd.Series([row[0] for row in fields], dtype="str"),
             Columns.ITEM: pd.Series([row[1:] for row in fields], dtype="object"),
         }
     )
-    return with_origin(cells, file, first_row=1)
+    malformed = [QUOTED if '"' in line else None for line in lines]
+    return located(cells, file, range(1, len(lines) + 1), malformed)
 
 
 def _attributes(

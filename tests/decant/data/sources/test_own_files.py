@@ -1,9 +1,11 @@
+import gzip
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from decant.data.sources.delimited import ColumnMissing, EmptyLog, TableUnreadable
+from decant.data.sources.own_files import QUOTED, SECOND_LINE
 from decant.data.sources.readers import read
 from decant.data.tables import Tables
 from decant.params import Ingest
@@ -70,6 +72,37 @@ def test_a_line_may_be_a_users_whole_sequence(tmp_path, line: str) -> None:
 def test_a_sequence_without_items_is_kept_as_a_row_without_one(tmp_path) -> None:
     found = tables(tmp_path, {"events.csv": "u1 i1\nu2\n"}, layout="sequences")
     assert found.events["item"].isna().tolist() == [False, True]
+
+
+def test_sequences_may_be_packed(tmp_path) -> None:
+    (tmp_path / "events.txt.gz").write_bytes(gzip.compress(b"u1 i1 i2\n"))
+    found = tables(tmp_path, {}, events="events.txt.gz", layout="sequences")
+    assert found.events["item"].tolist() == ["i1", "i2"]
+
+
+def test_events_are_no_sequences(tmp_path) -> None:
+    log = "a,1,17\na,2,18\nb,1,19\na,3,20\n"
+    events = tables(tmp_path, {"events.csv": log}, layout="sequences").events
+    assert events["malformed"].dropna().tolist() == [SECOND_LINE] * 2
+    assert events.loc[events["malformed"].notna(), "row"].tolist() == [2, 4]
+    assert len(events) == 6
+
+
+def test_a_quotation_mark_in_a_sequence_makes_the_line_malformed(tmp_path) -> None:
+    events = tables(tmp_path, {"events.csv": 'a 1 2\n"b" "1"\n'}, layout="sequences").events
+    assert events["malformed"].fillna("").tolist() == ["", "", QUOTED]
+
+
+@pytest.mark.parametrize("header", ["who,items", "user_id items", "Who"])
+def test_sequences_have_no_header(tmp_path, header: str) -> None:
+    with pytest.raises(TableUnreadable, match=r"events\.csv: line 1 begins with .*a header"):
+        tables(tmp_path, {"events.csv": f"{header}\na 1\n"}, layout="sequences", user="who")
+
+
+def test_sequences_are_no_parquet(tmp_path) -> None:
+    pd.DataFrame({"user": ["a"]}).to_parquet(tmp_path / "events.parquet")
+    with pytest.raises(TableUnreadable, match=r"events\.parquet: is Parquet"):
+        tables(tmp_path, {}, events="events.parquet", layout="sequences")
 
 
 def test_attributes_are_numeric_where_nearly_all_cells_are(tmp_path) -> None:
