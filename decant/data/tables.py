@@ -120,6 +120,12 @@ def in_order_of_arrival(logs: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return events.assign(**{Columns.ORDER: np.arange(len(events), dtype=np.int64)})
 
 
+def with_a_row(events: pd.DataFrame, table: pd.DataFrame, key: str) -> tuple[int, int]:
+    """How many of the ids `key` in the events have a row in the table, and how many there are."""
+    ids = pd.Series(events[key].dropna().unique())
+    return int(ids.isin(table[key]).sum()), len(ids)
+
+
 def no_users() -> pd.DataFrame:
     """The users table of a source that has none."""
     return empty((Columns.USER, *ORIGIN))

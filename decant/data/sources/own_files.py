@@ -27,6 +27,7 @@ from decant.data.tables import (
     no_cells,
     no_items,
     no_users,
+    with_a_row,
 )
 from decant.params import Ingest
 
@@ -38,6 +39,21 @@ _HEADERS = ("user", "user_id", "userid")
 _SETTINGS = {Columns.USER: "user", Columns.ITEM: "item", Columns.TITLE: "item_title"}
 
 
+class IdsDoNotMatch(ValueError):
+    """A table has a row for none of the ids in the events; shows how both write them.
+
+    Ids of users must not get into logs, so letters and digits are masked.
+    """
+
+    def __init__(self, key: str, events: pd.DataFrame, table: pd.DataFrame) -> None:
+        self.key = key
+        first, second = (_first_id(frame, key) for frame in (events, table))
+        super().__init__(
+            f"no {key} of the events has a row in the table of {key}s: ids look like {first} and "
+            f"like {second} (9: a digit, a: a letter); they must be the same"
+        )
+
+
 def read(folder: Path, settings: Ingest) -> Tables:
     """Read the tables that `settings` names; those of users and items are optional.
 
@@ -45,6 +61,7 @@ def read(folder: Path, settings: Ingest) -> Tables:
 
     Raises:
         FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
+        IdsDoNotMatch: a table of users or items is about others than the events.
     """
     files = check_present("files", folder, settings)
     if settings.layout == "sequences":
@@ -54,6 +71,13 @@ def read(folder: Path, settings: Ingest) -> Tables:
     users, user_cells = _attributes(files.users, folder, "users", {Columns.USER: settings.user})
     title = {Columns.ITEM: settings.item, Columns.TITLE: settings.item_title}
     items, item_cells = _attributes(files.items, folder, "items", title)
+    for key, path, table in (
+        (Columns.USER, files.users, users),
+        (Columns.ITEM, files.items, items),
+    ):
+        found, ids = with_a_row(events, table, key)
+        if path is not None and ids and not found:
+            raise IdsDoNotMatch(key, events, table)
     return Tables(
         events=in_order_of_arrival([events]),
         users=users,
@@ -144,6 +168,8 @@ def _attributes(
         return (no_users() if name == "users" else no_items()), no_cells()
     table = read_table(path, folder)
     file = name_within(path, folder)
+    if not len(table):
+        raise TableUnreadable(file, f"has no rows: fill it, or set ingest.{name}: null")
     require(table, file, {theirs: f"ingest.{_SETTINGS[ours]}" for ours, theirs in named.items()})
     cells = table.cells.rename(columns={theirs: ours for ours, theirs in named.items()})
     columns = [*named, *(str(c) for c in cells if c not in named)]
@@ -153,3 +179,13 @@ def _attributes(
     table = Table(cells, table.origin)
     numeric = [c for c in columns if c not in named and looks_numeric(table.column(c))]
     return attributes_of(table, name, columns, numeric)
+
+
+def _first_id(frame: pd.DataFrame, key: str) -> str:
+    """The form and the place of a table's first id."""
+    named = frame[frame[key].notna()]
+    if not len(named):
+        return "nothing at all"
+    first = named.sort_values(list(ORIGIN[:2]), kind="stable").iloc[0]
+    form = re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub(r"\d", "9", first[key])))
+    return f"`{form}` ({first[Columns.FILE]}:{first[Columns.ROW]})"

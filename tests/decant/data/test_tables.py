@@ -15,6 +15,7 @@ from decant.data.tables import (
     no_users,
     read_frames,
     text,
+    with_a_row,
     write_frames,
 )
 
@@ -83,6 +84,11 @@ def test_an_id_with_a_control_character_makes_its_row_malformed(mark: str) -> No
     table.loc[1, Columns.ITEM] = f"a{mark}1"
     malformed = make_events(dict(table.items()))[Columns.MALFORMED]
     assert malformed.fillna("").tolist() == ["", "a control character or line break in the item"]
+
+
+def test_ids_with_a_row_in_a_table_are_counted_once_each() -> None:
+    log = pd.DataFrame({"user": ["a", "a", "b", None]})
+    assert with_a_row(log, pd.DataFrame({"user": ["a", "c"]}), "user") == (1, 2)
 
 
 def test_frames_come_back_as_they_were_written(tmp_path) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from decant.data.sources.delimited import ColumnMissing, EmptyLog, TableUnreadable
-from decant.data.sources.own_files import QUOTED, SECOND_LINE
+from decant.data.sources.own_files import IdsDoNotMatch, QUOTED, SECOND_LINE
 from decant.data.sources.readers import read
 from decant.data.tables import Tables
 from decant.params import Ingest
@@ -115,6 +115,29 @@ def test_attributes_are_numeric_where_nearly_all_cells_are(tmp_path) -> None:
     assert str(found.users["age"].dtype) == "float64"
     assert str(found.users["code"].dtype) == "str"
     assert found.unparsed[["column", "value"]].to_numpy().tolist() == [["age", "old"]]
+
+
+def test_a_table_of_other_users_is_an_error_that_shows_how_both_write_them(tmp_path) -> None:
+    files = {"events.csv": "user,item\n0,1\n7,1\n", "users.csv": "user,age\n0.0,3\nAb7,4\n"}
+    with pytest.raises(IdsDoNotMatch) as caught:
+        tables(tmp_path, files, users="users.csv")
+    assert str(caught.value) == (
+        "no user of the events has a row in the table of users: ids look like `9` (events.csv:2) "
+        "and like `9.9` (users.csv:2) (9: a digit, a: a letter); they must be the same"
+    )
+
+
+def test_a_table_of_other_items_is_an_error(tmp_path) -> None:
+    files = {"events.csv": "user,item\n0,x1\n", "items.csv": "item,title\nX1,hat\n"}
+    with pytest.raises(IdsDoNotMatch, match=r"like `a9` \(.* and like `A9` \(items\.csv:2\)"):
+        tables(tmp_path, files, items="items.csv")
+
+
+@pytest.mark.parametrize("name", ["users", "items"])
+def test_a_table_without_rows_is_an_error(tmp_path, name: str) -> None:
+    files = {"events.csv": "user,item\n0,1\n", f"{name}.csv": "user,item,title\n"}
+    with pytest.raises(TableUnreadable, match=rf"{name}\.csv: has no rows.*ingest\.{name}: null"):
+        tables(tmp_path, files, **{name: f"{name}.csv"})
 
 
 def test_the_title_may_have_another_name(tmp_path) -> None:
