@@ -171,11 +171,14 @@ def _attributes(
     if not len(table):
         raise TableUnreadable(file, f"has no rows: fill it, or set ingest.{name}: null")
     require(table, file, {theirs: f"ingest.{_SETTINGS[ours]}" for ours, theirs in named.items()})
-    cells = table.cells.rename(columns={theirs: ours for ours, theirs in named.items()})
-    columns = [*named, *(str(c) for c in cells if c not in named)]
-    clash = [c for c in columns if c in RESERVED or list(cells).count(c) > 1]
+    others = [column for column in table.cells if column not in named.values()]
+    clash = [column for column in others if column in (*RESERVED, *named)]
     if clash:
         raise TableUnreadable(file, f"the column `{clash[0]}` has a name that is taken: rename it")
+    # an item's id may be its title too
+    ours = {name: table.cells[theirs] for name, theirs in named.items()}
+    cells = pd.concat([pd.DataFrame(ours), table.cells[others]], axis=1)
+    columns = [str(column) for column in cells]
     table = Table(cells, table.origin)
     numeric = [c for c in columns if c not in named and looks_numeric(table.column(c))]
     return attributes_of(table, name, columns, numeric)

@@ -148,6 +148,12 @@ def test_the_title_may_have_another_name(tmp_path) -> None:
         tables(tmp_path, files, item="sku", items="items.csv", item_title="nme")
 
 
+def test_the_id_of_an_item_may_be_its_title(tmp_path) -> None:
+    files = {"events.csv": "user,name\nu1,hat\n", "items.csv": "name,price\nhat,3\n"}
+    found = tables(tmp_path, files, item="name", items="items.csv", item_title="name")
+    assert found.items[["item", "title", "price"]].to_numpy().tolist() == [["hat", "hat", 3.0]]
+
+
 def test_a_misspelt_column_names_its_setting(tmp_path) -> None:
     with pytest.raises(
         ColumnMissing, match=r"events\.csv: no column `tme` \(ingest\.time\).*`time`"
@@ -159,6 +165,9 @@ def test_a_column_whose_name_is_taken_is_an_error(tmp_path) -> None:
     files = {"events.csv": "user,item\nu,1\n", "users.csv": "user,row\nu,1\n"}
     with pytest.raises(TableUnreadable, match=r"users\.csv: the column `row`"):
         tables(tmp_path, files, users="users.csv")
+    files |= {"items.csv": "item,name,title\n1,a,b\n"}
+    with pytest.raises(TableUnreadable, match=r"items\.csv: the column `title`"):
+        tables(tmp_path, files, items="items.csv", item_title="name")
 
 
 @pytest.mark.parametrize(("text", "layout"), [("user,item\n", "table"), ("", "sequences")])
