@@ -30,11 +30,16 @@ class FeaturesError(ValueError):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` makes: `users` and `items` have one row per index, from 0 and from 1."""
+    """What `prepare` makes: users and items have one row per index, from 0 and from 1.
+
+    `users` has the attributes as they came, for the rules of segments; `user_features` what is
+    made of them and of the behaviour.
+    """
 
     encoder: Encoder
     sequences: Sequences
     users: pd.DataFrame
+    user_features: pd.DataFrame
     items: pd.DataFrame
 
 
@@ -77,9 +82,9 @@ def prepare(
     )
     item_table = describe_items(item_ids, merged, items, features)
     tags = interest_tags(merged, encoder, item_table, features.interest_tags)
-    user_table = describe_users(user_table, sequences, features)
-    user_table["tags"] = pd.Series(tags, index=user_table.index, dtype=object)
-    return Prepared(encoder, sequences, user_table, item_table)
+    user_features = describe_users(user_table, sequences, features)
+    user_features["tags"] = pd.Series(tags, index=user_features.index, dtype=object)
+    return Prepared(encoder, sequences, user_table, user_features, item_table)
 
 
 def fit_encoder(
