@@ -18,11 +18,12 @@ KEPT = Path(".decant/quarantine")  # of a stage that failed: its outputs are rem
 
 
 class DataRejected(ValueError):
-    """The logs are not fit to learn from; `kept` is where the bad rows lie."""
+    """The logs are not fit to learn from; `kept` is where the `rows` in quarantine lie, if any."""
 
-    def __init__(self, problem: ValueError, kept: Path) -> None:
-        self.problem, self.kept = problem, kept
-        super().__init__(f"{problem}; every bad row with its reason: {kept}/events.csv")
+    def __init__(self, problem: ValueError, rows: int, kept: Path) -> None:
+        self.problem, self.rows, self.kept = problem, rows, kept
+        what = f"{rows:,} quarantined {'row' if rows == 1 else 'rows'} with the reason"
+        super().__init__(f"{problem}; {what}: {kept}/events.csv" if rows else str(problem))
 
 
 def run(workspace: Workspace) -> Summary:
@@ -44,7 +45,7 @@ def run(workspace: Workspace) -> Summary:
         judge(cleaned, workspace.params.validation)
     except ValueError as problem:
         keep(quarantine, kept)
-        raise DataRejected(problem, KEPT) from problem
+        raise DataRejected(problem, len(quarantine["events"]), KEPT) from problem
     shutil.rmtree(kept, ignore_errors=True)
     write_frames(cleaned.accepted, workspace.output("validated"))
     write_frames(quarantine, workspace.output("quarantine"))

@@ -48,7 +48,10 @@ class NothingAccepted(ValueError):
 
     def __init__(self, source: str, rows: int, examples: str) -> None:
         self.source, self.rows = source, rows
-        super().__init__(f"all {rows:,} rows of the log `{source}` are invalid: {examples}")
+        subject = f"all {rows:,} rows of the log `{source}` are"
+        if rows == 1:
+            subject = f"the only row of the log `{source}` is"
+        super().__init__(f"{subject} invalid: {examples}")
 
 
 class TooFew(ValueError):
@@ -56,8 +59,9 @@ class TooFew(ValueError):
 
     def __init__(self, what: str, found: int, needed: int) -> None:
         self.what, self.found, self.needed = what, found, needed
+        name = what.removesuffix("s") if found == 1 else what
         super().__init__(
-            f"{found:,} {what} after validation, validate.min_{what} asks for {needed:,}"
+            f"{found:,} {name} after validation, validate.min_{what} asks for {needed:,}"
         )
 
 

@@ -90,6 +90,17 @@ def test_a_log_that_is_not_fit_stops_the_run(
     assert not (tmp_path / "data" / "validated").exists()
 
 
+def test_bad_rows_are_pointed_at_only_where_there_are_some(tmp_path) -> None:
+    with pytest.raises(validate.DataRejected) as none:
+        run_step(validate.run, workspace(tmp_path, log(1)))
+    assert str(none.value) == "1 event after validation, validate.min_events asks for 10"
+    with pytest.raises(validate.DataRejected) as some:
+        run_step(validate.run, workspace(tmp_path, log(5, ",i1,5"), max_quarantined=1))
+    assert str(some.value).endswith(
+        "; 1 quarantined row with the reason: .decant/quarantine/events.csv"
+    )
+
+
 def test_the_bad_rows_of_a_failed_run_are_kept_until_a_run_succeeds(tmp_path) -> None:
     kept = tmp_path / validate.KEPT
     with pytest.raises(validate.DataRejected, match=r"\.decant/quarantine/events\.csv"):
