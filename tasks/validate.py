@@ -49,15 +49,18 @@ def run(workspace: Workspace) -> Summary:
     shutil.rmtree(kept, ignore_errors=True)
     write_frames(cleaned.accepted, workspace.output("validated"))
     write_frames(quarantine, workspace.output("quarantine"))
-    print(account(cleaned.counts["events"]))
+    print(account("events", cleaned.counts["events"]))
+    for name in ("users", "items"):
+        if cleaned.counts[name]["quarantined"]:
+            print(account(name, cleaned.counts[name]))
     return {**summarise(cleaned), "unparsed": count_cells(unparsed)}
 
 
-def account(events: dict[str, Any]) -> str:
-    """Where the event rows went, in a line."""
+def account(table: str, rows: dict[str, Any]) -> str:
+    """Where the rows of a table went, in a line."""
     return (
-        f"{events['rows_in']:,} event rows: {events['accepted']:,} accepted, "
-        f"{events['quarantined']:,} in data/quarantine, {events['duplicates']:,} duplicates"
+        f"{rows['rows_in']:,} rows of {table}: {rows['accepted']:,} accepted, "
+        f"{rows['quarantined']:,} in data/quarantine, {rows['duplicates']:,} duplicates"
     )
 
 

@@ -233,7 +233,7 @@ def examples(quarantined: pd.DataFrame) -> str:
     for reason, count in quarantined[Columns.REASON].value_counts().items():
         rows = quarantined[quarantined[Columns.REASON] == reason]
         first = rows.sort_values([Columns.FILE, Columns.ROW]).iloc[0]
-        parts.append(f"{reason} {count:,} (first {first[Columns.FILE]}:{first[Columns.ROW]})")
+        parts.append(f"{reason}: {count:,} (first {first[Columns.FILE]}:{first[Columns.ROW]})")
     return ", ".join(parts)
 
 

@@ -33,7 +33,7 @@ def read_records(
 
 def miscounted(found: int, width: int) -> str:
     """What is wrong with a line that has another number of fields than it should."""
-    return f"{found} instead of {width} fields in the line"
+    return f"{found} fields in a line instead of {width}"
 
 
 def _record(

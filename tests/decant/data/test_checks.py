@@ -48,7 +48,7 @@ def test_good_events_fail_no_check() -> None:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        (Columns.MALFORMED, "3 instead of 2 fields in the line", "malformed line"),
+        (Columns.MALFORMED, "3 fields in a line instead of 2", "malformed line"),
         (Columns.USER, None, "no user"),
         (Columns.ITEM, None, "no item"),
         (Columns.BEHAVIOUR, None, "no behaviour"),

@@ -79,7 +79,7 @@ def test_bad_rows_are_quarantined_with_reason_file_and_row() -> None:
 
 
 def test_a_malformed_line_is_known_by_what_is_wrong_with_it() -> None:
-    wrong = "3 instead of 2 fields in the line"
+    wrong = "3 fields in a line instead of 2"
     events, users = log(GOOD), table("user", ["a", "a", "a"], age=[1.0, 1.0, 1.0])
     events.loc[1, Columns.MALFORMED] = wrong
     users.loc[1:, Columns.MALFORMED] = wrong
@@ -174,7 +174,7 @@ def test_too_many_bad_rows_stop_the_run_and_each_reason_is_shown() -> None:
     with pytest.raises(TooManyQuarantined) as stopped:
         judge(result, limits(max_quarantined=0.4))
     assert stopped.value.reasons == {"no user": 2, "unknown item": 1}
-    assert "no user 2 (first views.csv:5), unknown item 1 (first views.csv:7)" in str(stopped.value)
+    assert "no user: 2 (first views.csv:5), unknown item: 1 (first views.csv:7)" in str(stopped.value)
     judge(result, limits(max_quarantined=0.5))
 
 

@@ -53,12 +53,12 @@ def test_a_line_with_too_many_cells_becomes_a_blank_row(tmp_path, text: str) -> 
     table = read_table(write(tmp_path, text), tmp_path)
     assert sorted(table.column("a").fillna("")) == ["", "1", "4"]
     assert table.origin["row"].tolist() == [2, 3, 4]
-    assert table.origin["malformed"].dropna().tolist() == ["3 instead of 2 fields in the line"]
+    assert table.origin["malformed"].dropna().tolist() == ["3 fields in a line instead of 2"]
 
 
 def test_a_comma_behind_every_line_is_one_field_too_many(tmp_path) -> None:
     table = read_table(write(tmp_path, "a,b\n1,2,\n3,4,\n"), tmp_path)
-    assert table.origin["malformed"].tolist() == ["3 instead of 2 fields in the line"] * 2
+    assert table.origin["malformed"].tolist() == ["3 fields in a line instead of 2"] * 2
 
 
 LOG = "user,item,time\n" + "".join(f"u{n},i{n},{n}\n" for n in range(2, 9))
@@ -204,7 +204,7 @@ def test_a_long_separator_splits_and_a_line_that_does_not_fit_becomes_blank(tmp_
     table = read_split(path, tmp_path, ["item", "title", "genres"], "::")
     assert table.column("title").tolist()[0] == "Star: Café"
     assert table.column("item").isna().tolist() == [False, True]
-    assert table.origin["malformed"].dropna().tolist() == ["2 instead of 3 fields in the line"]
+    assert table.origin["malformed"].dropna().tolist() == ["2 fields in a line instead of 3"]
 
 
 def test_an_empty_log_names_its_files() -> None:

@@ -51,7 +51,7 @@ def test_short_lines_are_filled_up_and_long_ones_malformed() -> None:
     assert records("1", "", "1,2,3,4") == [
         (1, ["1", "", ""], None),
         (2, ["", "", ""], None),
-        (3, ["", "", ""], "4 instead of 3 fields in the line"),
+        (3, ["", "", ""], "4 fields in a line instead of 3"),
     ]
 
 
