@@ -33,6 +33,7 @@ from decant.params import Ingest
 
 RESERVED = (Columns.FILE, Columns.ROW, Columns.MALFORMED, Columns.REASON)
 SOURCE = "events"
+FLOAT_IS_EXACT = 2.0**53  # whole numbers below it
 SECOND_LINE = "a second line of its user (a table of events has `layout: table`)"
 QUOTED = "a quotation mark in a line of `layout: sequences`"
 _HEADERS = ("user", "user_id", "userid")
@@ -101,8 +102,8 @@ def _table_of_events(files: Files, settings: Ingest) -> tuple[pd.DataFrame, pd.D
     if not len(log):
         raise EmptyLog([name_within(path, files.root) for path in files.events])
     columns: dict[str, pd.Series | str | float] = {
-        Columns.USER: log.column(settings.user),
-        Columns.ITEM: log.column(settings.item),
+        Columns.USER: _ids(log, settings.user),
+        Columns.ITEM: _ids(log, settings.item),
         Columns.BEHAVIOUR: settings.behaviour_default,
         Columns.SOURCE: SOURCE,
         **{str(name): column for name, column in log.origin.items()},
@@ -117,6 +118,24 @@ def _table_of_events(files: Files, settings: Ingest) -> tuple[pd.DataFrame, pd.D
             columns[role] = parsed = parse(written)
             cells.append(unparsed("events", role, written, parsed, log.origin))
     return make_events(columns), pd.concat(cells, ignore_index=True)
+
+
+def _ids(table: Table, column: str) -> pd.Series:
+    """A column of ids, as text.
+
+    Raises:
+        TableUnreadable: ids stored as floating point, too large to be told apart.
+    """
+    values = table.cells[column]
+    if pd.api.types.is_float_dtype(values):
+        large = (values.abs() >= FLOAT_IS_EXACT).fillna(False).to_numpy(dtype=bool)
+        if large.any():
+            raise TableUnreadable(
+                str(table.origin.loc[large, Columns.FILE].iloc[0]),
+                f"`{column}` is floating point and beyond 2^53 (rows: {large.sum():,}), where "
+                "neighbours are the same number: store ids as whole numbers or as text",
+            )
+    return table.column(column)
 
 
 def _sequences(files: Files, settings: Ingest) -> pd.DataFrame:
@@ -175,6 +194,7 @@ def _attributes(
     clash = [column for column in others if column in (*RESERVED, *named)]
     if clash:
         raise TableUnreadable(file, f"the column `{clash[0]}` has a name that is taken: rename it")
+    _ids(table, next(iter(named.values())))
     # an item's id may be its title too
     ours = {name: table.cells[theirs] for name, theirs in named.items()}
     cells = pd.concat([pd.DataFrame(ours), table.cells[others]], axis=1)

@@ -57,6 +57,16 @@ def test_logs_may_be_many_files_and_parquet(tmp_path) -> None:
     assert found.events["user"].tolist()[2:] == ["1", "1"]
 
 
+def test_ids_that_floating_point_cannot_tell_apart_are_an_error(tmp_path) -> None:
+    frame = pd.DataFrame({"user": [2.0**53, None, 1.0], "item": [7, 8, 9]})
+    frame.to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(TableUnreadable, match=r"log\.parquet: `user` .* beyond 2\^53 \(rows: 1\)"):
+        tables(tmp_path, {}, events="log.parquet")
+    (tmp_path / "events.csv").write_text("user,item\n1,7\n")
+    with pytest.raises(TableUnreadable, match=r"log\.parquet: `user`"):
+        tables(tmp_path, {}, users="log.parquet")
+
+
 @pytest.mark.parametrize("line", ["u1 i1 i2  i3", "u1,i1, i2,i3", "u1\ti1 i2,i3 "])
 def test_a_line_may_be_a_users_whole_sequence(tmp_path, line: str) -> None:
     found = tables(tmp_path, {"events.csv": f"{line}\nu2 i9\n"}, layout="sequences")
