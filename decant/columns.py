@@ -18,6 +18,7 @@ class Columns:
     SOURCE = "source"  # str, the log a row came from, e.g. "purchases"
     ROW = "row"  # int64, 1-based line of that row within its file, the header included
     FILE = "file"  # str, the file's name within data/raw/<source>
+    MALFORMED = "malformed"  # str, what is wrong with the line as a line; missing: nothing
     REASON = "reason"  # str, why a row was quarantined
 
     TITLE = "title"  # str, the item's text in words

@@ -20,6 +20,7 @@ import yaml
 from tqdm import tqdm
 
 from decant.data.sources.places import Files, check_present, required_files
+from decant.features.segments import parse_rule
 from decant.lock import locked
 from decant.params import SOURCES, Ingest, Params, load_params, parse_params
 
@@ -48,6 +49,7 @@ def configure(
 
     Raises:
         ConfigureError, FilesMissing, ParamsError: what was asked for does not fit.
+        RuleError: a segment's rule does not parse.
     """
     source = known(source, SOURCES, "source")
     if profile is not None:
@@ -56,16 +58,24 @@ def configure(
     params = load_params(path)
     files = settle_files(root, source, given, params.ingest)
     if profile is None and source == params.source:
+        read_rules(params)
         return []
     preset = load_preset(root, source, profile or PROFILES[0], files)
     if source == OWN:
         preset = keep_own(preset, params, root)
     before = path.read_text(encoding="utf-8")
     after = rewrite(before, {"source": source, **preset}, path)
+    read_rules(parse_params(yaml.safe_load(after), path))
     if after != before:
         replace(path, after)
     old, new = before.splitlines(), after.splitlines()
     return list(difflib.unified_diff(old, new, "params.yaml before", "params.yaml", lineterm=""))
+
+
+def read_rules(params: Params) -> None:
+    """See that the rules of segments parse: a run would notice some stages later."""
+    for name, student in params.segments.items():
+        parse_rule(name, student.where or "")
 
 
 def settle_files(root: Path, source: str, given: Path | None, settings: Ingest) -> Files | None:

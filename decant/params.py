@@ -59,6 +59,26 @@ class Ingest(Block):
     items: str | None = None
     item_title: str = "title"
 
+    @model_validator(mode="after")
+    def _a_column_of_events_is_one_thing(self) -> "Ingest":
+        roles = ("user", "item", "time", "behaviour", "rating")
+        named = [column for role in roles if (column := getattr(self, role)) is not None]
+        twice = next((column for column in named if named.count(column) > 1), None)
+        if self.layout == "table" and twice is not None:
+            which = " and ".join(role for role in roles if getattr(self, role) == twice)
+            raise ValueError(f"{which} name the same column `{twice}`")
+        return self
+
+    @model_validator(mode="after")
+    def _sequences_are_items_alone(self) -> "Ingest":
+        told = [name for name in ("time", "behaviour", "rating") if getattr(self, name) is not None]
+        if self.layout == "sequences" and told:
+            raise ValueError(
+                f"layout: sequences is items alone and has no {' or '.join(told)}: remove the "
+                "setting, or give a table with layout: table"
+            )
+        return self
+
 
 class Validate(Block):
     """What the data gate asks for."""

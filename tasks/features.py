@@ -18,6 +18,7 @@ def run(workspace: Workspace) -> Summary:
     prepared.encoder.save(output / "encoder.json")
     prepared.sequences.save(output / "sequences")
     prepared.users.to_parquet(output / "users.parquet", index=False)
+    prepared.user_features.to_parquet(output / "user_features.parquet", index=False)
     prepared.items.to_parquet(output / "items.parquet", index=False)
     sequences = prepared.sequences
     length = np.diff(sequences.offsets)

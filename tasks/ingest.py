@@ -5,7 +5,15 @@ import pandas as pd
 from decant.columns import Columns
 from decant.data import privacy
 from decant.data.sources import readers
-from decant.data.tables import NAMES, ORIGIN, Tables, count_cells, markdown, write_frames
+from decant.data.tables import (
+    NAMES,
+    ORIGIN,
+    Tables,
+    count_cells,
+    markdown,
+    with_a_row,
+    write_frames,
+)
 from decant.release.content import digest_tree
 from tasks.program import Summary, Workspace, program, write_json
 
@@ -34,7 +42,10 @@ def run(workspace: Workspace) -> Summary:
     folder = workspace.output("ingested")
     write_frames(frames, folder)
     write_json(folder / "raw.json", digest_tree(raw))
-    return summarise(params.source, tables)
+    summary = summarise(params.source, tables)
+    for line in known(summary):
+        print(line)
+    return summary
 
 
 def summarise(source: str, tables: Tables) -> Summary:
@@ -49,6 +60,11 @@ def summarise(source: str, tables: Tables) -> Summary:
         "attributes": {
             "users": _attributes(tables.users, Columns.USER),
             "items": _attributes(tables.items, Columns.ITEM),
+        },
+        "with_a_row": {
+            f"{key}s": list(with_a_row(tables.events, table, key))
+            for key, table in ((Columns.USER, tables.users), (Columns.ITEM, tables.items))
+            if len(table)
         },
         "unparsed": count_cells(tables.unparsed),
     }
@@ -65,7 +81,16 @@ def describe(summary: Summary) -> str:
     return (
         f"**Ingested {summary['source']}**, {summary['rows']['events']:,} events {clock}, "
         f"from {', '.join(files[:FILES_SHOWN])}{more}\n\n{markdown(('what', 'rows'), rows)}"
+        + "".join(f"\n\n{line}." for line in known(summary))
     )
+
+
+def known(summary: Summary) -> list[str]:
+    """How many users and items of the events have a row in their table, a line each."""
+    return [
+        f"{found:,} of the {all_of_them:,} {name} in the events have a row in the table of {name}"
+        for name, (found, all_of_them) in summary["with_a_row"].items()
+    ]
 
 
 def _attributes(table: pd.DataFrame, key: str) -> list[str]:

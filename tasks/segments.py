@@ -15,10 +15,8 @@ def run(workspace: Workspace) -> Summary:
     features, params = workspace.input("features"), workspace.params
     users = pd.read_parquet(features / "users.parquet")
     sequences = Sequences.load(features / "sequences")
-    made = [c for c in users if str(c).endswith("_scaled") or c in ("tags", "events")]
-    raw = users.drop(columns=made)
     membership = assign(
-        raw, np.asarray(sequences.split[:, 0]), params.segments, params.distill.min_users
+        users, np.asarray(sequences.split[:, 0]), params.segments, params.distill.min_users
     )
     output = workspace.output("segments")
     everybody = np.arange(sequences.users, dtype=np.int32)

@@ -18,11 +18,12 @@ KEPT = Path(".decant/quarantine")  # of a stage that failed: its outputs are rem
 
 
 class DataRejected(ValueError):
-    """The logs are not fit to learn from; `kept` is where the bad rows lie."""
+    """The logs are not fit to learn from; `kept` is where the `rows` in quarantine lie, if any."""
 
-    def __init__(self, problem: ValueError, kept: Path) -> None:
-        self.problem, self.kept = problem, kept
-        super().__init__(f"{problem}; every bad row with its reason: {kept}/events.csv")
+    def __init__(self, problem: ValueError, rows: int, kept: Path) -> None:
+        self.problem, self.rows, self.kept = problem, rows, kept
+        what = f"{rows:,} quarantined {'row' if rows == 1 else 'rows'} with the reason"
+        super().__init__(f"{problem}; {what}: {kept}/events.csv" if rows else str(problem))
 
 
 def run(workspace: Workspace) -> Summary:
@@ -44,19 +45,22 @@ def run(workspace: Workspace) -> Summary:
         judge(cleaned, workspace.params.validation)
     except ValueError as problem:
         keep(quarantine, kept)
-        raise DataRejected(problem, KEPT) from problem
+        raise DataRejected(problem, len(quarantine["events"]), KEPT) from problem
     shutil.rmtree(kept, ignore_errors=True)
     write_frames(cleaned.accepted, workspace.output("validated"))
     write_frames(quarantine, workspace.output("quarantine"))
-    print(account(cleaned.counts["events"]))
+    print(account("events", cleaned.counts["events"]))
+    for name in ("users", "items"):
+        if cleaned.counts[name]["quarantined"]:
+            print(account(name, cleaned.counts[name]))
     return {**summarise(cleaned), "unparsed": count_cells(unparsed)}
 
 
-def account(events: dict[str, Any]) -> str:
-    """Where the event rows went, in a line."""
+def account(table: str, rows: dict[str, Any]) -> str:
+    """Where the rows of a table went, in a line."""
     return (
-        f"{events['rows_in']:,} event rows: {events['accepted']:,} accepted, "
-        f"{events['quarantined']:,} in data/quarantine, {events['duplicates']:,} duplicates"
+        f"{rows['rows_in']:,} rows of {table}: {rows['accepted']:,} accepted, "
+        f"{rows['quarantined']:,} in data/quarantine, {rows['duplicates']:,} duplicates"
     )
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from decant.columns import Columns
 from decant.data.rules import EARLIEST, RANGES, Rules
 
+LONGEST = 300  # characters of a message
 KNOWN_USER, KNOWN_ITEM, REPEATED = "user is known", "item is known", "id is repeated"
 
 
@@ -55,7 +56,7 @@ def event_checks(rules: Rules, latest: float) -> list[Check]:
 
     A row that fails several is known by the first.
     """
-    checks = [_not_in(Columns.BEHAVIOUR, name) for name in rules.set_aside]
+    checks = [_well_formed(), *(_not_in(Columns.BEHAVIOUR, name) for name in rules.set_aside)]
     checks += [_present(c) for c in (Columns.USER, Columns.ITEM, Columns.BEHAVIOUR)]
     if rules.behaviours:
         allowed = [*rules.behaviours, *rules.set_aside]
@@ -80,12 +81,11 @@ def event_checks(rules: Rules, latest: float) -> list[Check]:
     return checks
 
 
-def attribute_checks(key: str, columns: Sequence[str]) -> list[Check]:
-    """What is asked of users or items: an id, once; attributes within their ranges."""
-    checks = [_present(key), _in("repeated id", REPEATED, [False])]
-    for column in columns:
-        if column in RANGES and column != key:
-            low, high = RANGES[column]
+def attribute_checks(key: str, table: pd.DataFrame) -> list[Check]:
+    """What is asked of users or items: an id, once; numeric attributes within their ranges."""
+    checks = [_well_formed(), _present(key), _in("repeated id", REPEATED, [False])]
+    for column, (low, high) in RANGES.items():
+        if column in table and pd.api.types.is_numeric_dtype(table[column]):
             checks.append(_between(f"impossible {column}", column, low, high, repair=True))
     return checks
 
@@ -119,11 +119,18 @@ def find(table: pd.DataFrame, checks: Sequence[Check]) -> list[Finding]:
 def _finding(check: Check, outcome: Any) -> Finding:
     problem = outcome.exception_info
     if "unexpected_index_list" not in outcome.result:
-        raise CheckBroken(check, str(problem))
+        raise CheckBroken(check, _first_message(problem))
     rows = np.array(outcome.result["unexpected_index_list"] or [], dtype=np.int64)
     if outcome.success != (len(rows) == 0) or len(rows) != outcome.result["unexpected_count"]:
         raise CheckBroken(check, f"{outcome.result['unexpected_count']} rows, {len(rows)} found")
     return Finding(check, int(outcome.result["element_count"]), np.sort(rows))
+
+
+def _first_message(problem: Any) -> str:
+    """Of what Great Expectations says of each metric, with its traceback, the first line."""
+    parts = [problem, *problem.values()] if isinstance(problem, dict) else []
+    told = [p["exception_message"] for p in parts if isinstance(p, dict) and "exception_message" in p]
+    return next((str(t).strip().splitlines()[0] for t in told if t), "no reason is given")[:LONGEST]
 
 
 def _batch(gx: ModuleType, frame: pd.DataFrame) -> Any:
@@ -138,6 +145,10 @@ def _great_expectations() -> ModuleType:
     import great_expectations
 
     return great_expectations
+
+
+def _well_formed() -> Check:
+    return Check("malformed line", Columns.MALFORMED, "ExpectColumnValuesToBeNull")
 
 
 def _present(column: str) -> Check:

@@ -48,7 +48,10 @@ class NothingAccepted(ValueError):
 
     def __init__(self, source: str, rows: int, examples: str) -> None:
         self.source, self.rows = source, rows
-        super().__init__(f"all {rows:,} rows of the log `{source}` are invalid: {examples}")
+        subject = f"all {rows:,} rows of the log `{source}` are"
+        if rows == 1:
+            subject = f"the only row of the log `{source}` is"
+        super().__init__(f"{subject} invalid: {examples}")
 
 
 class TooFew(ValueError):
@@ -56,8 +59,9 @@ class TooFew(ValueError):
 
     def __init__(self, what: str, found: int, needed: int) -> None:
         self.what, self.found, self.needed = what, found, needed
+        name = what.removesuffix("s") if found == 1 else what
         super().__init__(
-            f"{found:,} {what} after validation, validate.min_{what} asks for {needed:,}"
+            f"{found:,} {name} after validation, validate.min_{what} asks for {needed:,}"
         )
 
 
@@ -107,13 +111,14 @@ def clean_events(events: pd.DataFrame, rules: Rules, users: pd.Series, items: pd
         }
     )
     findings = checks.find(looked_at, checks.event_checks(rules, latest))
-    reason = first_reasons(len(events), findings)
+    reason = in_detail(first_reasons(len(events), findings), events[Columns.MALFORMED])
     bad = reason.notna()
     twice = pd.Series(False, index=events.index)
     if rules.clock:
         twice[~bad] = events.loc[~bad, SAME_EVENT].duplicated()
-    accepted = events[~bad & ~twice].reset_index(drop=True)
-    quarantined = events[bad].assign(**{Columns.REASON: reason[bad]}).reset_index(drop=True)
+    kept = events.drop(columns=Columns.MALFORMED)
+    accepted = kept[~bad & ~twice].reset_index(drop=True)
+    quarantined = kept[bad].assign(**{Columns.REASON: reason[bad]}).reset_index(drop=True)
     logs = {
         str(log): _account(rows.index, reason, twice, rules.set_aside)
         for log, rows in events.groupby(Columns.SOURCE, sort=False)
@@ -124,16 +129,18 @@ def clean_events(events: pd.DataFrame, rules: Rules, users: pd.Series, items: pd
 
 
 def clean_attributes(table: pd.DataFrame, key: str) -> Part:
-    """Accepted rows (without file and row), quarantined rows and copies, counts, findings."""
+    """Accepted rows (without their origin), quarantined rows and copies, counts, findings."""
     table = table.reset_index(drop=True)
     content = [str(column) for column in table if column not in ORIGIN]
-    named = table[key].notna()
+    malformed = table[Columns.MALFORMED]
+    named = table[key].notna() & malformed.isna()
     twice = table.duplicated(content) & named
     repeated = table[key].duplicated() & named & ~twice
     looked_at = table.assign(**{checks.REPEATED: repeated})
-    findings = checks.find(looked_at, checks.attribute_checks(key, content))
+    findings = checks.find(looked_at, checks.attribute_checks(key, table))
     rows = [finding for finding in findings if not finding.check.repair]
-    reason = first_reasons(len(table), rows)
+    reason = in_detail(first_reasons(len(table), rows), malformed)
+    table = table.drop(columns=Columns.MALFORMED)
     good = reason.isna() & ~twice
     accepted, copies = table[good].copy(), []
     for finding in findings:
@@ -159,6 +166,11 @@ def first_reasons(rows: int, findings: Sequence[Finding]) -> pd.Series:
     for finding in reversed(findings):
         reason[finding.rows] = finding.check.reason
     return pd.Series(reason, dtype="str")
+
+
+def in_detail(reason: pd.Series, malformed: pd.Series) -> pd.Series:
+    """Reasons, and for malformed lines what is malformed about each; str."""
+    return reason.where(malformed.isna(), malformed)
 
 
 def _account(
@@ -221,7 +233,7 @@ def examples(quarantined: pd.DataFrame) -> str:
     for reason, count in quarantined[Columns.REASON].value_counts().items():
         rows = quarantined[quarantined[Columns.REASON] == reason]
         first = rows.sort_values([Columns.FILE, Columns.ROW]).iloc[0]
-        parts.append(f"{reason} {count:,} (first {first[Columns.FILE]}:{first[Columns.ROW]})")
+        parts.append(f"{reason}: {count:,} (first {first[Columns.FILE]}:{first[Columns.ROW]})")
     return ", ".join(parts)
 
 

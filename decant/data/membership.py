@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
-from decant.features.segments import GENERAL, HISTORY_LENGTH, Rule, parse_rules, route
+from decant.features.segments import GENERAL, HISTORY_LENGTH, Rule, RuleError, parse_rules, route
 from decant.params import Student
 
 
@@ -50,13 +50,17 @@ def assign(
         history: int [U], number of events each user has in training.
 
     Raises:
-        RuleError: a rule does not parse or names an unknown attribute.
+        RuleError: a rule does not parse, names an unknown attribute or one that has two meanings.
         SegmentError: a segment has no users.
     """
     rules = parse_rules(
         {name: (s.where or "", s.priority) for name, s in segments.items()},
         [c for c in users.columns if c != Columns.USER],
     )
+    for rule in rules:
+        if HISTORY_LENGTH in rule.attributes and HISTORY_LENGTH in users:
+            problem = f"`{HISTORY_LENGTH}` is the number of events; rename the users' column"
+            raise RuleError(rule.segment, problem)
     columns = sorted({a for rule in rules for a in rule.attributes} - {HISTORY_LENGTH})
     facts = {c: users[c].astype(object).where(users[c].notna(), None).tolist() for c in columns}
     facts[HISTORY_LENGTH] = [int(length) for length in history]

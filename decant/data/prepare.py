@@ -21,6 +21,7 @@ from decant.features.sequences import Sequences
 from decant.params import Features, Split
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0}  # of a behaviour as a taste
+MOST_VALUES = int(np.iinfo(np.int16).max)  # of a behaviour or an attribute: indices are int16
 
 
 class FeaturesError(ValueError):
@@ -29,11 +30,16 @@ class FeaturesError(ValueError):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` makes: `users` and `items` have one row per index, from 0 and from 1."""
+    """What `prepare` makes: users and items have one row per index, from 0 and from 1.
+
+    `users` has the attributes as they came, for the rules of segments; `user_features` what is
+    made of them and of the behaviour.
+    """
 
     encoder: Encoder
     sequences: Sequences
     users: pd.DataFrame
+    user_features: pd.DataFrame
     items: pd.DataFrame
 
 
@@ -45,7 +51,8 @@ def prepare(
     Users are numbered as they first appear, never by their pseudonym, which depends on a key.
 
     Raises:
-        FeaturesError: an attribute or a target behaviour that the data does not have.
+        FeaturesError: an attribute or a target behaviour that the data does not have, or one with
+            too many values.
         SplitError: the data cannot be split as asked for.
     """
     user_index, user_ids = pd.factorize(events[Columns.USER])
@@ -65,7 +72,7 @@ def prepare(
     sequences = Sequences(
         offsets=offsets,
         items=merged.items.astype(np.int32),
-        behaviours=merged.behaviours.astype(np.int8),
+        behaviours=merged.behaviours.astype(np.int16),
         ratings=rating_indices(encoder.rating_edges, merged.ratings).astype(np.int8),
         gaps=gap_indices(merged.users, merged.times).astype(np.int8),
         times=merged.times,
@@ -75,9 +82,9 @@ def prepare(
     )
     item_table = describe_items(item_ids, merged, items, features)
     tags = interest_tags(merged, encoder, item_table, features.interest_tags)
-    user_table = describe_users(user_table, sequences, features)
-    user_table["tags"] = pd.Series(tags, index=user_table.index, dtype=object)
-    return Prepared(encoder, sequences, user_table, item_table)
+    user_features = describe_users(user_table, sequences, features)
+    user_features["tags"] = pd.Series(tags, index=user_features.index, dtype=object)
+    return Prepared(encoder, sequences, user_table, user_features, item_table)
 
 
 def fit_encoder(
@@ -85,19 +92,23 @@ def fit_encoder(
 ) -> Encoder:
     """The encoder of these tables; see `Encoder` for its parts."""
     behaviours = order_behaviours(sorted(events[Columns.BEHAVIOUR].unique()))
+    _few_enough("behaviour", len(behaviours), "group them, or name another column")
     _known("features.target_behaviours", features.target_behaviours, behaviours)
     available = [column for column in users.columns if column != Columns.USER]
     _known("features.attributes", features.attributes, available)
     ratings = np.unique(events[Columns.RATING].dropna())
     if len(ratings) > 20:
         ratings = np.quantile(ratings, np.linspace(0, 1, 20))
+    attributes = {
+        name: fit_attribute(users[name], features.attribute_bins) for name in features.attributes
+    }
+    for name, attribute in attributes.items():
+        hint = "it is an id more than an attribute: group its values, or leave it out"
+        _few_enough(name, attribute.size - 1, hint)
     return Encoder(
         items=tuple(item_ids.tolist()),
         behaviours=behaviours,
-        attributes={
-            name: fit_attribute(users[name], features.attribute_bins)
-            for name in features.attributes
-        },
+        attributes=attributes,
         max_length=features.max_length,
         merge_window=features.merge_window,
         exclude_seen=features.exclude_seen,
@@ -202,6 +213,14 @@ def impute(values: pd.Series, method: str) -> pd.Series:
 
 def _numeric(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column)
+
+
+def _few_enough(column: str, values: int, hint: str) -> None:
+    if values > MOST_VALUES:
+        raise FeaturesError(
+            f"`{column}` has {values:,} different values, at most {MOST_VALUES:,} are told apart; "
+            f"{hint}"
+        )
 
 
 def _known(setting: str, names: list[str], known: list[str] | tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """The three tables of a source, and how they lie on disk.
 
-`events`: user, item, behaviour, time, rating, source, file, row, order (types: `Columns`).
-`users`: user, file, row, then attributes. `items`: item, title, file, row, then attributes.
+`events`: user, item, behaviour, time, rating, source, file, row, malformed, order (types:
+`Columns`). `users`: user, then attributes, file, row, malformed. `items`: item, title, then the same.
 A numeric attribute is float64 with NaN for missing; any other is str.
 """
 
@@ -23,11 +23,14 @@ EVENT_COLUMNS = (
     Columns.SOURCE,
     Columns.FILE,
     Columns.ROW,
+    Columns.MALFORMED,
     Columns.ORDER,
 )
-ORIGIN = (Columns.FILE, Columns.ROW)  # where a row came from
+ORIGIN = (Columns.FILE, Columns.ROW, Columns.MALFORMED)  # where a row came from, and how
 CELL_COLUMNS = ("table", Columns.FILE, Columns.ROW, "column", "value")
 NAMES = ("events", "users", "items")
+_CONTROL = r"[\x00-\x1f\x7f]"
+_WHOLE = 2.0**63  # a float from here on is no 64-bit integer
 
 
 def empty(columns: Sequence[str]) -> pd.DataFrame:
@@ -62,10 +65,25 @@ def text(values: pd.Series) -> pd.Series:
     """As str without surrounding blanks; an empty one is missing."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
-    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
-        values = values.astype("Int64")  # ids that were numbers with gaps: 17.0 is 17
+    if pd.api.types.is_float_dtype(values):
+        known = values.dropna()
+        if (known % 1 == 0).all() and (known.abs() < _WHOLE).all():
+            values = values.astype("Int64")  # ids that were numbers with gaps: 17.0 is 17
     stripped = values.astype("str").str.strip()
     return stripped.where(stripped.ne("") & values.notna())
+
+
+def malformed_ids(table: pd.DataFrame, names: Sequence[str]) -> pd.Series:
+    """The table's `malformed`, and where that is missing the first of `names` whose text holds a
+    control character or a line break: nobody's id does."""
+    malformed = table[Columns.MALFORMED]
+    for name in names:
+        different = pd.Series(table[name].dropna().unique(), dtype="str")
+        wrong = different[different.str.contains(_CONTROL)]
+        if len(wrong):
+            found = malformed.isna() & table[name].isin(wrong)
+            malformed = malformed.mask(found, f"a control character or line break in the {name}")
+    return malformed
 
 
 def make_events(columns: dict[str, pd.Series | str | float]) -> pd.DataFrame:
@@ -84,6 +102,8 @@ def make_events(columns: dict[str, pd.Series | str | float]) -> pd.DataFrame:
             table[name] = table[name].astype("float64")
         else:
             table[name] = text(table[name])
+    named = (Columns.USER, Columns.ITEM, Columns.BEHAVIOUR)
+    table[Columns.MALFORMED] = malformed_ids(table, named)
     return table
 
 
@@ -98,6 +118,12 @@ def in_order_of_arrival(logs: Iterable[pd.DataFrame]) -> pd.DataFrame:
         place = np.argsort(events[Columns.TIME].to_numpy(), kind="stable")  # NaN sorts last
         events = events.iloc[place].reset_index(drop=True)
     return events.assign(**{Columns.ORDER: np.arange(len(events), dtype=np.int64)})
+
+
+def with_a_row(events: pd.DataFrame, table: pd.DataFrame, key: str) -> tuple[int, int]:
+    """How many of the ids `key` in the events have a row in the table, and how many there are."""
+    ids = pd.Series(events[key].dropna().unique())
+    return int(ids.isin(table[key]).sum()), len(ids)
 
 
 def no_users() -> pd.DataFrame:

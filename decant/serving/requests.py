@@ -16,6 +16,7 @@ MAX_BODY = 1_000_000  # bytes
 MAX_EVENTS = 10_000  # of one history
 LAST_SECOND = 253_402_300_799.0  # of the year 9999, since the epoch
 DEFAULT_K = 10
+AN_ATTRIBUTE = "user[...]"  # what msgspec calls any of them
 
 Attribute = str | int | float | bool | None
 ItemId = str | int
@@ -109,7 +110,10 @@ def decode(body: bytes) -> RecommendRequest:
     try:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise RequestError(_explain(str(error))) from None
+        problem = _explain(str(error))
+        if problem.startswith(AN_ATTRIBUTE):
+            problem = f"user.{_nested(body)}{problem.removeprefix(AN_ATTRIBUTE)}"
+        raise RequestError(problem) from None
     except ValueError as error:  # msgspec's own, or broken UTF-8
         problem = "it is empty" if not body.strip() else str(error)
         raise MalformedError(f"the body is not valid JSON: {problem}") from None
@@ -162,6 +166,16 @@ def _seconds(number: int, time: float | str) -> float:
             "since the epoch"
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _nested(body: bytes) -> str:
+    """Name of the first attribute that is a list or an object."""
+    try:
+        user = msgspec.json.decode(body)["user"]
+        name = next(name for name, value in user.items() if isinstance(value, list | dict))
+    except (ValueError, StopIteration):  # broken further on, or wrong in another way
+        return "*"
+    return str(name)[:SHOWN]
 
 
 _MESSAGE = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)

@@ -10,6 +10,7 @@ import yaml
 from decant import configure as command
 from decant.configure import ConfigureError, configure, rewrite
 from decant.data.sources.places import FilesMissing
+from decant.features.segments import RuleError
 from decant.lock import Busy, locked
 from decant.params import SOURCES, load_params
 
@@ -141,6 +142,18 @@ def test_students_and_attributes_written_for_own_tables_are_kept(
     assert params.features.attributes == ["age", "city"]
     assert "lyon" in params.students
     assert params.split.method == "leave-one-out"
+
+
+@pytest.mark.parametrize("source", ["demo", "files"])
+def test_a_rule_that_does_not_parse_is_told_before_anything_runs(
+    root: Path, files: dict[str, Path], source: str
+) -> None:
+    path = root / "params.yaml"
+    text = path.read_text().replace("where: \"gender == 'F' and age < 35\"", 'where: "age <"')
+    path.write_text(text)
+    with pytest.raises(RuleError, match=r"students\.women_under_35\.where: cannot read `age <`"):
+        configure(root, source, files.get(source))
+    assert path.read_text() == text
 
 
 def test_places_below_the_folder_are_kept(root: Path, files: dict[str, Path]) -> None:

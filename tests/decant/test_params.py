@@ -166,10 +166,22 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str)
             {"students": {**STUDENTS, "teacher": {"init": "general", "where": "a == 1"}}},
             "students.teacher: a name",
         ),
+        (
+            {"ingest": {"layout": "sequences", "time": "ts", "rating": "stars"}},
+            "`ingest`: layout: sequences is items alone and has no time or rating: remove",
+        ),
+        (
+            {"ingest": {"user": "id", "item": "id"}},
+            "`ingest`: user and item name the same column `id`",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(given: Any, problem: str) -> None:
     assert any(problem in found for found in problems(given)), problems(given)
+
+
+def test_beside_sequences_the_tables_of_users_and_items_may_call_their_ids_the_same() -> None:
+    parse_params({"ingest": {"layout": "sequences", "user": "id", "item": "id"}})
 
 
 def test_every_problem_is_told_at_once_in_one_line() -> None:

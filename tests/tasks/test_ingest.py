@@ -93,6 +93,19 @@ def test_the_description_is_a_page_of_tables(workspace: Workspace) -> None:
     assert "| unreadable events.time | 1 |" in page
 
 
+def test_how_many_users_and_items_have_a_row_in_their_table_is_told(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workspace.root / "data/raw/files/users.csv").write_text("user,age\nbob,30\neve,40\n")
+    page = ingest.describe(run_step(ingest.run, workspace, ingest.describe))
+    line = "1 of the 2 users in the events have a row in the table of users"
+    assert line in page
+    assert capsys.readouterr().out.splitlines() == [
+        line,
+        "2 of the 2 items in the events have a row in the table of items",
+    ]
+
+
 def test_logs_that_cannot_be_read_leave_no_output(workspace: Workspace) -> None:
     (workspace.root / "data" / "raw" / "files" / "users.csv").unlink()
     with pytest.raises(ValueError, match=r"no file `users\.csv` \(ingest\.users\)"):

@@ -90,6 +90,17 @@ def test_a_log_that_is_not_fit_stops_the_run(
     assert not (tmp_path / "data" / "validated").exists()
 
 
+def test_bad_rows_are_pointed_at_only_where_there_are_some(tmp_path) -> None:
+    with pytest.raises(validate.DataRejected) as none:
+        run_step(validate.run, workspace(tmp_path, log(1)))
+    assert str(none.value) == "1 event after validation, validate.min_events asks for 10"
+    with pytest.raises(validate.DataRejected) as some:
+        run_step(validate.run, workspace(tmp_path, log(5, ",i1,5"), max_quarantined=1))
+    assert str(some.value).endswith(
+        "; 1 quarantined row with the reason: .decant/quarantine/events.csv"
+    )
+
+
 def test_the_bad_rows_of_a_failed_run_are_kept_until_a_run_succeeds(tmp_path) -> None:
     kept = tmp_path / validate.KEPT
     with pytest.raises(validate.DataRejected, match=r"\.decant/quarantine/events\.csv"):
@@ -107,6 +118,19 @@ def test_a_raised_limit_lets_the_log_through(tmp_path) -> None:
     assert not (tmp_path / validate.KEPT).exists()
 
 
+def test_rows_of_users_in_quarantine_are_told_too(
+    tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = workspace(tmp_path, log(40))
+    run_step(validate.run, place)
+    assert "rows of users" not in capsys.readouterr().out
+    (tmp_path / "data/raw/files/users.csv").write_text("user,age\nu0,30\n,5\n")
+    run_step(ingest.run, Workspace(tmp_path, place.params))
+    run_step(validate.run, Workspace(tmp_path, place.params))
+    told = "2 rows of users: 1 accepted, 1 in data/quarantine, 0 duplicates"
+    assert told in capsys.readouterr().out
+
+
 def test_the_same_tables_give_the_same_bytes(tmp_path) -> None:
     place = workspace(tmp_path, log(40, "u1,i1,soon"))
     seen = []
@@ -119,6 +143,6 @@ def test_the_same_tables_give_the_same_bytes(tmp_path) -> None:
 
 def test_the_account_of_the_rows_is_one_line() -> None:
     counts = {"rows_in": 12345, "accepted": 12000, "quarantined": 300, "duplicates": 45}
-    assert validate.account(counts) == (
-        "12,345 event rows: 12,000 accepted, 300 in data/quarantine, 45 duplicates"
+    assert validate.account("events", counts) == (
+        "12,345 rows of events: 12,000 accepted, 300 in data/quarantine, 45 duplicates"
     )

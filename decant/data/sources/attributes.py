@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from decant.columns import Columns
 from decant.data.sources.cells import parse_numbers, unparsed
 from decant.data.sources.delimited import Table, read_table, require
-from decant.data.tables import no_cells
+from decant.data.tables import malformed_ids, no_cells
 
 
 def read_attributes(
@@ -22,9 +23,13 @@ def read_attributes(
 def attributes_of(
     table: Table, name: str, columns: Sequence[str], numeric: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The `columns` of a table with file and row, `numeric` ones as numbers; and the lost cells."""
+    """The `columns` of a table with its origin, `numeric` ones as numbers; and the lost cells.
+
+    The first column is the id.
+    """
     written = {column: table.column(column) for column in columns}
     parsed = {c: parse_numbers(v) if c in numeric else v for c, v in written.items()}
     lost = [unparsed(name, c, written[c], parsed[c], table.origin) for c in numeric]
     frame = pd.concat([pd.DataFrame(parsed), table.origin], axis=1)
+    frame[Columns.MALFORMED] = malformed_ids(frame, columns[:1])
     return frame, pd.concat(lost, ignore_index=True) if lost else no_cells()

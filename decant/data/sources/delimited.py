@@ -2,20 +2,32 @@
 
 import csv
 import difflib
-import gzip
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from decant.columns import Columns
+from decant.data.sources.content import (
+    TableUnreadable,
+    decode,
+    name_within,
+    read_content,
+    split_lines,
+)
+from decant.data.sources.records import miscounted, read_records
 from decant.data.tables import text
 
 PARQUET = (".parquet", ".pq")
 TAB_SEPARATED = (".tsv", ".tab")
+# pandas would make floats of them where one is missing, and large ids would become the same
+_EXACT = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
 
 
 class ColumnMissing(ValueError):
@@ -30,14 +42,6 @@ class ColumnMissing(ValueError):
         super().__init__(f"{file}: no column {what}{hint}; it has {', '.join(columns) or 'none'}")
 
 
-class TableUnreadable(ValueError):
-    """A file is there but is not the table it should be."""
-
-    def __init__(self, file: str, problem: str) -> None:
-        self.file, self.problem = file, problem
-        super().__init__(f"{file}: {problem}")
-
-
 class EmptyLog(ValueError):
     """The logs hold no row at all."""
 
@@ -49,7 +53,8 @@ class EmptyLog(ValueError):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one or more files. `cells`: the columns; `origin`: file and row, aligned with it."""
+    """Rows of one or more files. `cells`: the columns; `origin`: file, row and what is malformed
+    about that line, aligned with it."""
 
     cells: pd.DataFrame
     origin: pd.DataFrame
@@ -73,25 +78,28 @@ def read_table(
     """Read one CSV, TSV (also .gz …) or Parquet file; CSV cells stay text.
 
     `columns` names those of a file without a header. `row` counts lines from 1, the header
-    included. A line with too many fields becomes a row of missing cells.
+    included. A malformed line (too many fields, a stray quotation mark) is a row of missing cells
+    that says so.
 
     Raises:
-        TableUnreadable: empty file, wrong encoding, a quotation that never ends.
+        TableUnreadable: empty, wrong encoding, two columns of one name, not what its name says.
     """
     file = name_within(path, root)
     if _suffix(path) in PARQUET:
         return with_origin(_read_parquet(path, file), file, first_row=1)
     if separator is None:
         separator = "\t" if _suffix(path) in TAB_SEPARATED else ","
+    content = read_content(path, file)
+    header = int(columns is None)
     try:
-        cells = _read_csv(path, separator, encoding, columns)
-    except pd.errors.EmptyDataError:
-        raise TableUnreadable(file, "the file is empty") from None
-    except UnicodeDecodeError as error:
-        raise TableUnreadable(file, f"not {error.encoding} text at byte {error.start}") from None
-    except (pd.errors.ParserError, csv.Error) as error:
-        raise TableUnreadable(file, f"not a table: {' '.join(str(error).split())}") from None
-    return with_origin(cells, file, first_row=2 if columns is None else 1)
+        names = list(columns) if columns is not None else _header(content, file, separator, encoding)
+        cells = _read_lines(content, separator, encoding, names, header)
+    except UnicodeDecodeError:
+        decode(content, file, encoding)  # raises, and knows the line
+        raise
+    if cells is not None:
+        return with_origin(cells, file, first_row=1 + header)
+    return _read_records(decode(content, file, encoding), file, separator, names, header)
 
 
 def read_tables(paths: Iterable[Path], root: Path, needed: dict[str, str]) -> Table:
@@ -120,11 +128,24 @@ def stack(parts: Sequence[Table]) -> Table:
 
 
 def with_origin(cells: pd.DataFrame, file: str, first_row: int) -> Table:
-    """Rows of one file as a table; they are consecutive, from line `first_row`."""
-    cells = cells.reset_index(drop=True)
-    row = np.arange(first_row, first_row + len(cells), dtype=np.int64)
-    name = pd.Series(file, index=cells.index, dtype="str")
-    return Table(cells, pd.DataFrame({Columns.FILE: name, Columns.ROW: row}))
+    """Rows of one file as a table; they are consecutive, from line `first_row`, and well formed."""
+    rows = np.arange(first_row, first_row + len(cells), dtype=np.int64)
+    return located(cells, file, rows)
+
+
+def located(
+    cells: pd.DataFrame,
+    file: str,
+    rows: Sequence[int] | np.ndarray,
+    malformed: list[Any] | None = None,
+) -> Table:
+    """Rows of one file as a table, each with its line and what is malformed about it."""
+    origin = {
+        Columns.FILE: pd.Series(file, index=range(len(cells)), dtype="str"),
+        Columns.ROW: np.asarray(rows, dtype=np.int64),
+        Columns.MALFORMED: pd.Series(malformed, index=range(len(cells)), dtype="str"),
+    }
+    return Table(cells.reset_index(drop=True), pd.DataFrame(origin))
 
 
 def require(table: Table, file: str, needed: dict[str, str] | Sequence[str]) -> None:
@@ -140,16 +161,12 @@ def read_split(path: Path, root: Path, columns: Sequence[str], separator: str) -
     lines = path.read_text(encoding="latin-1").split("\n")
     if lines and not lines[-1]:
         lines.pop()
+    width = len(columns)
     fields = [line.rstrip("\r").split(separator) for line in lines]
-    rows = [row if len(row) == len(columns) else [""] * len(columns) for row in fields]
-    return with_origin(
-        pd.DataFrame(rows, columns=list(columns), dtype="str"), name_within(path, root), 1
-    )
-
-
-def name_within(path: Path, root: Path) -> str:
-    """The file's name within the source's folder."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    malformed = [None if len(row) == width else miscounted(len(row), width) for row in fields]
+    rows = [row if len(row) == width else [""] * width for row in fields]
+    cells = pd.DataFrame(rows, columns=list(columns), dtype="str")
+    return located(cells, name_within(path, root), np.arange(1, len(rows) + 1), malformed)
 
 
 def _suffix(path: Path) -> str:
@@ -158,45 +175,73 @@ def _suffix(path: Path) -> str:
     return known[-1] if known else ""
 
 
-def _read_csv(
-    path: Path, separator: str, encoding: str, columns: Sequence[str] | None
-) -> pd.DataFrame:
+def _header(content: bytes, file: str, separator: str, encoding: str) -> list[str]:
+    """Names of the columns; one without a name gets its number."""
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
+    try:
+        names = next(csv.reader(lines, delimiter=separator), [])
+    except csv.Error as error:
+        raise TableUnreadable(file, f"line 1 is no header: {error}") from None
+    if not any(name.strip() for name in names):
+        raise TableUnreadable(file, "no header in line 1" if content.strip() else "the file is empty")
+    if any(mark in name for name in names for mark in "\n\r\0"):
+        problem = "line 1 is no header: a stray quotation mark, or not a text file"
+        raise TableUnreadable(file, problem)
+    _one_of_each(names, file)
+    return [name or f"unnamed {number}" for number, name in enumerate(names, start=1)]
+
+
+def _one_of_each(names: Sequence[str], file: str) -> None:
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise TableUnreadable(file, f"{names.count(twice)} columns are called `{twice}`: rename them")
+
+
+def _read_lines(
+    content: bytes, separator: str, encoding: str, names: Sequence[str], header: int
+) -> pd.DataFrame | None:
+    """All rows, if each is one line with no more cells than there are names; else None."""
     try:
         cells = pd.read_csv(
-            path,
+            io.BytesIO(content),
             sep=separator,
             encoding=encoding,
             dtype="str",
             keep_default_na=False,
             na_values=[""],
             skip_blank_lines=False,
-            header=0 if columns is None else None,
-            names=None if columns is None else list(columns),
+            header=0 if header else None,
+            names=list(names),
         )
-    except pd.errors.ParserError as error:
-        if "EOF" in str(error):
-            raise
-        return _read_uneven(path, separator, encoding, columns)
-    # pandas takes cells beyond the header's for an index
+    except (pd.errors.ParserError, pd.errors.EmptyDataError):
+        return None
+    # pandas takes cells beyond the names for an index
     even = isinstance(cells.index, pd.RangeIndex)
-    return cells if even else _read_uneven(path, separator, encoding, columns)
+    one_line_each = b'"' not in content or len(cells) + header == count_lines(content)
+    return cells if even and one_line_each else None
 
 
-def _read_uneven(
-    path: Path, separator: str, encoding: str, columns: Sequence[str] | None
-) -> pd.DataFrame:
-    """Slower: short lines are filled up, lines that are too long become blank."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rt", encoding=encoding, newline="") as lines:
-        rows = list(csv.reader(lines, delimiter=separator))
-    names = list(columns) if columns is not None else rows.pop(0)
-    width = len(names)
-    even = [row + [""] * (width - len(row)) if len(row) <= width else [""] * width for row in rows]
-    return pd.DataFrame(even, columns=names, dtype="str")
+def count_lines(content: bytes) -> int:
+    """Lines of a text, however they end."""
+    ends = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
+    return ends + (not content.endswith((b"\n", b"\r")))
+
+
+def _read_records(
+    content: str, file: str, separator: str, names: Sequence[str], header: int
+) -> Table:
+    """Slower: lines may be uneven, cells may hold line breaks."""
+    records = list(read_records(split_lines(content), separator, len(names)))[header:]
+    cells = pd.DataFrame([fields for _, fields, _ in records], columns=list(names), dtype="str")
+    return located(
+        cells, file, [row for row, _, _ in records], [problem for _, _, problem in records]
+    )
 
 
 def _read_parquet(path: Path, file: str) -> pd.DataFrame:
     try:
-        return pd.read_parquet(io.BytesIO(path.read_bytes()))
-    except (ValueError, OSError) as error:
+        table = pq.ParquetFile(io.BytesIO(path.read_bytes())).read()
+    except (pa.ArrowException, OSError) as error:
         raise TableUnreadable(file, f"not a Parquet file: {' '.join(str(error).split())}") from None
+    _one_of_each(table.column_names, file)
+    return table.to_pandas(ignore_metadata=True, types_mapper=_EXACT.get)

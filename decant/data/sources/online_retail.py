@@ -14,11 +14,10 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.cells import most_frequent, parse_numbers, parse_times, unparsed
+from decant.data.sources.content import TableUnreadable, name_within
 from decant.data.sources.delimited import (
     EmptyLog,
     Table,
-    TableUnreadable,
-    name_within,
     read_table,
     require,
     stack,

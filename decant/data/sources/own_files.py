@@ -8,16 +8,15 @@ import pandas as pd
 from decant.columns import Columns
 from decant.data.sources.attributes import attributes_of
 from decant.data.sources.cells import looks_numeric, parse_numbers, parse_times, unparsed
+from decant.data.sources.content import (TableUnreadable, decode, name_within, read_content, split_lines,)
 from decant.data.sources.delimited import (
     EmptyLog,
     Table,
-    TableUnreadable,
-    name_within,
+    located,
     read_table,
     read_tables,
     require,
     stack,
-    with_origin,
 )
 from decant.data.sources.places import Files, check_present
 from decant.data.tables import (
@@ -28,12 +27,32 @@ from decant.data.tables import (
     no_cells,
     no_items,
     no_users,
+    with_a_row,
 )
 from decant.params import Ingest
 
-RESERVED = (Columns.FILE, Columns.ROW, Columns.REASON)
+RESERVED = (Columns.FILE, Columns.ROW, Columns.MALFORMED, Columns.REASON)
 SOURCE = "events"
+FLOAT_IS_EXACT = 2.0**53  # whole numbers below it
+SECOND_LINE = "a second line of its user (a table of events has `layout: table`)"
+QUOTED = "a quotation mark in a line of `layout: sequences`"
+_HEADERS = ("user", "user_id", "userid")
 _SETTINGS = {Columns.USER: "user", Columns.ITEM: "item", Columns.TITLE: "item_title"}
+
+
+class IdsDoNotMatch(ValueError):
+    """A table has a row for none of the ids in the events; shows how both write them.
+
+    Ids of users must not get into logs, so letters and digits are masked.
+    """
+
+    def __init__(self, key: str, events: pd.DataFrame, table: pd.DataFrame) -> None:
+        self.key = key
+        first, second = (_first_id(frame, key) for frame in (events, table))
+        super().__init__(
+            f"no {key} of the events has a row in the table of {key}s: ids look like {first} and "
+            f"like {second} (9: a digit, a: a letter); they must be the same"
+        )
 
 
 def read(folder: Path, settings: Ingest) -> Tables:
@@ -43,6 +62,7 @@ def read(folder: Path, settings: Ingest) -> Tables:
 
     Raises:
         FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
+        IdsDoNotMatch: a table of users or items is about others than the events.
     """
     files = check_present("files", folder, settings)
     if settings.layout == "sequences":
@@ -52,6 +72,13 @@ def read(folder: Path, settings: Ingest) -> Tables:
     users, user_cells = _attributes(files.users, folder, "users", {Columns.USER: settings.user})
     title = {Columns.ITEM: settings.item, Columns.TITLE: settings.item_title}
     items, item_cells = _attributes(files.items, folder, "items", title)
+    for key, path, table in (
+        (Columns.USER, files.users, users),
+        (Columns.ITEM, files.items, items),
+    ):
+        found, ids = with_a_row(events, table, key)
+        if path is not None and ids and not found:
+            raise IdsDoNotMatch(key, events, table)
     return Tables(
         events=in_order_of_arrival([events]),
         users=users,
@@ -75,8 +102,8 @@ def _table_of_events(files: Files, settings: Ingest) -> tuple[pd.DataFrame, pd.D
     if not len(log):
         raise EmptyLog([name_within(path, files.root) for path in files.events])
     columns: dict[str, pd.Series | str | float] = {
-        Columns.USER: log.column(settings.user),
-        Columns.ITEM: log.column(settings.item),
+        Columns.USER: _ids(log, settings.user),
+        Columns.ITEM: _ids(log, settings.item),
         Columns.BEHAVIOUR: settings.behaviour_default,
         Columns.SOURCE: SOURCE,
         **{str(name): column for name, column in log.origin.items()},
@@ -93,11 +120,33 @@ def _table_of_events(files: Files, settings: Ingest) -> tuple[pd.DataFrame, pd.D
     return make_events(columns), pd.concat(cells, ignore_index=True)
 
 
+def _ids(table: Table, column: str) -> pd.Series:
+    """A column of ids, as text.
+
+    Raises:
+        TableUnreadable: ids stored as floating point, too large to be told apart.
+    """
+    values = table.cells[column]
+    if pd.api.types.is_float_dtype(values):
+        large = (values.abs() >= FLOAT_IS_EXACT).fillna(False).to_numpy(dtype=bool)
+        if large.any():
+            raise TableUnreadable(
+                str(table.origin.loc[large, Columns.FILE].iloc[0]),
+                f"`{column}` is floating point and beyond 2^53 (rows: {large.sum():,}), where "
+                "neighbours are the same number: store ids as whole numbers or as text",
+            )
+    return table.column(column)
+
+
 def _sequences(files: Files, settings: Ingest) -> pd.DataFrame:
-    log = stack([_read_lines(path, files.root) for path in files.events])
+    log = stack([_read_lines(path, files.root, settings.user) for path in files.events])
     if not len(log):
         raise EmptyLog([name_within(path, files.root) for path in files.events])
-    rows = pd.concat([log.cells, log.origin], axis=1).explode(Columns.ITEM, ignore_index=True)
+    rows = pd.concat([log.cells, log.origin], axis=1)
+    again = rows[Columns.USER].duplicated() & rows[Columns.USER].ne("")
+    rows[Columns.MALFORMED] = rows[Columns.MALFORMED].mask(again, SECOND_LINE)
+    rows[Columns.ITEM] = rows[Columns.ITEM].mask(rows[Columns.MALFORMED].notna())
+    rows = rows.explode(Columns.ITEM, ignore_index=True)
     return make_events(
         {
             Columns.USER: rows[Columns.USER],
@@ -109,21 +158,25 @@ def _sequences(files: Files, settings: Ingest) -> pd.DataFrame:
     )
 
 
-def _read_lines(path: Path, root: Path) -> Table:
+def _read_lines(path: Path, root: Path, user: str) -> Table:
     """One line per user: the user, then items in order, between blanks or commas."""
     file = name_within(path, root)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise TableUnreadable(file, f"not {error.encoding} text at byte {error.start}") from None
-    fields = [re.split(r"[\s,]+", line.strip()) for line in lines]
+    content = read_content(path, file)
+    if content.startswith(b"PAR1"):
+        raise TableUnreadable(file, "is Parquet, which `layout: sequences` is not: a line of text each")
+    lines = [line.strip() for line in split_lines(decode(content, file))]
+    fields = [re.split(r"[\s,]+", line) for line in lines]
+    if fields and fields[0][0].casefold() in (user.casefold(), *_HEADERS):
+        problem = f"line 1 begins with `{fields[0][0]}`, a header: `layout: sequences` has none"
+        raise TableUnreadable(file, problem)
     cells = pd.DataFrame(
         {
             Columns.USER: pd.Series([row[0] for row in fields], dtype="str"),
             Columns.ITEM: pd.Series([row[1:] for row in fields], dtype="object"),
         }
     )
-    return with_origin(cells, file, first_row=1)
+    malformed = [QUOTED if '"' in line else None for line in lines]
+    return located(cells, file, range(1, len(lines) + 1), malformed)
 
 
 def _attributes(
@@ -134,12 +187,28 @@ def _attributes(
         return (no_users() if name == "users" else no_items()), no_cells()
     table = read_table(path, folder)
     file = name_within(path, folder)
+    if not len(table):
+        raise TableUnreadable(file, f"has no rows: fill it, or set ingest.{name}: null")
     require(table, file, {theirs: f"ingest.{_SETTINGS[ours]}" for ours, theirs in named.items()})
-    cells = table.cells.rename(columns={theirs: ours for ours, theirs in named.items()})
-    columns = [*named, *(str(c) for c in cells if c not in named)]
-    clash = [c for c in columns if c in RESERVED or list(cells).count(c) > 1]
+    others = [column for column in table.cells if column not in named.values()]
+    clash = [column for column in others if column in (*RESERVED, *named)]
     if clash:
         raise TableUnreadable(file, f"the column `{clash[0]}` has a name that is taken: rename it")
+    _ids(table, next(iter(named.values())))
+    # an item's id may be its title too
+    ours = {name: table.cells[theirs] for name, theirs in named.items()}
+    cells = pd.concat([pd.DataFrame(ours), table.cells[others]], axis=1)
+    columns = [str(column) for column in cells]
     table = Table(cells, table.origin)
     numeric = [c for c in columns if c not in named and looks_numeric(table.column(c))]
     return attributes_of(table, name, columns, numeric)
+
+
+def _first_id(frame: pd.DataFrame, key: str) -> str:
+    """The form and the place of a table's first id."""
+    named = frame[frame[key].notna()]
+    if not len(named):
+        return "nothing at all"
+    first = named.sort_values(list(ORIGIN[:2]), kind="stable").iloc[0]
+    form = re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub(r"\d", "9", first[key])))
+    return f"`{form}` ({first[Columns.FILE]}:{first[Columns.ROW]})"

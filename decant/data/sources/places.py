@@ -61,6 +61,8 @@ def check_present(source: str, folder: Path, settings: Ingest | None = None) -> 
     settings = settings or Ingest()
     if not folder.exists():
         raise FilesMissing(source, folder, required_files(source, settings))
+    if folder.is_file() and source != "online-retail":
+        raise FilesMissing(source, folder, ["a file: give the folder that holds it"])
     if source == "movielens-1m":
         return _movielens_1m(folder)
     if source == "online-retail":
@@ -114,8 +116,13 @@ def _own_files(folder: Path, settings: Ingest) -> Files:
 
 
 def _matches(folder: Path, pattern: str) -> tuple[Path, ...]:
-    inside = not PurePosixPath(pattern).is_absolute() and ".." not in PurePosixPath(pattern).parts
-    return tuple(sorted(p for p in folder.glob(pattern) if p.is_file())) if inside else ()
+    path = PurePosixPath(pattern)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        return ()
+    try:
+        return tuple(sorted(found for found in folder.glob(pattern) if found.is_file()))
+    except ValueError:  # `**` beside other characters is no pattern
+        return ()
 
 
 def _nearest(folder: Path, pattern: str) -> str:

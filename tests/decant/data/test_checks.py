@@ -29,6 +29,7 @@ def good_events(rows: int) -> pd.DataFrame:
             Columns.BEHAVIOUR: pd.Series(["rating"] * rows, dtype="str"),
             Columns.TIME: np.full(rows, NOW),
             Columns.RATING: np.full(rows, 3.0),
+            Columns.MALFORMED: pd.Series([None] * rows, dtype="str"),
             checks.KNOWN_USER: True,
             checks.KNOWN_ITEM: True,
         }
@@ -47,6 +48,7 @@ def test_good_events_fail_no_check() -> None:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
+        (Columns.MALFORMED, "3 fields in a line instead of 2", "malformed line"),
         (Columns.USER, None, "no user"),
         (Columns.ITEM, None, "no item"),
         (Columns.BEHAVIOUR, None, "no behaviour"),
@@ -76,9 +78,10 @@ def test_users_need_an_id_once_and_a_possible_age() -> None:
             "user": pd.Series(["a", None, "c", "d", "e"], dtype="str"),
             "age": [0, 20, 121, -1, np.nan],
             checks.REPEATED: [False, False, False, False, True],
+            Columns.MALFORMED: pd.Series([None] * 5, dtype="str"),
         }
     )
-    found = failing(users, checks.attribute_checks("user", ["user", "age"]))
+    found = failing(users, checks.attribute_checks("user", users))
     assert found == {"no user": [1], "repeated id": [4], "impossible age": [2, 3]}
 
 
@@ -88,9 +91,22 @@ def test_items_need_a_price_that_is_not_negative() -> None:
             "item": pd.Series(["a", "b"], dtype="str"),
             "price": [0, -0.01],
             checks.REPEATED: [False, False],
+            Columns.MALFORMED: pd.Series([None] * 2, dtype="str"),
         }
     )
-    assert failing(items, checks.attribute_checks("item", ["price"])) == {"impossible price": [1]}
+    assert failing(items, checks.attribute_checks("item", items)) == {"impossible price": [1]}
+
+
+def test_an_age_in_words_has_no_range() -> None:
+    users = pd.DataFrame(
+        {
+            "user": pd.Series(["a", "b"], dtype="str"),
+            "age": pd.Series(["25-34", None], dtype="str"),
+            checks.REPEATED: [False, False],
+            Columns.MALFORMED: pd.Series([None] * 2, dtype="str"),
+        }
+    )
+    assert failing(users, checks.attribute_checks("user", users)) == {}
 
 
 def test_every_bad_row_is_found_not_a_sample() -> None:
@@ -113,8 +129,9 @@ def test_an_empty_table_fails_no_check() -> None:
 
 def test_a_check_that_cannot_run_does_not_pass() -> None:
     wrong = Check("too old", Columns.USER, "ExpectColumnValuesToBeBetween", {"min_value": 3})
-    with pytest.raises(CheckBroken, match="on `user` could not run"):
+    with pytest.raises(CheckBroken, match="on `user` could not run: .+") as broken:
         checks.find(good_events(2), [wrong])
+    assert len(str(broken.value).splitlines()) == 1 and len(str(broken.value)) < 400
 
 
 def test_importing_the_module_does_not_import_great_expectations() -> None:

@@ -42,7 +42,8 @@ def log(rows: list[Row], source: str = "views", behaviour: str = "view") -> pd.D
 
 def table(key: str, ids: list[str | None], **attributes: list[Any]) -> pd.DataFrame:
     frame = pd.DataFrame({key: pd.Series(ids, dtype="str"), **attributes})
-    return frame.assign(file=f"{key}s.csv", row=np.arange(2, len(ids) + 2))
+    malformed = pd.Series([None] * len(ids), dtype="str")
+    return frame.assign(file=f"{key}s.csv", row=np.arange(2, len(ids) + 2), malformed=malformed)
 
 
 def cleaned(
@@ -75,6 +76,18 @@ def test_bad_rows_are_quarantined_with_reason_file_and_row() -> None:
     assert bad.to_dict() == {5: "no user", 6: "unknown item", 7: "no readable time"}
     assert len(result.accepted["events"]) == 3
     assert set(result.quarantined["events"]) == {*result.accepted["events"], Columns.REASON}
+
+
+def test_a_malformed_line_is_known_by_what_is_wrong_with_it() -> None:
+    wrong = "3 fields in a line instead of 2"
+    events, users = log(GOOD), table("user", ["a", "a", "a"], age=[1.0, 1.0, 1.0])
+    events.loc[1, Columns.MALFORMED] = wrong
+    users.loc[1:, Columns.MALFORMED] = wrong
+    result = cleaned(events, users=users, rules=Rules())
+    for name, bad, left in (("events", 1, 2), ("users", 2, 1)):
+        assert result.counts[name]["reasons"] == {wrong: bad}
+        assert len(result.accepted[name]) == left
+        assert Columns.MALFORMED not in {*result.accepted[name], *result.quarantined[name]}
 
 
 def test_an_event_that_says_the_same_twice_counts_once() -> None:
@@ -161,13 +174,13 @@ def test_too_many_bad_rows_stop_the_run_and_each_reason_is_shown() -> None:
     with pytest.raises(TooManyQuarantined) as stopped:
         judge(result, limits(max_quarantined=0.4))
     assert stopped.value.reasons == {"no user": 2, "unknown item": 1}
-    assert "no user 2 (first views.csv:5), unknown item 1 (first views.csv:7)" in str(stopped.value)
+    assert "no user: 2 (first views.csv:5), unknown item: 1 (first views.csv:7)" in str(stopped.value)
     judge(result, limits(max_quarantined=0.5))
 
 
 def test_a_log_with_no_good_row_stops_the_run_however_small_it_is() -> None:
     result = cleaned(log(GOOD * 20), log([("a", "i", 1.0)], "buys", "buy"))
-    with pytest.raises(NothingAccepted, match="all 1 rows of the log `buys` are invalid"):
+    with pytest.raises(NothingAccepted, match="the only row of the log `buys` is invalid"):
         judge(result, limits())
 
 
@@ -176,5 +189,5 @@ def test_a_log_with_no_good_row_stops_the_run_however_small_it_is() -> None:
     [(GOOD[:1], "events"), ([GOOD[0], GOOD[2]], "users"), ([GOOD[1], GOOD[2]], "items")],
 )
 def test_too_few_events_users_or_items_stop_the_run(rows: list[Row], what: str) -> None:
-    with pytest.raises(TooFew, match=f"1 {what} after validation, validate.min_{what} asks for 2"):
+    with pytest.raises(TooFew, match=f"1 {what[:-1]} after validation, validate.min_{what} asks for 2"):
         judge(cleaned(log(rows)), limits(min_events=2))

@@ -60,6 +60,13 @@ def test_the_length_of_the_history_is_an_attribute() -> None:
     assert groups(found) == {"heavy": [0, 5, 6], "general": [1, 2, 3, 4, 7]}
 
 
+def test_a_users_column_of_that_name_is_not_mistaken_for_it() -> None:
+    own = USERS.assign(history_length=1)
+    with pytest.raises(RuleError, match=r"students\.heavy.*rename the users' column"):
+        assign(own, HISTORY, students(heavy="history_length >= 5"), 1)
+    assign(own, HISTORY, students(women="gender == 'F'"), 1)
+
+
 def test_a_segment_with_too_few_users_is_folded() -> None:
     found = assign(USERS, HISTORY, students(women="gender == 'F'", x="gender == 'X'"), 3)
     assert found.folded == ["x"]

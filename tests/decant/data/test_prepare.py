@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.data.prepare import FeaturesError, Prepared, fit_attribute, impute, prepare
+from decant.data.prepare import (MOST_VALUES, FeaturesError, Prepared, fit_attribute, impute, prepare,)
 from decant.data.split import SplitError
 from decant.features.sequences import TEST, Sequences, cases
 from decant.params import Features, Split
@@ -123,7 +123,7 @@ def test_pseudonyms_change_no_array(run: Run, events: pd.DataFrame, users: pd.Da
         assert np.array_equal(before, after), field.name
     assert renamed.encoder == made.encoder
     pd.testing.assert_frame_equal(
-        renamed.users.drop(columns="user"), made.users.drop(columns="user")
+        renamed.user_features.drop(columns="user"), made.user_features.drop(columns="user")
     )
 
 
@@ -189,6 +189,26 @@ def test_what_the_data_does_not_have_is_named_with_the_nearest(
         run(**changes)
 
 
+def test_many_behaviours_keep_their_indices(run: Run) -> None:
+    made = run(events=log(*(("u", "i", f"b{n:03}", n * HOUR) for n in range(200))), attributes=[])
+    assert made.sequences.behaviours.tolist() == list(range(1, 201))
+
+
+def test_a_column_that_tells_users_apart_is_no_attribute(run: Run) -> None:
+    size = MOST_VALUES + 1
+    events = log(*((f"u{n}", "i", "view", n) for n in range(size)))
+    people = pd.DataFrame({"user": events["user"], "phone": [f"p{n}" for n in range(size)]})
+    message = r"`phone` has 32,768 different values, at most 32,767 are told apart; it is an id"
+    with pytest.raises(FeaturesError, match=message):
+        run(events=events, users=people, attributes=["phone"])
+
+
+def test_a_behaviour_that_is_another_with_each_event_is_an_error(run: Run) -> None:
+    events = log(*(("u", "i", f"b{n}", n) for n in range(MOST_VALUES + 1)))
+    with pytest.raises(FeaturesError, match=r"`behaviour` has 32,768 different values"):
+        run(events=events, attributes=[])
+
+
 def test_items_are_described_with_their_text_and_count(run: Run) -> None:
     table = run().items.set_index("item")
     assert table["text"].to_dict() == {
@@ -204,7 +224,7 @@ def test_numbers_are_imputed_and_normalised_beside_what_came_in(run: Run) -> Non
     assert table["price_scaled"].mean() == pytest.approx(0)
     assert table["price_scaled"].std(ddof=0) == pytest.approx(1)
     assert "count_scaled" not in table
-    users = run().users.set_index("user")
+    users = run().user_features.set_index("user")
     assert users.loc["zoe", "age"] == 40
     assert users["events"].to_dict() == {"zoe": 4, "adam": 3}
     assert set(users) >= {"age_scaled", "events_scaled", "gender", "tags"}
@@ -228,20 +248,29 @@ def test_a_column_without_a_number_is_left_alone(run: Run, items: pd.DataFrame) 
     assert "price_scaled" not in made.items
 
 
+def test_attributes_stay_as_they_came_whatever_they_are_called(
+    run: Run, users: pd.DataFrame
+) -> None:
+    own = users.assign(tags=["x", "y", "z"], events=[1.0, 2, 3], age_scaled=[0.1, 0.2, 0.3])
+    found = run(users=own).users.set_index("user")
+    assert list(found) == ["age", "gender", "tags", "events", "age_scaled"]
+    assert found.loc["adam", ["tags", "events", "age_scaled"]].tolist() == ["x", 1.0, 0.1]
+
+
 def test_interest_tags_weigh_behaviours(run: Run) -> None:
     # zoe: pan bought and viewed again (5 + 1), hose in the cart (3); adam: hose 1 + 5, pan 1
-    assert run().users["tags"].tolist() == [["kitchen", "garden"], ["garden", "kitchen"]]
-    assert run(interest_tags=1).users["tags"].tolist() == [["kitchen"], ["garden"]]
+    assert run().user_features["tags"].tolist() == [["kitchen", "garden"], ["garden", "kitchen"]]
+    assert run(interest_tags=1).user_features["tags"].tolist() == [["kitchen"], ["garden"]]
 
 
 def test_without_categories_tags_are_words(run: Run, items: pd.DataFrame) -> None:
     made = run(items=items[["item", "title"]], interest_tags=2)
-    assert made.users["tags"].tolist() == [["pan", "red"], ["garden", "hose"]]
+    assert made.user_features["tags"].tolist() == [["pan", "red"], ["garden", "hose"]]
 
 
 def test_genres_are_separate_tags(run: Run, items: pd.DataFrame) -> None:
     movies = items[["item", "title"]].assign(genres=["Drama|War", "Comedy", "x"])
-    assert run(items=movies).users["tags"].tolist() == [
+    assert run(items=movies).user_features["tags"].tolist() == [
         ["Comedy", "Drama", "War"],
         ["Drama", "War", "Comedy"],
     ]
@@ -250,7 +279,7 @@ def test_genres_are_separate_tags(run: Run, items: pd.DataFrame) -> None:
 def test_without_any_item_table_there_are_no_texts_and_tags(run: Run) -> None:
     made = run(items=pd.DataFrame({"item": pd.Series([], dtype=str)}))
     assert made.items["text"].tolist() == ["", "", ""]
-    assert made.users["tags"].tolist() == [[], []]
+    assert made.user_features["tags"].tolist() == [[], []]
 
 
 def test_ratings_become_indices_of_their_values(run: Run) -> None:

@@ -15,6 +15,7 @@ from decant.data.tables import (
     no_users,
     read_frames,
     text,
+    with_a_row,
     write_frames,
 )
 
@@ -38,7 +39,7 @@ def test_events_have_every_column_with_its_type_and_what_is_not_given_is_missing
     assert tuple(table) == EVENT_COLUMNS
     kinds = {"time": "float64", "rating": "float64", "row": "int64", "order": "int64"}
     assert {c: str(table[c].dtype) for c in table} == {c: kinds.get(c, "str") for c in table}
-    assert table[[Columns.BEHAVIOUR, Columns.RATING]].isna().all(axis=None)
+    assert table[[Columns.BEHAVIOUR, Columns.RATING, Columns.MALFORMED]].isna().all(axis=None)
 
 
 def test_logs_are_merged_by_time_with_ties_in_the_order_of_logs_and_rows() -> None:
@@ -64,6 +65,8 @@ def test_without_a_clock_the_order_of_rows_is_kept() -> None:
         (pd.Series([17.0, np.nan, 3.0]), ["17", None, "3"]),
         (pd.Series([1.5, 2.0]), ["1.5", "2.0"]),
         (pd.Series([7, 8]), ["7", "8"]),
+        (pd.Series([2**63 + 1, None], dtype="UInt64"), [str(2**63 + 1), None]),
+        (pd.Series([1e300, np.nan]), ["1e+300", None]),
         (pd.Series(["x", None], dtype="category"), ["x", None]),
     ],
 )
@@ -75,6 +78,19 @@ def test_text_strips_blanks_and_writes_whole_numbers_without_a_point(
     assert [None if pd.isna(v) else v for v in result] == expected
 
 
+@pytest.mark.parametrize("mark", ["\0", "\n", "\x1b"])
+def test_an_id_with_a_control_character_makes_its_row_malformed(mark: str) -> None:
+    table = events("a", [1.0, 2.0]).drop(columns=Columns.MALFORMED)
+    table.loc[1, Columns.ITEM] = f"a{mark}1"
+    malformed = make_events(dict(table.items()))[Columns.MALFORMED]
+    assert malformed.fillna("").tolist() == ["", "a control character or line break in the item"]
+
+
+def test_ids_with_a_row_in_a_table_are_counted_once_each() -> None:
+    log = pd.DataFrame({"user": ["a", "a", "b", None]})
+    assert with_a_row(log, pd.DataFrame({"user": ["a", "c"]}), "user") == (1, 2)
+
+
 def test_frames_come_back_as_they_were_written(tmp_path) -> None:
     frames = {"events": in_order_of_arrival([events("a", [1.0, np.nan])]), "users": no_users()}
     write_frames(frames, tmp_path)
@@ -84,7 +100,7 @@ def test_frames_come_back_as_they_were_written(tmp_path) -> None:
 
 
 def test_empty_tables_have_their_columns_and_types() -> None:
-    assert list(no_items()) == ["item", "title", "file", "row"]
+    assert list(no_items()) == ["item", "title", "file", "row", "malformed"]
     assert str(empty(("row", "x"))["row"].dtype) == "int64"
     assert count_cells(no_cells()) == {}
 

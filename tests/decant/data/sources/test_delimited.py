@@ -2,17 +2,22 @@ import gzip
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from decant.data.sources.delimited import (
     ColumnMissing,
     EmptyLog,
     TableUnreadable,
+    count_lines,
     read_split,
     read_table,
     read_tables,
     require,
 )
+
+from decant.data.sources.records import AMBIGUOUS, STRAY
 
 
 def write(folder: Path, text: str, name: str = "log.csv") -> Path:
@@ -27,13 +32,14 @@ def test_cells_stay_text_and_rows_know_their_line(tmp_path) -> None:
     assert table.column("user").tolist()[0] == "007"
     assert table.column("user").isna().tolist() == [False, True]
     assert table.column("item").tolist() == ["NA", "nan"]
-    assert table.origin.to_dict("list") == {"file": ["log.csv"] * 2, "row": [2, 3]}
+    assert table.origin[["file", "row"]].to_dict("list") == {"file": ["log.csv"] * 2, "row": [2, 3]}
+    assert table.origin["malformed"].isna().all()
 
 
 def test_a_file_without_a_header_begins_at_line_one(tmp_path) -> None:
     path = write(tmp_path, "1\t2\n", "deep/u.data")
     table = read_table(path, tmp_path, columns=["user", "item"], separator="\t")
-    assert table.origin.to_dict("list") == {"file": ["deep/u.data"], "row": [1]}
+    assert table.origin[["file", "row"]].to_dict("list") == {"file": ["deep/u.data"], "row": [1]}
 
 
 def test_blank_and_short_lines_keep_their_place(tmp_path) -> None:
@@ -47,6 +53,63 @@ def test_a_line_with_too_many_cells_becomes_a_blank_row(tmp_path, text: str) -> 
     table = read_table(write(tmp_path, text), tmp_path)
     assert sorted(table.column("a").fillna("")) == ["", "1", "4"]
     assert table.origin["row"].tolist() == [2, 3, 4]
+    assert table.origin["malformed"].dropna().tolist() == ["3 fields in a line instead of 2"]
+
+
+def test_a_comma_behind_every_line_is_one_field_too_many(tmp_path) -> None:
+    table = read_table(write(tmp_path, "a,b\n1,2,\n3,4,\n"), tmp_path)
+    assert table.origin["malformed"].tolist() == ["3 fields in a line instead of 2"] * 2
+
+
+LOG = "user,item,time\n" + "".join(f"u{n},i{n},{n}\n" for n in range(2, 9))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reasons"),
+    [
+        ({4: 'u4,"i4,4'}, {4: STRAY}),  # runs to the end
+        ({4: 'u4,"i4,4', 6: 'u6,"i,6",6'}, {4: STRAY}),  # ends where a good one begins
+        ({8: 'u8,i8,"8'}, {8: STRAY}),
+        ({4: 'u4,"i4,4', 6: 'u6,i6",6'}, dict.fromkeys((4, 5, 6), AMBIGUOUS)),
+    ],
+)
+def test_a_stray_quotation_mark_swallows_no_line_uncounted(
+    tmp_path, wrong: dict[int, str], reasons: dict[int, str]
+) -> None:
+    lines = LOG.splitlines()
+    for row, text in wrong.items():
+        lines[row - 1] = text
+    table = read_table(write(tmp_path, "\n".join(lines)), tmp_path)
+    assert table.origin["row"].tolist() == [2, 3, 4, 5, 6, 7, 8]
+    malformed = table.origin.set_index("row")["malformed"].dropna()
+    assert malformed.to_dict() == reasons
+    assert table.column("user").isna().sum() == len(reasons)
+
+
+def test_rows_behind_a_quoted_line_break_know_their_line(tmp_path) -> None:
+    text = 'item,title,price\n1,"hat\nred, ""new""",3\n\n2,"a ""b"" c",4\r\n3,"x\r\ny\r\n",5\n4,z,6\n'
+    table = read_table(write(tmp_path, text), tmp_path)
+    assert table.column("item").fillna("").tolist() == ["1", "", "2", "3", "4"]
+    assert table.origin["row"].tolist() == [2, 4, 5, 6, 9]
+    assert table.column("title").tolist()[0] == 'hat\nred, "new"'
+    assert table.origin["malformed"].isna().all()
+
+
+def test_both_ways_of_reading_give_the_same_cells(tmp_path) -> None:
+    odd = 'a,b,c\n1,"x, y","z"\n2,5" pipe,NA\n3,"q"r,""\n\n4\n'
+    fast = read_table(write(tmp_path, odd), tmp_path)
+    slow = read_table(write(tmp_path, odd + '5,"n\nn",6\n'), tmp_path)
+    for name in fast.cells:
+        assert fast.column(name).fillna("").tolist() == slow.column(name).fillna("").tolist()[:-1]
+    assert fast.origin["row"].tolist() == slow.origin["row"].tolist()[:-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [(b"a", 1), (b"a\n", 1), (b"a\r\nb\r\n", 2), (b"a\rb", 2), (b"a\n\nb\n\n", 4)],
+)
+def test_lines_are_counted_however_they_end(content: bytes, lines: int) -> None:
+    assert count_lines(content) == lines
 
 
 def test_a_byte_order_mark_carriage_returns_and_gzip_do_not_matter(tmp_path) -> None:
@@ -65,12 +128,45 @@ def test_parquet_and_tab_separated_files_are_tables_too(tmp_path) -> None:
     assert tabs.cells.to_dict("list") == {"a": ["1"], "b,c": ["2,3"]}
 
 
+def test_large_whole_numbers_of_parquet_stay_exact_where_some_are_missing(tmp_path) -> None:
+    large = 2**53
+    frame = pd.DataFrame(
+        {
+            "user": pd.array([large, large + 1, None], dtype="Int64"),
+            "item": pd.array([2**64 - 1, None, 1], dtype="UInt64"),
+            "price": [1e300, 1.5, None],
+        }
+    )
+    frame.to_parquet(tmp_path / "log.parquet")
+    table = read_table(tmp_path / "log.parquet", tmp_path)
+    assert table.column("user").fillna("").tolist() == [str(large), str(large + 1), ""]
+    assert table.column("item").fillna("").tolist() == [str(2**64 - 1), "", "1"]
+    assert table.column("price").fillna("").tolist() == ["1e+300", "1.5", ""]
+
+
+def test_a_parquet_file_may_have_kept_a_column_as_its_index(tmp_path) -> None:
+    pd.DataFrame({"user": ["a"], "item": ["b"]}).set_index("user").to_parquet(tmp_path / "a.pq")
+    table = read_table(tmp_path / "a.pq", tmp_path)
+    assert table.column("user").tolist() == ["a"]
+
+
+def test_two_columns_of_one_name_in_parquet_are_an_error(tmp_path) -> None:
+    pq.write_table(pa.table([[1], [2]], names=["user", "user"]), tmp_path / "log.parquet")
+    with pytest.raises(TableUnreadable, match=r"log\.parquet: 2 columns are called `user`"):
+        read_table(tmp_path / "log.parquet", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("content", "name", "problem"),
     [
         (b"", "log.csv", "log.csv: the file is empty"),
         (b"a,b\n\xe9,1\n", "log.csv", "not utf-8 text"),
-        (b'a,b\n1,"x\n2,3\n', "log.csv", "not a table"),
+        (b"a,b\n1,2\n\xe9,1\n", "log.csv", "not utf-8 text in line 3"),
+        (b"\n1,2\n", "log.csv", "no header in line 1"),
+        (b'a,"b\n1,2\n', "log.csv", "line 1 is no header: a stray quotation mark"),
+        (b"\0a,b\n1,2\n", "log.csv", "line 1 is no header"),
+        (b"a,b,b\n1,2,3\n", "log.csv", "log.csv: 2 columns are called `b`: rename them"),
+        (b"a,b,b\n1,2,3,4\n", "log.csv", "log.csv: 2 columns are called `b`: rename them"),
         (b"no", "log.parquet", "log.parquet: not a Parquet file"),
     ],
 )
@@ -108,6 +204,7 @@ def test_a_long_separator_splits_and_a_line_that_does_not_fit_becomes_blank(tmp_
     table = read_split(path, tmp_path, ["item", "title", "genres"], "::")
     assert table.column("title").tolist()[0] == "Star: Café"
     assert table.column("item").isna().tolist() == [False, True]
+    assert table.origin["malformed"].dropna().tolist() == ["2 fields in a line instead of 3"]
 
 
 def test_an_empty_log_names_its_files() -> None:

@@ -73,6 +73,22 @@ def test_own_files_lie_within_the_folder(tmp_path, name: str) -> None:
         check_present("files", tmp_path / "raw", Ingest(events=name))
 
 
+@pytest.mark.parametrize("name", ["", ".", "**x/log.csv", "/"])
+def test_what_is_no_pattern_is_named_with_its_setting(tmp_path, name: str) -> None:
+    touch(tmp_path, "log.csv")
+    with pytest.raises(FilesMissing) as missing:
+        check_present("files", tmp_path, Ingest(events=name))
+    assert f"no file `{name}` (ingest.events)" in str(missing.value)
+    assert "log.csv" in str(missing.value)
+
+
+@pytest.mark.parametrize("source", ["files", "movielens-100k", "movielens-1m", "demo"])
+def test_a_file_in_place_of_the_folder_is_told(tmp_path, source: str) -> None:
+    touch(tmp_path, "log.csv")
+    with pytest.raises(FilesMissing, match=r"log\.csv: a file: give the folder that holds it"):
+        check_present(source, tmp_path / "log.csv")
+
+
 def test_a_table_of_users_is_one_file(tmp_path) -> None:
     touch(tmp_path, "events.csv", "u1.csv", "u2.csv")
     with pytest.raises(FilesMissing, match=r"ingest\.users `u\*\.csv` names 2 files"):

@@ -1,0 +1,74 @@
+"""What a file holds: unpacked, as bytes or as text, with a clear word when it cannot be had."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_PACKED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
+
+
+class TableUnreadable(ValueError):
+    """A file is there but is not the table it should be."""
+
+    def __init__(self, file: str, problem: str) -> None:
+        self.file, self.problem = file, problem
+        super().__init__(f"{file}: {problem}")
+
+
+def name_within(path: Path, root: Path) -> str:
+    """The file's name within the source's folder."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def read_content(path: Path, file: str) -> bytes:
+    """All bytes of a file; one that ends in .gz, .bz2, .xz or .zip is unpacked.
+
+    Raises:
+        TableUnreadable: it is packed in another way or cut off, or a .zip does not hold one file.
+    """
+    kind = path.suffix.lower()
+    if kind not in (*_PACKED, ".zip"):
+        return path.read_bytes()
+    try:
+        if kind == ".zip":
+            return _only_member(path, file)
+        with _PACKED[kind](path) as packed:
+            content: bytes = packed.read()
+        return content
+    except _BROKEN as error:
+        problem = f"cannot be unpacked as {kind}, it is cut off or something else: {error}"
+        raise TableUnreadable(file, problem) from None
+
+
+def decode(content: bytes, file: str, encoding: str = "utf-8-sig") -> str:
+    """Content as text.
+
+    Raises:
+        TableUnreadable: a byte is none of this encoding; says in which line.
+    """
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        name = encoding.removesuffix("-sig")
+        raise TableUnreadable(file, f"not {name} text in line {line:,}") from None
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text with their ends: \\n, \\r or both, unlike `str.splitlines` nothing else."""
+    return io.StringIO(text, newline="").readlines()
+
+
+def _only_member(path: Path, file: str) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        if len(names) != 1:
+            raise TableUnreadable(file, f"holds {len(names)} files, it must be one")
+        return archive.read(names[0])
