@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
+LAST_PORT = 65535
 
 # command: (module whose `add_commands` registers it, what it does)
 COMMANDS = {
@@ -101,6 +102,17 @@ def known(name: str) -> str:
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"commands: {', '.join(COMMANDS)}"
     raise CommandLineError(f"no command `{name}`; {hint}")
+
+
+def port(text: str) -> int:
+    """What an option such as `--port` takes; 0 stands for any free one.
+
+    Raises:
+        ArgumentTypeError: it is no number of a port.
+    """
+    if text.isdecimal() and int(text) <= LAST_PORT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"`{text}` is no port, a number from 1 to {LAST_PORT}")
 
 
 def one_line(error: ValueError | OSError) -> str:

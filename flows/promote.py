@@ -3,7 +3,6 @@
 Run: `python -m flows.promote ID [--channel production|canary]`
 """
 
-import argparse
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
+from decant.cli import Parser
 from decant.params import load_params
 from flows.console import guarded
 from flows.retrain import Channel
@@ -37,7 +37,7 @@ def promote(options: Options) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.promote", description=__doc__)
+    parser = Parser(prog="python -m flows.promote", description=__doc__)
     parser.add_argument("release", metavar="ID", help="id of a published release")
     parser.add_argument(
         "--channel", choices=[c.value for c in Channel], default="production", help="point it here"

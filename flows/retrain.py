@@ -3,7 +3,6 @@
 Run: `python -m flows.retrain [--no-promote] [--channel production|canary]`
 """
 
-import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from prefect.futures import wait
 from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict, Field
 
+from decant.cli import Parser
 from decant.params import GENERAL, load_params
 from flows.console import Refused, guarded, print_outcome
 from flows.server import temporary_server
@@ -101,7 +101,7 @@ def each(step: Task[..., StageResult], run: Run, students: Iterable[str]) -> lis
 
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=__doc__)
+    parser = Parser(prog="python -m flows.retrain", description=__doc__)
     parser.add_argument("--no-promote", action="store_true", help="publish, leave channels alone")
     parser.add_argument(
         "--channel", choices=[c.value for c in Channel], default="production", help="promote to"

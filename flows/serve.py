@@ -4,7 +4,6 @@ Run: `python -m flows.serve` (with the server that PREFECT_API_URL names), or
 `python -m flows.serve --with-server [--port 4200]`: starts one beside it.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -14,14 +13,15 @@ from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
 
+from decant.cli import Parser, port
 from decant.params import Schedule, load_params
 from flows.console import guarded
 from flows.promote import promote
 from flows.rerun import rerun
 from flows.retrain import DEFAULTS, retrain
-from flows.server import lasting_server
+from flows.server import ServerFailed, configured_server, free_port, lasting_server
 
-PORT = int(os.environ.get("PORT", "4200"))
+PORT = 4200
 
 
 def deployments(schedule: Schedule) -> list[RunnerDeployment]:
@@ -41,15 +41,19 @@ def deployments(schedule: Schedule) -> list[RunnerDeployment]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
+    parser = Parser(prog="python -m flows.serve", description=__doc__)
     parser.add_argument("--with-server", action="store_true", help="start a Prefect server too")
-    parser.add_argument("--port", type=int, default=PORT, help="of that server (or PORT=…)")
+    parser.add_argument(
+        "--port", type=port, default=PORT, help=f"of that server; default: {PORT}, 0: any free one"
+    )
     given = parser.parse_args(arguments)
     schedule = load_params(Path("params.yaml")).schedule
     if not given.with_server:
+        if configured_server() is None:
+            raise ServerFailed("no Prefect server: set PREFECT_API_URL, or add --with-server")
         serve(*deployments(schedule), limit=1)
         return 0
-    with lasting_server("127.0.0.1", given.port) as address:
+    with lasting_server("127.0.0.1", given.port or free_port()) as address:
         os.environ["PREFECT_API_URL"] = f"{address}/api"  # runs are processes of their own
         print(f"Prefect UI: {address}  (Ctrl-C ends it)", flush=True)
         serve(*deployments(schedule), limit=1, print_starting_message=False)

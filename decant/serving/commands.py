@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from decant.cli import port
 from decant.release.registry import PRODUCTION
 from decant.serving.loading import Current, open_source
 from decant.serving.requests import DEFAULT_K, RecommendAnswer, respond
@@ -41,7 +42,7 @@ def add_commands(subparsers: Any) -> None:
     recommend.add_argument("--json", action="store_true", help="print what the service answers")
     serve = _command(subparsers, "serve", "answer over HTTP, following a channel", _serve)
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
-    serve.add_argument("--port", type=int, default=8080, help="default: 8080; 0: any free one")
+    serve.add_argument("--port", type=port, default=8080, help="default: 8080; 0: any free one")
     serve.add_argument(
         "--poll", type=float, default=POLL, metavar="SECONDS", help="between looks at the channel"
     )
@@ -112,11 +113,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     current = Current(open_source(arguments.root, arguments.channel))
     with listen(arguments.host, arguments.port) as waiting:
-        host, port = waiting.getsockname()[:2]
+        host, number = waiting.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         app = create_app(current, arguments.poll)
         config = uvicorn.Config(app, log_config=None, log_level="warning", access_log=False)
-        print(f"http://{shown}:{port}/docs (Ctrl-C ends it)", flush=True)
+        print(f"http://{shown}:{number}/docs (Ctrl-C ends it)", flush=True)
         uvicorn.Server(config).run(sockets=[waiting])
     return 0
 

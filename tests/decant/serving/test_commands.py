@@ -48,6 +48,8 @@ def served(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # tests that a shell started in the background were told to ignore it, and so would this be
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout
@@ -148,6 +150,14 @@ def test_a_port_in_use_is_one_line(shop: Any) -> None:
 def test_an_address_that_cannot_be_had_is_explained(host: str, port: int) -> None:
     with pytest.raises(PortError, match=f"cannot listen on {host} port {port}: "):
         listen(host, port)
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "-1"])
+def test_a_port_that_is_none_is_one_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", f"--port={port}"]) == 2
+    said = capsys.readouterr().err
+    assert f"`{port}` is no port, a number from 1 to 65535" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("poll", ["0", "-1", "nan"])
