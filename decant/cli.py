@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from decant.terminal import print_what_can_be
+
 MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
 LAST_PORT = 65535
 
@@ -47,6 +49,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status, 2 for a user's mistake."""
+    print_what_can_be()
     try:
         try:
             return run(sys.argv[1:] if arguments is None else list(arguments))

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     for failure in outcome.failures:
         print(f"did not hold: {failure}", file=sys.stderr)
     if arguments.json:
-        print(json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False))
+        print(json.dumps(result, indent=2, sort_keys=True))
     return int(bool(outcome.failures))
 
 

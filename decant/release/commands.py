@@ -177,7 +177,7 @@ def _open(arguments: argparse.Namespace) -> Registry:
 
 
 def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False))
+    print(json.dumps(document, indent=2, sort_keys=True))
 
 
 def _command(subparsers: Any, name: str, text: str, handler: Handler) -> argparse.ArgumentParser:

@@ -95,7 +95,10 @@ def _recommend(arguments: argparse.Namespace) -> int:
     source = open_source(arguments.root, arguments.channel)
     said = respond(source.load(source.pointer().release), body)
     answer = msgspec.json.decode(said, type=RecommendAnswer)
-    print(said.decode() if arguments.json else describe(answer))
+    if arguments.json:
+        sys.stdout.buffer.write(said + b"\n")  # UTF-8 is JSON's, whatever the terminal speaks
+    else:
+        print(describe(answer))
     for what, names in (("items", answer.unknown_items), ("attributes", answer.unknown_attributes)):
         if names:
             note = f"decant: note: left out, the release does not know these {what}: "

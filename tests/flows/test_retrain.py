@@ -1,5 +1,9 @@
 """The retrain flow's form, its command line and its fan-out."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +15,8 @@ from flows.console import complain, guarded
 from flows.retrain import Channel, NotReleasable, Options, each, main, retrain
 from flows.workspace import Busy, threads
 from tasks.stage import StageFailed, look, stage
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_a_form_offers_channels_by_name() -> None:
@@ -56,6 +62,16 @@ def test_errors_are_one_line_and_a_status(
     said = capsys.readouterr().err
     assert said.startswith("decant: error: ")
     assert said.count("\n") == 1
+
+
+def test_a_terminal_of_ascii_gets_an_outcome_too() -> None:
+    code = "from flows.console import guarded\nguarded(lambda: print('a → b') or 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "a ? b\n", done.stderr
 
 
 def test_complaints_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

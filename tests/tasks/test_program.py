@@ -72,6 +72,7 @@ PROGRAM = """
 from tasks.program import program
 
 def run(workspace):
+    print("0.1 → 0.2")
     (workspace.output("made") / "student.txt").write_text(workspace.student)
     return {}
 
@@ -79,10 +80,10 @@ program(run, for_student=True)
 """
 
 
-def run_program(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_program(root: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     repository = str(Path(__file__).resolve().parents[2])
     command = [sys.executable, "-c", PROGRAM, "--root", str(root), *arguments]
-    environment = {"PYTHONPATH": repository}
+    environment = {"PYTHONPATH": repository, **settings}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -96,3 +97,9 @@ def test_the_command_line_takes_a_student_and_reports_mistakes(tmp_path: Path) -
     assert wrong.stderr.count("\n") == 1
     (tmp_path / "params.yaml").write_text("sed: 1\n")
     assert "did you mean `seed`" in run_program(tmp_path, "general").stderr
+
+
+def test_a_terminal_of_ascii_ends_no_step(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    done = run_program(tmp_path, "general", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (0, "0.1 ? 0.2\n")

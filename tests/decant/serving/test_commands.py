@@ -25,11 +25,13 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
-def decant(root: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+def decant(
+    root: Path, *arguments: str, given: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=root,
-        env=environment(),
+        env={**environment(), **settings},
         input=given,
         capture_output=True,
         text=True,
@@ -88,6 +90,16 @@ def test_people_get_a_table(shop: Any) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
     assert lines[4] == f"student general · segment general · release {release}"
     assert answered.stderr == ""
+
+
+def test_a_terminal_of_ascii_gets_an_answer_too(shop: Any) -> None:
+    shop.promote(1)
+    asked = ("recommend", "--user", '{"größe": 4}', "-k", "1")
+    for_people = decant(shop.root, *asked, PYTHONIOENCODING="ascii")
+    assert for_people.returncode == 0, for_people.stderr
+    assert "student general ? segment general" in for_people.stdout
+    for_programs = decant(shop.root, *asked, "--json", PYTHONIOENCODING="ascii")
+    assert json.loads(for_programs.stdout)["unknown_attributes"] == ["größe"]
 
 
 def test_events_come_from_a_file_or_stdin(shop: Any) -> None:
