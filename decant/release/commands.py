@@ -1,6 +1,7 @@
 """The registry's commands: releases, promote, rollback, trace, status."""
 
 import argparse
+import difflib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,12 +10,23 @@ from typing import Any
 
 from decant.params import load_params
 from decant.release.candidate import CandidateError, check_candidate
-from decant.release.records import Change, Release
+from decant.release.records import Change, RegistryError, Release
 from decant.release.registry import PRODUCTION, Registry, open_registry
 from decant.release.trace import describe, trace
 
 Handler = Callable[[argparse.Namespace], int]
+CHANNELS = (PRODUCTION, "canary")  # there from the start; others are made when they are asked for
 UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))  # seconds each
+
+
+class UnknownChannelError(RegistryError):
+    """No channel has this name; `known` are those that there are."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name, self.known = name, known
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+        super().__init__(f"no channel `{name}`; {hint} (`decant promote --new-channel` makes one)")
 
 
 def add_commands(subparsers: Any) -> None:
@@ -24,6 +36,9 @@ def add_commands(subparsers: Any) -> None:
     promote = _command(subparsers, "promote", "put a release into production", _promote)
     promote.add_argument("release", metavar="ID", help="a release's id, or how it begins")
     _move_options(promote)
+    promote.add_argument(
+        "--new-channel", action="store_true", help="make the channel if there is none of this name"
+    )
     rollback = _command(subparsers, "rollback", "go back to the release before", _rollback)
     rollback.add_argument("--to", metavar="ID", help="an earlier release of the channel")
     _move_options(rollback)
@@ -60,6 +75,17 @@ def workspace(registry: Registry, root: Path) -> dict[str, Any]:
         return {"candidate": None, "problem": str(error)}
     published = candidate["id"] in registry.ids()
     return {"candidate": candidate["id"], "passed": candidate["passed"], "published": published}
+
+
+def check_channel(registry: Registry, name: str) -> None:
+    """See that there is such a channel: a misspelt one would be another one.
+
+    Raises:
+        UnknownChannelError: there is none.
+    """
+    known = list(dict.fromkeys([*CHANNELS, *registry.channels()]))
+    if name not in known:
+        raise UnknownChannelError(name, known)
 
 
 def age(seconds: float) -> str:
@@ -109,6 +135,8 @@ def _row(release: Release, channels: list[str]) -> dict[str, Any]:
 
 def _promote(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
+    if not arguments.new_channel:
+        check_channel(registry, arguments.channel)
     before = registry.channel(arguments.channel)
     change = registry.promote(arguments.release, arguments.channel, arguments.reason)
     if before and before.change == change.change:
@@ -120,6 +148,7 @@ def _promote(arguments: argparse.Namespace) -> int:
 
 def _rollback(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
+    check_channel(registry, arguments.channel)
     before = registry.channel(arguments.channel)
     change = registry.rollback(arguments.channel, arguments.to, arguments.reason)
     print(_moved(change, before))
@@ -136,7 +165,9 @@ def _trace(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    document = status(_open(arguments), arguments.root, arguments.channel, datetime.now(UTC))
+    registry = _open(arguments)
+    check_channel(registry, arguments.channel)
+    document = status(registry, arguments.root, arguments.channel, datetime.now(UTC))
     if arguments.json:
         _print_json(document)
     else:

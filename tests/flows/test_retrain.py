@@ -11,6 +11,7 @@ import pytest
 from prefect import flow
 from pydantic import ValidationError
 
+from decant.release.commands import CHANNELS
 from flows.console import complain, guarded
 from flows.retrain import Channel, NotReleasable, Options, each, main, retrain
 from flows.workspace import Busy, threads
@@ -24,6 +25,10 @@ def test_a_form_offers_channels_by_name() -> None:
     channel = schema["definitions"]["Channel"]
     assert channel["enum"] == ["production", "canary"]
     assert schema["definitions"]["Options"]["properties"]["promote"]["default"] is True
+
+
+def test_the_form_and_the_commands_know_the_same_channels() -> None:
+    assert tuple(channel.value for channel in Channel) == CHANNELS
 
 
 def test_unknown_options_are_refused() -> None:
