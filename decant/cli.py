@@ -17,9 +17,9 @@ LAST_PORT = 65535
 COMMANDS = {
     "configure": ("decant.configure", "set the project up for a data source"),
     "fetch": ("decant.data.fetch", "download a public data set"),
-    "recommend": ("decant.serving.commands", "ask the release in production"),
-    "serve": ("decant.serving.commands", "answer over HTTP, following a channel"),
-    "status": ("decant.release.commands", "show what is in production"),
+    "recommend": ("decant.serving.commands", "ask the release in production for items"),
+    "serve": ("decant.serving.commands", "answer over HTTP from the release in production"),
+    "status": ("decant.release.commands", "show what is in production, and what waits"),
     "releases": ("decant.release.commands", "list the releases, newest first"),
     "promote": ("decant.release.commands", "put a release into production"),
     "rollback": ("decant.release.commands", "go back to the release before"),
@@ -81,10 +81,12 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The parser with all commands; only the chosen one's module is imported."""
     parser = Parser(
         prog="decant",
-        description="One large recommender in, a released family of small ones out.",
+        description="One large recommender in, a released family of small ones out. `make run` "
+        "makes the first release; these commands look after it.",
+        epilog="`decant COMMAND --help` says more about one.",
         formatter_class=Help,
     )
-    subparsers: Any = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers: Any = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     module = COMMANDS[chosen][0] if chosen else None
     for name, (home, text) in COMMANDS.items():
         if home != module:

@@ -22,6 +22,8 @@ from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.stage import FINGERPRINT, Run, StageResult, stage
 
+ABOUT = "Run one stage again although it is up to date; what it reads is taken as it is."
+
 
 class UnknownStage(ValueError):
     """No stage has this name; `near` are those that come close."""
@@ -108,8 +110,10 @@ def known_stage(name: str, run: Run) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = Parser(prog="python -m flows.rerun", description=__doc__)
-    parser.add_argument("stage", metavar="STAGE[@STUDENT]", help="such as distill@general")
+    parser = Parser(prog="python -m flows.rerun", description=ABOUT)
+    parser.add_argument(
+        "stage", metavar="STAGE[@STUDENT]", help="such as features, or distill@general"
+    )
     parser.add_argument(
         "--downstream", action="store_true", help="then bring what depends on it up to date"
     )

@@ -46,6 +46,9 @@ class Options(BaseModel):
 
 
 DEFAULTS = Options()
+ABOUT = """Raw logs in, a released family of small recommenders out. Stages that are up to date are
+skipped; the release is put on a channel if it passes the gate and holds against the one
+in production."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,15 @@ def each(step: Task[..., StageResult], run: Run, students: Iterable[str]) -> lis
 
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = Parser(prog="python -m flows.retrain", description=__doc__)
-    parser.add_argument("--no-promote", action="store_true", help="publish, leave channels alone")
+    parser = Parser(prog="python -m flows.retrain", description=ABOUT)
     parser.add_argument(
-        "--channel", choices=[c.value for c in Channel], default="production", help="promote to"
+        "--no-promote", action="store_true", help="publish the release, leave every channel alone"
+    )
+    parser.add_argument(
+        "--channel",
+        choices=[c.value for c in Channel],
+        default="production",
+        help="the channel to point at the release; default: production",
     )
     given = parser.parse_args(arguments)
     options = Options(promote=not given.no_promote, channel=Channel(given.channel))

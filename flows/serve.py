@@ -22,6 +22,8 @@ from flows.retrain import DEFAULTS, retrain
 from flows.server import ServerFailed, configured_server, free_port, lasting_server
 
 PORT = 4200
+ABOUT = """Register every flow with a Prefect server and run what is due or asked for, one run at a
+time. The server is the one that PREFECT_API_URL names, or with --with-server one of its own."""
 
 
 def deployments(schedule: Schedule) -> list[RunnerDeployment]:
@@ -41,10 +43,10 @@ def deployments(schedule: Schedule) -> list[RunnerDeployment]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = Parser(prog="python -m flows.serve", description=__doc__)
-    parser.add_argument("--with-server", action="store_true", help="start a Prefect server too")
+    parser = Parser(prog="python -m flows.serve", description=ABOUT)
+    parser.add_argument("--with-server", action="store_true", help="start a server with a UI too")
     parser.add_argument(
-        "--port", type=port, default=PORT, help=f"of that server; default: {PORT}, 0: any free one"
+        "--port", type=port, default=PORT, help=f"of that server, 0: any free one; default: {PORT}"
     )
     given = parser.parse_args(arguments)
     schedule = load_params(Path("params.yaml")).schedule

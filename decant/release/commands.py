@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from decant.cli import COMMANDS
 from decant.params import load_params
 from decant.release.candidate import CandidateError, check_candidate
 from decant.release.records import Change, RegistryError, Release
@@ -31,22 +32,49 @@ class UnknownChannelError(RegistryError):
 
 def add_commands(subparsers: Any) -> None:
     """Register the commands; each sets `func`, which takes the arguments and returns a status."""
-    releases = _command(subparsers, "releases", "list the releases, newest first", _releases)
+    releases = _command(
+        subparsers,
+        "releases",
+        "List the releases in the registry, the newest first: whether the gate passed, which user "
+        "groups have a student of their own, which channels point at it.",
+        _releases,
+    )
     _json_option(releases)
-    promote = _command(subparsers, "promote", "put a release into production", _promote)
+    promote = _command(
+        subparsers,
+        "promote",
+        "Point a channel at a release. Its files are checked first, and one that failed the gate "
+        "is refused; a running service follows of itself.",
+        _promote,
+    )
     promote.add_argument("release", metavar="ID", help="a release's id, or how it begins")
     _move_options(promote)
     promote.add_argument(
         "--new-channel", action="store_true", help="make the channel if there is none of this name"
     )
-    rollback = _command(subparsers, "rollback", "go back to the release before", _rollback)
-    rollback.add_argument("--to", metavar="ID", help="an earlier release of the channel")
+    rollback = _command(
+        subparsers, "rollback", "Point a channel back at the release it had before.", _rollback
+    )
+    rollback.add_argument(
+        "--to", metavar="ID", help="go back further, to this one; default: one step"
+    )
     _move_options(rollback)
-    traced = _command(subparsers, "trace", "show where a release came from", _trace)
+    traced = _command(
+        subparsers,
+        "trace",
+        "Show where a release came from: the code, the settings, what each stage read and made, "
+        "down to the checksums of the raw files.",
+        _trace,
+    )
     traced.add_argument("release", metavar="ID", help="a release's id, or how it begins")
     _json_option(traced)
-    status = _command(subparsers, "status", "show what is in production", _status)
-    status.add_argument("--channel", default=PRODUCTION, help=f"default: {PRODUCTION}")
+    status = _command(
+        subparsers,
+        "status",
+        "Show what a channel points at since when, and the candidate that waits in data/candidate.",
+        _status,
+    )
+    _channel_option(status, "the channel to look at")
     _json_option(status)
 
 
@@ -212,8 +240,12 @@ def _print_json(document: Any) -> None:
 
 
 def _command(subparsers: Any, name: str, text: str, handler: Handler) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)
-    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=COMMANDS[name][1], description=text
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
+    )
     parser.set_defaults(func=handler)
     return parser
 
@@ -222,6 +254,14 @@ def _json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
+def _channel_option(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--channel", default=PRODUCTION, metavar="NAME", help=f"{text}; default: {PRODUCTION}"
+    )
+
+
 def _move_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--channel", default=PRODUCTION, help=f"default: {PRODUCTION}")
-    parser.add_argument("--reason", default="", help="kept in the channel's history")
+    _channel_option(parser, "the channel to move")
+    parser.add_argument(
+        "--reason", default="", metavar="TEXT", help="why, for the channel's history"
+    )

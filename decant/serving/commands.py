@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from decant.cli import port
+from decant.cli import COMMANDS, port
 from decant.release.registry import PRODUCTION
 from decant.serving.loading import Current, open_source
 from decant.serving.requests import DEFAULT_K, RecommendAnswer, respond
@@ -29,22 +29,51 @@ class PortError(ValueError):
 
 def add_commands(subparsers: Any) -> None:
     """Register the commands; each sets `func`, which takes the arguments and returns a status."""
-    recommend = _command(subparsers, "recommend", "ask the release in production", _recommend)
+    recommend = _command(
+        subparsers,
+        "recommend",
+        "Print the best items for a user, from the release that a channel points at.",
+        _recommend,
+    )
     recommend.add_argument(
-        "--user", default="{}", metavar="JSON", help='raw attributes, such as {"age": 28}'
+        "--user",
+        default="{}",
+        metavar="JSON",
+        help='what is known of the user, such as {"age": 28, "gender": "F"}; default: nothing',
     )
     history = recommend.add_mutually_exclusive_group()
-    history.add_argument("--history", metavar="ID,ID", help="item ids, the oldest first")
     history.add_argument(
-        "--events", metavar="FILE", help="a JSON list as in POST /recommend; - is stdin"
+        "--history", metavar="ID,ID", help="items the user had to do with, the oldest first"
     )
-    recommend.add_argument("-k", type=int, default=DEFAULT_K, help=f"items, default {DEFAULT_K}")
+    history.add_argument(
+        "--events",
+        metavar="FILE",
+        help="the history with behaviours and times: a JSON list as in POST /recommend; -: stdin",
+    )
+    recommend.add_argument(
+        "-k", type=int, default=DEFAULT_K, help=f"how many items; default: {DEFAULT_K}"
+    )
     recommend.add_argument("--json", action="store_true", help="print what the service answers")
-    serve = _command(subparsers, "serve", "answer over HTTP, following a channel", _serve)
-    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
-    serve.add_argument("--port", type=port, default=8080, help="default: 8080; 0: any free one")
+    serve = _command(
+        subparsers,
+        "serve",
+        "Answer over HTTP from the release that a channel points at, and follow the channel: a "
+        "release that is promoted answers within seconds, no request is dropped. The address that "
+        "is printed has a page to try it.",
+        _serve,
+    )
     serve.add_argument(
-        "--poll", type=float, default=POLL, metavar="SECONDS", help="between looks at the channel"
+        "--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1"
+    )
+    serve.add_argument(
+        "--port", type=port, default=8080, help="port to listen on, 0: any free; default: 8080"
+    )
+    serve.add_argument(
+        "--poll",
+        type=float,
+        default=POLL,
+        metavar="SECONDS",
+        help=f"between two looks at the channel; default: {POLL:g}",
     )
 
 
@@ -133,8 +162,14 @@ def _parsed(option: str, content: bytes) -> Any:
 
 
 def _command(subparsers: Any, name: str, text: str, handler: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)
-    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
-    parser.add_argument("--channel", default=PRODUCTION, help=f"default: {PRODUCTION}")
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=COMMANDS[name][1], description=text
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
+    )
+    parser.add_argument(
+        "--channel", default=PRODUCTION, metavar="NAME", help=f"to ask; default: {PRODUCTION}"
+    )
     parser.set_defaults(func=handler)
     return parser
