@@ -1,13 +1,24 @@
 """Every flow is registered, retrain with its schedule."""
 
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
+import httpx
+import psutil
 import pytest
 
 from decant.params import Schedule
 from flows.console import guarded
 from flows.serve import deployments, main
 from flows.server import ServerFailed, free_port, lasting_server, try_port
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_every_flow_is_registered_and_retrain_has_its_schedule() -> None:
@@ -40,3 +51,36 @@ def test_a_port_that_is_none_is_one_line(port: str, capsys: pytest.CaptureFixtur
     assert f"`{port}` is no port, a number from 1 to 65535" in said
     assert said.startswith("decant: error: argument --port: ")
     assert said.count("\n") == 1
+
+
+def test_sigterm_ends_it_quietly_and_leaves_no_process(project: Any) -> None:
+    own = {"PREFECT_API_URL", "PREFECT_HOME"}  # a server and a home of its own
+    kept = {name: value for name, value in os.environ.items() if name not in own}
+    command = subprocess.Popen(
+        [sys.executable, "-m", "flows.serve", "--with-server", "--port", "0"],
+        cwd=project.root,
+        env={**kept, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout is not None
+    told = command.stdout.readline()
+    assert told.startswith("Prefect UI: http://127.0.0.1:")
+    wait_for_flows(told.split()[2])
+    family = psutil.Process(command.pid).children(recursive=True)
+    assert family
+    command.send_signal(signal.SIGTERM)
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == 143
+    assert not {"Traceback", "Warning", "ERROR"} & set(said.replace(":", " ").split()), said
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
+
+
+def wait_for_flows(address: str) -> None:
+    for _ in range(240):
+        if len(httpx.post(f"{address}/api/deployments/filter", json={}).json()) == 3:
+            return
+        time.sleep(0.25)
+    raise AssertionError("the flows were not registered within a minute")
