@@ -97,6 +97,7 @@ def start_server(host: str, port: int, *, ephemeral: bool) -> tuple[subprocess.P
     """
     address = f"http://{host}:{port}"
     code = str(Path(__file__).resolve().parents[1])
+    log = server_log()
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "flows.server", str(os.getpid()), host, str(port)),
@@ -108,14 +109,14 @@ def start_server(host: str, port: int, *, ephemeral: bool) -> tuple[subprocess.P
             "PYTHONPATH": os.pathsep.join(filter(None, [code, os.getenv("PYTHONPATH")])),
         },
         stdin=subprocess.DEVNULL,
-        stderr=server_log().open("wb") if ephemeral else None,
+        stderr=log.open("wb") if ephemeral else None,
         start_new_session=True,
     )
     return process, address
 
 
 def server_log() -> Path:
-    """Where a temporary server writes its errors."""
+    """Where a temporary server writes its errors, beside the database: its folder is made."""
     home = Path(PREFECT_HOME.value())
     home.mkdir(parents=True, exist_ok=True)
     return home / "server.log"

@@ -1,12 +1,20 @@
 """A run reports to the server that is configured, and says so in one line if it is not there."""
 
 from contextlib import nullcontext
+from pathlib import Path
 
+import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows.serve import main
-from flows.server import ServerFailed, configured_server, free_port, temporary_server
+from flows.server import (
+    ServerFailed,
+    configured_server,
+    free_port,
+    lasting_server,
+    temporary_server,
+)
 
 
 def test_a_configured_server_that_is_dead_is_one_line() -> None:
@@ -33,6 +41,16 @@ def test_a_configured_server_is_taken(prefect_server: None) -> None:
     address = PREFECT_API_URL.value()
     with temporary_server(meanwhile=nullcontext()) as found:
         assert found == configured_server() == address
+
+
+def test_a_home_that_is_not_there_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "new" / "home"
+    monkeypatch.setenv("PREFECT_HOME", str(home))
+    with (
+        temporary_settings({PREFECT_HOME: home}),
+        lasting_server("127.0.0.1", free_port()) as address,
+    ):
+        assert httpx.get(f"{address}/api/health").status_code == 200
 
 
 def test_flows_are_registered_nowhere_without_a_server() -> None:
