@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from decant.terminal import print_what_can_be
+from flows.log import speak_plainly
 from flows.workspace import Busy
 from tasks.stage import Told
 
@@ -23,6 +24,7 @@ class Refused(Told):
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; an error that is the user's or a stage's is one line on stderr."""
     print_what_can_be()
+    speak_plainly()
     try:
         return command()
     except (Busy, ValueError, OSError) as error:
