@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 
 from decant.cli import COMMANDS, port
+from decant.features.encode import Attribute
 from decant.release.registry import PRODUCTION
 from decant.serving.loading import Current, open_source
 from decant.serving.requests import DEFAULT_K, RecommendAnswer, respond
 
 POLL = 1.0  # seconds
+SHOWN_VALUES = 10  # of one attribute, in a note
 BACKLOG = 2048  # connections that wait to be accepted
 
 
@@ -101,6 +103,15 @@ def describe(answer: RecommendAnswer) -> str:
     return "\n".join([head, *rows, foot])
 
 
+def known_values(attribute: Attribute) -> str:
+    """What a release knows of an attribute, in a few words."""
+    if attribute.edges is not None:
+        return "numbers"
+    more = len(attribute.values) - SHOWN_VALUES
+    shown = ", ".join(attribute.values[:SHOWN_VALUES])
+    return shown + (f" and {more} more" if more > 0 else "")
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that waits for connections.
 
@@ -122,7 +133,8 @@ def listen(host: str, port: int) -> socket.socket:
 def _recommend(arguments: argparse.Namespace) -> int:
     body = request_body(arguments.user, arguments.history, arguments.events, arguments.k)
     source = open_source(arguments.root, arguments.channel)
-    said = respond(source.load(source.pointer().release), body)
+    family = source.load(source.pointer().release)
+    said = respond(family, body)
     answer = msgspec.json.decode(said, type=RecommendAnswer)
     if arguments.json:
         sys.stdout.buffer.write(said + b"\n")  # UTF-8 is JSON's, whatever the terminal speaks
@@ -132,6 +144,10 @@ def _recommend(arguments: argparse.Namespace) -> int:
         if names:
             note = f"decant: note: left out, the release does not know these {what}: "
             print(note + ", ".join(names), file=sys.stderr)
+    for name in answer.unknown_values:
+        known = known_values(family.encoder.attributes[name])
+        note = f"decant: note: taken as not given, the release does not know this value of {name}"
+        print(f"{note}; it knows {known}", file=sys.stderr)
     return 0
 
 

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from decant.cli import main
-from decant.serving.commands import OptionError, PortError, listen, request_body
+from decant.features.encode import Attribute
+from decant.serving.commands import OptionError, PortError, known_values, listen, request_body
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "decant"]
@@ -90,6 +91,22 @@ def test_people_get_a_table(shop: Any) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
     assert lines[4] == f"student general · segment general · release {release}"
     assert answered.stderr == ""
+
+
+def test_a_value_that_the_release_does_not_know_is_noted(shop: Any) -> None:
+    shop.promote(1)
+    answered = decant(shop.root, "recommend", "--user", '{"gender": "female", "age": "old"}')
+    assert answered.returncode == 0
+    note = "decant: note: taken as not given, the release does not know this value of"
+    assert answered.stderr.splitlines() == [
+        f"{note} gender; it knows F, M",
+        f"{note} age; it knows numbers",
+    ]
+
+
+def test_the_first_values_of_many_are_named() -> None:
+    many = Attribute(values=tuple(f"v{n}" for n in range(12)))
+    assert known_values(many).endswith("v8, v9 and 2 more")
 
 
 def test_a_terminal_of_ascii_gets_an_answer_too(shop: Any) -> None:
