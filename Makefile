@@ -2,7 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-PORT ?= 4200
+
+# what is given reaches a command through its environment, where no quote or $ in it is looked at
+override SOURCE := $(value SOURCE)
+override FROM := $(value FROM)
+override PROFILE := $(value PROFILE)
+override PORT := $(value PORT)
+export SOURCE FROM PROFILE PORT
 
 .PHONY: help run test ui serve env clean
 .DEFAULT_GOAL := help
@@ -11,9 +17,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
 
 run: $(READY) ## the whole way, raw logs to a release; SOURCE=name FROM=path PROFILE=quick|full for other data
-ifneq ($(SOURCE)$(FROM)$(PROFILE),)
-	@$(BIN)/decant configure $(if $(SOURCE),--source $(SOURCE)) $(if $(FROM),--from '$(FROM)') $(if $(PROFILE),--profile $(PROFILE))
-endif
+	@test -z "$$SOURCE$$FROM$$PROFILE" || $(BIN)/decant configure $${SOURCE:+"--source=$$SOURCE"} $${FROM:+"--from=$$FROM"} $${PROFILE:+"--profile=$$PROFILE"}
 	@$(BIN)/python -m flows.retrain
 
 test: $(READY) ## the tests, with style and types
@@ -23,10 +27,10 @@ test: $(READY) ## the tests, with style and types
 	$(BIN)/python -m pytest -q -n 2
 
 ui: $(READY) ## a Prefect server with every flow and its schedule; PORT=4200
-	@PORT=$(PORT) $(BIN)/python -m flows.serve --with-server
+	@$(BIN)/python -m flows.serve --with-server $${PORT:+"--port=$$PORT"}
 
-serve: $(READY) ## the HTTP service on the production channel
-	@$(BIN)/decant serve
+serve: $(READY) ## the HTTP service on the production channel; PORT=8080
+	@$(BIN)/decant serve $${PORT:+"--port=$$PORT"}
 
 env: $(READY) ## the virtual environment in .venv
 

@@ -8,15 +8,18 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from decant.terminal import print_what_can_be
+
 MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
+LAST_PORT = 65535
 
 # command: (module whose `add_commands` registers it, what it does)
 COMMANDS = {
     "configure": ("decant.configure", "set the project up for a data source"),
     "fetch": ("decant.data.fetch", "download a public data set"),
-    "recommend": ("decant.serving.commands", "ask the release in production"),
-    "serve": ("decant.serving.commands", "answer over HTTP, following a channel"),
-    "status": ("decant.release.commands", "show what is in production"),
+    "recommend": ("decant.serving.commands", "ask the release in production for items"),
+    "serve": ("decant.serving.commands", "answer over HTTP from the release in production"),
+    "status": ("decant.release.commands", "show what is in production, and what waits"),
     "releases": ("decant.release.commands", "list the releases, newest first"),
     "promote": ("decant.release.commands", "put a release into production"),
     "rollback": ("decant.release.commands", "go back to the release before"),
@@ -46,6 +49,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status, 2 for a user's mistake."""
+    print_what_can_be()
     try:
         try:
             return run(sys.argv[1:] if arguments is None else list(arguments))
@@ -77,10 +81,12 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The parser with all commands; only the chosen one's module is imported."""
     parser = Parser(
         prog="decant",
-        description="One large recommender in, a released family of small ones out.",
+        description="One large recommender in, a released family of small ones out. `make run` "
+        "makes the first release; these commands look after it.",
+        epilog="`decant COMMAND --help` says more about one.",
         formatter_class=Help,
     )
-    subparsers: Any = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers: Any = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     module = COMMANDS[chosen][0] if chosen else None
     for name, (home, text) in COMMANDS.items():
         if home != module:
@@ -101,6 +107,17 @@ def known(name: str) -> str:
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"commands: {', '.join(COMMANDS)}"
     raise CommandLineError(f"no command `{name}`; {hint}")
+
+
+def port(text: str) -> int:
+    """What an option such as `--port` takes; 0 stands for any free one.
+
+    Raises:
+        ArgumentTypeError: it is no number of a port.
+    """
+    if text.isdecimal() and int(text) <= LAST_PORT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"`{text}` is no port, a number from 1 to {LAST_PORT}")
 
 
 def one_line(error: ValueError | OSError) -> str:

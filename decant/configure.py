@@ -273,11 +273,25 @@ def replace(path: Path, text: str) -> None:
 def add_commands(subparsers: Any) -> None:
     """Register `decant configure`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "configure", help="set the project up for a data source", description=__doc__
+        "configure",
+        help="set the project up for a data source",
+        description="Set the project up for a data source: copy its files to data/raw, write the "
+        "source and settings that suit it into params.yaml, show what changed there. `make run "
+        "SOURCE=… FROM=… PROFILE=…` does this and then runs.",
     )
     parser.add_argument("--source", help=f"{', '.join(SOURCES)}; default: the one in params.yaml")
-    parser.add_argument("--from", dest="given", type=Path, metavar="PATH", help="copy files from")
-    parser.add_argument("--profile", help="quick (default for a new source) or full")
+    parser.add_argument(
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="PATH",
+        help="folder or file to copy from; default: what is in data/raw already",
+    )
+    parser.add_argument(
+        "--profile",
+        help="quick: small models, minutes; full: the quality there is to have; default: quick for "
+        "another source, else the settings stay",
+    )
     parser.set_defaults(func=run)
 
 

@@ -1,11 +1,24 @@
 """params.yaml as typed models: every key has a type and a range, an unknown one is an error."""
 
 import difflib
+import os
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 Source = Literal["demo", "movielens-100k", "movielens-1m", "online-retail", "files"]
 SOURCES: tuple[str, ...] = get_args(Source)
@@ -17,6 +30,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every library takes
+Folder = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    AfterValidator(os.path.expanduser),
+]
+CRON_FIELDS = 5
 
 
 class ParamsError(ValueError):
@@ -41,7 +61,7 @@ class Raw(Block):
     steps: Annotated[int, Field(ge=4, le=1000)] = 32
     missing: Share = 0.1
     dirty: Annotated[float, Field(ge=0, le=0.5)] = 0.01
-    seed: int = 1
+    seed: Seed = 1
 
 
 class Ingest(Block):
@@ -139,7 +159,7 @@ class Training(Block):
     weight_decay: NonNegative = 0.01
     patience: Count = 3
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: str = "auto"
+    device: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
 
     @model_validator(mode="after")
@@ -209,7 +229,7 @@ class RegistryParams(Block):
     """Where releases live."""
 
     kind: Literal["local", "s3"] = "local"
-    folder: str = "registry"
+    folder: Folder = "registry"
     bucket: str | None = None
     prefix: str = "decant"
     endpoint: str | None = None
@@ -227,12 +247,38 @@ class Schedule(Block):
     cron: str = "0 3 * * *"
     timezone: str = "UTC"
 
+    @field_validator("cron")
+    @classmethod
+    def _cron_says_when(cls, cron: str) -> str:
+        try:
+            fields = len(cron.split())
+            if fields != CRON_FIELDS:
+                raise CronSimError(f"{fields} fields")
+            CronSim(cron, datetime(2026, 1, 1))
+        except CronSimError as error:
+            raise ValueError(
+                f"`{cron}` is no schedule ({str(error).lower()}): five fields are meant, minute, "
+                "hour, day, month, weekday, such as `0 3 * * *`"
+            ) from None
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_is_known(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (LookupError, ValueError, OSError):
+            near = difflib.get_close_matches(timezone, available_timezones(), n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "write one such as `Europe/Berlin`"
+            raise ValueError(f"no time zone `{timezone}`; {hint}") from None
+        return timezone
+
 
 class Params(Block):
     """The whole of params.yaml."""
 
     source: Source = "demo"
-    seed: Annotated[int, Field(ge=0)] = 7
+    seed: Seed = 7
     raw: Raw = Raw()
     ingest: Ingest = Ingest()
     # `validate` is taken by pydantic's BaseModel
@@ -277,6 +323,21 @@ class Params(Block):
         return self
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice in one mapping: else the last one would win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise yaml.YAMLError(
+                    f"`{name}` is given twice, in lines {lines[name]} and {line}: remove one"
+                )
+            lines[name] = line
+        return super().construct_mapping(node, deep)
+
+
 def load_params(path: Path | str = "params.yaml") -> Params:
     """Read and check a params file.
 
@@ -286,12 +347,20 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     """
     path = Path(path)
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise ParamsError(path, ["no such file; run from the project's folder"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ParamsError(path, [f"line {line} is not UTF-8: save the file as UTF-8"]) from None
     except yaml.YAMLError as error:
         raise ParamsError(path, [f"not valid YAML: {' '.join(str(error).split())}"]) from None
-    return parse_params(given, path)
+    params = parse_params(given, path)
+    registry = params.registry
+    if registry.kind == "local" and (path.parent / registry.folder).is_file():
+        problem = f"`registry.folder`: `{registry.folder}` is a file, a folder is meant"
+        raise ParamsError(path, [problem])
+    return params
 
 
 def parse_params(given: Any, path: Path = Path("params.yaml")) -> Params:

@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 
 from decant.lock import Busy
+from decant.terminal import print_what_can_be
+from flows.log import speak_plainly
 from tasks.run import Told
 
 FAILED, MISTAKE = 1, 2
@@ -21,6 +23,8 @@ class Refused(Told):
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; an error that is the user's or a stage's is one line on stderr."""
+    print_what_can_be()
+    speak_plainly()
     try:
         return command()
     except (Busy, ValueError, OSError) as error:

@@ -3,7 +3,6 @@
 Run: `python -m flows.promote ID [--channel production|canary]`
 """
 
-import argparse
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,11 +10,14 @@ from pathlib import Path
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
+from decant.cli import Parser
 from decant.params import load_params
 from flows.console import guarded
 from flows.retrain import Channel
 from flows.server import temporary_server
 from tasks.promote import promote_task
+
+ABOUT = "Point a channel at a release, as a flow that a Prefect server shows."
 
 
 class Options(BaseModel):
@@ -37,10 +39,13 @@ def promote(options: Options) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.promote", description=__doc__)
-    parser.add_argument("release", metavar="ID", help="id of a published release")
+    parser = Parser(prog="python -m flows.promote", description=ABOUT)
+    parser.add_argument("release", metavar="ID", help="a release's id, see `decant releases`")
     parser.add_argument(
-        "--channel", choices=[c.value for c in Channel], default="production", help="point it here"
+        "--channel",
+        choices=[c.value for c in Channel],
+        default="production",
+        help="the channel to point at it; default: production",
     )
     given = parser.parse_args(arguments)
     with temporary_server(meanwhile=nullcontext()):

@@ -3,7 +3,6 @@
 Run: `python -m flows.rerun STAGE[@STUDENT] [--downstream]`
 """
 
-import argparse
 import difflib
 import sys
 from collections.abc import Iterator
@@ -16,12 +15,15 @@ from prefect import flow
 from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict, Field
 
+from decant.cli import Parser
 from decant.params import ParamsError, load_params
 from flows.console import guarded
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.run import FINGERPRINT, Run, StageResult
 from tasks.stage import stage
+
+ABOUT = "Run one stage again although it is up to date; what it reads is taken as it is."
 
 
 class UnknownStage(ValueError):
@@ -109,8 +111,10 @@ def known_stage(name: str, run: Run) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.rerun", description=__doc__)
-    parser.add_argument("stage", metavar="STAGE[@STUDENT]", help="such as distill@general")
+    parser = Parser(prog="python -m flows.rerun", description=ABOUT)
+    parser.add_argument(
+        "stage", metavar="STAGE[@STUDENT]", help="such as features, or distill@general"
+    )
     parser.add_argument(
         "--downstream", action="store_true", help="then bring what depends on it up to date"
     )

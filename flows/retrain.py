@@ -3,7 +3,6 @@
 Run: `python -m flows.retrain [--no-promote] [--channel production|canary]`
 """
 
-import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from prefect.futures import wait
 from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict, Field
 
+from decant.cli import Parser
 from decant.params import GENERAL, load_params
 from flows.console import Refused, guarded, print_outcome
 from flows.server import temporary_server
@@ -47,6 +47,9 @@ class Options(BaseModel):
 
 
 DEFAULTS = Options()
+ABOUT = """Raw logs in, a released family of small recommenders out. Stages that are up to date are
+skipped; the release is put on a channel if it passes the gate and holds against the one
+in production."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +128,15 @@ def each(step: Task[..., StageResult], run: Run, students: Iterable[str]) -> lis
 
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=__doc__)
-    parser.add_argument("--no-promote", action="store_true", help="publish, leave channels alone")
+    parser = Parser(prog="python -m flows.retrain", description=ABOUT)
     parser.add_argument(
-        "--channel", choices=[c.value for c in Channel], default="production", help="promote to"
+        "--no-promote", action="store_true", help="publish the release, leave every channel alone"
+    )
+    parser.add_argument(
+        "--channel",
+        choices=[c.value for c in Channel],
+        default="production",
+        help="the channel to point at the release; default: production",
     )
     given = parser.parse_args(arguments)
     options = Options(promote=not given.no_promote, channel=Channel(given.channel))

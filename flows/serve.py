@@ -4,24 +4,29 @@ Run: `python -m flows.serve` (with the server that PREFECT_API_URL names), or
 `python -m flows.serve --with-server [--port 4200]`: starts one beside it.
 """
 
-import argparse
+import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
+from prefect.runner import Runner
 from prefect.schedules import Cron
 
+from decant.cli import Parser, port
 from decant.params import Schedule, load_params
 from flows.console import guarded
 from flows.promote import promote
 from flows.rerun import rerun
 from flows.retrain import DEFAULTS, retrain
-from flows.server import lasting_server
+from flows.server import ServerFailed, configured_server, free_port, lasting_server
 
-PORT = int(os.environ.get("PORT", "4200"))
+PORT = 4200
+INTERRUPTED, TERMINATED = 130, 143
+ABOUT = """Register every flow with a Prefect server and run what is due or asked for, one run at a
+time. The server is the one that PREFECT_API_URL names, or with --with-server one of its own."""
 
 
 def deployments(schedule: Schedule) -> list[RunnerDeployment]:
@@ -39,21 +44,60 @@ def deployments(schedule: Schedule) -> list[RunnerDeployment]:
     return cast(list[RunnerDeployment], made)
 
 
+class Service(Runner):
+    """A runner that SIGTERM ends as Ctrl-C does; Prefect's own leaves through a traceback."""
+
+    async def start(self, *arguments: Any, **options: Any) -> None:
+        """Run what is due or asked for, until the task is cancelled."""
+        self._ends = asyncio.get_running_loop(), asyncio.current_task()
+        await super().start(*arguments, **options)
+
+    def handle_sigterm(self, *_: Any) -> None:
+        """Let it end in order: schedules are paused, runs are ended."""
+        loop, task = self._ends
+        assert task is not None, "it was started"
+        loop.call_soon_threadsafe(task.cancel)
+
+
+def serve(schedule: Schedule) -> int:
+    """Register every flow and run one at a time until a signal comes; returns the exit status."""
+    service = Service(limit=1)
+    for deployment in deployments(schedule):
+        service.add_deployment(deployment)
+    try:
+        asyncio.run(service.start())
+    except asyncio.CancelledError:
+        return TERMINATED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, end)
+    return 0
+
+
+def end(*_: Any) -> None:
+    """Take SIGTERM before and after the flows are served: what was started is stopped."""
+    sys.exit(TERMINATED)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Be the command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
-    parser.add_argument("--with-server", action="store_true", help="start a Prefect server too")
-    parser.add_argument("--port", type=int, default=PORT, help="of that server (or PORT=…)")
+    parser = Parser(prog="python -m flows.serve", description=ABOUT)
+    parser.add_argument("--with-server", action="store_true", help="start a server with a UI too")
+    parser.add_argument(
+        "--port", type=port, default=PORT, help=f"of that server, 0: any free one; default: {PORT}"
+    )
     given = parser.parse_args(arguments)
     schedule = load_params(Path("params.yaml")).schedule
+    if not given.with_server and configured_server() is None:
+        raise ServerFailed("no Prefect server: set PREFECT_API_URL, or add --with-server")
+    signal.signal(signal.SIGTERM, end)
     if not given.with_server:
-        serve(*deployments(schedule), limit=1)
-        return 0
-    with lasting_server("127.0.0.1", given.port) as address:
+        return serve(schedule)
+    with lasting_server("127.0.0.1", given.port or free_port()) as address:
         os.environ["PREFECT_API_URL"] = f"{address}/api"  # runs are processes of their own
         print(f"Prefect UI: {address}  (Ctrl-C ends it)", flush=True)
-        serve(*deployments(schedule), limit=1, print_starting_message=False)
-    return 0
+        return serve(schedule)
 
 
 if __name__ == "__main__":

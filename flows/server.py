@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_UI_URL, temporary_settings
 
 from tasks.program import die_with_parent
 from tasks.run import Told
 
 STARTUP_SECONDS = 90.0
+ANSWER_SECONDS = 10.0
 
 
 class ServerFailed(Told):
-    """The Prefect server did not start."""
+    """The Prefect server did not start, or does not answer."""
 
 
 @contextmanager
@@ -33,11 +35,14 @@ def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
 
     `meanwhile` is entered while it starts. Its own server is stopped when the interpreter ends,
     after Prefect has sent the last log lines.
+
+    Raises:
+        ServerFailed: there is none that answers.
     """
-    configured = PREFECT_API_URL.value()
+    configured = configured_server()
     if configured:
         with meanwhile:
-            yield str(configured)
+            yield configured
         return
     process, address = start_server("127.0.0.1", free_port(), ephemeral=True)
     atexit.register(stop, process)
@@ -48,15 +53,34 @@ def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
             yield address
 
 
+def configured_server() -> str | None:
+    """Address of the server that PREFECT_API_URL names; None if it names none.
+
+    Raises:
+        ServerFailed: it does not answer.
+    """
+    address = PREFECT_API_URL.value()
+    if not address:
+        return None
+    with get_client(httpx_settings={"timeout": ANSWER_SECONDS}, sync_client=True) as client:
+        problem = client.api_healthcheck()
+    if problem:
+        why = str(problem).partition("\n")[0] or type(problem).__name__
+        raise ServerFailed(
+            f"no Prefect server answers at {address}, which PREFECT_API_URL names ({why}): start "
+            "it, or unset PREFECT_API_URL, then a run brings its own"
+        )
+    return str(address)
+
+
 @contextmanager
 def lasting_server(host: str, port: int) -> Iterator[str]:
     """Run a server with its UI, wait until it answers, end it with the block; yields its address.
 
     Raises:
-        ServerFailed: the port is taken, or it did not answer in time.
+        ServerFailed: nobody can listen on the port, or it did not answer in time.
     """
-    if not port_is_free(host, port):
-        raise ServerFailed(f"port {port} is taken; choose another one with PORT=…")
+    try_port(host, port)
     process, address = start_server(host, port, ephemeral=False)
     try:
         wait_until_healthy(process, address)
@@ -73,6 +97,7 @@ def start_server(host: str, port: int, *, ephemeral: bool) -> tuple[subprocess.P
     """
     address = f"http://{host}:{port}"
     code = str(Path(__file__).resolve().parents[1])
+    log = server_log()
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "flows.server", str(os.getpid()), host, str(port)),
@@ -84,14 +109,14 @@ def start_server(host: str, port: int, *, ephemeral: bool) -> tuple[subprocess.P
             "PYTHONPATH": os.pathsep.join(filter(None, [code, os.getenv("PYTHONPATH")])),
         },
         stdin=subprocess.DEVNULL,
-        stderr=server_log().open("wb") if ephemeral else None,
+        stderr=log.open("wb") if ephemeral else None,
         start_new_session=True,
     )
     return process, address
 
 
 def server_log() -> Path:
-    """Where a temporary server writes its errors."""
+    """Where a temporary server writes its errors, beside the database: its folder is made."""
     home = Path(PREFECT_HOME.value())
     home.mkdir(parents=True, exist_ok=True)
     return home / "server.log"
@@ -135,15 +160,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def port_is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there."""
+def try_port(host: str, port: int) -> None:
+    """See that a server could listen there.
+
+    Raises:
+        ServerFailed: the port is taken or not allowed.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            why = str(error.strerror).lower()
+            raise ServerFailed(f"port {port}: {why}; choose another one with PORT=…") from None
 
 
 def main(arguments: list[str]) -> None:

@@ -19,6 +19,7 @@ from tasks.run import Run, WorkspaceError, look
 from tasks.stage import OneLineErrors
 
 DVC_LOCKS = Path(".dvc/tmp/rwlock")
+RECORD = "dvc.lock"
 OWN_CONFIG = Path(".dvc/config.local")
 _NO_GIT = "[core]\n    no_scm = true\n"
 _OPEN: dict[Path, Run] = {}
@@ -43,7 +44,7 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
         prepare(root)
         fingerprint.main(root)
         forget_students(root, list(params.students))
-        run = _OPEN[root] = look(root)
+        run = _OPEN[root] = examine(root)
         try:
             yield run
         finally:
@@ -67,6 +68,22 @@ def prepare(root: Path) -> None:
     elif in_git and own.exists() and own.read_text(encoding="utf-8") == _NO_GIT:
         own.unlink()
     release_dead_locks(root / DVC_LOCKS)
+
+
+def examine(root: Path) -> Run:
+    """`look`, and what to do where DVC cannot read its own record of the last run.
+
+    Raises:
+        WorkspaceError: dvc.yaml, params.yaml or dvc.lock cannot be read.
+    """
+    try:
+        return look(root)
+    except WorkspaceError as error:
+        if RECORD not in str(error):
+            raise
+        raise WorkspaceError(
+            f"{error}; remove {RECORD} and run again: what DVC's cache holds is not made anew"
+        ) from None
 
 
 def release_dead_locks(path: Path) -> None:

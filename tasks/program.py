@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from decant.params import Params, load_params
+from decant.terminal import print_what_can_be
 from tasks.unchanged import ChangedMeanwhile, Signature, changed_settings, differing, signature
 
 Summary = dict[str, Any]
@@ -117,6 +118,7 @@ def die_with_parent(parent: int | None = None) -> None:
 def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -> None:
     """Be the command line of a step: `python -m tasks.NAME [STUDENT]`."""
     die_with_parent()
+    print_what_can_be()
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     if for_student:
         parser.add_argument("student", help="name of a student in params.yaml")

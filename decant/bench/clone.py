@@ -20,7 +20,7 @@ MARKER = "DECANT_BENCH"
 LEFT_OUT = re.compile(r"GIT_|PREFECT_|DECANT_|PYTHONPATH$|AWS_")  # not the caller's
 PATIENCE = 15.0  # seconds that killed processes have to be gone
 TIMEOUT = 3600.0  # seconds that any command may take
-_DONE = re.compile(r"'([\w@-]+)' - (ran|restored|accepted|skipped) in ")
+_DONE = re.compile(r"^\S+ ([\w@-]+): (ran|restored|accepted) in ", re.MULTILINE)
 
 
 class CloneError(ValueError):
@@ -49,7 +49,7 @@ class Ended:
         return lines[0] if one else None
 
     def stages(self, *kinds: str) -> set[str]:
-        """The stages that a flow says have `ran`, were `restored`, `accepted` or `skipped`."""
+        """The stages that a flow says `ran`, were `restored` or `accepted`."""
         return {name for name, kind in _DONE.findall(self.said) if kind in kinds}
 
 

@@ -39,14 +39,17 @@ def add_commands(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "bench",
         help="run a benchmark, write its results",
-        description="Run a benchmark in temporary clones of the committed state; write "
-        f"{FOLDER}/NAME.json and NAME.md.\n\nbenchmarks:\n" + "\n".join(listed),
+        description="Run a benchmark in temporary clones of what is committed, and write its "
+        f"results to\n{FOLDER}/NAME.json and NAME.md. Minutes to hours, by the benchmark.\n\n"
+        "benchmarks:\n" + "\n".join(listed),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="NAME", help="a benchmark, as listed above")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--keep", action="store_true", help="keep the clones to look at them")
-    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON too")
+    parser.add_argument("--keep", action="store_true", help="keep the clones, to look at them")
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
+    )
     parser.set_defaults(func=run)
 
 
@@ -74,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     for failure in outcome.failures:
         print(f"did not hold: {failure}", file=sys.stderr)
     if arguments.json:
-        print(json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False))
+        print(json.dumps(result, indent=2, sort_keys=True))
     return int(bool(outcome.failures))
 
 

@@ -44,6 +44,10 @@ class Attribute:
         exact = number(known)
         return 0 if exact is None else bisect_right(self.edges, exact) + 1
 
+    def is_unknown(self, value: Any) -> bool:
+        """Is it a value, but none that training has seen, or no number where one is due?"""
+        return plain(value) is not None and self.index(value) == 0
+
 
 class Events(NamedTuple):
     """Events of one or more users, flat arrays of one length, ordered by user and time.

@@ -1,37 +1,80 @@
 """The registry's commands: releases, promote, rollback, trace, status."""
 
 import argparse
+import difflib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from decant.cli import COMMANDS
 from decant.params import load_params
 from decant.release.candidate import CandidateError, check_candidate
-from decant.release.records import Change, Release
+from decant.release.records import Change, RegistryError, Release
 from decant.release.registry import PRODUCTION, Registry, open_registry
 from decant.release.trace import describe, trace
 
 Handler = Callable[[argparse.Namespace], int]
+CHANNELS = (PRODUCTION, "canary")  # there from the start; others are made when they are asked for
 UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))  # seconds each
+
+
+class UnknownChannelError(RegistryError):
+    """No channel has this name; `known` are those that there are."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name, self.known = name, known
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+        super().__init__(f"no channel `{name}`; {hint} (`decant promote --new-channel` makes one)")
 
 
 def add_commands(subparsers: Any) -> None:
     """Register the commands; each sets `func`, which takes the arguments and returns a status."""
-    releases = _command(subparsers, "releases", "list the releases, newest first", _releases)
+    releases = _command(
+        subparsers,
+        "releases",
+        "List the releases in the registry, the newest first: whether the gate passed, which user "
+        "groups have a student of their own, which channels point at it.",
+        _releases,
+    )
     _json_option(releases)
-    promote = _command(subparsers, "promote", "put a release into production", _promote)
+    promote = _command(
+        subparsers,
+        "promote",
+        "Point a channel at a release. Its files are checked first, and one that failed the gate "
+        "is refused; a running service follows of itself.",
+        _promote,
+    )
     promote.add_argument("release", metavar="ID", help="a release's id, or how it begins")
     _move_options(promote)
-    rollback = _command(subparsers, "rollback", "go back to the release before", _rollback)
-    rollback.add_argument("--to", metavar="ID", help="an earlier release of the channel")
+    promote.add_argument(
+        "--new-channel", action="store_true", help="make the channel if there is none of this name"
+    )
+    rollback = _command(
+        subparsers, "rollback", "Point a channel back at the release it had before.", _rollback
+    )
+    rollback.add_argument(
+        "--to", metavar="ID", help="go back further, to this one; default: one step"
+    )
     _move_options(rollback)
-    traced = _command(subparsers, "trace", "show where a release came from", _trace)
+    traced = _command(
+        subparsers,
+        "trace",
+        "Show where a release came from: the code, the settings, what each stage read and made, "
+        "down to the checksums of the raw files.",
+        _trace,
+    )
     traced.add_argument("release", metavar="ID", help="a release's id, or how it begins")
     _json_option(traced)
-    status = _command(subparsers, "status", "show what is in production", _status)
-    status.add_argument("--channel", default=PRODUCTION, help=f"default: {PRODUCTION}")
+    status = _command(
+        subparsers,
+        "status",
+        "Show what a channel points at since when, and the candidate that waits in data/candidate.",
+        _status,
+    )
+    _channel_option(status, "the channel to look at")
     _json_option(status)
 
 
@@ -60,6 +103,17 @@ def workspace(registry: Registry, root: Path) -> dict[str, Any]:
         return {"candidate": None, "problem": str(error)}
     published = candidate["id"] in registry.ids()
     return {"candidate": candidate["id"], "passed": candidate["passed"], "published": published}
+
+
+def check_channel(registry: Registry, name: str) -> None:
+    """See that there is such a channel: a misspelt one would be another one.
+
+    Raises:
+        UnknownChannelError: there is none.
+    """
+    known = list(dict.fromkeys([*CHANNELS, *registry.channels()]))
+    if name not in known:
+        raise UnknownChannelError(name, known)
 
 
 def age(seconds: float) -> str:
@@ -109,6 +163,8 @@ def _row(release: Release, channels: list[str]) -> dict[str, Any]:
 
 def _promote(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
+    if not arguments.new_channel:
+        check_channel(registry, arguments.channel)
     before = registry.channel(arguments.channel)
     change = registry.promote(arguments.release, arguments.channel, arguments.reason)
     if before and before.change == change.change:
@@ -120,6 +176,7 @@ def _promote(arguments: argparse.Namespace) -> int:
 
 def _rollback(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
+    check_channel(registry, arguments.channel)
     before = registry.channel(arguments.channel)
     change = registry.rollback(arguments.channel, arguments.to, arguments.reason)
     print(_moved(change, before))
@@ -136,7 +193,9 @@ def _trace(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    document = status(_open(arguments), arguments.root, arguments.channel, datetime.now(UTC))
+    registry = _open(arguments)
+    check_channel(registry, arguments.channel)
+    document = status(registry, arguments.root, arguments.channel, datetime.now(UTC))
     if arguments.json:
         _print_json(document)
     else:
@@ -177,12 +236,16 @@ def _open(arguments: argparse.Namespace) -> Registry:
 
 
 def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False))
+    print(json.dumps(document, indent=2, sort_keys=True))
 
 
 def _command(subparsers: Any, name: str, text: str, handler: Handler) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)
-    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=COMMANDS[name][1], description=text
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
+    )
     parser.set_defaults(func=handler)
     return parser
 
@@ -191,6 +254,14 @@ def _json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
+def _channel_option(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--channel", default=PRODUCTION, metavar="NAME", help=f"{text}; default: {PRODUCTION}"
+    )
+
+
 def _move_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--channel", default=PRODUCTION, help=f"default: {PRODUCTION}")
-    parser.add_argument("--reason", default="", help="kept in the channel's history")
+    _channel_option(parser, "the channel to move")
+    parser.add_argument(
+        "--reason", default="", metavar="TEXT", help="why, for the channel's history"
+    )

@@ -9,6 +9,8 @@ from decant.release.content import parse_json
 from decant.release.records import Release
 from decant.release.registry import Registry
 
+READ_BY = {"raw": "demo", "ingest": "files"}  # blocks of params that one source alone reads
+
 
 def trace(registry: Registry, given: str) -> dict[str, Any]:
     """Everything a release says of its origin, as one JSON document.
@@ -66,6 +68,8 @@ def describe(document: Mapping[str, Any]) -> str:
         f"students   {', '.join(sorted(document['students']))}",
         *([f"folded     {', '.join(document['folded'])}"] if document["folded"] else []),
         *(f"channel    {move}" for move in moves or ["never promoted"]),
+        *(["settings   (params.yaml)"] if document["params"] else []),
+        *settings(document["params"]),
         f"data       {data['source']}, sha256 {data['sha256']}",
         *(f"  {sha}  {path}" for path, sha in sorted(data["files"].items())),
         "stages     (what went in, what came out; md5)",
@@ -75,6 +79,25 @@ def describe(document: Mapping[str, Any]) -> str:
         lines += [f"    <- {md5}  {path}" for path, md5 in stage["deps"].items()]
         lines += [f"    -> {md5}  {path}" for path, md5 in stage["outs"].items()]
     return "\n".join(lines)
+
+
+def settings(params: Mapping[str, Any]) -> list[str]:
+    """The settings that make a release what it is: a line for each block, and for each student."""
+    source = params.get("source")
+    unread = {"registry", "schedule"}  # where it went and when
+    unread |= {block for block, reader in READ_BY.items() if source != reader}
+    blocks = {name: value for name, value in params.items() if name not in unread}
+    students = {f"students.{name}": told for name, told in blocks.pop("students", {}).items()}
+    return [f"  {name:<9} {spelled(value)}" for name, value in {**blocks, **students}.items()]
+
+
+def spelled(value: Any) -> str:
+    """A setting or a block of them on one line; those that are not set are left out."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {spelled(v)}" for k, v in value.items() if v is not None)
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return str(value)
 
 
 def _hashes(entries: list[Mapping[str, Any]]) -> dict[str, str]:

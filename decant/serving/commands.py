@@ -10,11 +10,14 @@ from typing import Any
 
 import msgspec
 
+from decant.cli import COMMANDS, port
+from decant.features.encode import Attribute
 from decant.release.registry import PRODUCTION
 from decant.serving.loading import Current, open_source
 from decant.serving.requests import DEFAULT_K, RecommendAnswer, respond
 
 POLL = 1.0  # seconds
+SHOWN_VALUES = 10  # of one attribute, in a note
 BACKLOG = 2048  # connections that wait to be accepted
 
 
@@ -28,22 +31,51 @@ class PortError(ValueError):
 
 def add_commands(subparsers: Any) -> None:
     """Register the commands; each sets `func`, which takes the arguments and returns a status."""
-    recommend = _command(subparsers, "recommend", "ask the release in production", _recommend)
+    recommend = _command(
+        subparsers,
+        "recommend",
+        "Print the best items for a user, from the release that a channel points at.",
+        _recommend,
+    )
     recommend.add_argument(
-        "--user", default="{}", metavar="JSON", help='raw attributes, such as {"age": 28}'
+        "--user",
+        default="{}",
+        metavar="JSON",
+        help='what is known of the user, such as {"age": 28, "gender": "F"}; default: nothing',
     )
     history = recommend.add_mutually_exclusive_group()
-    history.add_argument("--history", metavar="ID,ID", help="item ids, the oldest first")
     history.add_argument(
-        "--events", metavar="FILE", help="a JSON list as in POST /recommend; - is stdin"
+        "--history", metavar="ID,ID", help="items the user had to do with, the oldest first"
     )
-    recommend.add_argument("-k", type=int, default=DEFAULT_K, help=f"items, default {DEFAULT_K}")
+    history.add_argument(
+        "--events",
+        metavar="FILE",
+        help="the history with behaviours and times: a JSON list as in POST /recommend; -: stdin",
+    )
+    recommend.add_argument(
+        "-k", type=int, default=DEFAULT_K, help=f"how many items; default: {DEFAULT_K}"
+    )
     recommend.add_argument("--json", action="store_true", help="print what the service answers")
-    serve = _command(subparsers, "serve", "answer over HTTP, following a channel", _serve)
-    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
-    serve.add_argument("--port", type=int, default=8080, help="default: 8080; 0: any free one")
+    serve = _command(
+        subparsers,
+        "serve",
+        "Answer over HTTP from the release that a channel points at, and follow the channel: a "
+        "release that is promoted answers within seconds, no request is dropped. The address that "
+        "is printed has a page to try it.",
+        _serve,
+    )
     serve.add_argument(
-        "--poll", type=float, default=POLL, metavar="SECONDS", help="between looks at the channel"
+        "--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1"
+    )
+    serve.add_argument(
+        "--port", type=port, default=8080, help="port to listen on, 0: any free; default: 8080"
+    )
+    serve.add_argument(
+        "--poll",
+        type=float,
+        default=POLL,
+        metavar="SECONDS",
+        help=f"between two looks at the channel; default: {POLL:g}",
     )
 
 
@@ -71,6 +103,15 @@ def describe(answer: RecommendAnswer) -> str:
     return "\n".join([head, *rows, foot])
 
 
+def known_values(attribute: Attribute) -> str:
+    """What a release knows of an attribute, in a few words."""
+    if attribute.edges is not None:
+        return "numbers"
+    more = len(attribute.values) - SHOWN_VALUES
+    shown = ", ".join(attribute.values[:SHOWN_VALUES])
+    return shown + (f" and {more} more" if more > 0 else "")
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that waits for connections.
 
@@ -92,13 +133,21 @@ def listen(host: str, port: int) -> socket.socket:
 def _recommend(arguments: argparse.Namespace) -> int:
     body = request_body(arguments.user, arguments.history, arguments.events, arguments.k)
     source = open_source(arguments.root, arguments.channel)
-    said = respond(source.load(source.pointer().release), body)
+    family = source.load(source.pointer().release)
+    said = respond(family, body)
     answer = msgspec.json.decode(said, type=RecommendAnswer)
-    print(said.decode() if arguments.json else describe(answer))
+    if arguments.json:
+        sys.stdout.buffer.write(said + b"\n")  # UTF-8 is JSON's, whatever the terminal speaks
+    else:
+        print(describe(answer))
     for what, names in (("items", answer.unknown_items), ("attributes", answer.unknown_attributes)):
         if names:
             note = f"decant: note: left out, the release does not know these {what}: "
             print(note + ", ".join(names), file=sys.stderr)
+    for name in answer.unknown_values:
+        known = known_values(family.encoder.attributes[name])
+        note = f"decant: note: taken as not given, the release does not know this value of {name}"
+        print(f"{note}; it knows {known}", file=sys.stderr)
     return 0
 
 
@@ -112,11 +161,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     current = Current(open_source(arguments.root, arguments.channel))
     with listen(arguments.host, arguments.port) as waiting:
-        host, port = waiting.getsockname()[:2]
+        host, number = waiting.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         app = create_app(current, arguments.poll)
         config = uvicorn.Config(app, log_config=None, log_level="warning", access_log=False)
-        print(f"http://{shown}:{port}/docs (Ctrl-C ends it)", flush=True)
+        print(f"http://{shown}:{number}/docs (Ctrl-C ends it)", flush=True)
         uvicorn.Server(config).run(sockets=[waiting])
     return 0
 
@@ -129,8 +178,14 @@ def _parsed(option: str, content: bytes) -> Any:
 
 
 def _command(subparsers: Any, name: str, text: str, handler: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)
-    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
-    parser.add_argument("--channel", default=PRODUCTION, help=f"default: {PRODUCTION}")
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=COMMANDS[name][1], description=text
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
+    )
+    parser.add_argument(
+        "--channel", default=PRODUCTION, metavar="NAME", help=f"to ask; default: {PRODUCTION}"
+    )
     parser.set_defaults(func=handler)
     return parser

@@ -88,6 +88,7 @@ class Answer:
     release: str
     unknown_items: list[str] = field(default_factory=list)
     unknown_attributes: list[str] = field(default_factory=list)
+    unknown_values: list[str] = field(default_factory=list)  # names of attributes
 
 
 class Family:
@@ -116,7 +117,8 @@ class Family:
     def recommend(self, user: dict[str, Any], history: list[Event], k: int) -> Answer:
         """The `k` best items for a user with these raw attributes and this history.
 
-        Items and attributes that the release does not know are left out and named in the answer.
+        Items and attributes that the release does not know are left out and named in the answer,
+        as are attributes of which it does not know this value.
 
         Raises:
             RequestError: k out of range, an unknown behaviour, or a history of which no item
@@ -141,6 +143,9 @@ class Family:
             release=self.release,
             unknown_items=_once(e.item for e in history if e.item not in self.item_index),
             unknown_attributes=[name for name in user if name not in self.attributes],
+            unknown_values=[
+                name for name, a in self.encoder.attributes.items() if a.is_unknown(user.get(name))
+            ],
         )
 
     def warm_up(self) -> None:

@@ -85,6 +85,13 @@ class RecommendAnswer(msgspec.Struct, frozen=True):
     unknown_attributes: Annotated[
         list[str], msgspec.Meta(description="attributes of the user that the release does not use")
     ]
+    unknown_values: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="attributes whose value the release does not know, such as `female` where "
+            "it knows `F`; the models take them as not given"
+        ),
+    ]
 
 
 _decoder = msgspec.json.Decoder(RecommendRequest)
@@ -142,6 +149,7 @@ def to_wire(answer: Answer) -> dict[str, Any]:
         "release": answer.release,
         "unknown_items": answer.unknown_items,
         "unknown_attributes": answer.unknown_attributes,
+        "unknown_values": answer.unknown_values,
     }
 
 

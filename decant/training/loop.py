@@ -1,5 +1,6 @@
 """The one training loop, for teacher and students."""
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
 from decant.features.sequences import Cases, Sequences, histories, history_lengths
 from decant.models.recommender import Architecture, Recommender
-from decant.params import Training
+from decant.params import Distill, Training
 from decant.training.batches import Windows, cut, shuffled_batches
 from decant.training.losses import anchor_loss, hard_loss, soft_loss
 
@@ -36,6 +37,25 @@ class NothingToLearn(ValueError):
         super().__init__(
             "there is nothing to train on: no user has two events before the validation window, "
             "the later of a target behaviour; see features.target_behaviours and split"
+        )
+
+
+class LossNotFinite(ValueError):
+    """Training has diverged: what it would go on from is no model."""
+
+    def __init__(self, loss: float, epoch: int, setting: str) -> None:
+        self.loss, self.epoch, self.setting = loss, epoch, setting
+        super().__init__(f"the loss is not a number at epoch {epoch} ({loss}); lower {setting}")
+
+
+class DeviceMissing(ValueError):
+    """This machine does not have the device that the settings name."""
+
+    def __init__(self, device: str, block: str) -> None:
+        self.device, self.block = device, block
+        super().__init__(
+            f"{block}.device is `{device}`, which torch does not find on this machine; set it to "
+            "auto or cpu"
         )
 
 
@@ -119,7 +139,14 @@ def make_fabric(settings: Training) -> Fabric:
     """Device and precision as set; `auto` takes an accelerator where there is one.
 
     bfloat16 by itself only where matrix units do it: on a CPU without them it is slower.
+
+    Raises:
+        DeviceMissing: there is no such device here.
     """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there["gpu"] = any(there.values())
+    if not there.get(settings.device, True):
+        raise DeviceMissing(settings.device, block_of(settings))
     fast = torch.cuda.is_available() or torch.cpu._is_amx_tile_supported()
     half = settings.precision == "bfloat16" or (settings.precision == "auto" and fast)
     return Fabric(
@@ -147,6 +174,7 @@ def train(
 
     Raises:
         NothingToLearn: no event can be trained on, and the start is no candidate.
+        LossNotFinite: training diverges. DeviceMissing: it cannot be done where it is asked for.
     """
     torch.set_num_threads(settings.threads)
     torch.manual_seed(seed)
@@ -160,6 +188,8 @@ def train(
             loss, events = teach_epoch(pupil, settings.batch_size, rng, bar)
             if not events and not keep_start:
                 raise NothingToLearn
+            if events and not math.isfinite(loss):
+                raise LossNotFinite(loss, epoch + 1, rate_setting(settings, learning_rate))
             report.events += events
             report.losses.append(loss)
             report.ndcg.append(validate(model, sequences, lesson))
@@ -195,6 +225,17 @@ def make_pupil(
     schedule = make_schedule(optimizer, max(1, steps) * epochs)
     objective, wrapped = fabric.setup(Objective(model, lesson), optimizer)
     return Pupil(model, sequences, lesson, fabric, objective, wrapped, schedule, steps)
+
+
+def block_of(settings: Training) -> str:
+    """The block of params.yaml that these settings are."""
+    return "distill" if isinstance(settings, Distill) else "teacher"
+
+
+def rate_setting(settings: Training, learning_rate: float) -> str:
+    """The setting that a learning rate comes from: a segment's student has one of its own."""
+    own = isinstance(settings, Distill) and learning_rate == settings.segment_learning_rate
+    return f"{block_of(settings)}.{'segment_' if own else ''}learning_rate"
 
 
 def bar_of(steps: int, log: Log | None) -> "tqdm[NoReturn]":

@@ -35,6 +35,12 @@ def test_help_lists_every_command() -> None:
         assert text in shown.stdout
 
 
+def test_the_list_is_whole_whichever_command_is_named_beside_it() -> None:
+    for name in cli.COMMANDS:
+        shown = cli.build_parser(name).format_help()
+        assert {text for _, text in cli.COMMANDS.values() if text not in shown} == set()
+
+
 def test_help_imports_no_commands() -> None:
     code = (
         "import sys, decant.cli\n"

@@ -134,6 +134,25 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ({"teacher": ["epochs"]}, "`teacher`: Input should be a valid dictionary"),
         ({"split": {"method": None}}, "`split.method`: Input should be 'time' or 'leave-one-out'"),
         ({"teacher": {"inputs": ["item", "sound"]}}, "`teacher.inputs.1`: Input should be 'item'"),
+        ({"teacher": {"device": "tpu9"}}, "`teacher.device`: Input should be 'auto', 'cpu', 'gpu'"),
+        ({"seed": 2**32}, "`seed`: Input should be less than 4294967296"),
+        ({"raw": {"seed": -1}}, "`raw.seed`: Input should be greater than or equal to 0"),
+        ({"registry": {"folder": " "}}, "`registry.folder`: String should have at least 1 char"),
+        (
+            {"schedule": {"cron": "banana"}},
+            "`schedule.cron`: `banana` is no schedule (1 fields): five fields are meant",
+        ),
+        (
+            {"schedule": {"cron": "0 24 * * *"}},
+            "`schedule.cron`: `0 24 * * *` is no schedule (bad hour)",
+        ),
+        (
+            {"schedule": {"timezone": "Europe/Berln"}},
+            "`schedule.timezone`: no time zone `Europe/Berln`; did you mean `Europe/Berlin`?",
+        ),
+        ({"schedule": {"timezone": "Mars/X"}}, "`schedule.timezone`: no time zone `Mars/X`"),
+        ({"schedule": {"timezone": "America"}}, "`schedule.timezone`: no time zone `America`"),
+        ({"schedule": {"timezone": ""}}, "`schedule.timezone`: no time zone ``; write one such as"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str) -> None:
@@ -193,23 +212,49 @@ def test_every_problem_is_told_at_once_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("content", "problem"),
     [
         (None, "no such file; run from the project's folder"),
-        ("a: [", "not valid YAML"),
-        ("- a", "expected a mapping of blocks, got list"),
-        ("", "expected a mapping of blocks, got NoneType"),
+        (b"a: [", "not valid YAML"),
+        (b"- a", "expected a mapping of blocks, got list"),
+        (b"", "expected a mapping of blocks, got NoneType"),
+        ("seed: 1\nsource: café".encode("latin-1"), "line 2 is not UTF-8: save the file as UTF-8"),
+        ("seed: 1".encode("utf-16"), "line 1 is not UTF-8: save the file as UTF-8"),
+        ("seed: 1".encode("utf-16-le"), "not valid YAML"),
+        (b"seed: 1\nraw: {seed: 1}\nseed: 2", "`seed` is given twice, in lines 1 and 3"),
+        (b"raw:\n  users: 50\n\n  users: 60", "`users` is given twice, in lines 2 and 4"),
+        (b"students: {general: {init: a, init: b}}", "`init` is given twice, in lines 1 and 1"),
+        (b"registry: {folder: params.yaml}", "`params.yaml` is a file, a folder is meant"),
     ],
+    ids=range(11),
 )
 def test_a_file_that_cannot_be_read_is_an_error(
-    tmp_path: Path, text: str | None, problem: str
+    tmp_path: Path, content: bytes | None, problem: str
 ) -> None:
     path = tmp_path / "params.yaml"
-    if text is not None:
-        path.write_text(text)
+    if content is not None:
+        path.write_bytes(content)
     with pytest.raises(ParamsError, match=re.escape(problem)) as caught:
         load_params(path)
+    assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_the_same_key_may_stand_in_several_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("teacher: &same {epochs: 3}\ndistill:\n  <<: *same\n  layers: 1\n")
+    assert load_params(path).distill.epochs == 3
+
+
+def test_a_registry_may_lie_in_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert parse_params({"registry": {"folder": "~/shop"}}).registry.folder == "/home/ann/shop"
+
+
+@pytest.mark.parametrize("cron", ["0 3 * * *", "*/15 8-18 * * mon-fri", "0 0 1,15 * *"])
+def test_a_schedule_is_in_crons_fields(cron: str) -> None:
+    schedule = {"cron": cron, "timezone": "Europe/Berlin"}
+    assert parse_params({"schedule": schedule}).schedule.cron == cron
 
 
 def test_settings_cannot_be_changed_once_read() -> None:

@@ -49,6 +49,13 @@ def test_a_failing_stage_ends_the_command_with_its_reason(finished: Any) -> None
         "decant: error: ingest: users.csv:3: age -4 is impossible"
     )
     assert "Traceback" not in done.stderr
+    lines = [line[len("00:00:00 ") :] for line in done.stderr.splitlines()[:-1]]
+    assert lines == [
+        "ingest: forced",
+        "ingest: Running stage 'ingest':",
+        "ingest: warning: not this one",
+        "ingest: error: users.csv:3: age -4 is impossible",
+    ]
     assert finished.started() == ["ingest"]
 
 

@@ -1,5 +1,9 @@
 """The retrain flow's form, its command line and its fan-out."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,11 +12,14 @@ from prefect import flow
 from pydantic import ValidationError
 
 from decant.lock import Busy
+from decant.release.commands import CHANNELS
 from flows.console import complain, guarded
 from flows.retrain import Channel, LeftToAPerson, NotReleasable, Options, each, main, retrain
 from flows.workspace import threads
 from tasks.run import StageFailed, look
 from tasks.stage import stage
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_a_form_offers_channels_by_name() -> None:
@@ -20,6 +27,10 @@ def test_a_form_offers_channels_by_name() -> None:
     channel = schema["definitions"]["Channel"]
     assert channel["enum"] == ["production", "canary"]
     assert schema["definitions"]["Options"]["properties"]["promote"]["default"] is True
+
+
+def test_the_form_and_the_commands_know_the_same_channels() -> None:
+    assert tuple(channel.value for channel in Channel) == CHANNELS
 
 
 def test_unknown_options_are_refused() -> None:
@@ -59,6 +70,16 @@ def test_errors_are_one_line_and_a_status(
     said = capsys.readouterr().err
     assert said.startswith("decant: error: ")
     assert said.count("\n") == 1
+
+
+def test_a_terminal_of_ascii_gets_an_outcome_too() -> None:
+    code = "from flows.console import guarded\nguarded(lambda: print('a → b') or 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "a ? b\n", done.stderr
 
 
 def test_complaints_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

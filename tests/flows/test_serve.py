@@ -1,8 +1,24 @@
 """Every flow is registered, retrain with its schedule."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
 from decant.params import Schedule
-from flows.serve import deployments
-from flows.server import free_port, port_is_free
+from flows.console import guarded
+from flows.serve import deployments, main
+from flows.server import ServerFailed, free_port, lasting_server, try_port
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_every_flow_is_registered_and_retrain_has_its_schedule() -> None:
@@ -15,4 +31,56 @@ def test_every_flow_is_registered_and_retrain_has_its_schedule() -> None:
 
 
 def test_a_free_port_is_free() -> None:
-    assert port_is_free("127.0.0.1", free_port())
+    try_port("127.0.0.1", free_port())
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with (
+            pytest.raises(ServerFailed, match=f"^port {port}: address already in use; choose"),
+            lasting_server("127.0.0.1", port),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "-1", "8o", ""])
+def test_a_port_that_is_none_is_one_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: main(["--with-server", f"--port={port}"])) == 2
+    said = capsys.readouterr().err
+    assert f"`{port}` is no port, a number from 1 to 65535" in said
+    assert said.startswith("decant: error: argument --port: ")
+    assert said.count("\n") == 1
+
+
+def test_sigterm_ends_it_quietly_and_leaves_no_process(project: Any) -> None:
+    own = {"PREFECT_API_URL", "PREFECT_HOME"}  # a server and a home of its own
+    kept = {name: value for name, value in os.environ.items() if name not in own}
+    command = subprocess.Popen(
+        [sys.executable, "-m", "flows.serve", "--with-server", "--port", "0"],
+        cwd=project.root,
+        env={**kept, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout is not None
+    told = command.stdout.readline()
+    assert told.startswith("Prefect UI: http://127.0.0.1:")
+    wait_for_flows(told.split()[2])
+    family = psutil.Process(command.pid).children(recursive=True)
+    assert family
+    command.send_signal(signal.SIGTERM)
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == 143
+    assert not {"Traceback", "Warning", "ERROR"} & set(said.replace(":", " ").split()), said
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
+
+
+def wait_for_flows(address: str) -> None:
+    for _ in range(240):
+        if len(httpx.post(f"{address}/api/deployments/filter", json={}).json()) == 3:
+            return
+        time.sleep(0.25)
+    raise AssertionError("the flows were not registered within a minute")

@@ -44,6 +44,23 @@ def test_a_workspace_shows_what_is_stale(finished: Any) -> None:
         assert run.reason("names") is None
 
 
+@pytest.mark.parametrize("content", [b"", b"\0\1", b"<<<<<<< HEAD\n", b"- a", b"a: \xe9"])
+def test_a_broken_record_of_the_last_run_says_what_to_do(finished: Any, content: bytes) -> None:
+    record = finished.root / "dvc.lock"
+    record.write_bytes(content)
+    with (
+        pytest.raises(WorkspaceError, match=r"dvc\.lock.*; remove dvc\.lock and run") as error,
+        workspace(finished.root),
+    ):
+        pass
+    assert "\n" not in str(error.value)
+    record.unlink()
+    with workspace(finished.root) as run:
+        run.perform("raw", print)
+        assert run.perform("ingest", print).status == "restored"
+    assert finished.started() == []
+
+
 def holding(pid: int) -> dict[str, Any]:
     return {"read": {"/x": [{"pid": pid, "cmd": "dvc"}]}, "write": {}}
 

@@ -97,6 +97,7 @@ PROGRAM = """
 from tasks.program import program
 
 def run(workspace):
+    print("0.1 → 0.2")
     (workspace.output("made") / "student.txt").write_text(workspace.student)
     edited = workspace.root / "edited.yaml"
     if edited.exists():
@@ -107,12 +108,12 @@ program(run, for_student=True)
 """
 
 
-def run_program(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_program(root: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     repository = str(Path(__file__).resolve().parents[2])
     (root / "tasks").mkdir(exist_ok=True)
     (root / "tasks" / "step.py").write_text(PROGRAM)
     command = [sys.executable, str(root / "tasks" / "step.py"), "--root", str(root), *arguments]
-    environment = {"PYTHONPATH": repository}
+    environment = {"PYTHONPATH": repository, **settings}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -148,3 +149,9 @@ def test_a_setting_of_the_step_that_changes_meanwhile_is_noticed(
     else:
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "data/made").exists() is not noticed
+
+
+def test_a_terminal_of_ascii_ends_no_step(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    done = run_program(tmp_path, "general", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (0, "0.1 ? 0.2\n")

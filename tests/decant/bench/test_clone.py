@@ -69,10 +69,10 @@ def test_a_stage_is_known_by_its_command_line(words: list[str], stage: str | Non
 
 def test_what_a_flow_says_of_its_stages_is_read() -> None:
     lines = [
-        "10:00 | INFO    | Task run 'features' - ran in 1.2 s",
-        "10:01 | INFO    | Task run 'distill@women_35_plus' - restored in 0.2 s",
-        "10:02 | INFO    | Task run 'gate' - skipped in 0.0 s",
-        "10:02 | INFO    | Task run 'gate' - Running stage 'gate':",
+        "10:00:01 features: ran in 1.2 s",
+        "10:01:00 distill@women_35_plus: restored in 0.2 s",
+        "10:02:00 gate: up to date",
+        "10:02:00 report: Running stage 'report':",
     ]
     ended = Ended(0, "\n".join(lines), 1.0)
     assert ended.stages("ran") == {"features"}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from decant.params import ParamsError
-from decant.release.commands import add_commands, age
+from decant.release.commands import UnknownChannelError, add_commands, age
 from decant.release.records import NothingToRollBackError, UnknownReleaseError
 from decant.release.registry import Registry
 from decant.release.store import LocalStore, StoreError
@@ -92,6 +92,38 @@ def test_a_wrong_id_and_an_empty_channel_are_the_users_errors(
     for command in ("promote", "trace"):
         with pytest.raises(UnknownReleaseError, match="nearest"):
             decant(command, "zzzz")
+
+
+def test_a_misspelt_channel_is_refused_and_none_is_made(
+    decant: Decant, registry: Registry, make_candidate: MakeCandidate
+) -> None:
+    release = registry.publish(make_candidate(), EXTRA)
+    for command in (["promote", release], ["rollback"], ["status"]):
+        with pytest.raises(UnknownChannelError, match="no channel `Prodution`; did you mean prod"):
+            decant(*command, "--channel", "Prodution")
+        with pytest.raises(UnknownChannelError, match="there are: production, canary"):
+            decant(*command, "--channel", "zzz")
+    assert registry.channels() == []
+
+
+def test_a_channel_that_is_asked_for_is_made(
+    decant: Decant, registry: Registry, make_candidate: MakeCandidate
+) -> None:
+    release = registry.publish(make_candidate(), EXTRA)
+    said = decant("promote", release, "--channel", "staging", "--new-channel")
+    assert said == f"staging: nothing -> {release}\n"
+    assert decant("promote", release, "--channel", "staging").startswith("staging points at")
+    assert release in decant("status", "--channel", "staging")
+
+
+def test_a_rollback_to_no_earlier_release_lists_those_there_are(
+    decant: Decant, registry: Registry, make_candidate: MakeCandidate
+) -> None:
+    a, b, c = (registry.publish(make_candidate(model=name), EXTRA) for name in "abc")
+    for release in (a, b, c):
+        registry.promote(release)
+    with pytest.raises(NothingToRollBackError, match=f"`nope` was no release.*: {b}, {a}$"):
+        decant("rollback", "--to", "nope")
 
 
 def test_trace_prints_one_document(

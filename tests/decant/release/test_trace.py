@@ -76,6 +76,32 @@ def test_a_person_can_read_it(registry: Registry, make_candidate: MakeCandidate)
     assert "    <- aaaa.dir  data/raw/demo" in text
 
 
+def test_the_settings_that_made_it_are_readable(
+    registry: Registry, make_candidate: MakeCandidate
+) -> None:
+    params = b"""
+source: files
+seed: 3
+raw: {users: 4000}
+ingest: {events: e.csv, time: null}
+teacher: {dimension: 128, inputs: [item, text]}
+students: {general: {init: teacher}, women: {init: general, where: "gender == 'F'"}}
+schedule: {cron: 0 3 * * *}
+"""
+    release = registry.publish(make_candidate(), {**EXTRA, "params.yaml": params})
+    lines = describe(trace(registry, release)).splitlines()
+    start = lines.index("settings   (params.yaml)")
+    assert lines[start + 1 : start + 8] == [
+        "  source    files",
+        "  seed      3",
+        "  ingest    events e.csv",
+        "  teacher   dimension 128, inputs [item, text]",
+        "  students.general init teacher",
+        "  students.women init general, where gender == 'F'",
+        next(line for line in lines if line.startswith("data ")),
+    ]
+
+
 def test_a_failed_release_is_traced_too(registry: Registry, make_candidate: MakeCandidate) -> None:
     release = registry.publish(make_candidate(passed=False), {}, failed_too=True)
     found = trace(registry, release)

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from decant.cli import main
-from decant.serving.commands import OptionError, PortError, listen, request_body
+from decant.features.encode import Attribute
+from decant.serving.commands import OptionError, PortError, known_values, listen, request_body
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "decant"]
@@ -25,11 +26,13 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
-def decant(root: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+def decant(
+    root: Path, *arguments: str, given: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=root,
-        env=environment(),
+        env={**environment(), **settings},
         input=given,
         capture_output=True,
         text=True,
@@ -48,6 +51,8 @@ def served(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # tests that a shell started in the background were told to ignore it, and so would this be
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout
@@ -86,6 +91,32 @@ def test_people_get_a_table(shop: Any) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
     assert lines[4] == f"student general · segment general · release {release}"
     assert answered.stderr == ""
+
+
+def test_a_value_that_the_release_does_not_know_is_noted(shop: Any) -> None:
+    shop.promote(1)
+    answered = decant(shop.root, "recommend", "--user", '{"gender": "female", "age": "old"}')
+    assert answered.returncode == 0
+    note = "decant: note: taken as not given, the release does not know this value of"
+    assert answered.stderr.splitlines() == [
+        f"{note} gender; it knows F, M",
+        f"{note} age; it knows numbers",
+    ]
+
+
+def test_the_first_values_of_many_are_named() -> None:
+    many = Attribute(values=tuple(f"v{n}" for n in range(12)))
+    assert known_values(many).endswith("v8, v9 and 2 more")
+
+
+def test_a_terminal_of_ascii_gets_an_answer_too(shop: Any) -> None:
+    shop.promote(1)
+    asked = ("recommend", "--user", '{"größe": 4}', "-k", "1")
+    for_people = decant(shop.root, *asked, PYTHONIOENCODING="ascii")
+    assert for_people.returncode == 0, for_people.stderr
+    assert "student general ? segment general" in for_people.stdout
+    for_programs = decant(shop.root, *asked, "--json", PYTHONIOENCODING="ascii")
+    assert json.loads(for_programs.stdout)["unknown_attributes"] == ["größe"]
 
 
 def test_events_come_from_a_file_or_stdin(shop: Any) -> None:
@@ -148,6 +179,14 @@ def test_a_port_in_use_is_one_line(shop: Any) -> None:
 def test_an_address_that_cannot_be_had_is_explained(host: str, port: int) -> None:
     with pytest.raises(PortError, match=f"cannot listen on {host} port {port}: "):
         listen(host, port)
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "-1"])
+def test_a_port_that_is_none_is_one_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", f"--port={port}"]) == 2
+    said = capsys.readouterr().err
+    assert f"`{port}` is no port, a number from 1 to 65535" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("poll", ["0", "-1", "nan"])

@@ -59,6 +59,26 @@ def test_unknown_attributes_are_answered_by_general(tiny: Any, user: dict[str, A
     assert answer.unknown_attributes == [name for name in user if name != "gender"]
 
 
+@pytest.mark.parametrize(
+    ("user", "unknown"),
+    [
+        ({"gender": "female", "age": "old"}, ["gender", "age"]),
+        ({"gender": "f", "age": 28}, ["gender"]),
+        ({"gender": True}, ["gender"]),
+        ({"gender": "F", "age": "28"}, []),
+        ({"gender": None, "age": " "}, []),
+        ({}, []),
+    ],
+)
+def test_values_that_no_training_has_seen_are_named(
+    tiny: Any, user: dict[str, Any], unknown: list[str]
+) -> None:
+    answer = tiny.family.recommend(user, bare(3), 3)
+    assert answer.unknown_values == unknown
+    left = {name: value for name, value in user.items() if name not in unknown}
+    assert answer.items == tiny.family.recommend(left, bare(3), 3).items
+
+
 def test_the_history_alone_says_how_long_it_is(tiny: Any) -> None:
     answer = tiny.family.recommend({"history_length": 99}, bare(3), 3)
     assert answer.segment == "general"

@@ -111,6 +111,7 @@ def test_the_answer_is_json(tiny: Any) -> None:
         "release": "0123456789abcdef",
         "unknown_items": ["gone"],
         "unknown_attributes": [],
+        "unknown_values": [],
     }
 
 

@@ -11,19 +11,23 @@ from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, Sequences, cases
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
-from decant.params import Training
+from decant.params import Distill, Training
 from decant.training.batches import training_windows
 from decant.training.loop import (
+    DeviceMissing,
     Lesson,
+    LossNotFinite,
     NothingToLearn,
     Objective,
     Report,
     SoftLabels,
     TorchScorer,
     best_so_far,
+    make_fabric,
     make_optimizer,
     make_schedule,
     prepare_batch,
+    rate_setting,
     seeded,
     train,
     validate,
@@ -171,6 +175,31 @@ def test_data_without_anything_to_predict_is_an_error(
         new(data), empty, lesson, SETTINGS, epochs=1, learning_rate=0.1, seed=1, keep_start=True
     )
     assert (report.best_epoch, report.events) == (-1, 0)
+
+
+@pytest.mark.parametrize(("weight", "kept"), [(float("nan"), False), (float("inf"), True)])
+def test_a_loss_that_is_no_number_ends_training(data: Any, weight: float, kept: bool) -> None:
+    model = new(data)
+    with torch.no_grad():
+        next(model.parameters())[:] = weight
+    with pytest.raises(LossNotFinite, match=r"at epoch 1 \(nan\); lower teacher\.learning_rate"):
+        taught(data, model=model, keep_start=kept)
+
+
+def test_the_setting_to_lower_is_the_one_that_was_used() -> None:
+    settings = Distill(learning_rate=0.1, segment_learning_rate=0.01)
+    assert rate_setting(settings, 0.1) == "distill.learning_rate"
+    assert rate_setting(settings, 0.01) == "distill.segment_learning_rate"
+    assert rate_setting(Training(learning_rate=0.01), 0.01) == "teacher.learning_rate"
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps", "gpu"])
+def test_a_device_that_is_not_there_is_named(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(library, "is_available", lambda: False)
+    with pytest.raises(DeviceMissing, match=f"^distill.device is `{device}`.*set it to auto or"):
+        make_fabric(Distill.model_validate({"device": device}))
+    make_fabric(Distill(device="cpu"))
 
 
 def test_what_is_no_target_behaviour_is_not_learned(data: Any) -> None:
