@@ -68,7 +68,7 @@ def describe(result: PromoteResult) -> str:
     return f"**{result.channel}**: {before} -> `{result.release}` (change {result.number})"
 
 
-@task(name="promote", persist_result=False, cache_policy=NO_CACHE)
+@task(name="promote", task_run_name="promote", persist_result=False, cache_policy=NO_CACHE)
 def promote_task(
     root: Path,
     params: Params,

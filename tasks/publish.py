@@ -161,7 +161,7 @@ def describe(result: PublishResult) -> str:
     )
 
 
-@task(name="publish", persist_result=False, cache_policy=NO_CACHE)
+@task(name="publish", task_run_name="publish", persist_result=False, cache_policy=NO_CACHE)
 def publish_task(root: Path, params: Params, *, failed_too: bool = False) -> PublishResult:
     """`publish` as a Prefect task, its outcome as an artifact."""
     result = publish(root, params, failed_too=failed_too)

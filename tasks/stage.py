@@ -33,7 +33,7 @@ def stage(name: str) -> Task[..., StageResult]:
     return as_task(bring_up_to_date)
 
 
-@task(name="push", persist_result=False, cache_policy=NO_CACHE)
+@task(name="push", task_run_name="push", persist_result=False, cache_policy=NO_CACHE)
 def push_task(run: Run) -> None:
     """`Run.push` as a Prefect task: the bytes that a release can be traced back to."""
     run.push(get_run_logger().info)

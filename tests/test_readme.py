@@ -1,6 +1,7 @@
 """The README and the pages beside it tell the truth: their commands, files and settings exist."""
 
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from decant.bench.demo import HEAD
 from decant.cli import COMMANDS
 from decant.params import parse_params
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -67,6 +70,32 @@ def test_the_layout_of_own_tables_is_one_that_is_read() -> None:
     block = re.search(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
     assert block is not None
     parse_params(yaml.safe_load(block.group(1)))
+
+
+def table_of(page: str) -> list[str]:
+    """The lines of the table that a run ends with, as a page shows it."""
+    block = re.search(rf"```text\n({HEAD}.*?)```", page, flags=re.DOTALL)
+    assert block is not None
+    return block.group(1).splitlines()
+
+
+def test_the_table_that_the_readme_shows_is_that_of_a_measured_run() -> None:
+    assert table_of(README) == table_of((RESULTS / "demo.md").read_text(encoding="utf-8"))
+
+
+def test_the_figures_of_the_table_are_those_of_the_results_file() -> None:
+    figures = json.loads((RESULTS / "demo.json").read_text(encoding="utf-8"))["figures"]
+    cells = {line[:38].split()[0]: line[38:].split() for line in table_of(README)[2:] if line[38:]}
+    best = next(line for line in table_of(README) if "(best traditional)" in line)
+    shown = {
+        "baseline.best": best[38:].split(),
+        "teacher": cells["teacher"],
+        "family": cells["family,"],
+    }
+    for model, values in shown.items():
+        assert values[0] == f"{figures[f'{model}.ndcg@10']['value']:.4f}", model
+    assert cells["family,"][2] == f"{100 * figures['retention.family']['value']:.1f}"
+    assert cells["teacher"][4] == f"{100 * figures['oracle.share.teacher']['value']:.1f}"
 
 
 def test_every_place_the_readme_names_exists() -> None:
