@@ -1,6 +1,7 @@
 """What is given to make reaches the commands as it was typed."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SAY = '#!/bin/sh\nfor said in "${0##*/}" "$@"; do echo "[$said]"; done\n'
+OF_MAKE = re.compile(r"MAKE|MFLAGS|(SOURCE|FROM|PROFILE|PORT)$")  # of a make around the tests
 HARD = """it's a "shop" at 5 $HOME $(x), `y`; 100% & more"""
 
 
@@ -27,7 +29,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def make(project: Path, *arguments: str, **environment: str) -> list[str]:
-    kept = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "PORT", "SOURCE")}
+    kept = {name: v for name, v in os.environ.items() if not OF_MAKE.match(name)}
     done = subprocess.run(
         ["make", *arguments],
         cwd=project, env={**kept, **environment}, capture_output=True, text=True, check=True,
