@@ -136,10 +136,7 @@ def test_what_cannot_be_compared_is_said_and_does_not_block(
 def test_beside_a_damaged_production_a_person_has_to_promote(
     candidate: Candidate, harm: str
 ) -> None:
-    root, params = candidate()
-    first = publish(root, params).release
-    promote(root, params, first)
-    damage(root / params.registry.folder / "releases" / first, harm)
+    root, params, first = with_damaged_production(candidate, harm)
     candidate(model="new")
     result = publish(root, params)
     assert result.published and not result.promotable and not result.reasons
@@ -153,20 +150,23 @@ def test_beside_a_damaged_production_a_person_has_to_promote(
 def test_a_damaged_production_is_made_whole_by_the_same_candidate(
     candidate: Candidate, harm: str
 ) -> None:
-    root, params = candidate()
-    first = publish(root, params).release
-    promote(root, params, first)
-    damage(root / params.registry.folder / "releases" / first, harm)
+    root, params, first = with_damaged_production(candidate, harm)
     result = publish(root, params)
     assert result.release == first and result.promotable
     assert open_registry(params.registry, root).verify(first).passed
 
 
-def damage(folder: Path, harm: str) -> None:
+def with_damaged_production(candidate: Candidate, harm: str) -> tuple[Path, Params, str]:
+    """A workspace whose candidate is in production, and its release is harmed."""
+    root, params = candidate()
+    first = publish(root, params).release
+    promote(root, params, first)
+    folder = root / params.registry.folder / "releases" / first
     if harm == "gone":
         shutil.rmtree(folder)
     else:
         (folder / f"{harm}.json").write_text("{")
+    return root, params, first
 
 
 def test_what_would_keep_a_release_from_the_registry_is_known_before(
