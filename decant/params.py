@@ -23,6 +23,7 @@ from pydantic import (
 Source = Literal["demo", "movielens-100k", "movielens-1m", "online-retail", "files"]
 SOURCES: tuple[str, ...] = get_args(Source)
 Input = Literal["item", "text", "behaviour", "rating", "gap", "attributes"]
+Objective = Literal["next", "masked"]
 GENERAL = "general"
 TEACHER = "teacher"
 
@@ -153,6 +154,10 @@ class Training(Block):
     heads: Annotated[int, Field(ge=1, le=64)] = 2
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     inputs: list[Input] = ["item"]
+    objective: Objective = "next"
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    full_softmax: Annotated[int, Field(ge=1)] = 50_000
+    negatives: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     epochs: Count = 10
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 64
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
@@ -161,6 +166,7 @@ class Training(Block):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
 
     @model_validator(mode="after")
     def _shape_fits(self) -> "Training":

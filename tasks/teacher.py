@@ -8,7 +8,9 @@ from decant.models import bundle
 from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count, save_model
 from decant.training.batches import training_windows
-from decant.training.loop import Lesson, seeded, train
+from decant.training.checkpoints import Checkpoints
+from decant.training.lesson import Lesson
+from decant.training.loop import seeded, train
 from tasks.material import load_sequences, load_text
 from tasks.program import Summary, Workspace, program
 
@@ -32,7 +34,8 @@ def run(workspace: Workspace) -> Summary:
         epochs=params.teacher.epochs,
         learning_rate=params.teacher.learning_rate,
         seed=params.seed,
-        log=tqdm.write,
+        log=tqdm.write if not workspace.rank else None,
+        checkpoints=Checkpoints(workspace.scratch("teacher"), workspace.code()),
     )
     summary = {
         "inputs": list(shape.inputs),

@@ -33,4 +33,5 @@ def architecture(settings: Training, encoder: Encoder, text_width: int) -> Archi
         attribute_sizes=tuple(a.size for a in encoder.attributes.values()),
         text_width=text_width,
         dropout=settings.dropout,
+        objective=settings.objective,
     )

@@ -1,7 +1,9 @@
 """The sequence recommender: one class for teacher and students, pruned or whole.
 
 Shapes: B sequences, T positions, N items, d = dimension, h heads of width w, A attributes.
-A pre-norm causal transformer; the item table is tied between input and output.
+A pre-norm transformer; the item table is tied between input and output. It looks back only and
+predicts what follows each position (`next`), or looks both ways and fills in positions that are
+masked (`masked`, the cloze of BERT4Rec, Sun et al. 2019); then the last one is what follows.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+NEXT, MASKED = "next", "masked"
 HIDDEN = -1e9  # the score of what must not be looked at; finite, so no row is all NaN
 
 
@@ -34,6 +37,7 @@ class Architecture:
     attribute_sizes: tuple[int, ...] = ()
     text_width: int = 0
     dropout: float = 0.0
+    objective: str = NEXT
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -49,39 +53,51 @@ class Architecture:
         optional = {"behaviour": "behaviours", "rating": "ratings", "gap": "gaps"}
         return ("items", *(array for name, array in optional.items() if name in self.inputs))
 
+    @property
+    def masked(self) -> bool:
+        """Does it fill in masked positions, looking both ways?"""
+        return self.objective == MASKED
+
 
 class Attention(nn.Module):
-    """Causal self-attention with plain linear projections, which quantise.
+    """Self-attention with plain linear projections, which quantise.
 
-    Positions enter as a learned bias per head and distance (Raffel et al. 2020, without buckets);
-    `bias` [h, max_length] holds distance 0 last.
+    Positions enter as a learned bias per head and distance (Raffel et al. 2020, without buckets).
+    `bias` [h, length]: distance 0 is last, further back comes before it; where it looks both ways
+    [h, 2 · length - 1], what lies ahead comes after.
     """
 
-    def __init__(self, dimension: int, heads: int, width: int, max_length: int) -> None:
+    def __init__(
+        self, dimension: int, heads: int, width: int, length: int, both_ways: bool = False
+    ) -> None:
         super().__init__()
-        self.heads, self.width = heads, width
+        self.heads, self.width, self.length, self.both_ways = heads, width, length, both_ways
         self.query = nn.Linear(dimension, heads * width, bias=False)
         self.key = nn.Linear(dimension, heads * width, bias=False)
         self.value = nn.Linear(dimension, heads * width, bias=False)
         self.out = nn.Linear(heads * width, dimension, bias=False)
-        self.bias = nn.Parameter(torch.zeros(heads, max_length))
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * length - 1 if both_ways else length))
 
     def forward(self, x: Tensor, padding: Tensor, last: bool) -> Tensor:
         """x [B, T, d]; padding bool [B, 1, 1, T]; `last`: the last position only → [B, 1, d]."""
         length = x.shape[1]
         q = self._split(self.query(x[:, -1:] if last else x))
         k, v = self._split(self.key(x)), self._split(self.value(x))
-        bias = self.bias[:, -length:].unsqueeze(1) if last else self._causal_bias(length)
+        bias = self._last_bias(length) if last else self._bias(length)
         scores = q @ k.transpose(2, 3) * self.width**-0.5 + bias
         weights = torch.softmax(scores.masked_fill(padding, HIDDEN), dim=-1)
         return self.out((weights @ v).transpose(1, 2).flatten(2))
 
-    def _causal_bias(self, length: int) -> Tensor:
-        """[h, T, T]: the bias of every distance back; what lies ahead is hidden."""
+    def _last_bias(self, length: int) -> Tensor:
+        """[h, 1, T]: the bias of every distance back from the last position."""
+        return self.bias[:, self.length - length : self.length].unsqueeze(1)
+
+    def _bias(self, length: int) -> Tensor:
+        """[h, T, T]: the bias of every distance; what it must not look at is hidden."""
         place = torch.arange(length, device=self.bias.device)
         back = place[:, None] - place[None]
-        bias = self.bias[:, self.bias.shape[1] - 1 - back.clamp(min=0)]
-        return bias.masked_fill(back < 0, HIDDEN)
+        bias = self.bias[:, self.length - 1 - (back if self.both_ways else back.clamp(min=0))]
+        return bias if self.both_ways else bias.masked_fill(back < 0, HIDDEN)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, self.width)).transpose(1, 2)
@@ -105,7 +121,8 @@ class Block(nn.Module):
     def __init__(self, a: Architecture, layer: int) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(a.dimension)
-        self.attention = Attention(a.dimension, a.heads[layer], a.head_width, a.max_length)
+        length = a.max_length + a.masked  # the history, and the mask after it
+        self.attention = Attention(a.dimension, a.heads[layer], a.head_width, length, a.masked)
         self.feed_norm = nn.LayerNorm(a.dimension)
         self.feed = FeedForward(a.dimension, a.hidden[layer])
         self.dropout = nn.Dropout(a.dropout)
@@ -137,6 +154,7 @@ class Recommender(nn.Module):
                 if array in a.event_inputs
             }
         )
+        self.mask = nn.Parameter(0.02 * torch.randn(d)) if a.masked else None
         reads_attributes = "attributes" in a.inputs
         self.attributes = nn.ModuleList(
             nn.Embedding(size, d) for size in (a.attribute_sizes if reads_attributes else ())
@@ -157,18 +175,38 @@ class Recommender(nn.Module):
         return self.item.weight + self.text_projection(self.text)
 
     def hidden(self, batch: dict[str, Tensor], table: Tensor, last: bool = False) -> Tensor:
-        """States [B, T, d], or [B, 1, d] of the last position. `batch`: int [B, T] per input."""
+        """States [B, T, d], or [B, 1, d] of the last position. `batch`: int [B, T] per input.
+
+        Where positions are masked, index N + 1 among the items is a mask, and `last` is that of
+        a mask behind the history.
+        """
+        if self.mask is not None and last:
+            batch = self._with_mask(batch)
+        x = self.dropout(self._embed(batch, table))
+        padding = (batch["items"] == 0)[:, None, None]
+        for block in self.blocks[:-1]:
+            x = block(x, padding)
+        return self.norm(self.blocks[-1](x, padding, last))
+
+    def _with_mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Every sequence and a mask behind it, an event of which nothing is known."""
+        longer = {name: functional.pad(batch[name], (0, 1)) for name in self.events}
+        items = functional.pad(batch["items"], (0, 1), value=self.architecture.items + 1)
+        return {**batch, **longer, "items": items}
+
+    def _embed(self, batch: dict[str, Tensor], table: Tensor) -> Tensor:
+        """What stands at each position, [B, T, d]."""
         items = batch["items"]
-        x = functional.embedding(items, table)
+        if self.mask is None:
+            x = functional.embedding(items, table)
+        else:
+            x = functional.embedding(items.clamp(max=self.architecture.items), table)
+            x = torch.where((items > self.architecture.items).unsqueeze(2), self.mask, x)
         for array, embedding in self.events.items():
             x = x + embedding(batch[array])
         for column, embedding in enumerate(self.attributes):
             x = x + embedding(batch["attributes"][:, column]).unsqueeze(1)
-        x = self.dropout(x)
-        padding = (items == 0)[:, None, None]
-        for block in self.blocks[:-1]:
-            x = block(x, padding)
-        return self.norm(self.blocks[-1](x, padding, last))
+        return x
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Scores of every item after the last position, [B, N + 1]; index 0 is no item."""

@@ -154,7 +154,8 @@ def train_family(known: Known, folder: Path, segments: tuple[str, ...]) -> Famil
     from decant.models.build import architecture
     from decant.params import Compress, Distill, Training
     from decant.training.batches import training_windows
-    from decant.training.loop import Lesson, seeded, train
+    from decant.training.lesson import Lesson
+    from decant.training.loop import seeded, train
 
     torch.set_num_threads(1)
     shared: dict[str, Any] = {

@@ -23,7 +23,7 @@ STUDENTS = {"general": {"init": "teacher"}}
 # A new setting is a decision: think twice, then add it here.
 TRAINING = (
     "dimension layers heads dropout inputs epochs batch_size learning_rate weight_decay patience "
-    "precision device threads"
+    "precision device threads processes objective mask_share full_softmax negatives"
 )
 SETTINGS = {
     "raw": "users items steps missing dirty seed",

@@ -49,7 +49,7 @@ def test_scores_are_products_with_the_item_table_and_a_bias() -> None:
 
 
 def test_attention_prefers_what_its_bias_for_that_distance_says() -> None:
-    attention = Attention(dimension=4, heads=1, width=4, max_length=3)
+    attention = Attention(dimension=4, heads=1, width=4, length=3)
     with torch.no_grad():
         attention.query.weight.zero_()
         attention.value.weight.copy_(torch.eye(4))
@@ -64,7 +64,7 @@ def test_attention_prefers_what_its_bias_for_that_distance_says() -> None:
 
 @pytest.mark.parametrize("last", [False, True])
 def test_padding_is_not_looked_at(last: bool) -> None:
-    attention = Attention(dimension=4, heads=2, width=2, max_length=3)
+    attention = Attention(dimension=4, heads=2, width=2, length=3)
     x = torch.randn(1, 3, 4)
     padding = torch.tensor([[[[True, False, False]]]])
     other = x.clone()
