@@ -1,6 +1,7 @@
 """The one training loop, for teacher and students."""
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -128,11 +129,13 @@ def steps_of_epoch(
     for step, windows in enumerate(shuffled_batches(pupil.lesson.windows(rng), size, rng)):
         if step < progress.step:
             continue  # done before the training was killed
+        began = time.perf_counter()
         loss, predicted = take_step(pupil, windows, (pupil.seed, epoch, step))
         if predicted:
             progress.losses.append(loss)
             progress.events += predicted
         progress.step = step + 1
+        progress.report.seconds += time.perf_counter() - began
         bar.update()
         yield
 
@@ -147,10 +150,11 @@ def end_epoch(
     loss = float(torch.stack(progress.losses).mean()) if progress.losses else float("nan")
     if events and not math.isfinite(loss):
         raise LossNotFinite(loss, len(report.losses) + 1, setting)
-    best = report.best
+    best, began = report.best, time.perf_counter()
     report.events += events
     report.losses.append(loss)
     report.ndcg.append(pupil.validate())
+    report.seconds += time.perf_counter() - began
     if report.ndcg[-1] > best:
         report.best_epoch, progress.best = len(report.ndcg) - 1, copied(pupil.model)
     progress.step, progress.losses, progress.events = 0, [], 0

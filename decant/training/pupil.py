@@ -22,13 +22,17 @@ RARE = 0.75  # exponent of an item's events where negatives are drawn (Mikolov e
 
 @dataclass
 class Report:
-    """How training went: one number per epoch, and which epoch was kept (-1: the start)."""
+    """How training went: one number per epoch, and which epoch was kept (-1: the start).
+
+    `seconds`: of wall clock, validation included, over all runs of a training that was killed.
+    """
 
     losses: list[float] = field(default_factory=list)
     ndcg: list[float] = field(default_factory=list)
     start_ndcg: float | None = None
     best_epoch: int = -1
     events: int = 0
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def best(self) -> float:
