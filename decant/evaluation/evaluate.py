@@ -92,7 +92,9 @@ def evaluate(
         mixture = measure_hybrid(measured, yardstick, vectors, progress)
     left_out = applicable(items, vectors)[1]
     if mixture is None:
-        left_out[HYBRID] = "there are no two kinds of models, or no validation users, to choose by"
+        left_out[HYBRID] = (
+            "no case of the half of validation that picks, so nothing to choose it by"
+        )
     for name, why in left_out.items():
         progress(f"{name}: left out, {why}")
     models = {name: of_model.figures for name, of_model in measured.items()}
