@@ -17,7 +17,7 @@ import torch
 from decant.data.membership import SegmentError
 from decant.data.prepare import FeaturesError
 from decant.data.split import SplitError
-from decant.evaluation.baselines import BASELINES
+from decant.evaluation.baselines import NAMES
 from decant.evaluation.metrics import top_items
 from decant.evaluation.scoring import OnnxScorer
 from decant.features.encode import Encoder
@@ -189,7 +189,9 @@ def test_members_are_of_their_segment_and_general_learns_from_everybody(shop: Pa
 def test_the_evaluation_states_its_protocol_and_covers_every_model(shop: Path) -> None:
     metrics = read_json(shop, "evaluation/metrics.json")
     hops = {f"{s}/{hop}" for s in ("general", "women") for hop in ("distilled", "pruned", "int8")}
-    assert set(metrics["models"]) == {*BASELINES, "teacher", "oracle", *hops}
+    assert set(metrics["models"]) == {*NAMES, "teacher", "oracle", *hops}
+    assert metrics["left_out"] == {}
+    assert {metrics["hybrid"]["first"], metrics["hybrid"]["second"]} < set(NAMES)
     protocol = metrics["protocol"]
     assert protocol["split"]["method"] == "time"
     assert (protocol["source"], protocol["catalogue"]) == ("demo", 48)
@@ -208,7 +210,7 @@ def test_the_oracle_knows_every_case_and_is_above_every_model(shop: Path) -> Non
         name: sum(model[w]["all"]["ndcg"] for w in (VALIDATION, TEST))
         for name, model in models.items()
     }
-    assert both["oracle"] > max(v for name, v in both.items() if name not in ("oracle", *BASELINES))
+    assert both["oracle"] > max(v for name, v in both.items() if name not in ("oracle", *NAMES))
 
 
 def test_what_is_evaluated_is_what_a_request_gets(shop: Path) -> None:
