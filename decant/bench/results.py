@@ -66,11 +66,21 @@ def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Pat
     paths = []
     for kind, content in pages.items():
         path = folder / f"{result['name']}.{kind}"
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, path)
+        replace_text(path, content)
         paths.append(path)
     return paths
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in one line; the file appears whole or not at all."""
+    replace_text(path, json.dumps(content, allow_nan=False) + "\n")
+
+
+def replace_text(path: Path, content: str) -> None:
+    """Write a file under another name, then give it its own."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(content, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def page(result: Mapping[str, Any], outcome: Outcome) -> str:
