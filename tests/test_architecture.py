@@ -13,7 +13,7 @@ from tasks.fingerprint import closure, imports, steps
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("decant", "tasks", "flows")
-PREFECT_TASKS = {"stage", "publish", "promote"}
+PREFECT_TASKS = {"stage", "publish", "promote", "tune"}
 BLOCKS = {"validation": "validate", "segments": "students"}
 
 

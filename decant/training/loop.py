@@ -165,12 +165,14 @@ def train(
     seed: int,
     keep_start: bool = False,
     log: Log | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
 ) -> Report:
     """Train `model` in place; it ends with the weights of its best epoch on `lesson.picks`.
 
     Args:
         keep_start: the model as it came is a candidate too (epoch -1).
         log: takes a line after each epoch; with it there is a progress bar on stderr.
+        on_epoch: takes each epoch, from 1, and its NDCG@10; what it raises ends training.
 
     Raises:
         NothingToLearn: no event can be trained on, and the start is no candidate.
@@ -198,6 +200,8 @@ def train(
                     f"epoch {epoch + 1}/{epochs}: loss {loss:.3f}, "
                     f"validation NDCG@10 {report.ndcg[-1]:.4f}"
                 )
+            if on_epoch is not None:
+                on_epoch(epoch + 1, report.ndcg[-1])
             if report.ndcg[-1] > best_so_far(report):
                 report.best_epoch, best = epoch, deepcopy(model.state_dict())
             bar.set_postfix(best=f"{best_so_far(report):.4f}", refresh=False)
