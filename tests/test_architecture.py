@@ -115,6 +115,11 @@ def test_a_stage_lists_the_settings_and_files_that_its_program_uses(program: str
             assert any(covers(entry, f"data/{name}") for entry in listed[key]), name
 
 
+def test_a_search_of_settings_is_a_decision_and_makes_no_stage_stale() -> None:
+    assert not [p for p, listed in graph().items() if "tune" in listed["params"]]
+    assert not {"tune", "trial"} & {*steps(REPOSITORY)}
+
+
 def settings_read(tree: ast.AST) -> set[str]:
     """Blocks that a program reads as `….params.BLOCK`."""
     return {
