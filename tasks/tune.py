@@ -14,7 +14,8 @@ from prefect.cache_policies import NO_CACHE
 from decant.configure import replace
 from decant.params import Params, ParamsError, Training, Tune, load_params
 from decant.tuning.outcome import DIFF, TRIALS, find, proposal, table, verdict, write
-from decant.tuning.search import Plan, search
+from decant.tuning.plan import Plan
+from decant.tuning.search import search
 from decant.tuning.tried import Tried
 from decant.tuning.workers import Worker
 from tasks.fingerprint import fingerprint

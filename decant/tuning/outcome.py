@@ -14,7 +14,7 @@ from decant.configure import replace, rewrite
 from decant.evaluation.comparison import Gain, paired_gain
 from decant.evaluation.metrics import user_means
 from decant.tuning.cases import load_cases
-from decant.tuning.search import Plan
+from decant.tuning.plan import Plan
 from decant.tuning.tried import DONE, FAILED, NOW, STOPPED, UNFIT, Tried, best_of
 
 SHOWN = 10  # lines of the table

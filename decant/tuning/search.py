@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,9 +15,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from decant.params import Training, Tune
 from decant.tuning import space
 from decant.tuning.journal import open_study
+from decant.tuning.plan import Plan, settings_of
+from decant.tuning.progress import ending, opening
 from decant.tuning.tried import (
     DONE,
     FAILED,
@@ -28,9 +28,7 @@ from decant.tuning.tried import (
     UNFIT,
     Tried,
     best_of,
-    duration,
     read,
-    spell,
 )
 from decant.tuning.workers import OnEpoch, WorkerLost
 
@@ -57,20 +55,6 @@ class Maker(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is searched: the space, the block as it is now, the seed of all that is drawn."""
-
-    tune: Tune
-    block: Training
-    seed: int
-
-    @property
-    def total(self) -> int:
-        """Trials in all, that of the settings as they are now included."""
-        return 1 + space.size(self.tune)
-
-
 def search(plan: Plan, folder: Path, makers: Sequence[Maker], log: Log) -> list[Tried]:
     """Make all trials that are left, one at a time by each of `makers`.
 
@@ -78,7 +62,7 @@ def search(plan: Plan, folder: Path, makers: Sequence[Maker], log: Log) -> list[
         NowFails: there is no result for the settings as they are now.
     """
     state = Search(plan, folder, log)
-    log(state.opening(len(makers)))
+    log(opening(plan, len(makers), state.here, len(state.begun)))
     try:
         with ThreadPoolExecutor(len(makers)) as pool:
             futures = [pool.submit(state.work, maker) for maker in makers]
@@ -208,42 +192,17 @@ class Search:
             outcome = settled["outcome"]
             value = settled["value"] if outcome == DONE else None
             self.study.tell(trial, value, state=STATES[outcome])
-            self._say(self.progress(read(self.study.get_trials(deepcopy=False)[trial.number])))
+            self._say(self._progress(trial.number))
 
     def tried(self) -> list[Tried]:
         """Every trial that has ended, by number."""
         return [read(trial) for trial in self._trials(*set(STATES.values()))]
 
-    def progress(self, one: Tried) -> str:
-        """A line about a trial that has ended."""
+    def _progress(self, number: int) -> str:
         done = self.tried()
-        best = best_of(done)
-        if one.outcome == DONE and one.value is not None:
-            result = f"NDCG@10 {one.value:.4f}"
-        else:
-            result = f"{one.outcome} ({one.why})"
-        same = "" if one.same_as is None else f" as trial {one.same_as}, the same"
-        parts = [f"trial {one.number} of {self.plan.total - 1}: {result}{same} [{spell(one)}]"]
-        if best is not None:
-            parts.append(f"best {best.value:.4f} (trial {best.number})")
-        left = self.plan.total - len(done)
-        made = len(done) - self.here
-        if left > 0:
-            seconds = (time.monotonic() - self._began) / made * left
-            parts.append(f"{duration(seconds)} left")
-        return ", ".join(parts)
-
-    def opening(self, workers: int) -> str:
-        """The first line: how much there is to do, and what is there already."""
-        tune, told = self.plan.tune, ""
-        if self.here or self.begun:
-            told = f"; {self.here} are there already"
-        if self.begun:
-            told += f", {len(self.begun)} that were interrupted are made again"
-        return (
-            f"{self.plan.total} trials of {tune.stage} ({tune.method}; 0 is as it is now), "
-            f"{tune.folds} fold{'s' * (tune.folds > 1)} each, {workers} at a time{told}"
-        )
+        one = next(one for one in done if one.number == number)
+        each = (time.monotonic() - self._began) / (len(done) - self.here)
+        return ending(self.plan, one, best_of(done), each * (self.plan.total - len(done)))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         tune, now = self.plan.tune, space.now(self.plan.tune, self.plan.block)
@@ -257,12 +216,3 @@ class Search:
     def _say(self, line: str) -> None:
         self._spoke = time.monotonic()
         self.log(line)
-
-
-def settings_of(block: Training, chosen: Mapping[str, Any]) -> Training:
-    """The block with what a trial sets.
-
-    Raises:
-        ValidationError: the settings do not fit together.
-    """
-    return type(block).model_validate({**block.model_dump(), **chosen})

@@ -43,15 +43,3 @@ def best_of(tried: Sequence[Tried]) -> Tried | None:
     """The best of all that were trained to their end; at equal values the earlier one."""
     ended = [one for one in tried if one.outcome == DONE and one.value is not None]
     return max(ended, key=lambda one: (one.value, -one.number), default=None)
-
-
-def spell(one: Tried) -> str:
-    """What a trial has set, for a person."""
-    return ", ".join(f"{name} {value}" for name, value in one.chosen.items())
-
-
-def duration(seconds: float) -> str:
-    """A length of time for a person."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from decant.params import Training, Tune
-from decant.tuning.search import Plan
+from decant.tuning.plan import Plan
 from decant.tuning.workers import Worker
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -13,7 +13,7 @@ import yaml
 from decant.params import load_params, parse_params
 from decant.tuning.cases import load_cases, save_cases
 from decant.tuning.outcome import Found, cases_of, find, of_users, proposal, table, verdict, write
-from decant.tuning.search import Plan
+from decant.tuning.plan import Plan
 from decant.tuning.tried import DONE, FAILED, UNFIT, Tried
 
 REPOSITORY = Path(__file__).resolve().parents[3]

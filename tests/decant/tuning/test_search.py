@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from decant.tuning.journal import JOURNAL
-from decant.tuning.search import NowFails, Plan, search
+from decant.tuning.plan import Plan
+from decant.tuning.search import NowFails, search
 from decant.tuning.tried import DONE, FAILED, STOPPED, UNFIT, Tried, best_of
 
 MakePlan = Callable[..., Plan]
@@ -92,7 +93,8 @@ def test_more_trials_go_on_with_those_that_are_there(
 SEARCH = """
 import sys
 from pathlib import Path
-from decant.tuning.search import Plan, search
+from decant.tuning.plan import Plan
+from decant.tuning.search import search
 from decant.tuning.workers import Worker
 from decant.params import Training, Tune
 import json

@@ -8,7 +8,7 @@ import pytest
 
 from decant.params import ParamsError, Training, Tune, parse_params
 from decant.tuning import space
-from decant.tuning.search import Plan
+from decant.tuning.plan import Plan
 
 RATE = {"low": 1e-4, "high": 1e-2, "log": True}
 
