@@ -13,9 +13,9 @@ def opening(plan: Plan, workers: int, here: int, interrupted: int) -> str:
         f"{workers} at a time"
     )
     if here or interrupted:
-        line += f"; {here} are there already"
+        line += f"; {here} done before"
     if interrupted:
-        line += f", {interrupted} that were interrupted are made again"
+        line += f", {interrupted} interrupted and made again"
     return line
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,7 +66,8 @@ def search(plan: Plan, folder: Path, makers: Sequence[Maker], log: Log) -> list[
     log(opening(plan, len(makers), state.here, len(state.begun)))
     try:
         with ThreadPoolExecutor(len(makers)) as pool:
-            futures = [pool.submit(state.work, maker) for maker in makers]
+            # in the caller's context: where its log goes is noted there
+            futures = [pool.submit(copy_context().run, state.work, maker) for maker in makers]
             try:
                 for future in as_completed(futures):
                     future.result()
@@ -150,7 +152,7 @@ class Search:
 
         def on_epoch(fold: int, epoch: int, value: float) -> bool:
             last = epoch == settings.epochs and fold == self.plan.tune.folds
-            return (self.heard(trial, fold, epoch, value) or last) and not self.ended
+            return last or (self.heard(trial, fold, epoch, value) and not self.ended)
 
         try:
             answer = maker.make(order, on_epoch)

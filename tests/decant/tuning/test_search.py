@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_more_trials_go_on_with_those_that_are_there(
     assert more[:4] == few
     assert len(more) == 7
     assert len(made(tmp_path)) == 7
-    assert "4 are there already" in lines[0]
+    assert "; 4 done before" in lines[0]
     assert told(search(make_plan(trials=6), tmp_path, make_workers(), silent)) == more
     assert len(made(tmp_path)) == 7
 
@@ -133,7 +134,7 @@ def test_a_search_that_is_killed_goes_on_and_leaves_no_process(
     lines: list[str] = []
     tried = search(plan, tmp_path, make_workers(), lines.append)
     after = Counter(number for number, _ in made(tmp_path))
-    assert "interrupted are made again" in lines[0]
+    assert "interrupted and made again" in lines[0]
     assert [t.number for t in tried] == list(range(7))
     assert before[3] == 1 and after[3] == 2
     assert all(after[n] == 1 for n in (0, 1, 2))
@@ -156,6 +157,16 @@ def test_interrupted_or_not_the_trials_are_the_same(
     with pytest.raises(Interrupted):
         search(plan, tmp_path / "cut", make_workers(), interrupt)
     assert told(search(plan, tmp_path / "cut", make_workers(), silent)) == whole
+
+
+def test_what_is_set_for_the_caller_holds_where_its_lines_are_said(
+    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+) -> None:
+    place = ContextVar("place", default="lost")
+    place.set("found")
+    heard: set[str] = set()
+    search(make_plan(trials=1), tmp_path, make_workers(2), lambda line: heard.add(place.get()))
+    assert heard == {"found"}
 
 
 def test_settings_that_do_not_fit_are_counted_and_not_trained(
