@@ -22,6 +22,8 @@ from flows.promote import promote
 from flows.rerun import rerun
 from flows.retrain import DEFAULTS, retrain
 from flows.server import ServerFailed, configured_server, free_port, lasting_server
+from flows.tune import DEFAULTS as AS_PARAMS_SAY
+from flows.tune import tune
 
 PORT = 4200
 INTERRUPTED, TERMINATED = 130, 143
@@ -39,6 +41,11 @@ def deployments(schedule: Schedule) -> list[RunnerDeployment]:
             description="raw logs -> a released family of students",
         ),
         rerun.to_deployment("rerun-stage", description="one stage again, and what is below it"),
+        tune.to_deployment(
+            "tune",
+            parameters={"options": AS_PARAMS_SAY.model_dump(mode="json")},
+            description="better settings of one stage, searched on validation",
+        ),
         promote.to_deployment("promote", description="point a channel at a release"),
     ]
     return cast(list[RunnerDeployment], made)

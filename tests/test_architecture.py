@@ -13,7 +13,7 @@ from tasks.fingerprint import closure, imports, steps
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("decant", "tasks", "flows")
-PREFECT_TASKS = {"stage", "publish", "promote"}
+PREFECT_TASKS = {"stage", "publish", "promote", "tune"}
 BLOCKS = {"validation": "validate", "segments": "students"}
 
 
@@ -113,6 +113,11 @@ def test_a_stage_lists_the_settings_and_files_that_its_program_uses(program: str
     for method, key in (("input", "deps"), ("output", "outs")):
         for name in places(tree, method):
             assert any(covers(entry, f"data/{name}") for entry in listed[key]), name
+
+
+def test_a_search_of_settings_is_a_decision_and_makes_no_stage_stale() -> None:
+    assert not [p for p, listed in graph().items() if "tune" in listed["params"]]
+    assert not {"tune", "trial"} & {*steps(REPOSITORY)}
 
 
 def settings_read(tree: ast.AST) -> set[str]:

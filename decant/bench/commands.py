@@ -110,9 +110,7 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     }
     given = [option for option, name in options.items() if getattr(arguments, name) is not None]
     if given and not is_data_set(arguments.name):
-        raise ValueError(
-            f"{', '.join(given)}: for the benchmark of a data set alone, and {arguments.name} is none"
-        )
+        raise ValueError(f"{', '.join(given)}: {arguments.name} is no data set and takes none")
     if arguments.seeds is not None and arguments.seeds < 1:
         raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
 

@@ -46,11 +46,9 @@ def _by_time(offsets: np.ndarray, times: np.ndarray, settings: Split) -> np.ndar
             "no time; set split.method: leave-one-out"
         )
     ordered = np.sort(times)
-    test_from = _quantile(ordered, 1 - settings.test)
-    validation_from = _quantile(ordered, 1 - settings.test - settings.validation)
-    user = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    users = len(offsets) - 1
-    before = [np.bincount(user[times < t], minlength=users) for t in (validation_from, test_from)]
+    test_from = quantile(ordered, 1 - settings.test)
+    validation_from = quantile(ordered, 1 - settings.test - settings.validation)
+    before = [count_before(offsets, times, t) for t in (validation_from, test_from)]
     if not before[0].any() or (before[0] == before[1]).all():
         raise SplitError(
             "split.method is `time`, but one of the windows holds no events: the log is too short "
@@ -59,6 +57,14 @@ def _by_time(offsets: np.ndarray, times: np.ndarray, settings: Split) -> np.ndar
     return np.stack(before, axis=1).astype(np.int64)
 
 
-def _quantile(ordered: np.ndarray, share: float) -> float:
+def count_before(offsets: np.ndarray, times: np.ndarray, moment: float) -> np.ndarray:
+    """How many of each user's events are before a moment, int [U]."""
+    users = len(offsets) - 1
+    user = np.repeat(np.arange(users), np.diff(offsets))
+    return np.bincount(user[np.asarray(times) < moment], minlength=users)
+
+
+def quantile(ordered: np.ndarray, share: float) -> float:
+    """The first time that this share of all events, in order of time, is before."""
     # rounded first: 1 - 0.2 - 0.2 is a little more than 0.6
     return float(ordered[min(int(np.ceil(round(share * len(ordered), 6))), len(ordered) - 1)])

@@ -66,7 +66,7 @@ def train(
         keep_start: the model as it came is a candidate too (epoch -1).
         log: takes a line after each epoch; with it there is a progress bar on stderr.
         checkpoints: where the state is kept, so that a training that was killed goes on.
-        on_epoch: called with each epoch (from 0) and its NDCG@10; may raise to end training.
+        on_epoch: takes each epoch, from 1, and its NDCG@10; what it raises ends training.
 
     Raises:
         NothingToLearn: no event can be trained on, and the start is no candidate.
@@ -96,7 +96,7 @@ def train(
                 save_progress(pupil, checkpoints, key, progress)
             tell(report, epochs, bar, log)
             if on_epoch is not None:
-                on_epoch(epoch, report.ndcg[-1])
+                on_epoch(epoch + 1, report.ndcg[-1])
     model.load_state_dict(progress.best)
     model.eval()
     return report

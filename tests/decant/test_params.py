@@ -43,6 +43,7 @@ SETTINGS = {
     "gate": "margin min_retention min_lift min_size_ratio min_latency_ratio max_production_drop",
     "registry": "kind folder bucket prefix endpoint",
     "schedule": "cron timezone",
+    "tune": "stage method trials folds workers epochs space",
 }
 SINGLE = {"source", "seed", "students"}
 

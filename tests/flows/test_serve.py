@@ -23,10 +23,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def test_every_flow_is_registered_and_retrain_has_its_schedule() -> None:
     made = {d.name: d for d in deployments(Schedule(cron="5 4 * * *", timezone="Europe/Berlin"))}
-    assert set(made) == {"retrain", "rerun-stage", "promote"}
+    assert set(made) == {"retrain", "rerun-stage", "tune", "promote"}
     schedule = made["retrain"].schedules[0].schedule
     assert (schedule.cron, schedule.timezone) == ("5 4 * * *", "Europe/Berlin")
-    assert made["promote"].schedules == []
+    assert made["promote"].schedules == made["tune"].schedules == []
     assert made["retrain"].parameters == {"options": {"channel": "production", "promote": True}}
 
 
@@ -80,7 +80,7 @@ def test_sigterm_ends_it_quietly_and_leaves_no_process(project: Any) -> None:
 
 def wait_for_flows(address: str) -> None:
     for _ in range(240):
-        if len(httpx.post(f"{address}/api/deployments/filter", json={}).json()) == 3:
+        if len(httpx.post(f"{address}/api/deployments/filter", json={}).json()) == 4:
             return
         time.sleep(0.25)
     raise AssertionError("the flows were not registered within a minute")

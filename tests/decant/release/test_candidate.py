@@ -98,7 +98,12 @@ def test_evidence_and_where_releases_live_do_not_change_the_id(
 ) -> None:
     one = made(make_parts("one"), tmp_path / "a")
     elsewhere = parse_params(
-        {**SETTINGS, "registry": {"folder": "elsewhere"}, "schedule": {"cron": "0 4 * * *"}}
+        {
+            **SETTINGS,
+            "registry": {"folder": "elsewhere"},
+            "schedule": {"cron": "0 4 * * *"},
+            "tune": {"trials": 3},
+        }
     )
     other = made(make_parts("other", ndcg=0.5), tmp_path / "b", elsewhere)
     assert one["id"] == other["id"]

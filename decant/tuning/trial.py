@@ -1,0 +1,95 @@
+"""One trial: a model trained on every fold with the settings that it tries."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from decant.distillation.student import Material, lesson_for
+from decant.evaluation.metrics import ndcg
+from decant.evaluation.scoring import rank
+from decant.features.sequences import Sequences
+from decant.features.validation import picks
+from decant.models.build import architecture
+from decant.models.checkpoint import parameter_count
+from decant.models.recommender import Recommender
+from decant.params import Distill, Training
+from decant.training.batches import training_windows
+from decant.training.lesson import Lesson
+from decant.training.loop import seeded, train
+from decant.training.validation import K, TorchScorer
+from decant.tuning.cases import save_cases
+
+OnEpoch = Callable[[int, int, float], None]  # fold, epoch (from 1), NDCG@10 of the epoch
+
+
+@dataclass(frozen=True)
+class Course:
+    """What every trial is made on."""
+
+    material: Material
+    folds: list[Sequences]
+    seed: int
+
+
+def run_trial(
+    course: Course, settings: Training, cases: Path, on_epoch: OnEpoch = lambda *_: None
+) -> dict[str, Any]:
+    """Train on each fold; the quality of each case goes to the file `cases`.
+
+    Returns:
+        `value`: mean NDCG@10 of the folds, `folds`: of each, with the epoch that was best;
+        `parameters` of the model.
+
+    Raises:
+        LossNotFinite, NothingToLearn, DeviceMissing: see `train`; what `on_epoch` raises.
+    """
+    done, users, quality = [], [], []
+    for number, fold in enumerate(course.folds, 1):
+        material = replace(course.material, sequences=fold)
+        chosen = picks(fold, material.cases_per_user)
+        model, best_epoch = taught(material, settings, course.seed, _told(number, on_epoch))
+        encoder = material.encoder
+        ranking = rank(
+            TorchScorer(model), fold, chosen, len(encoder.items), k=K,
+            exclude_seen=encoder.exclude_seen,
+        )  # fmt: skip
+        users.append(chosen.user)
+        quality.append(ndcg(ranking.ranks, K))
+        done.append({"ndcg": float(quality[-1].mean()), "epoch": best_epoch, "cases": len(chosen)})
+    save_cases(cases, np.concatenate(users), np.concatenate(quality))
+    value = float(np.mean([fold["ndcg"] for fold in done]))
+    return {"value": value, "folds": done, "parameters": parameter_count(model)}
+
+
+def taught(
+    material: Material, settings: Training, seed: int, on_epoch: Callable[[int, float], None]
+) -> tuple[Recommender, int]:
+    """A teacher, or a general student, and its best epoch, from 1."""
+    width = 0 if material.text is None else material.text.shape[1]
+    model = seeded(architecture(settings, material.encoder, width), material.text, seed)
+    report = train(
+        model,
+        material.sequences,
+        _lesson(material, settings),
+        settings,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        seed=seed,
+        on_epoch=on_epoch,
+    )
+    return model, report.best_epoch + 1
+
+
+def _lesson(material: Material, settings: Training) -> Lesson:
+    if isinstance(settings, Distill):
+        return lesson_for(material, settings, None)
+    windows = training_windows(material.sequences, material.encoder.max_length)
+    chosen = picks(material.sequences, material.cases_per_user)
+    return Lesson(lambda rng: windows, chosen, material.encoder.exclude_seen)
+
+
+def _told(fold: int, on_epoch: OnEpoch) -> Callable[[int, float], None]:
+    return lambda epoch, value: on_epoch(fold, epoch, value)

@@ -1,0 +1,51 @@
+"""Make trials of a search, one after another: `python -m tasks.trial`, started by a search.
+
+The job is the settings of the run and where the quality of each case is written; an order is a
+number and a block of settings.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from decant.distillation.knowledge import load_knowledge
+from decant.distillation.student import Material
+from decant.params import Distill, Training, parse_params
+from decant.tuning.folds import make_folds
+from decant.tuning.outcome import cases_of
+from decant.tuning.trial import Course, run_trial
+from decant.tuning.workers import Evaluate, Report, answer
+from tasks.material import load_sequences, load_text
+from tasks.program import Workspace
+
+
+def prepare(job: dict[str, Any]) -> Evaluate:
+    """Read what the stage reads; returns what makes a trial."""
+    workspace = Workspace(Path.cwd(), parse_params(job["params"]))
+    course = read_course(workspace)
+    kind = Distill if workspace.params.tune.stage == "distill" else Training
+
+    def evaluate(order: dict[str, Any], report: Report) -> dict[str, Any]:
+        settings = kind.model_validate(order["settings"])
+        cases = cases_of(Path(job["folder"]), order["number"])
+        return run_trial(course, settings, cases, report)
+
+    return evaluate
+
+
+def read_course(workspace: Workspace) -> Course:
+    """The material of the stage that is searched, in folds."""
+    params = workspace.params
+    encoder, sequences = load_sequences(workspace)
+    distilled = params.tune.stage == "distill"
+    material = Material(
+        encoder=encoder,
+        sequences=sequences,
+        text=load_text(workspace),
+        soft=load_knowledge(workspace.input("knowledge")) if distilled else None,
+        cases_per_user=params.split.cases_per_user,
+    )
+    return Course(material, make_folds(sequences, params.split, params.tune.folds), params.seed)
+
+
+if __name__ == "__main__":
+    answer(prepare)
