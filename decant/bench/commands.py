@@ -18,6 +18,7 @@ from decant.bench.results import FOLDER, document, write
 BENCHMARKS = {
     "demo": ("decant.bench.demo", "the demo shop, the whole way: quality, size, latency, time"),
     "faults": ("decant.bench.faults", "kill -9 at every stage, full disk, damaged release"),
+    "robustness": ("decant.bench.robustness", "quality of every model on ever noisier histories"),
     "reruns": ("decant.bench.reruns", "exactly what a change touches runs again; same release id"),
 }
 
