@@ -53,7 +53,11 @@ def add_commands(subparsers: Any) -> None:
         "--out", type=Path, metavar="FOLDER", help=f"where to write; default: {RESULTS}"
     )
     parser.add_argument(
-        "--draws", type=positive, default=SEEDS, metavar="N", help="draws of noise; default: 3"
+        "--draws",
+        type=positive,
+        default=SEEDS,
+        metavar="N",
+        help=f"draws of noise; default: {SEEDS}",
     )
     parser.add_argument(
         "--users", type=positive, metavar="N", help="only so many users, drawn at random"
