@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 import torch
 
+from decant import cli
 from decant.data.membership import SegmentError
 from decant.data.prepare import FeaturesError
 from decant.data.split import SplitError
-from decant.evaluation.baselines import NAMES
+from decant.evaluation.baselines import HYBRID, NAMES
 from decant.evaluation.metrics import top_items
 from decant.evaluation.scoring import OnnxScorer
 from decant.features.encode import Encoder
@@ -301,3 +302,30 @@ def test_a_tampered_model_is_not_distilled_from(shop: Path, tmp_path: Path) -> N
     weights.write_bytes(content)
     with pytest.raises(bundle.BundleError, match="was changed"):
         step(root, "distill", "women")
+
+
+def test_robustness_is_measured_on_what_the_steps_have_made(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "params.yaml").write_text(json.dumps(PARAMS))
+    (tmp_path / "data").symlink_to(shop / "data")
+    asked = ["robustness", "--json", "--draws", "1", "--root", str(tmp_path)]
+    assert cli.main([*asked, "--out", str(tmp_path / "found")]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads((tmp_path / "found/robustness.json").read_text())
+    assert {p.suffix for p in (tmp_path / "found").iterdir()} == {".json", ".md", ".svg"}
+    assert result["command"] == "decant robustness --draws 1"
+    evaluated = read_json(shop, "evaluation/metrics.json")["models"]
+    names = {
+        "teacher": "teacher", "general": "general/int8", "women": "women/int8",
+        **{f"baseline.{name}": name for name in NAMES if name != HYBRID},
+    }  # fmt: skip
+    clean = {n.split(".", 1)[1]: f for n, f in result["figures"].items() if n.endswith(".clean")}
+    assert set(clean) == {f"{name}.clean" for name in (*names, "family")}  # few is folded
+    for name, model in names.items():
+        group = "women" if name == "women" else "all"
+        ndcg = clean[f"{name}.clean"]["value"]
+        assert ndcg == pytest.approx(evaluated[model]["test"][group]["ndcg"]), name
+    flat = [f["value"] for n, f in result["figures"].items() if "popularity" in n and "kept" in n]
+    assert flat == [1.0] * 15
+    assert result["figures"]["robustness.teacher.shuffle.50"]["low"] is not None
