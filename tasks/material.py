@@ -18,10 +18,10 @@ def load_sequences(workspace: Workspace) -> tuple[Encoder, Sequences]:
     return Encoder.load(folder / "encoder.json"), Sequences.load(folder / "sequences")
 
 
-def load_text(workspace: Workspace) -> np.ndarray | None:
-    """Item vectors [N + 1, width], None if the items have none."""
-    vectors = np.load(workspace.input("vectors") / "items.npy", allow_pickle=False)
-    return vectors if vectors.shape[1] else None
+def load_vectors(workspace: Workspace) -> dict[str, np.ndarray]:
+    """The items' given vectors by name, `text` and others, float32 [N + 1, W] each."""
+    files = sorted(workspace.input("vectors").glob("*.npy"))
+    return {path.stem: np.load(path, allow_pickle=False) for path in files}
 
 
 def load_members(workspace: Workspace, student: str) -> np.ndarray:

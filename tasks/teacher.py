@@ -9,7 +9,7 @@ from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count, save_model
 from decant.training.batches import training_windows
 from decant.training.loop import Lesson, seeded, train
-from tasks.material import load_sequences, load_text
+from tasks.material import load_sequences, load_vectors
 from tasks.program import Summary, Workspace, program
 
 
@@ -17,9 +17,9 @@ def run(workspace: Workspace) -> Summary:
     """Read sequences and item vectors, train, write the teacher's bundle."""
     params = workspace.params
     encoder, sequences = load_sequences(workspace)
-    text = load_text(workspace)
-    shape = architecture(params.teacher, encoder, 0 if text is None else text.shape[1])
-    model = seeded(shape, text, params.seed)
+    vectors = load_vectors(workspace)
+    shape = architecture(params.teacher, encoder, vectors)
+    model = seeded(shape, vectors, params.seed)
     windows = training_windows(sequences, shape.max_length)
     lesson = Lesson(
         lambda rng: windows, picks(sequences, params.split.cases_per_user), encoder.exclude_seen

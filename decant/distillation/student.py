@@ -1,6 +1,6 @@
 """One student trainer: the general student and every segment's are the same call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ class Material:
 
     encoder: Encoder
     sequences: Sequences
-    text: np.ndarray | None
+    vectors: Mapping[str, np.ndarray]
     soft: SoftLabels | None
     cases_per_user: int
 
@@ -31,9 +31,8 @@ def distill_general(
     material: Material, settings: Distill, seed: int, log: Log = tqdm.write
 ) -> tuple[Recommender, Report]:
     """Train the general student from scratch on everybody."""
-    width = 0 if material.text is None else material.text.shape[1]
-    shape = architecture(settings, material.encoder, width)
-    model = seeded(shape, material.text, seed)
+    shape = architecture(settings, material.encoder, material.vectors)
+    model = seeded(shape, material.vectors, seed)
     report = train(
         model,
         material.sequences,

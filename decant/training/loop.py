@@ -1,7 +1,7 @@
 """The one training loop, for teacher and students."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -273,10 +273,11 @@ def take_step(pupil: Pupil, loss: Tensor) -> Tensor:
     return loss.detach()
 
 
-def seeded(shape: Architecture, text: np.ndarray | None, seed: int) -> Recommender:
+def seeded(shape: Architecture, vectors: Mapping[str, np.ndarray] | None, seed: int) -> Recommender:
     """A new model whose first weights depend on the seed alone."""
     torch.manual_seed(seed)
-    return Recommender(shape, None if text is None else torch.from_numpy(np.array(text)))
+    given = {name: torch.from_numpy(np.array(array)) for name, array in (vectors or {}).items()}
+    return Recommender(shape, given)
 
 
 def best_so_far(report: Report) -> float:

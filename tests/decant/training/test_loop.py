@@ -51,7 +51,7 @@ def data(cycle: Any) -> tuple[Encoder, Sequences, Lesson]:
 
 
 def new(data: Any, seed: int = 1) -> Recommender:
-    return seeded(architecture(SETTINGS, data[0], 0), None, seed)
+    return seeded(architecture(SETTINGS, data[0], None), None, seed)
 
 
 def taught(
