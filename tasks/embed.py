@@ -7,6 +7,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from decant.data.vectors import align
+from decant.models.outside import bert_digest
 from decant.models.text import embed_texts, with_no_item
 from tasks.program import Summary, Workspace, program
 
@@ -36,6 +37,7 @@ def embed_text(workspace: Workspace, texts: list[str], output: Path) -> Summary:
         width, cut = int(done.vectors.shape[1]), done.cut
     return {
         "encoder": settings.encoder,
+        "bert": bert_digest(workspace.params) if settings.encoder == "bert" else None,
         "items": len(texts),
         "width": width,
         "without_text": sum(not text.strip() for text in texts),

@@ -13,8 +13,8 @@ RARE = 0.1  # share of the trained items, the rarest, whose bias a new item gets
 def settle_untrained(model: Recommender, counts: np.ndarray) -> int:
     """Take from items without an event what training has made of their id; returns how many.
 
-    As wrong answers only, their id vectors were pushed away from every state and their biases
-    down. The vector becomes zero, the bias that of the rarest items that were trained.
+    An id vector that nothing was learnt about is noise: it becomes zero, and the bias that of the
+    rarest items that were trained.
 
     Args:
         counts: int [N + 1], training events of each item; index 0 is no item.

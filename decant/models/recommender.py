@@ -55,6 +55,8 @@ class Architecture:
 class ItemVectors(nn.Module):
     """Given vectors of the items, float [N + 1, W], projected to the model's dimension."""
 
+    vectors: Tensor
+
     def __init__(self, vectors: Tensor, dimension: int) -> None:
         super().__init__()
         self.register_buffer("vectors", vectors)

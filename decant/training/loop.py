@@ -13,10 +13,12 @@ from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from decant.evaluation.baselines import training_counts
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
 from decant.features.sequences import Cases, Sequences, histories, history_lengths
-from decant.models.recommender import Architecture, Recommender
+from decant.models.cold import settle_untrained, untrained
+from decant.models.recommender import HIDDEN, Architecture, Recommender
 from decant.params import Distill, Training
 from decant.training.batches import Windows, cut, shuffled_batches
 from decant.training.losses import anchor_loss, hard_loss, soft_loss
@@ -99,9 +101,13 @@ class Report:
 class Objective(nn.Module):
     """Model and losses as one module, so that Fabric can wrap it."""
 
-    def __init__(self, model: Recommender, lesson: Lesson) -> None:
+    new: Tensor | None
+
+    def __init__(self, model: Recommender, lesson: Lesson, new: Tensor | None = None) -> None:
+        """`new` bool [N + 1]: items without a training event, which are no wrong answers."""
         super().__init__()
         self.model, self.lesson = model, lesson
+        self.register_buffer("new", new, persistent=False)
         held = lesson.anchor > 0
         self.start = [p.detach().clone() for p in model.parameters()] if held else []
 
@@ -112,7 +118,8 @@ class Objective(nn.Module):
         lesson, table = self.lesson, self.model.table()
         hidden = self.model.hidden(batch, table)[targets > 0]
         scores = self.model.scores(hidden, table).float()
-        loss = hard_loss(scores, targets[targets > 0])
+        told = scores if self.new is None else scores.masked_fill(self.new, HIDDEN)
+        loss = hard_loss(told, targets[targets > 0])
         if soft is not None:
             taught = soft_loss(scores, soft[0], soft[1], lesson.temperature)
             loss = (1 - lesson.soft_weight) * loss + lesson.soft_weight * taught
@@ -168,6 +175,8 @@ def train(
 ) -> Report:
     """Train `model` in place; it ends with the weights of its best epoch on `lesson.picks`.
 
+    Items that no training event has are then left to their given vectors: see `models.cold`.
+
     Args:
         keep_start: the model as it came is a candidate too (epoch -1).
         log: takes a line after each epoch; with it there is a progress bar on stderr.
@@ -204,6 +213,7 @@ def train(
             if epoch - report.best_epoch >= settings.patience:
                 break
     model.load_state_dict(best)
+    settle_untrained(model, training_counts(sequences, model.architecture.items))
     model.eval()
     return report
 
@@ -223,7 +233,8 @@ def make_pupil(
     steps = -(-len(lesson.windows(np.random.default_rng(seed))) // settings.batch_size)
     optimizer = make_optimizer(model, learning_rate, settings.weight_decay)
     schedule = make_schedule(optimizer, max(1, steps) * epochs)
-    objective, wrapped = fabric.setup(Objective(model, lesson), optimizer)
+    new = untrained(training_counts(sequences, model.architecture.items))
+    objective, wrapped = fabric.setup(Objective(model, lesson, new), optimizer)
     return Pupil(model, sequences, lesson, fabric, objective, wrapped, schedule, steps)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from decant.evaluation.held_back import hold_back
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, Sequences, cases
 from decant.models.build import architecture
@@ -298,3 +299,23 @@ def test_scoring_leaves_a_model_in_the_mode_it_was_in(data: Any) -> None:
         model.train(mode)
         TorchScorer(model)(data[1], data[2].picks)
         assert model.training is mode
+
+
+def test_an_item_without_training_events_is_no_wrong_answer_and_ends_without_an_id(
+    data: Any,
+) -> None:
+    held = np.arange(17) == 5
+    without = hold_back(data[1], held)
+    windows = training_windows(without, data[0].max_length)
+    lesson = replace(data[2], windows=lambda rng: windows, picks=cases(without, VALIDATION, 4))
+    model = new(data)
+    objective = Objective(model, lesson, torch.from_numpy(held))
+    batch, targets, _ = prepare_batch(without, windows.take(np.arange(8)), lesson, model, CPU)
+    objective(batch, targets, None).backward()
+    assert model.bias.grad is not None and model.item.weight.grad is not None
+    assert model.bias.grad[5] == 0 and not model.item.weight.grad[5].any()
+    assert (model.bias.grad[[4, 6]] != 0).all()
+    model, _ = taught((data[0], without, lesson))
+    assert not model.item.weight[5].any()
+    others = model.bias[[*range(1, 5), *range(6, 17)]]
+    assert others.min() <= model.bias[5] <= others.max()
