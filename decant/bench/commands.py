@@ -18,6 +18,7 @@ from decant.bench.results import FOLDER, document, write
 BENCHMARKS = {
     "demo": ("decant.bench.demo", "the demo shop, the whole way: quality, size, latency, time"),
     "faults": ("decant.bench.faults", "kill -9 at every stage, full disk, damaged release"),
+    "incremental": ("decant.bench.incremental", "training anew against going on, day by day"),
     "modalities": ("decant.bench.modalities", "what text and images add, new items among them"),
     "reruns": ("decant.bench.reruns", "exactly what a change touches runs again; same release id"),
 }
