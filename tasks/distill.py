@@ -13,7 +13,7 @@ from tasks.material import (
     is_folded,
     load_members,
     load_sequences,
-    load_text,
+    load_vectors,
     model_folder,
     student_of,
 )
@@ -60,7 +60,7 @@ def load_material(workspace: Workspace) -> Material:
     return Material(
         encoder=encoder,
         sequences=sequences,
-        text=load_text(workspace),
+        vectors=load_vectors(workspace),
         soft=load_knowledge(workspace.input("knowledge")),
         cases_per_user=workspace.params.split.cases_per_user,
     )

@@ -11,7 +11,7 @@ from decant.columns import Columns
 from decant.evaluation.evaluate import HOPS, evaluate
 from decant.features.sequences import Cases, Sequences
 from decant.params import TEACHER
-from tasks.material import is_folded, load_groups, load_sequences, load_text, model_folder
+from tasks.material import is_folded, load_groups, load_sequences, load_vectors, model_folder
 from tasks.program import Summary, Workspace, program, write_json
 
 
@@ -29,7 +29,7 @@ def run(workspace: Workspace) -> Summary:
         cases_per_user=params.split.cases_per_user,
         latency_requests=params.evaluate.latency_requests,
         seed=params.seed,
-        vectors=load_text(workspace),
+        vectors=load_vectors(workspace).get("text"),
         progress=tqdm.write,  # holds a lock: models are measured side by side
     )
     protocol = {

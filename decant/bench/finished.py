@@ -76,7 +76,7 @@ def read(root: Path, users: int | None = None) -> Finished:
         name: np.load(found(data / "segments" / f"{name}.npy"), allow_pickle=False)
         for name in params.segments
     }
-    vectors = np.load(found(data / "vectors" / "items.npy"), allow_pickle=False)
+    text = found(data / "vectors") / "text.npy"
     verdict = json.loads(found(data / "gate" / "verdict.json").read_text(encoding="utf-8"))
     folders = {f"{name}/{RELEASED}": data / "compressed" / name / RELEASED for name in members}
     there = {name: folder for name, folder in folders.items() if folder.is_dir()}  # others: folded
@@ -92,7 +92,7 @@ def read(root: Path, users: int | None = None) -> Finished:
         },
         members,
         verdict,
-        vectors if vectors.shape[1] else None,
+        np.load(text, allow_pickle=False) if text.is_file() else None,
     )
 
 

@@ -44,11 +44,11 @@ class Prepared:
     params: Params
     encoder: Encoder
     sequences: Sequences
-    vectors: np.ndarray
+    vectors: dict[str, np.ndarray]
 
     @property
     def version(self) -> str:
-        arrays = [self.sequences.items, self.sequences.offsets, self.vectors]
+        arrays = [self.sequences.items, self.sequences.offsets, *self.vectors.values()]
         return digest([code(self.root), self.params.teacher.model_dump(), *map(np.asarray, arrays)])
 
     def result(self, name: str) -> Path:
@@ -64,7 +64,8 @@ class Prepared:
 def prepared(root: Path) -> Prepared:
     """Read what the stages up to `embed` have made."""
     features = root / "data" / "features"
-    vectors = np.load(root / "data" / "vectors" / "items.npy", allow_pickle=False)
+    files = sorted((root / "data" / "vectors").glob("*.npy"))
+    vectors = {path.stem: np.load(path, allow_pickle=False) for path in files}
     return Prepared(
         root,
         load_params(root / "params.yaml"),
@@ -118,9 +119,8 @@ def teach(data: Prepared, seed: int, minutes: float | None) -> None:
 
 def new_model(data: Prepared, seed: int) -> Recommender:
     """The teacher before its training."""
-    text = data.vectors if data.vectors.shape[1] else None
-    shape = architecture(data.params.teacher, data.encoder, data.vectors.shape[1])
-    return seeded(shape, text, seed)
+    shape = architecture(data.params.teacher, data.encoder, data.vectors)
+    return seeded(shape, data.vectors, seed)
 
 
 def weights(data: Prepared, seed: int) -> Path:
@@ -172,7 +172,7 @@ def measure_baselines(data: Prepared) -> None:
         data.sequences, data.encoder, {}, {}, None,
         k=data.params.evaluate.k, cases_per_user=data.params.split.cases_per_user,
         latency_requests=data.params.evaluate.latency_requests, seed=data.params.seed,
-        vectors=data.vectors if data.vectors.shape[1] else None,
+        vectors=data.vectors.get("text"),
         progress=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
     cases_of = {

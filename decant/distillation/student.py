@@ -1,6 +1,6 @@
 """One student trainer: the general student and every segment's are the same call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +25,7 @@ class Material:
 
     encoder: Encoder
     sequences: Sequences
-    text: np.ndarray | None
+    vectors: Mapping[str, np.ndarray]
     soft: SoftLabels | None
     cases_per_user: int
 
@@ -38,9 +38,8 @@ def distill_general(
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Recommender, Report]:
     """Train the general student from scratch on everybody."""
-    width = 0 if material.text is None else material.text.shape[1]
-    shape = architecture(settings, material.encoder, width)
-    model = seeded(shape, material.text, seed)
+    shape = architecture(settings, material.encoder, material.vectors)
+    model = seeded(shape, material.vectors, seed)
     report = train(
         model,
         material.sequences,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from decant.evaluation.baselines import HYBRID, KINDS, applicable, training_counts
+from decant.evaluation.baselines import HYBRID, KINDS, applicable
 from decant.evaluation.baselines.hybrid import Mixture, best_two, best_weight, mix
 from decant.evaluation.latency import interleaved_latency
 from decant.evaluation.measure import ORACLE as ORACLE
@@ -24,7 +24,7 @@ from decant.evaluation.measure import Measured, Yardstick, measure, measure_orac
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, Scorer
 from decant.features.encode import Encoder
-from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases
+from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases, training_counts
 from decant.features.validation import picking
 from decant.models import bundle
 from decant.serving.engine import Model

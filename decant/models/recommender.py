@@ -6,6 +6,7 @@ predicts what follows each position (`next`), or looks both ways and fills in po
 masked (`masked`, the cloze of BERT4Rec, Sun et al. 2019); then the last one is what follows.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
@@ -21,7 +22,8 @@ class Architecture:
     """Everything that fixes the model's shape.
 
     `heads` and `hidden` are per layer, since pruning may leave layers of different width;
-    `attribute_sizes` are the number of indices of each user attribute.
+    `attribute_sizes` are the number of indices of each user attribute; `vector_widths`: the width
+    of each kind of given item vectors, such as `text` or `image`, that stands among the inputs.
     """
 
     items: int
@@ -35,17 +37,17 @@ class Architecture:
     ratings: int = 0
     gaps: int = 0
     attribute_sizes: tuple[int, ...] = ()
-    text_width: int = 0
+    vector_widths: tuple[tuple[str, int], ...] = ()
     dropout: float = 0.0
     objective: str = NEXT
+    id_dropout: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
 
     @staticmethod
     def from_dict(content: dict[str, object]) -> "Architecture":
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-        return Architecture(**lists)  # type: ignore[arg-type]
+        return Architecture(**{k: _tuples(v) for k, v in content.items()})  # type: ignore[arg-type]
 
     @property
     def event_inputs(self) -> tuple[str, ...]:
@@ -57,6 +59,21 @@ class Architecture:
     def masked(self) -> bool:
         """Does it fill in masked positions, looking both ways?"""
         return self.objective == MASKED
+
+
+class ItemVectors(nn.Module):
+    """Given vectors of the items, float [N + 1, W], projected to the model's dimension."""
+
+    vectors: Tensor
+
+    def __init__(self, vectors: Tensor, dimension: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", vectors)
+        self.projection = nn.Linear(vectors.shape[1], dimension, bias=False)
+
+    def forward(self) -> Tensor:
+        """[N + 1, d]; zero where an item has no vector."""
+        return self.projection(self.vectors)
 
 
 class Attention(nn.Module):
@@ -136,8 +153,10 @@ class Block(nn.Module):
 class Recommender(nn.Module):
     """Sequences of events in, a score for every item out."""
 
-    def __init__(self, architecture: Architecture, text: Tensor | None = None) -> None:
-        """`text` float [N + 1, text_width]: item vectors; needed if `text` is among the inputs."""
+    def __init__(
+        self, architecture: Architecture, vectors: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """`vectors`: float [N + 1, W] by name, see `vector_widths`; zero until they are loaded."""
         super().__init__()
         a = self.architecture = architecture
         d = a.dimension
@@ -159,20 +178,25 @@ class Recommender(nn.Module):
         self.attributes = nn.ModuleList(
             nn.Embedding(size, d) for size in (a.attribute_sizes if reads_attributes else ())
         )
-        if "text" in a.inputs:
-            vectors = torch.zeros(a.items + 1, a.text_width) if text is None else text
-            self.register_buffer("text", vectors)
-            self.text_projection = nn.Linear(a.text_width, d, bias=False)
+        given = vectors or {}
+        self.vectors = nn.ModuleList(
+            ItemVectors(given[name] if name in given else torch.zeros(a.items + 1, width), d)
+            for name, width in a.vector_widths
+        )
         self.dropout = nn.Dropout(a.dropout)
         self.blocks = nn.ModuleList(Block(a, layer) for layer in range(len(a.heads)))
         self.norm = nn.LayerNorm(d)
         self.apply(_initialise)
 
     def table(self) -> Tensor:
-        """Item vectors [N + 1, d], the text's share included."""
-        if "text" not in self.architecture.inputs:
-            return self.item.weight
-        return self.item.weight + self.text_projection(self.text)
+        """Item vectors [N + 1, d], the share of each given vector included."""
+        table: Tensor = self.item.weight
+        if self.training and self.architecture.id_dropout:  # Volkovs et al. 2017
+            kept = torch.rand(len(table), 1, device=table.device)
+            table = table * (kept >= self.architecture.id_dropout)
+        for kind in self.vectors:
+            table = table + kind()
+        return table
 
     def hidden(self, batch: dict[str, Tensor], table: Tensor, last: bool = False) -> Tensor:
         """States [B, T, d], or [B, 1, d] of the last position. `batch`: int [B, T] per input.
@@ -216,6 +240,10 @@ class Recommender(nn.Module):
     def scores(self, hidden: Tensor, table: Tensor) -> Tensor:
         """States [..., d] → scores [..., N + 1]."""
         return functional.linear(hidden, table, self.bias)
+
+
+def _tuples(value: object) -> object:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def _initialise(module: nn.Module) -> None:

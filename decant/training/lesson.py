@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from decant.features.sequences import Cases
-from decant.models.recommender import Recommender
+from decant.models.recommender import HIDDEN, Recommender
 from decant.training.batches import Windows
 from decant.training.catalogue import Sample, chunked, sampled_log_partition, scores_of
 from decant.training.losses import anchor_loss, hard_loss, soft_loss
@@ -67,9 +67,13 @@ class Batch:
 class Objective(nn.Module):
     """Model and losses as one module, so that Fabric can wrap it."""
 
-    def __init__(self, model: Recommender, lesson: Lesson) -> None:
+    new: Tensor | None
+
+    def __init__(self, model: Recommender, lesson: Lesson, new: Tensor | None = None) -> None:
+        """`new` bool [N + 1]: items without a training event, which are no wrong answers."""
         super().__init__()
         self.model, self.lesson = model, lesson
+        self.register_buffer("new", new, persistent=False)
         held = lesson.anchor > 0
         self.start = [p.detach().clone() for p in model.parameters()] if held else []
 
@@ -90,7 +94,8 @@ class Objective(nn.Module):
 
     def _of_scores(self, targets: Tensor, batch: Batch) -> Callable[[Tensor, slice], Tensor]:
         def loss(scores: Tensor, rows: slice) -> Tensor:
-            hard = hard_loss(scores, targets[rows])
+            told = scores if self.new is None else scores.masked_fill(self.new, HIDDEN)
+            hard = hard_loss(told, targets[rows])
             if batch.soft is None:
                 return hard.sum()
             ids, taught = batch.soft[0][rows], batch.soft[1][rows]

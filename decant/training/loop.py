@@ -2,14 +2,15 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from decant.features.sequences import Sequences
+from decant.features.sequences import Sequences, training_counts
+from decant.models.cold import settle_untrained
 from decant.models.recommender import Architecture, Recommender
 from decant.params import Distill, Training
 from decant.training.batches import shuffled_batches
@@ -60,6 +61,7 @@ def train(
 ) -> Report:
     """Train `model` in place; it ends with the weights of its best epoch on `lesson.picks`.
 
+    Items that no training event has are then left to their given vectors: see `models.cold`.
     Under `torchrun` every process takes a part of each batch; all end with the same weights.
 
     Args:
@@ -98,6 +100,7 @@ def train(
             if on_epoch is not None:
                 on_epoch(epoch + 1, report.ndcg[-1])
     model.load_state_dict(progress.best)
+    settle_untrained(model, training_counts(sequences, model.architecture.items))
     model.eval()
     return report
 
@@ -190,7 +193,8 @@ def rate_setting(settings: Training, learning_rate: float) -> str:
     return f"{block_of(settings)}.{'segment_' if own else ''}learning_rate"
 
 
-def seeded(shape: Architecture, text: np.ndarray | None, seed: int) -> Recommender:
+def seeded(shape: Architecture, vectors: Mapping[str, np.ndarray] | None, seed: int) -> Recommender:
     """A new model whose first weights depend on the seed alone."""
     torch.manual_seed(seed)
-    return Recommender(shape, None if text is None else torch.from_numpy(np.array(text)))
+    given = {name: torch.from_numpy(np.array(array)) for name, array in (vectors or {}).items()}
+    return Recommender(shape, given)

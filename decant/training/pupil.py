@@ -9,7 +9,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 
-from decant.features.sequences import Sequences
+from decant.features.sequences import Sequences, training_counts
+from decant.models.cold import untrained
 from decant.models.recommender import Recommender
 from decant.params import Training
 from decant.training.device import make_fabric
@@ -100,29 +101,23 @@ def make_pupil(
     steps = -(-len(windows) // settings.batch_size)
     optimizer = make_optimizer(model, learning_rate, settings.weight_decay)
     schedule = make_schedule(optimizer, max(1, steps) * epochs)
-    objective, wrapped = fabric.setup(Objective(model, lesson), optimizer)
-    likely = likely_negatives(model, sequences, settings)
+    counts = training_counts(sequences, model.architecture.items)
+    objective, wrapped = fabric.setup(Objective(model, lesson, untrained(counts)), optimizer)
+    likely = likely_negatives(counts, settings)
     return Pupil(
         model, sequences, lesson, settings, fabric, objective, wrapped, schedule, steps, seed,
         None if likely is None else likely.to(fabric.device),
     )  # fmt: skip
 
 
-def likely_negatives(model: Recommender, sequences: Sequences, settings: Training) -> Tensor | None:
+def likely_negatives(counts: np.ndarray, settings: Training) -> Tensor | None:
     """How likely each item is drawn as a negative [N + 1]; None where none are drawn.
 
-    By its training events, dampened, and never quite 0: every item must be learned to be unlikely.
+    By its training events, dampened; items without any are no wrong answers.
     """
-    items = model.architecture.items
-    if items <= settings.full_softmax:
+    if len(counts) - 1 <= settings.full_softmax:
         return None
-    trained = np.arange(len(sequences.items)) < np.repeat(
-        sequences.offsets[:-1] + sequences.split[:, 0], np.diff(sequences.offsets)
-    )
-    counts = np.bincount(np.asarray(sequences.items)[trained], minlength=items + 1)
-    weights = torch.from_numpy((counts + 1.0) ** RARE)
-    weights[0] = 0  # no item
-    return weights
+    return torch.from_numpy(counts**RARE)
 
 
 def copied(model: nn.Module) -> dict[str, Tensor]:

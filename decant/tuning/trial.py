@@ -68,8 +68,8 @@ def taught(
     material: Material, settings: Training, seed: int, on_epoch: Callable[[int, float], None]
 ) -> tuple[Recommender, int]:
     """A teacher, or a general student, and its best epoch, from 1."""
-    width = 0 if material.text is None else material.text.shape[1]
-    model = seeded(architecture(settings, material.encoder, width), material.text, seed)
+    shape = architecture(settings, material.encoder, material.vectors)
+    model = seeded(shape, material.vectors, seed)
     report = train(
         model,
         material.sequences,

@@ -8,8 +8,6 @@ from collections.abc import Callable
 import numpy as np
 
 from decant.evaluation.baselines.chains import markov as markov
-from decant.evaluation.baselines.counts import training_counts as training_counts
-from decant.evaluation.baselines.counts import training_events as training_events
 from decant.evaluation.baselines.factors import bpr, ials
 from decant.evaluation.baselines.linear import ease, recency_ease
 from decant.evaluation.baselines.neighbours import content_knn, item_knn, popularity

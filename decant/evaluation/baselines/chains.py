@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from decant.evaluation.baselines.counts import follows, histories, training_counts
+from decant.evaluation.baselines.counts import follows, histories
 from decant.evaluation.scoring import Scorer
-from decant.features.sequences import Cases, Sequences
+from decant.features.sequences import Cases, Sequences, training_counts
 
 
 def markov(

@@ -6,19 +6,7 @@ N items; index 0 is no item.
 import numpy as np
 from scipy import sparse
 
-from decant.features.sequences import Cases, Sequences, ranges
-
-
-def training_events(sequences: Sequences) -> np.ndarray:
-    """Flat indices of the events before the validation window, in order."""
-    start = np.asarray(sequences.offsets[:-1])
-    return ranges(start, start + sequences.split[:, 0])
-
-
-def training_counts(sequences: Sequences, items: int) -> np.ndarray:
-    """Events of each item in training, float [N + 1]."""
-    events = np.asarray(sequences.items)[training_events(sequences)]
-    return np.bincount(events, minlength=items + 1).astype(np.float64)
+from decant.features.sequences import Cases, Sequences, ranges, training_events
 
 
 def user_items(sequences: Sequences, items: int) -> sparse.csr_array:

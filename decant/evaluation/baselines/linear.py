@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import linalg
 
-from decant.evaluation.baselines.counts import follows, histories, training_counts, user_items
+from decant.evaluation.baselines.counts import follows, histories, user_items
 from decant.evaluation.scoring import Scorer
-from decant.features.sequences import Cases, Sequences
+from decant.features.sequences import Cases, Sequences, training_counts
 
 # chosen on MovieLens-1M's validation, and looked at on the demo's
 RIDGE = 200.0  # what is added to each item's count: the more, the closer to plain co-occurrence

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from decant.evaluation.baselines.counts import histories, training_counts, user_items
+from decant.evaluation.baselines.counts import histories, user_items
 from decant.evaluation.scoring import Scorer
-from decant.features.sequences import Cases, Sequences
+from decant.features.sequences import Cases, Sequences, training_counts
 
 NEIGHBOURS = 10  # of each item; best of 5 to 400 on MovieLens-1M's validation
 ROWS = 256  # items whose neighbours are looked for at a time

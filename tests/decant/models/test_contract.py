@@ -54,7 +54,7 @@ def shape(**changes: Any) -> Architecture:
         "ratings": 5,
         "gaps": 9,
         "attribute_sizes": (3, 5),
-        "text_width": TEXT,
+        "vector_widths": (("text", TEXT),),
         "dropout": 0.1,
     }
     return Architecture(**{**everything, **changes})
@@ -63,7 +63,7 @@ def shape(**changes: Any) -> Architecture:
 def some_model(architecture: Architecture, seed: int) -> Recommender:
     """A model whose every weight differs from zero, so that all of them matter."""
     torch.manual_seed(seed)
-    model = Recommender(architecture, torch.randn(ITEMS + 1, TEXT))
+    model = Recommender(architecture, {"text": torch.randn(ITEMS + 1, TEXT)})
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)

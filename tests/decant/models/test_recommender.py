@@ -13,7 +13,7 @@ SHAPE = Architecture(
     max_length=5,
     inputs=("item", "text", "gap"),
     gaps=3,
-    text_width=3,
+    vector_widths=(("text", 3),),
 )
 
 
@@ -31,15 +31,15 @@ def test_only_the_inputs_it_reads_have_weights() -> None:
 def test_text_moves_an_item_only_through_its_projection() -> None:
     text = torch.zeros(7, 3)
     text[2] = torch.tensor([1.0, 2.0, 3.0])
-    model = Recommender(SHAPE, text)
+    model = Recommender(SHAPE, {"text": text})
     moved = model.table() - model.item.weight
-    expected = text[2] @ model.text_projection.weight.T
+    expected = text[2] @ model.vectors[0].projection.weight.T
     torch.testing.assert_close(moved[2], expected)
     assert not moved[[0, 1, 3, 4, 5, 6]].any()
 
 
 def test_scores_are_products_with_the_item_table_and_a_bias() -> None:
-    model = Recommender(SHAPE, torch.randn(7, 3)).eval()
+    model = Recommender(SHAPE, {"text": torch.randn(7, 3)}).eval()
     with torch.no_grad():
         model.bias[3] = 5.0
     batch = {"items": torch.tensor([[0, 1, 4]]), "gaps": torch.tensor([[0, 1, 2]])}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from decant.evaluation.held_back import hold_back
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, Sequences, cases
 from decant.models.build import architecture
@@ -39,7 +40,7 @@ def data(cycle: Any) -> tuple[Encoder, Sequences, Lesson]:
 
 
 def new(data: Any, seed: int = 1) -> Recommender:
-    return seeded(architecture(SETTINGS, data[0], 0), None, seed)
+    return seeded(architecture(SETTINGS, data[0], None), None, seed)
 
 
 def taught(
@@ -90,7 +91,7 @@ def test_the_circle_is_learned(data: Any, trained: tuple[Recommender, Report]) -
 )
 def test_it_is_learned_in_every_way_there_is(data: Any, changes: dict[str, Any]) -> None:
     settings = Training.model_validate({**SETTINGS.model_dump(), **changes})
-    model = seeded(architecture(settings, data[0], 0), None, 1)
+    model = seeded(architecture(settings, data[0], None), None, 1)
     _, report = taught(data, model=model, settings=settings, epochs=30)
     assert report.losses[-1] < 0.6 * report.losses[0]
     on_test = replace(data[2], picks=cases(data[1], TEST, 4))
@@ -328,3 +329,23 @@ def test_scoring_leaves_a_model_in_the_mode_it_was_in(data: Any) -> None:
         model.train(mode)
         TorchScorer(model)(data[1], data[2].picks)
         assert model.training is mode
+
+
+def test_an_item_without_training_events_is_no_wrong_answer_and_ends_without_an_id(
+    data: Any,
+) -> None:
+    held = np.arange(17) == 5
+    without = hold_back(data[1], held)
+    windows = training_windows(without, data[0].max_length)
+    lesson = replace(data[2], windows=lambda rng: windows, picks=cases(without, VALIDATION, 4))
+    model = new(data)
+    objective = Objective(model, lesson, torch.from_numpy(held))
+    batch = batch_of(data, windows.take(np.arange(8)), lesson, model, without)
+    objective(batch).backward()
+    assert model.bias.grad is not None and model.item.weight.grad is not None
+    assert model.bias.grad[5] == 0 and not model.item.weight.grad[5].any()
+    assert (model.bias.grad[[4, 6]] != 0).all()
+    model, _ = taught((data[0], without, lesson))
+    assert not model.item.weight[5].any()
+    others = model.bias[[*range(1, 5), *range(6, 17)]]
+    assert others.min() <= model.bias[5] <= others.max()

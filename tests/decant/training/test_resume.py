@@ -42,7 +42,7 @@ encoder = Encoder.load(folder / "encoder.json")
 sequences = Sequences.load(folder / "sequences")
 windows = training_windows(sequences, encoder.max_length)
 lesson = Lesson(lambda rng: windows, cases(sequences, VALIDATION, 4), True)
-model = seeded(architecture(settings, encoder, 0), None, 1)
+model = seeded(architecture(settings, encoder, None), None, 1)
 report = train(model, sequences, lesson, settings, epochs=settings.epochs, learning_rate=0.02,
                seed=1, checkpoints=Checkpoints(folder / "state"))
 weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
@@ -63,7 +63,7 @@ def settings_with(**changes: Any) -> Training:
 def taught(cycle: Any, settings: Training, saved: Checkpoints | None = None) -> torch.Tensor:
     windows = training_windows(cycle.sequences, cycle.encoder.max_length)
     lesson = Lesson(lambda rng: windows, cases(cycle.sequences, VALIDATION, 4), exclude_seen=True)
-    model = seeded(architecture(settings, cycle.encoder, 0), None, 1)
+    model = seeded(architecture(settings, cycle.encoder, None), None, 1)
     train(
         model, cycle.sequences, lesson, settings, epochs=settings.epochs, learning_rate=0.02,
         seed=1, checkpoints=saved,
@@ -112,7 +112,7 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(
     subprocess.run(command, cwd=folder, env=environment(), check=True)
     expected = taught(cycle, settings)
     found = weights_in(folder)
-    model = seeded(architecture(settings, cycle.encoder, 0), None, 1)
+    model = seeded(architecture(settings, cycle.encoder, None), None, 1)
     flat = torch.cat([torch.from_numpy(found[n]).flatten() for n, _ in model.named_parameters()])
     assert torch.equal(flat, expected)
 
@@ -165,7 +165,7 @@ def test_two_processes_learn_what_one_does(cycle: Any, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first, second = weights_in(folder, 0), weights_in(folder, 1)
-    model = seeded(architecture(settings, cycle.encoder, 0), None, 1)
+    model = seeded(architecture(settings, cycle.encoder, None), None, 1)
     names = [name for name, _ in model.named_parameters()]
     flat = [torch.cat([torch.from_numpy(w[n]).flatten() for n in names]) for w in (first, second)]
     assert torch.equal(*flat)

@@ -9,11 +9,9 @@ import pytest
 from decant.evaluation.baselines.counts import (
     follows,
     histories,
-    training_counts,
-    training_events,
     user_items,
 )
-from decant.features.sequences import Cases, Sequences
+from decant.features.sequences import Cases, Sequences, training_counts, training_events
 
 
 def test_only_training_events_count(
