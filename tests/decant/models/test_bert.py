@@ -8,6 +8,7 @@ import torch
 
 from decant.models import bert
 from decant.models.bert import TextError, embed, find_bert, load_bert
+from decant.models.bundle import WEIGHTS, sha256
 
 transformers = pytest.importorskip("transformers")
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "green", "small", "pan", "hose", "chess")
@@ -129,6 +130,21 @@ def test_an_installed_package_may_carry_the_bert(
     shutil.copytree(folder, package / "model")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert find_bert("carries-a-bert") == package / "model"
+
+
+def test_a_pinned_package_with_other_weights_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "pinned_bert"
+    shutil.copytree(folder, package / "model")
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    weights = sha256(package / "model" / WEIGHTS)
+    monkeypatch.setattr(bert, "PINNED", {"pinned_bert": weights})
+    assert find_bert("pinned_bert") == package / "model"
+    monkeypatch.setattr(bert, "PINNED", {"pinned_bert": "0" * 64})
+    with pytest.raises(TextError, match="pinned_bert carries other weights"):
+        find_bert("pinned_bert")
 
 
 def test_what_is_nowhere_is_told(tmp_path: Path) -> None:
