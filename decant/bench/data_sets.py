@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from decant.bench.clone import Clone
 from decant.bench.results import Figure, Outcome
+from decant.bench.shop import change_params
 from decant.bench.teach import BASELINES, ENSEMBLE, NOT_DONE, TEACHERS
 from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.features.sequences import TEST, VALIDATION
@@ -46,14 +48,30 @@ def bench(
         if project.show("-m", "dvc", "repro", "--quiet", stage):
             raise NotDone(f"the stages up to `{stage}` failed, see above")
     drawn = [project.read("params.yaml")["seed"] + number for number in range(seeds)]
-    say(f"training the teacher with seeds {', '.join(map(str, drawn))}")
+    run(project)
+    at_once = max(1, min(seeds, os.cpu_count() or 1))
+    threads = max(1, (os.cpu_count() or 1) // at_once)
+    change_params(project, {TEACHER: {"threads": threads}})
+    say(f"teachers with seeds {', '.join(map(str, drawn))}, {at_once} at a time")
     limit = [] if minutes is None else [f"--minutes={minutes:g}"]
-    status = project.show("-m", "decant.bench.teach", *map(str, drawn), *limit)
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(lambda seed: run(project, str(seed), *limit), drawn))
+    if seeds > 1:
+        run(project, *map(str, drawn))
+    return outcome_of(project, drawn, source, profile)
+
+
+def run(project: Clone, *arguments: str) -> None:
+    """Run the program that trains and ranks.
+
+    Raises:
+        NotDone: it has not come to its end.
+    """
+    status = project.show("-m", "decant.bench.teach", *arguments)
     if status == NOT_DONE:
         raise NotDone("time is up; the same command goes on from here")
     if status:
         raise NotDone(f"training ended with status {status}, see above")
-    return outcome_of(project, drawn, source, profile)
 
 
 def outcome_of(project: Clone, seeds: list[int], source: str, profile: str) -> Outcome:
@@ -63,7 +81,8 @@ def outcome_of(project: Clone, seeds: list[int], source: str, profile: str) -> O
     models = measured["models"]
     teachers = {seed: read(folder / f"seed-{seed}.json") for seed in seeds}
     both = {**models, **{f"{TEACHER}.seed.{s}": t for s, t in teachers.items()}}
-    both[f"{TEACHER}.{ENSEMBLE}"] = read(folder / f"{ENSEMBLE}.json")
+    if len(seeds) > 1:
+        both[f"{TEACHER}.{ENSEMBLE}"] = read(folder / f"{ENSEMBLE}.json")
     best, k = best_baseline(measured["metrics"]), measured["metrics"]["k"]
     outcome = Outcome(protocol(params, measured["metrics"], teachers, source, profile, best), seeds)
     for name, model in both.items():

@@ -1,6 +1,6 @@
 """Train and rank the teachers of a prepared data set; `decant bench` of a data set starts it.
 
-In a workspace whose features are made: `python -m decant.bench.teach SEED... [--minutes N]`.
+In a workspace whose features are made: `python -m decant.bench.teach [SEED...] [--minutes N]`.
 """
 
 import argparse
@@ -187,27 +187,26 @@ def measure_baselines(data: Prepared) -> None:
 
 
 def run(root: Path, seeds: list[int], minutes: float | None) -> None:
-    """Do what is not done yet.
+    """Do what is not done yet: one seed's teacher; without seeds the traditional models; with
+    several the ensemble of teachers that are there.
 
     Raises:
         TimeUp: `minutes` have passed.
     """
     data = prepared(root)
     (root / TEACHERS).mkdir(parents=True, exist_ok=True)
-    if not data.done(BASELINES):
+    if len(seeds) == 1 and not data.done(f"seed-{seeds[0]}"):
+        teach(data, seeds[0], minutes)
+    if len(seeds) != 1 and not data.done(BASELINES):
         measure_baselines(data)
-    for seed in seeds:
-        if not data.done(f"seed-{seed}"):
-            teach(data, seed, minutes)
-    path = data.result(ENSEMBLE)
-    if not data.done(ENSEMBLE) or json.loads(path.read_text("utf-8"))["seeds"] != seeds:
+    if len(seeds) > 1:
         ensemble(data, seeds)
 
 
 def main() -> int:
     """Be the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("seeds", type=int, nargs="+")
+    parser.add_argument("seeds", type=int, nargs="*")
     parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     try:

@@ -96,13 +96,16 @@ class Attention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(heads, 2 * length - 1 if both_ways else length))
 
     def forward(self, x: Tensor, padding: Tensor, last: bool) -> Tensor:
-        """x [B, T, d]; padding bool [B, 1, 1, T]; `last`: the last position only → [B, 1, d]."""
+        """x [B, T, d] → the same; `last`: the last position only → [B, 1, d].
+
+        `padding` float [B, 1, 1, T]: `HIDDEN` where nothing stands, else 0.
+        """
         length = x.shape[1]
         q = self._split(self.query(x[:, -1:] if last else x))
         k, v = self._split(self.key(x)), self._split(self.value(x))
         bias = self._last_bias(length) if last else self._bias(length)
-        scores = q @ k.transpose(2, 3) * self.width**-0.5 + bias
-        weights = torch.softmax(scores.masked_fill(padding, HIDDEN), dim=-1)
+        scores = (q * self.width**-0.5) @ k.transpose(2, 3) + bias + padding
+        weights = torch.softmax(scores, dim=-1)
         return self.out((weights @ v).transpose(1, 2).flatten(2))
 
     def _last_bias(self, length: int) -> Tensor:
@@ -118,6 +121,27 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, self.width)).transpose(1, 2)
+
+
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) at a rate in 256ths.
+
+    On a CPU torch draws number by number, on one thread; a random byte each takes an eighth of
+    the draws.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.dropped = round(256 * rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.dropped:
+            return x
+        if x.device.type != "cpu":
+            return functional.dropout(x, self.dropped / 256)
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
+        return x * (kept.to(x.dtype) * (256 / (256 - self.dropped)))
 
 
 class FeedForward(nn.Module):
@@ -142,7 +166,7 @@ class Block(nn.Module):
         self.attention = Attention(a.dimension, a.heads[layer], a.head_width, length, a.masked)
         self.feed_norm = nn.LayerNorm(a.dimension)
         self.feed = FeedForward(a.dimension, a.hidden[layer])
-        self.dropout = nn.Dropout(a.dropout)
+        self.dropout = Dropout(a.dropout)
 
     def forward(self, x: Tensor, padding: Tensor, last: bool = False) -> Tensor:
         mixed = self.attention(self.attention_norm(x), padding, last)
@@ -183,7 +207,7 @@ class Recommender(nn.Module):
             ItemVectors(given[name] if name in given else torch.zeros(a.items + 1, width), d)
             for name, width in a.vector_widths
         )
-        self.dropout = nn.Dropout(a.dropout)
+        self.dropout = Dropout(a.dropout)
         self.blocks = nn.ModuleList(Block(a, layer) for layer in range(len(a.heads)))
         self.norm = nn.LayerNorm(d)
         self.apply(_initialise)
@@ -207,7 +231,7 @@ class Recommender(nn.Module):
         if self.mask is not None and last:
             batch = self._with_mask(batch)
         x = self.dropout(self._embed(batch, table))
-        padding = (batch["items"] == 0)[:, None, None]
+        padding = HIDDEN * (batch["items"] == 0)[:, None, None].to(x.dtype)
         for block in self.blocks[:-1]:
             x = block(x, padding)
         return self.norm(self.blocks[-1](x, padding, last))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from decant.models.recommender import Architecture, Attention, Recommender
+from decant.models.recommender import HIDDEN, Architecture, Attention, Dropout, Recommender
 
 torch.set_num_threads(1)
 SHAPE = Architecture(
@@ -56,7 +56,7 @@ def test_attention_prefers_what_its_bias_for_that_distance_says() -> None:
         attention.out.weight.copy_(torch.eye(4))
         attention.bias[0] = torch.tensor([0.0, 50.0, 0.0])  # one step back
     x = torch.eye(4)[None, :3]
-    padding = torch.zeros(1, 1, 1, 3, dtype=torch.bool)
+    padding = torch.zeros(1, 1, 1, 3)
     seen = attention(x, padding, last=False)[0]
     torch.testing.assert_close(seen, x[0, [0, 0, 1]])  # the first has nothing before it
     torch.testing.assert_close(attention(x, padding, last=True)[0], x[0, [1]])
@@ -66,8 +66,25 @@ def test_attention_prefers_what_its_bias_for_that_distance_says() -> None:
 def test_padding_is_not_looked_at(last: bool) -> None:
     attention = Attention(dimension=4, heads=2, width=2, length=3)
     x = torch.randn(1, 3, 4)
-    padding = torch.tensor([[[[True, False, False]]]])
+    padding = torch.tensor([[[[HIDDEN, 0.0, 0.0]]]])
     other = x.clone()
     other[0, 0] = 100.0
     a, b = attention(x, padding, last), attention(other, padding, last)
     torch.testing.assert_close(a[:, -1], b[:, -1])
+
+
+def test_dropout_keeps_the_mean_and_drops_its_share_anew_each_time() -> None:
+    torch.manual_seed(0)
+    layer, x = Dropout(0.25), torch.ones(100, 1001)
+    one, two = layer(x), layer(x)
+    assert float((one == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
+    assert float(one.mean()) == pytest.approx(1, abs=0.01)
+    assert not torch.equal(one, two)
+    torch.manual_seed(0)
+    assert torch.equal(layer(x), one)
+
+
+def test_dropout_does_nothing_to_a_model_that_is_asked_or_at_rate_0() -> None:
+    x = torch.randn(5, 3)
+    assert Dropout(0.5).eval()(x) is x
+    assert Dropout(0.0)(x) is x
