@@ -16,6 +16,7 @@ from decant.bench.clone import clone, commit_of, renewed, uncommitted
 from decant.bench.results import FOLDER, document, write
 
 DATA_SETS = "decant.bench.data_sets"
+TRAINING = "decant.bench.training"
 BENCHMARKS = {
     "demo": ("decant.bench.demo", "the demo shop, the whole way: quality, size, latency, time"),
     "faults": ("decant.bench.faults", "kill -9 at every stage, full disk, damaged release"),
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "reruns": ("decant.bench.reruns", "exactly what a change touches runs again; same release id"),
     "movielens-100k": (DATA_SETS, "the teacher beside every traditional model, by time"),
     "movielens-1m": (DATA_SETS, "the same as published: leave-one-out, the whole catalogue"),
+    "training": (TRAINING, "events a second beside RecTools' SASRec, on movielens-1m"),
     "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
 }
 Say = Callable[[str], None]
@@ -95,8 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def is_data_set(name: str) -> bool:
-    """Does it measure a data set?"""
-    return BENCHMARKS[name][0] == DATA_SETS
+    """Does it measure a data set that may have to be given?"""
+    return BENCHMARKS[name][0] in (DATA_SETS, TRAINING)
 
 
 def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
@@ -120,13 +122,16 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
 
 def on_data_set(root: Path, arguments: argparse.Namespace, say: Say) -> Any:
     """Measure in a clone that stays, so that hours of training may be done in pieces."""
-    benchmark = importlib.import_module(DATA_SETS)
+    benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
     folder = root / KEPT / arguments.name
     say(f"working in {folder.relative_to(root)}, which is kept")
+    project = renewed(root, folder)
+    given, minutes = arguments.given, arguments.minutes
+    if arguments.name == "training":
+        return benchmark.bench(project, say, given=given, minutes=minutes)
     return benchmark.bench(
-        renewed(root, folder), say,
-        source=arguments.name, given=arguments.given, profile=arguments.profile or "full",
-        seeds=arguments.seeds or 3, minutes=arguments.minutes,
+        project, say, source=arguments.name, given=given, minutes=minutes,
+        profile=arguments.profile or "full", seeds=arguments.seeds or 3,
     )  # fmt: skip
 
 

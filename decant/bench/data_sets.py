@@ -39,14 +39,7 @@ def bench(
     Raises:
         NotDone: `minutes` have passed (what was learned is kept), or a step failed.
     """
-    say(f"preparing {source}")
-    place = [f"--from={given.resolve()}"] if given is not None else []
-    configured = project.decant("configure", f"--source={source}", f"--profile={profile}", *place)
-    if configured.status:
-        raise NotDone(configured.error)
-    for stage in STAGES:
-        if project.show("-m", "dvc", "repro", "--quiet", stage):
-            raise NotDone(f"the stages up to `{stage}` failed, see above")
+    prepare(project, say, source, given, profile)
     drawn = [project.read("params.yaml")["seed"] + number for number in range(seeds)]
     run(project)
     at_once = max(1, min(seeds, os.cpu_count() or 1))
@@ -59,6 +52,22 @@ def bench(
     if seeds > 1:
         run(project, *map(str, drawn))
     return outcome_of(project, drawn, source, profile)
+
+
+def prepare(project: Clone, say: Say, source: str, given: Path | None, profile: str) -> None:
+    """Bring the stages up to `embed` up to date, with the settings of a preset.
+
+    Raises:
+        NotDone: one of them failed.
+    """
+    say(f"preparing {source}")
+    place = [f"--from={given.resolve()}"] if given is not None else []
+    configured = project.decant("configure", f"--source={source}", f"--profile={profile}", *place)
+    if configured.status:
+        raise NotDone(configured.error)
+    for stage in STAGES:
+        if project.show("-m", "dvc", "repro", "--quiet", stage):
+            raise NotDone(f"the stages up to `{stage}` failed, see above")
 
 
 def run(project: Clone, *arguments: str) -> None:
