@@ -166,6 +166,7 @@ def spread(program: str, params: Params) -> None:
     if isinstance(block, Training) and block.processes > 1 and "RANK" not in os.environ:
         together = ("--standalone", f"--nproc-per-node={block.processes}")
         own = ("-m", f"tasks.{program}", *sys.argv[1:])
+        os.environ.setdefault("OMP_NUM_THREADS", str(block.threads))
         os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *together, *own])
 
 

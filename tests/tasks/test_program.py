@@ -1,6 +1,7 @@
 """A step's outputs appear all at once or not at all, and its errors are one line."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from decant.params import parse_params
-from tasks.program import Workspace, explain, known_student, run_step
+from tasks.program import Workspace, explain, known_student, run_step, spread
 from tasks.unchanged import ChangedMeanwhile
 
 
@@ -155,3 +156,45 @@ def test_a_terminal_of_ascii_ends_no_step(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("seed: 1\n")
     done = run_program(tmp_path, "general", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout) == (0, "0.1 ? 0.2\n")
+
+
+@pytest.mark.parametrize("ranked", [False, True])
+def test_a_training_of_several_processes_becomes_them_once(
+    monkeypatch: pytest.MonkeyPatch, ranked: bool
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, command: became.append(command))
+    monkeypatch.setattr(sys, "argv", ["teacher.py", "--root", "elsewhere"])
+    monkeypatch.delenv("RANK", raising=False)
+    if ranked:
+        monkeypatch.setenv("RANK", "0")
+    params = parse_params({"teacher": {"processes": 3}})
+    for name in ("teacher", "distill", "features"):
+        spread(name, params)
+    expected = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"]
+    own = ["-m", "tasks.teacher", "--root", "elsewhere"]
+    assert [command[1:] for command in became] == ([] if ranked else [[*expected, *own]])
+
+
+def test_of_several_processes_only_the_first_leaves_outputs(tmp_path: Path) -> None:
+    for rank in (1, 0):
+        workspace = Workspace(tmp_path, parse_params({}), rank=rank)
+        (workspace.output("models/teacher") / "weights").write_text(str(rank))
+        workspace.commit({"rank": rank})
+        there = (tmp_path / "data/models/teacher/weights").exists()
+        assert there is (rank == 0)
+    assert (tmp_path / "data/models/teacher/weights").read_text() == "0"
+    assert [p.name for p in (tmp_path / "data/models").iterdir()] == ["teacher"]
+
+
+def test_the_state_of_a_step_is_kept_until_its_outputs_have_their_names(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, parse_params({}), program="teacher")
+    state = workspace.scratch("teacher")
+    state.mkdir(parents=True)
+    workspace.output("models/teacher")
+    workspace.discard()
+    assert state.is_dir()
+    workspace.output("models/teacher")
+    workspace.commit({})
+    assert not state.exists()
+    assert workspace.code() == ""
