@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from decant.bench.clone import MARKER, Clone, CloneError, Ended, clone, commit_of, stage_of
+from decant.bench.clone import MARKER, Clone, CloneError, Ended, clone, commit_of, renewed, stage_of
 
 LASTING = "import time; print('started', flush=True); time.sleep(60)"
 
@@ -114,3 +114,33 @@ def test_only_what_is_committed_can_be_cloned(tmp_path: Path) -> None:
     assert not (made.root / "later.txt").exists()
     assert commit_of(made.root) == commit_of(project)
     assert MARKER not in made.environment
+
+
+def commit(root: Path, content: str) -> None:
+    (root / "dvc.yaml").write_text(content)
+    as_somebody = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for command in (("add", "."), (*as_somebody, "commit", "-q", "-m", content)):
+        subprocess.run(["git", *command], cwd=root, check=True)
+
+
+def test_a_clone_that_is_kept_follows_the_project_and_keeps_what_it_has_made(
+    tmp_path: Path,
+) -> None:
+    project, kept = tmp_path / "project", tmp_path / "kept" / "clone"
+    project.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    commit(project, "stages: {}\n")
+    assert renewed(project, kept).root == kept
+    (kept / "made.txt").write_text("hours of work")
+    (kept / "dvc.yaml").write_text("edited\n")
+    commit(project, "stages: {a: {cmd: a}}\n")
+    renewed(project, kept)
+    assert (kept / "dvc.yaml").read_text() == "stages: {a: {cmd: a}}\n"
+    assert (kept / "made.txt").read_text() == "hours of work"
+
+
+def test_what_is_shown_goes_past_the_log(
+    workspace: Clone, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert workspace.show("-c", "print('seen'); raise SystemExit(5)") == 5
+    assert capfd.readouterr().err == "seen\n"

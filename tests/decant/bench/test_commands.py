@@ -114,3 +114,41 @@ def test_what_is_not_committed_is_said_not_to_be_measured(
 def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "demo", "--root", str(tmp_path)]) == cli.MISTAKE
     assert "dvc.yaml is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["demo", "--seeds", "2"], "--seeds: demo is no data set and takes none"),
+        (["faults", "--from", "x", "--minutes", "1"], "--from, --minutes: faults is no data set"),
+        (["movielens-1m", "--seeds", "0"], "--seeds is 0; at least 1 teacher is trained"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    project: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", *options, "--root", str(project)]) == cli.MISTAKE
+    assert told in capsys.readouterr().err
+    assert not (project / commands.KEPT).exists()
+
+
+def test_a_data_set_is_measured_in_a_clone_that_stays(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def bench(clone: Clone, say: Any, **options: Any) -> Outcome:
+        asked.append({"root": clone.root, **options})
+        return Outcome({}, [1])
+
+    monkeypatch.setattr("decant.bench.data_sets.bench", bench)
+    for _ in range(2):
+        command = ["bench", "movielens-100k", "--minutes", "5", "--root", str(project)]
+        assert cli.main(command) == 0
+    kept = project / commands.KEPT / "movielens-100k"
+    expected = {
+        "root": kept, "source": "movielens-100k", "given": None, "profile": "full", "seeds": 3,
+        "minutes": 5.0,
+    }  # fmt: skip
+    assert asked == [expected, expected]
+    assert (kept / "dvc.yaml").is_file()
