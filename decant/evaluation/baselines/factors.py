@@ -15,6 +15,7 @@ IALS_ROUNDS = 15
 BPR_ROUNDS = 20  # 60 are no better on MovieLens-1M's validation, nor is half of the rate
 BPR_RATE = 0.05
 BPR_RIDGE = 0.01
+MAP_RIDGE = 1e-3  # keeps the map defined where there are fewer users than factors
 
 
 def ials(sequences: Sequences, items: int) -> Scorer:
@@ -46,8 +47,8 @@ def ials(sequences: Sequences, items: int) -> Scorer:
 def bpr(sequences: Sequences, items: int) -> Scorer:
     """Factors that put what was taken above what was not (Rendle et al. 2009).
 
-    A user's factors are those of training, whatever came later; who was not in training is given
-    the items' biases alone.
+    So that a history counts as it is, and new users have factors: a user's are a linear map of the
+    mean factors of the history's items, the map that comes closest to training's users.
     """
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
@@ -59,9 +60,25 @@ def bpr(sequences: Sequences, items: int) -> Scorer:
         num_threads=1,
         random_state=SEED,
     )
-    model.fit(_matrix(user_items(sequences, items)), show_progress=False)
-    users, columns = model.user_factors, model.item_factors.T
-    return lambda sequences, chosen: users[chosen.user] @ columns
+    seen = user_items(sequences, items)
+    model.fit(_matrix(seen), show_progress=False)
+    known = np.diff(seen.indptr) > 0
+    means = _means(seen, model.item_factors)[known]
+    gram = means.T @ means + MAP_RIDGE * np.eye(means.shape[1])
+    to_user = np.linalg.solve(gram, means.T @ model.user_factors[known])
+
+    def score(sequences: Sequences, chosen: Cases) -> np.ndarray:
+        taken = histories(sequences, chosen, items)
+        taken.data[:] = 1
+        return np.asarray(_means(taken, model.item_factors) @ to_user @ model.item_factors.T)
+
+    return score
+
+
+def _means(taken: sparse.csr_array, factors: np.ndarray) -> np.ndarray:
+    """Mean factors of the items of each row, and a 1: float [rows, F + 1]; zeros for no items."""
+    count = np.asarray(taken.sum(axis=1)).ravel()[:, None]
+    return np.hstack([taken @ factors.astype(np.float64), count]) / np.maximum(count, 1)
 
 
 def _matrix(table: sparse.csr_array) -> sparse.csr_matrix:

@@ -7,6 +7,7 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from decant.evaluation.baselines import factors
 from decant.evaluation.baselines.factors import (
     BPR_RATE,
     BPR_RIDGE,
@@ -14,6 +15,7 @@ from decant.evaluation.baselines.factors import (
     FACTORS,
     IALS_RIDGE,
     IALS_ROUNDS,
+    MAP_RIDGE,
     SEED,
     bpr,
     ials,
@@ -82,9 +84,10 @@ def test_ials_solves_a_users_factors_for_the_history_at_hand(
     np.testing.assert_allclose(found, items @ user, atol=1e-3)
 
 
-def test_bpr_recommends_what_the_library_does(
+def test_bpr_scores_by_the_librarys_factors_mapped_from_the_history(
     checkerboard: Sequences, matrix: sparse.csr_matrix, held: Cases
 ) -> None:
+    """The map is the ridge regression of users' factors on their items' means, solved densely."""
     model = BayesianPersonalizedRanking(
         factors=FACTORS,
         learning_rate=BPR_RATE,
@@ -94,22 +97,36 @@ def test_bpr_recommends_what_the_library_does(
         num_threads=1,
     )
     model.fit(matrix, show_progress=False)
-    ids, theirs = model.recommend(held.user, matrix, N=ITEMS, filter_already_liked_items=False)
+    vectors = model.item_factors.astype(np.float64)
+    rows = [vectors[matrix[user].indices].mean(axis=0) for user in range(matrix.shape[0])]
+    means = np.c_[np.array(rows), np.ones(len(rows))]
+    width = means.shape[1]
+    to_user = np.linalg.lstsq(
+        np.r_[means, np.sqrt(MAP_RIDGE) * np.eye(width)],
+        np.r_[model.user_factors, np.zeros((width, vectors.shape[1]))],
+        rcond=None,
+    )[0]
+    expected = means[held.user] @ to_user @ vectors.T
     found = bpr(checkerboard, ITEMS)(checkerboard, held)
-    np.testing.assert_allclose(np.take_along_axis(found, ids, 1), theirs, atol=1e-4)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    ids, _ = model.recommend(held.user, matrix, N=1, filter_already_liked_items=False)
+    assert (found[:, 1:].argmax(axis=1) + 1 == ids[:, 0]).mean() > 0.5
 
 
-def test_who_was_not_in_training_is_given_what_everybody_likes(checkerboard: Sequences) -> None:
-    """The new users' first events are their validation and test."""
-    items = np.r_[checkerboard.items, [1, 2, 3, 4, 5, 6]].astype(np.int32)
-    offsets = np.r_[checkerboard.offsets, len(items) - 3, len(items)]
-    split = np.r_[checkerboard.split, [[0, 2], [0, 2]]]
+def test_who_was_not_in_training_is_scored_by_the_history(
+    checkerboard: Sequences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two new users whose events are all held out: one took odd items, the other even ones."""
+    monkeypatch.setattr(factors, "BPR_ROUNDS", 1000)
+    new = np.array([1, 3, 5, 7, 2, 4, 6, 8], np.int32)
+    items = np.r_[checkerboard.items, new]
+    offsets = np.r_[checkerboard.offsets, len(items) - 4, len(items)]
+    split = np.r_[checkerboard.split, [[0, 3], [0, 3]]]
     ones = np.ones(len(items), np.int8)
     grown = Sequences(
         offsets, items, ones, ones, ones, ones.astype(float), ones.astype(bool),
         np.zeros((len(offsets) - 1, 0), np.int16), split,
     )  # fmt: skip
-    new = cases(grown, TEST, 1).take(np.array([-2, -1]))
-    first, second = bpr(grown, ITEMS)(grown, new)
-    assert first.tolist() == second.tolist()
-    assert np.ptp(first[1:]) > 0
+    odd, even = bpr(grown, ITEMS)(grown, cases(grown, TEST, 1).take(np.array([-2, -1])))
+    assert odd[1::2].mean() > odd[2::2].mean() + 2
+    assert even[2::2].mean() > even[1::2].mean() + 2
