@@ -103,3 +103,11 @@ def test_every_place_the_readme_names_exists() -> None:
     made_by_runs = {"registry/"}
     for place in (p for row in rows for p in re.findall(r"`([^`]+)`", row)):
         assert place in made_by_runs or (ROOT / place).exists(), place
+
+
+def test_every_table_stands_in_a_file_of_results() -> None:
+    pages = [path.read_text(encoding="utf-8") for path in RESULTS.glob("*.md")]
+    blocks = re.findall(r"```text\n(test window.*?)```", README, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert any(block in page for page in pages)
