@@ -24,6 +24,7 @@ COMMANDS = {
     "promote": ("decant.release.commands", "put a release into production"),
     "rollback": ("decant.release.commands", "go back to the release before"),
     "trace": ("decant.release.commands", "show where a release came from"),
+    "robustness": ("decant.bench.robustness", "measure trained models on noisy histories"),
     "bench": ("decant.bench.commands", "run a benchmark, write its results"),
 }
 

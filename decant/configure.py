@@ -102,7 +102,13 @@ def settle_files(root: Path, source: str, given: Path | None, settings: Ingest) 
 def wanted_files(source: str, files: Files, settings: Ingest) -> list[Path]:
     """Every file of a source, each once."""
     named = [files.root / name for name in required_files(source, settings)]
-    listed = [*files.events, files.users, files.items, *(p for p in named if p.is_file())]
+    listed = [
+        *files.events,
+        files.users,
+        files.items,
+        *files.vectors.values(),
+        *(p for p in named if p.is_file()),
+    ]
     return list(dict.fromkeys(path for path in listed if path is not None))
 
 

@@ -24,6 +24,9 @@ from pydantic import (
 Source = Literal["demo", "movielens-100k", "movielens-1m", "online-retail", "files"]
 SOURCES: tuple[str, ...] = get_args(Source)
 Input = Literal["item", "text", "behaviour", "rating", "gap", "attributes"]
+Objective = Literal["next", "masked"]
+INPUTS: tuple[str, ...] = get_args(Input)
+IMAGE = "image"  # the modality of the demo shop
 GENERAL = "general"
 TEACHER = "teacher"
 
@@ -37,6 +40,7 @@ Folder = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1),
     AfterValidator(os.path.expanduser),
 ]
+Modality = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 CRON_FIELDS = 5
 
 
@@ -79,6 +83,7 @@ class Ingest(Block):
     users: str | None = None
     items: str | None = None
     item_title: str = "title"
+    vectors: dict[Modality, str] = {}
 
     @model_validator(mode="after")
     def _a_column_of_events_is_one_thing(self) -> "Ingest":
@@ -89,6 +94,14 @@ class Ingest(Block):
             which = " and ".join(role for role in roles if getattr(self, role) == twice)
             raise ValueError(f"{which} name the same column `{twice}`")
         return self
+
+    @field_validator("vectors")
+    @classmethod
+    def _a_modality_is_no_other_input(cls, vectors: dict[str, str]) -> dict[str, str]:
+        for name in vectors:
+            if name in INPUTS:
+                raise ValueError(f"`{name}` is an input already: call these vectors otherwise")
+        return vectors
 
     @model_validator(mode="after")
     def _sequences_are_items_alone(self) -> "Ingest":
@@ -138,6 +151,7 @@ class Embed(Block):
     encoder: Literal["none", "hashed", "bert"] = "hashed"
     dimension: Annotated[int, Field(ge=2, le=1024)] = 64
     bert: str | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
 
     @model_validator(mode="after")
     def _bert_needs_a_place(self) -> "Embed":
@@ -153,7 +167,11 @@ class Training(Block):
     layers: Annotated[int, Field(ge=1, le=64)] = 2
     heads: Annotated[int, Field(ge=1, le=64)] = 2
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    inputs: list[Input] = ["item"]
+    inputs: list[Input | Modality] = ["item"]
+    objective: Objective = "next"
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    full_softmax: Annotated[int, Field(ge=1)] = 50_000
+    negatives: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     epochs: Count = 10
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 64
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
@@ -162,6 +180,8 @@ class Training(Block):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
     def _shape_fits(self) -> "Training":
@@ -170,6 +190,12 @@ class Training(Block):
         if "item" not in self.inputs:
             raise ValueError("inputs must contain item")
         return self
+
+
+class Teacher(Training):
+    """The teacher's settings."""
+
+    init_from: Folder | None = None
 
 
 class Distill(Training):
@@ -378,7 +404,7 @@ class Params(Block):
     features: Features = Features()
     split: Split = Split()
     embed: Embed = Embed()
-    teacher: Training = Training()
+    teacher: Teacher = Teacher()
     knowledge: Knowledge = Knowledge()
     distill: Distill = Distill()
     students: dict[str, Student] = {GENERAL: Student(init=TEACHER)}
@@ -393,6 +419,20 @@ class Params(Block):
     def segments(self) -> dict[str, Student]:
         """The students of user groups: every one but general."""
         return {name: s for name, s in self.students.items() if name != GENERAL}
+
+    @model_validator(mode="after")
+    def _inputs_are_known(self) -> "Params":
+        known = [*INPUTS, *dict.fromkeys([IMAGE, *self.ingest.vectors])]
+        for block in (TEACHER, "distill"):
+            for name in getattr(self, block).inputs:
+                if name not in known:
+                    near = difflib.get_close_matches(name, known, n=1)
+                    hint = f"did you mean `{near[0]}`? " if near else ""
+                    raise ValueError(
+                        f"{block}.inputs: no input `{name}`; {hint}known: {', '.join(known)} "
+                        "(and the names in ingest.vectors)"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _students_form_a_family(self) -> "Params":

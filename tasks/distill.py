@@ -1,16 +1,19 @@
 """Distil one student: general from the teacher's knowledge, a segment's from general."""
 
+from tqdm import tqdm
+
 from decant.compression.export import export_onnx
 from decant.distillation.knowledge import load_knowledge
 from decant.distillation.student import Material, distill_general, distill_segment
 from decant.models import bundle
 from decant.models.checkpoint import load_model, parameter_count, save_model
 from decant.params import GENERAL
+from decant.training.checkpoints import Checkpoints
 from tasks.material import (
     is_folded,
     load_members,
     load_sequences,
-    load_text,
+    load_vectors,
     model_folder,
     student_of,
 )
@@ -26,12 +29,16 @@ def run(workspace: Workspace) -> Summary:
         print(f"{name}: {users} users, fewer than {params.distill.min_users}: folded into general")
         return {"status": "folded", "users": users}
     material = load_material(workspace)
+    saved = Checkpoints(workspace.scratch(name), workspace.code())
+    log = tqdm.write if not workspace.rank else None
     if name == GENERAL:
-        model, report = distill_general(material, params.distill, params.seed)
+        model, report = distill_general(material, params.distill, params.seed, log, saved)
     else:
         start = load_model(model_folder(workspace, GENERAL))
         members = load_members(workspace, name)
-        model, report = distill_segment(start, members, material, params.distill, params.seed)
+        model, report = distill_segment(
+            start, members, material, params.distill, params.seed, log, saved
+        )
     summary = {
         "status": "trained",
         "users": len(load_members(workspace, name)),
@@ -53,7 +60,7 @@ def load_material(workspace: Workspace) -> Material:
     return Material(
         encoder=encoder,
         sequences=sequences,
-        text=load_text(workspace),
+        vectors=load_vectors(workspace),
         soft=load_knowledge(workspace.input("knowledge")),
         cases_per_user=workspace.params.split.cases_per_user,
     )

@@ -1,37 +1,75 @@
-"""Turn the text of every item into a vector."""
+"""Turn the text of every item into a vector, and bring given vectors into the same form."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from decant.models.text import embed_texts
+from decant.data.vectors import align
+from decant.models.outside import bert_digest
+from decant.models.text import embed_texts, with_no_item
 from tasks.program import Summary, Workspace, program
+
+TEXT = "text"
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read the items' texts, write one vector per item."""
-    texts = pd.read_parquet(workspace.input("features") / "items.parquet")["text"].tolist()
-    settings = workspace.params.embed
+    """Read the items' texts and given vectors, write <name>.npy [N + 1, width] for each."""
+    items = pd.read_parquet(workspace.input("features") / "items.parquet")
     output = workspace.output("vectors")
-    if settings.encoder == "none":
-        vectors = np.zeros((len(texts) + 1, 0), dtype=np.float32)
-    else:
+    found = workspace.input("item_vectors").glob("*.parquet")
+    return {
+        **embed_text(workspace, items["text"].tolist(), output),
+        "modalities": {
+            path.stem: place(path, items["item"].tolist(), output) for path in sorted(found)
+        },
+    }
+
+
+def embed_text(workspace: Workspace, texts: list[str], output: Path) -> Summary:
+    """Write text.npy, unless no text is wanted."""
+    settings, width, cut = workspace.params.embed, 0, 0
+    if settings.encoder != "none":
         with tqdm(total=len(texts), unit="item", desc="text", mininterval=5) as bar:
-            vectors = embed_texts(texts, settings, bar.update)
-    np.save(output / "items.npy", vectors, allow_pickle=False)
+            done = embed_texts(texts, settings, bar.update)
+        np.save(output / f"{TEXT}.npy", done.vectors, allow_pickle=False)
+        width, cut = int(done.vectors.shape[1]), done.cut
     return {
         "encoder": settings.encoder,
+        "bert": bert_digest(workspace.params) if settings.encoder == "bert" else None,
         "items": len(texts),
+        "width": width,
+        "without_text": sum(not text.strip() for text in texts),
+        "cut": cut,
+    }
+
+
+def place(path: Path, items: list[str], output: Path) -> Summary:
+    """Write one modality's vectors in the order of the items."""
+    kept = pd.read_parquet(path)
+    vectors, there = align(kept, items)
+    np.save(output / f"{path.stem}.npy", with_no_item(vectors), allow_pickle=False)
+    return {
         "width": int(vectors.shape[1]),
-        "without_text": sum(not text for text in texts),
+        "with_vector": int(there.sum()),
+        "without_vector": int((~there).sum()),
+        "unknown_items": len(kept) - int(there.sum()),
     }
 
 
 def describe(summary: Summary) -> str:
-    return (
+    lines = [
         f"{summary['items']:,} items, {summary['width']} numbers each, by `{summary['encoder']}`; "
-        f"{summary['without_text']:,} items have no text."
-    )
+        f"{summary['without_text']:,} items have no text, {summary['cut']:,} texts were cut."
+    ]
+    lines += [
+        f"`{name}`: {found['width']} numbers each; {found['with_vector']:,} items have a vector, "
+        f"{found['without_vector']:,} have none (zeros stand for it); {found['unknown_items']:,} "
+        "vectors are of items without events."
+        for name, found in summary["modalities"].items()
+    ]
+    return "\n\n".join(lines)
 
 
 if __name__ == "__main__":

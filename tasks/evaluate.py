@@ -11,7 +11,7 @@ from decant.columns import Columns
 from decant.evaluation.evaluate import HOPS, evaluate
 from decant.features.sequences import Cases, Sequences
 from decant.params import TEACHER
-from tasks.material import is_folded, load_groups, load_sequences, model_folder
+from tasks.material import is_folded, load_groups, load_sequences, load_vectors, model_folder
 from tasks.program import Summary, Workspace, program, write_json
 
 
@@ -29,6 +29,7 @@ def run(workspace: Workspace) -> Summary:
         cases_per_user=params.split.cases_per_user,
         latency_requests=params.evaluate.latency_requests,
         seed=params.seed,
+        vectors=load_vectors(workspace).get("text"),
         progress=tqdm.write,  # holds a lock: models are measured side by side
     )
     protocol = {
@@ -46,7 +47,11 @@ def run(workspace: Workspace) -> Summary:
     write_json(output / "metrics.json", metrics)
     done.cases.to_parquet(output / "cases.parquet", index=False)
     np.savez_compressed(output / "top.npz", **done.top)  # type: ignore[arg-type]
-    return {"protocol": protocol, "models": {n: brief(m) for n, m in metrics["models"].items()}}
+    return {
+        "protocol": protocol,
+        "models": {n: brief(m) for n, m in metrics["models"].items()},
+        "left_out": metrics["left_out"],
+    }
 
 
 def model_folders(workspace: Workspace) -> dict[str, Path]:
@@ -93,7 +98,8 @@ def describe(summary: Summary) -> str:
         for name, m in summary["models"].items()
     )
     k = summary["protocol"]["k"]
-    return f"| model | NDCG@{k} validation | test |\n|---|---|---|\n{rows}"
+    left_out = "".join(f"\n{name}: left out, {why}" for name, why in summary["left_out"].items())
+    return f"| model | NDCG@{k} validation | test |\n|---|---|---|\n{rows}\n{left_out}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Digest the code of every step, so that a changed function reruns the stages that use it."""
+"""Digest the code of every step, so that a changed function reruns the stages that use it.
+
+Digested too is what stages read from outside of data/: the pseudonym key, a BERT, a teacher.
+"""
 
 import ast
 import hashlib
@@ -10,17 +13,18 @@ from pathlib import Path
 
 PACKAGES = ("decant", "tasks")
 FOLDER = Path("data/fingerprints")
-KEY = "key"
+KEY, BERT, INIT = "key", "bert", "init"
 _CALLED = re.compile(r"\bpython3? -m tasks\.(\w+)")
 
 
 def main(root: Path = Path()) -> dict[str, str]:
-    """Write the fingerprint of each step's code and of the pseudonym key; returns them by name.
+    """Write the fingerprints of each step's code, the pseudonym key and models outside; by name.
 
     A file whose content is unchanged is not touched; one whose step is gone is removed.
     """
     prints = {name: fingerprint(root, f"tasks.{name}") for name in steps(root)}
     prints[KEY] = key_fingerprint(root)
+    prints |= outside_fingerprints(root)
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for name, digest in prints.items():
@@ -42,6 +46,13 @@ def key_fingerprint(root: Path) -> str:
     """Fingerprint of the pseudonym key: another key gives other pseudonyms."""
     privacy = importlib.import_module("decant.data.privacy")
     return str(privacy.key_fingerprint(root))
+
+
+def outside_fingerprints(root: Path) -> dict[str, str]:
+    """Digests of the models that the settings name and that lie outside of data/, by name."""
+    params = importlib.import_module("decant.params").load_params(root / "params.yaml")
+    outside = importlib.import_module("decant.models.outside")
+    return {BERT: outside.bert_digest(params), INIT: outside.teacher_digest(root, params)}
 
 
 def fingerprint(root: Path, module: str) -> str:

@@ -14,6 +14,7 @@ from decant.data.tables import (
     with_a_row,
     write_frames,
 )
+from decant.data.vectors import write_vectors
 from decant.release.content import digest_tree
 from tasks.program import Summary, Workspace, program, write_json
 
@@ -23,6 +24,7 @@ FILES_SHOWN = 8
 def run(workspace: Workspace) -> Summary:
     """raw/<source> → ingested/{events,users,items,unparsed}.parquet, and the demo's `oracle`.
 
+    item_vectors/<name>.parquet: vectors made elsewhere; index.json: how many of each.
     raw.json: the sha256 of every raw file, by its name: the data that a release comes from.
     """
     params = workspace.params
@@ -42,6 +44,9 @@ def run(workspace: Workspace) -> Summary:
     folder = workspace.output("ingested")
     write_frames(frames, folder)
     write_json(folder / "raw.json", digest_tree(raw))
+    given = workspace.output("item_vectors")
+    write_vectors(tables.vectors, given)
+    write_json(given / "index.json", {name: len(rows) for name, rows in tables.vectors.items()})
     summary = summarise(params.source, tables)
     for line in known(summary):
         print(line)
@@ -67,6 +72,7 @@ def summarise(source: str, tables: Tables) -> Summary:
             if len(table)
         },
         "unparsed": count_cells(tables.unparsed),
+        "vectors": {name: len(rows) for name, rows in tables.vectors.items()},
     }
 
 
@@ -76,6 +82,7 @@ def describe(summary: Summary) -> str:
     more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
     rows = [(f"log {name}", count) for name, count in summary["logs"].items()]
     rows += [(f"table {name}", summary["rows"][name]) for name in ("users", "items")]
+    rows += [(f"vectors {name}", count) for name, count in summary["vectors"].items()]
     rows += [(f"unreadable {name}", n) for name, n in sorted(summary["unparsed"].items())]
     clock = "with times" if summary["clock"] else "in order, without a clock"
     return (

@@ -1,5 +1,6 @@
 """Where what several steps read lies."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
 from decant.params import GENERAL
-from tasks.program import Workspace
+from tasks.program import SUMMARY, Workspace
 
 SERVED_BY_GENERAL = "_served_by_general.npy"
 
@@ -18,10 +19,17 @@ def load_sequences(workspace: Workspace) -> tuple[Encoder, Sequences]:
     return Encoder.load(folder / "encoder.json"), Sequences.load(folder / "sequences")
 
 
-def load_text(workspace: Workspace) -> np.ndarray | None:
-    """Item vectors [N + 1, width], None if the items have none."""
-    vectors = np.load(workspace.input("vectors") / "items.npy", allow_pickle=False)
-    return vectors if vectors.shape[1] else None
+def load_vectors(workspace: Workspace) -> dict[str, np.ndarray]:
+    """The items' given vectors by name, `text` and others, float32 [N + 1, W] each."""
+    files = sorted(workspace.input("vectors").glob("*.npy"))
+    return {path.stem: np.load(path, allow_pickle=False) for path in files}
+
+
+def read_text_encoder(workspace: Workspace) -> str | None:
+    """What made the text vectors, if it makes the same of other catalogues' texts too."""
+    summary = json.loads((workspace.input("vectors") / SUMMARY).read_text(encoding="utf-8"))
+    digest: str | None = summary["bert"]
+    return digest
 
 
 def load_members(workspace: Workspace, student: str) -> np.ndarray:

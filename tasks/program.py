@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from decant.params import Params, load_params
+from decant.params import Params, Training, load_params
 from decant.terminal import print_what_can_be
 from tasks.unchanged import ChangedMeanwhile, Signature, changed_settings, differing, signature
 
 Summary = dict[str, Any]
+CHECKPOINTS = Path(".decant/checkpoints")
 SUMMARY = "summary.json"
 SUMMARY_PAGE = "summary.md"
 USER_ERROR = 2
@@ -31,15 +32,18 @@ USER_ERROR = 2
 class Workspace:
     """Where one step reads and writes: `root/data/<name>`, and the settings.
 
-    `program`: the step's name in dvc.yaml, where the settings come from params.yaml.
+    `program`: the step's name in dvc.yaml, where the settings come from params.yaml. `rank`: of
+    several processes that do one step together, only the first leaves outputs.
     """
 
     root: Path
     params: Params
     student: str | None = None
     program: str | None = None
+    rank: int = 0
     _inputs: dict[Path, Signature] = field(default_factory=dict)
     _outputs: dict[Path, Path] = field(default_factory=dict)
+    _scratch: list[Path] = field(default_factory=list)
 
     def input(self, name: str) -> Path:
         """Folder or file that an earlier stage made."""
@@ -68,18 +72,34 @@ class Workspace:
     def output(self, name: str) -> Path:
         """A new empty folder that becomes `data/<name>` when the step has succeeded."""
         final = self.root / "data" / name
-        temporary = final.with_name(f".{final.name}.tmp")
+        temporary = final.with_name(f".{final.name}.{self.rank or ''}tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         self._outputs[final] = temporary
         return temporary
+
+    def scratch(self, name: str) -> Path:
+        """A folder for the state of a long step, removed when its outputs have their names.
+
+        Outside data/: DVC removes a stage's outputs before it runs again.
+        """
+        folder = self.root / CHECKPOINTS / name
+        self._scratch.append(folder)
+        return folder
+
+    def code(self) -> str:
+        """Digest of the code of this step, empty where none was made."""
+        path = self.root / "data" / "fingerprints" / f"{self.program}.txt"
+        return path.read_text("utf-8").strip() if path.is_file() else ""
 
     def commit(self, summary: Summary, page: str | None = None) -> None:
         """Write the summary into the first output and give every output its final name.
 
         `page` is the same for people, in Markdown. A step that keeps what is there has no output.
         """
-        if not self._outputs:
+        if self.rank:
+            self.discard()
+        if self.rank or not self._outputs:
             return
         first = next(iter(self._outputs.values()))
         if page is not None:
@@ -88,6 +108,8 @@ class Workspace:
         for final, temporary in self._outputs.items():
             shutil.rmtree(final, ignore_errors=True)
             os.replace(temporary, final)
+        for folder in self._scratch:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def discard(self) -> None:
         """Remove what an unsuccessful step has written."""
@@ -126,13 +148,25 @@ def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -
     arguments = parser.parse_args()
     try:
         params = load_params(arguments.root / "params.yaml")
-        workspace = Workspace(arguments.root, params, program=Path(sys.argv[0]).stem)
+        name = Path(sys.argv[0]).stem
+        spread(name, params)
+        rank = int(os.environ.get("RANK", 0))
+        workspace = Workspace(arguments.root, params, program=name, rank=rank)
         if for_student:
             workspace.student = known_student(arguments.student, workspace.params)
         run_step(run, workspace, getattr(sys.modules["__main__"], "describe", None))
     except (ValueError, OSError) as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(USER_ERROR)
+
+
+def spread(program: str, params: Params) -> None:
+    """Become as many processes as the settings of a training ask for."""
+    block = getattr(params, program, None)
+    if isinstance(block, Training) and block.processes > 1 and "RANK" not in os.environ:
+        together = ("--standalone", f"--nproc-per-node={block.processes}")
+        own = ("-m", f"tasks.{program}", *sys.argv[1:])
+        os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *together, *own])
 
 
 def run_step(

@@ -9,12 +9,12 @@ from typing import Any
 
 from decant.distillation.knowledge import load_knowledge
 from decant.distillation.student import Material
-from decant.params import Distill, Training, parse_params
+from decant.params import parse_params
 from decant.tuning.folds import make_folds
 from decant.tuning.outcome import cases_of
 from decant.tuning.trial import Course, run_trial
 from decant.tuning.workers import Evaluate, Report, answer
-from tasks.material import load_sequences, load_text
+from tasks.material import load_sequences, load_vectors
 from tasks.program import Workspace
 
 
@@ -22,7 +22,7 @@ def prepare(job: dict[str, Any]) -> Evaluate:
     """Read what the stage reads; returns what makes a trial."""
     workspace = Workspace(Path.cwd(), parse_params(job["params"]))
     course = read_course(workspace)
-    kind = Distill if workspace.params.tune.stage == "distill" else Training
+    kind = type(getattr(workspace.params, workspace.params.tune.stage))
 
     def evaluate(order: dict[str, Any], report: Report) -> dict[str, Any]:
         settings = kind.model_validate(order["settings"])
@@ -40,7 +40,7 @@ def read_course(workspace: Workspace) -> Course:
     material = Material(
         encoder=encoder,
         sequences=sequences,
-        text=load_text(workspace),
+        vectors=load_vectors(workspace),
         soft=load_knowledge(workspace.input("knowledge")) if distilled else None,
         cases_per_user=params.split.cases_per_user,
     )

@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -92,19 +92,30 @@ class Clone:
 
     def start(self, *arguments: str) -> Running:
         """Start `python ARGUMENTS` in the clone, with this interpreter and the clone's code."""
-        kept = {name: v for name, v in os.environ.items() if not LEFT_OUT.match(name)}
-        path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
         log = (self.logs or self.root.parent) / f"{self.root.name}.{time.monotonic_ns()}.log"
         with log.open("wb") as sink:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=self.root,
-                env={**kept, "PATH": path, MARKER: str(self.root), **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-            )
+            process = self._popen(arguments, sink)
         return Running(process, log)
+
+    def show(self, *arguments: str) -> int:
+        """The same, for everybody to see on stderr, to its end; its status."""
+        with self._popen(arguments, sys.stderr) as process:
+            try:
+                return process.wait()
+            finally:
+                process.kill()
+
+    def _popen(self, arguments: Sequence[str], sink: IO[Any]) -> subprocess.Popen[bytes]:
+        kept = {name: v for name, v in os.environ.items() if not LEFT_OUT.match(name)}
+        path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env={**kept, "PATH": path, MARKER: str(self.root), **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+        )
 
     def run(self, *arguments: str) -> Ended:
         """The same, and wait until it has ended."""
@@ -184,6 +195,26 @@ def clone(project: Path, root: Path) -> Clone:
     )
     if done.returncode:
         raise CloneError(f"git clone: {done.stderr.strip()}")
+    return Clone(root)
+
+
+def renewed(project: Path, root: Path) -> Clone:
+    """The clone in `root`, brought to the committed state of `project`; made if there is none.
+
+    What its stages have made stays: they run again only where something changed.
+    """
+    if not (root / ".git").is_dir():
+        shutil.rmtree(root, ignore_errors=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        return clone(project, root)
+    commit = commit_of(project)
+    for step in (
+        ("fetch", "--quiet", str(project), commit),
+        ("reset", "--hard", "--quiet", commit),
+    ):
+        done = subprocess.run(["git", *step], cwd=root, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise CloneError(f"{root}: git {step[0]}: {done.stderr.strip()}")
     return Clone(root)
 
 

@@ -12,14 +12,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from decant.bench.clone import clone, commit_of, uncommitted
+from decant.bench.clone import clone, commit_of, renewed, uncommitted
 from decant.bench.results import FOLDER, document, write
 
+DATA_SETS = "decant.bench.data_sets"
 BENCHMARKS = {
     "demo": ("decant.bench.demo", "the demo shop, the whole way: quality, size, latency, time"),
     "faults": ("decant.bench.faults", "kill -9 at every stage, full disk, damaged release"),
+    "robustness": ("decant.bench.robustness", "quality of every model on ever noisier histories"),
+    "incremental": ("decant.bench.incremental", "training anew against going on, day by day"),
+    "modalities": ("decant.bench.modalities", "what text and images add, new items among them"),
     "reruns": ("decant.bench.reruns", "exactly what a change touches runs again; same release id"),
+    "movielens-100k": (DATA_SETS, "the teacher beside every traditional model, by time"),
+    "movielens-1m": (DATA_SETS, "the same as published: leave-one-out, the whole catalogue"),
+    "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
 }
+Say = Callable[[str], None]
+KEPT = Path(".decant/bench")  # clones of benchmarks that go on where they stopped
 
 
 class UnknownBenchmark(ValueError):
@@ -47,6 +56,15 @@ def add_commands(subparsers: Any) -> None:
     parser.add_argument("name", metavar="NAME", help="a benchmark, as listed above")
     parser.add_argument("--json", action="store_true", help="print the results as JSON too")
     parser.add_argument("--keep", action="store_true", help="keep the clones, to look at them")
+    data = parser.add_argument_group("for a data set alone")
+    data.add_argument(
+        "--from", dest="given", type=Path, metavar="DIR", help="its raw files; default: fetched"
+    )
+    data.add_argument("--profile", choices=("quick", "full"), help="the preset; default: full")
+    data.add_argument("--seeds", type=int, metavar="N", help="teachers to train; default: 3")
+    data.add_argument(
+        "--minutes", type=float, metavar="N", help="stop then; the same command goes on (status 1)"
+    )
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
     )
@@ -63,14 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
     say = progress(began)
     for name in uncommitted(root)[:1]:
         say(f"changes that are not committed, such as {name}, are not measured")
-    benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
-    folder = Path(tempfile.mkdtemp(prefix=f"decant-{arguments.name}-"))
-    say(f"working in {folder}")
-    try:
-        outcome = benchmark.bench(clone(root, folder / "project"), say)
-    finally:
-        if not arguments.keep:
-            shutil.rmtree(folder, ignore_errors=True)
+    refuse_what_has_no_effect(arguments)
+    measured = on_data_set if is_data_set(arguments.name) else in_temporary_clone
+    outcome = measured(root, arguments, say)
     result = document(arguments.name, outcome, commit, time.monotonic() - began)
     for path in write(root / FOLDER, result, outcome):
         say(f"wrote {path.relative_to(root)}")
@@ -81,7 +94,57 @@ def run(arguments: argparse.Namespace) -> int:
     return int(bool(outcome.failures))
 
 
-def progress(began: float) -> Callable[[str], None]:
+def is_data_set(name: str) -> bool:
+    """Does it measure a data set?"""
+    return BENCHMARKS[name][0] == DATA_SETS
+
+
+def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
+    """Options of data sets given to another benchmark would be forgotten silently.
+
+    Raises:
+        ValueError: some are.
+    """
+    options = {
+        "--from": "given",
+        "--profile": "profile",
+        "--seeds": "seeds",
+        "--minutes": "minutes",
+    }
+    given = [option for option, name in options.items() if getattr(arguments, name) is not None]
+    if given and not is_data_set(arguments.name):
+        raise ValueError(f"{', '.join(given)}: {arguments.name} is no data set and takes none")
+    if arguments.seeds is not None and arguments.seeds < 1:
+        raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
+
+
+def on_data_set(root: Path, arguments: argparse.Namespace, say: Say) -> Any:
+    """Measure in a clone that stays, so that hours of training may be done in pieces."""
+    benchmark = importlib.import_module(DATA_SETS)
+    folder = root / KEPT / arguments.name
+    say(f"working in {folder.relative_to(root)}, which is kept")
+    return benchmark.bench(
+        renewed(root, folder), say,
+        source=arguments.name, given=arguments.given, profile=arguments.profile or "full",
+        seeds=arguments.seeds or 3, minutes=arguments.minutes,
+    )  # fmt: skip
+
+
+def in_temporary_clone(
+    root: Path, arguments: argparse.Namespace, say: Callable[[str], None]
+) -> Any:
+    """Measure in a clone that is removed afterwards."""
+    benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
+    folder = Path(tempfile.mkdtemp(prefix=f"decant-{arguments.name}-"))
+    say(f"working in {folder}")
+    try:
+        return benchmark.bench(clone(root, folder / "project"), say)
+    finally:
+        if not arguments.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def progress(began: float) -> Say:
     """Prints lines to stderr, each with the seconds since `began`."""
 
     def say(line: str) -> None:

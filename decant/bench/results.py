@@ -25,7 +25,7 @@ class Outcome:
 
     `protocol`: how it was measured, by subject. `failures`: what should have held and did not,
     one line each; they make the command fail, and are written down beside the figures. `shown`:
-    what people see at the end of the run that was measured.
+    what people see at the end of the run that was measured. `picture`: the figures drawn, an SVG.
     """
 
     protocol: dict[str, Any]
@@ -33,6 +33,7 @@ class Outcome:
     figures: dict[str, Figure] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     shown: str = ""
+    picture: str = ""
 
     def measured(self, name: str, value: float, n: int | None = None) -> None:
         """Add a figure without an interval."""
@@ -45,11 +46,13 @@ class Outcome:
             self.failures.append(f"{name}: {otherwise}")
 
 
-def document(name: str, outcome: Outcome, commit: str, seconds: float) -> dict[str, Any]:
-    """A results file's content."""
+def document(
+    name: str, outcome: Outcome, commit: str, seconds: float, command: str = ""
+) -> dict[str, Any]:
+    """A results file's content; `command`: what made it, if that is not `decant bench`."""
     return {
         "name": name,
-        "command": f"decant bench {name}",
+        "command": command or f"decant bench {name}",
         "commit": commit,
         "protocol": outcome.protocol,
         "seeds": outcome.seeds,
@@ -59,18 +62,30 @@ def document(name: str, outcome: Outcome, commit: str, seconds: float) -> dict[s
 
 
 def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Path]:
-    """Write NAME.json and NAME.md; returns their paths."""
+    """Write NAME.json and NAME.md, and NAME.svg where there is a picture; returns their paths."""
     text = json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     pages = {"json": text + "\n", "md": page(result, outcome)}
+    if outcome.picture:
+        pages["svg"] = outcome.picture
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for kind, content in pages.items():
         path = folder / f"{result['name']}.{kind}"
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, path)
+        replace_text(path, content)
         paths.append(path)
     return paths
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in one line; the file appears whole or not at all."""
+    replace_text(path, json.dumps(content, allow_nan=False) + "\n")
+
+
+def replace_text(path: Path, content: str) -> None:
+    """Write a file under another name, then give it its own."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(content, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def page(result: Mapping[str, Any], outcome: Outcome) -> str:
@@ -84,6 +99,7 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
         "",
         *(f"- {subject}: {how}" for subject, how in result["protocol"].items()),
         "",
+        *([f"![{result['name']}]({result['name']}.svg)", ""] if outcome.picture else []),
         *(["```text", outcome.shown, "```", ""] if outcome.shown else []),
         "| figure | value | 95 % interval | n |",
         "|---|--:|---|--:|",

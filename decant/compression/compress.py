@@ -21,7 +21,10 @@ from decant.models.recommender import Recommender
 from decant.params import Compress, Distill
 from decant.serving.engine import Model
 from decant.training.batches import shuffled_batches
-from decant.training.loop import K, Lesson, Log, Objective, prepare_batch, train, validate
+from decant.training.lesson import Lesson, Objective
+from decant.training.loop import Log, train
+from decant.training.step import prepare_batch
+from decant.training.validation import K, validate
 
 SAMPLE_BATCHES = 30  # batches that the importance of heads and units is measured on
 
@@ -120,9 +123,11 @@ def _losses(
     device = next(student.parameters()).device
     batches = shuffled_batches(lesson.windows(rng), training.batch_size, rng)
     for windows in islice(batches, SAMPLE_BATCHES):
-        batch, targets, soft = prepare_batch(material.sequences, windows, lesson, student, device)
-        if bool((targets > 0).any()):
-            yield objective(batch, targets, soft)
+        batch = prepare_batch(
+            material.sequences, windows, lesson, student, device, settings=training, rng=rng
+        )
+        if batch.predictions:
+            yield objective(batch)
 
 
 def _quantise(

@@ -51,6 +51,7 @@ class Tables:
 
     `unparsed`: cells that could not be read (table, file, row, column, value); the value itself
     is missing in its table. `clock`: the source says when events happened. `used`: the files read.
+    `vectors`: item vectors made elsewhere, by the name of their modality (item, vector).
     """
 
     events: pd.DataFrame
@@ -59,6 +60,7 @@ class Tables:
     unparsed: pd.DataFrame = field(default_factory=no_cells)
     clock: bool = True
     used: tuple[str, ...] = ()
+    vectors: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def text(values: pd.Series) -> pd.Series:

@@ -1,6 +1,6 @@
 """What the teacher knows, written once: its most likely next items at every training position."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,12 @@ import torch
 
 from decant.features.sequences import Sequences
 from decant.models.recommender import Recommender
-from decant.training.batches import Windows, cut, training_windows
-from decant.training.loop import SoftLabels, to_tensors
+from decant.training.batches import Windows, cut, cut_masked, every_nth, training_windows
+from decant.training.lesson import SoftLabels
+from decant.training.validation import to_tensors
 
 BATCH = 64
+MASKS = 8  # one in so many events is hidden at a time from a teacher that fills in
 IDS, LOG_PROBABILITIES = "ids.npy", "log_probabilities.npy"
 
 
@@ -43,10 +45,10 @@ def extract(
     table, covered, held = teacher.table(), 0, 0.0
     for start in range(0, len(windows), BATCH):
         batch = windows.take(order[start : start + BATCH])
-        rows, top, best = _teach(teacher, table, sequences, batch, k)
-        ids[rows], log_probabilities[rows] = best, top
-        covered += len(rows)
-        held += float(np.exp(top).sum())
+        for rows, top, best in _teach(teacher, table, sequences, batch, k):
+            ids[rows], log_probabilities[rows] = best, top
+            covered += len(rows)
+            held += float(np.exp(top).sum())
         progress(len(batch))
     ids.flush()
     log_probabilities.flush()
@@ -62,15 +64,28 @@ def load_knowledge(folder: Path) -> SoftLabels:
 
 def _teach(
     teacher: Recommender, table: torch.Tensor, sequences: Sequences, windows: Windows, k: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    arrays, targets, position = cut(sequences, windows, teacher.architecture.event_inputs)
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows of `windows`, log-probabilities [P, K] and items [P, K], in one part or several."""
     device = table.device
-    wanted = targets > 0
-    hidden = teacher.hidden(to_tensors(arrays, device), table)[torch.from_numpy(wanted).to(device)]
-    scores = teacher.scores(hidden, table)
-    scores[:, 0] = -torch.inf  # no item
-    best = torch.log_softmax(scores.float(), dim=-1).topk(k, dim=-1)
-    return position[wanted], best.values.cpu().numpy(), best.indices.cpu().numpy()
+    for arrays, targets, position in _lessons(teacher, sequences, windows):
+        wanted = targets > 0
+        states = teacher.hidden(to_tensors(arrays, device), table)
+        scores = teacher.scores(states[torch.from_numpy(wanted).to(device)], table)
+        scores[:, 0] = -torch.inf  # no item
+        best = torch.log_softmax(scores.float(), dim=-1).topk(k, dim=-1)
+        yield position[wanted], best.values.cpu().numpy(), best.indices.cpu().numpy()
+
+
+def _lessons(
+    teacher: Recommender, sequences: Sequences, windows: Windows
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+    a = teacher.architecture
+    if not a.masked:
+        yield cut(sequences, windows, a.event_inputs)
+        return
+    for part in range(MASKS):
+        hidden = every_nth(windows, part, MASKS)
+        yield cut_masked(sequences, windows, a.event_inputs, hidden, a.items + 1)
 
 
 def _create(path: Path, shape: tuple[int, int], dtype: type) -> np.memmap:

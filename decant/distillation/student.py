@@ -1,6 +1,6 @@
 """One student trainer: the general student and every segment's are the same call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,10 @@ from decant.models.build import architecture
 from decant.models.recommender import Recommender
 from decant.params import Distill
 from decant.training.batches import Windows, training_windows
-from decant.training.loop import Lesson, Log, Report, SoftLabels, seeded, train
+from decant.training.checkpoints import Checkpoints
+from decant.training.lesson import Lesson, SoftLabels
+from decant.training.loop import Log, seeded, train
+from decant.training.pupil import Report
 
 
 @dataclass(frozen=True)
@@ -22,18 +25,21 @@ class Material:
 
     encoder: Encoder
     sequences: Sequences
-    text: np.ndarray | None
+    vectors: Mapping[str, np.ndarray]
     soft: SoftLabels | None
     cases_per_user: int
 
 
 def distill_general(
-    material: Material, settings: Distill, seed: int, log: Log = tqdm.write
+    material: Material,
+    settings: Distill,
+    seed: int,
+    log: Log | None = tqdm.write,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Recommender, Report]:
     """Train the general student from scratch on everybody."""
-    width = 0 if material.text is None else material.text.shape[1]
-    shape = architecture(settings, material.encoder, width)
-    model = seeded(shape, material.text, seed)
+    shape = architecture(settings, material.encoder, material.vectors)
+    model = seeded(shape, material.vectors, seed)
     report = train(
         model,
         material.sequences,
@@ -43,6 +49,7 @@ def distill_general(
         learning_rate=settings.learning_rate,
         seed=seed,
         log=log,
+        checkpoints=checkpoints,
     )
     return model, report
 
@@ -53,7 +60,8 @@ def distill_segment(
     material: Material,
     settings: Distill,
     seed: int,
-    log: Log = tqdm.write,
+    log: Log | None = tqdm.write,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Recommender, Report]:
     """Go on training `start`, in place, for the users of one segment, held near where it starts.
 
@@ -71,6 +79,7 @@ def distill_segment(
         seed=seed,
         keep_start=True,
         log=log,
+        checkpoints=checkpoints,
     )
     return start, report
 

@@ -7,25 +7,29 @@ Models are named `teacher`, a baseline's name, or `<student>/<hop>` with the hop
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
-from decant.evaluation.baselines import BASELINES, training_counts
+from decant.evaluation.baselines import HYBRID, KINDS, applicable
+from decant.evaluation.baselines.hybrid import Mixture, best_two, best_weight, mix
 from decant.evaluation.latency import interleaved_latency
-from decant.evaluation.metrics import ndcg, quality
-from decant.evaluation.scoring import OnnxScorer, Ranking, Scorer, rank
+from decant.evaluation.measure import ORACLE as ORACLE
+from decant.evaluation.measure import Measured, Yardstick, measure, measure_oracle
+from decant.evaluation.metrics import ndcg
+from decant.evaluation.scoring import OnnxScorer, Scorer
 from decant.features.encode import Encoder
-from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases
+from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases, training_counts
+from decant.features.validation import picking
 from decant.models import bundle
 from decant.serving.engine import Model
 
 ALL = "all"
-ORACLE = "oracle"
 RELEASED = "int8"  # the hop that is served
 HOPS = ("distilled", "pruned", RELEASED)
 WINDOWS = (VALIDATION, TEST)
@@ -63,6 +67,7 @@ def evaluate(
     cases_per_user: int,
     latency_requests: int,
     seed: int,
+    vectors: np.ndarray | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Evaluated:
     """Evaluate the traditional baselines and every model of `bundles`.
@@ -72,6 +77,7 @@ def evaluate(
         bundles: model name → folder with its graph.
         oracle: cases → rank of each target in the best possible ranking, where that is known
             (0 where it is not).
+        vectors: float [N + 1, width], of the items' content, where they have any.
 
     Raises:
         NothingToEvaluate: validation or test has no case.
@@ -81,12 +87,21 @@ def evaluate(
     groups = {ALL: np.arange(sequences.users), **members}
     yardstick = Yardstick(sequences, encoder, chosen, groups, training_counts(sequences, items), k)
     graphs = {name: Model(folder / bundle.GRAPH) for name, folder in bundles.items()}
-    measured = measure_all(graphs, yardstick, progress)
+    with threadpool_limits(1, user_api="blas"):  # figures do not depend on how many cores there are
+        measured = measure_all(graphs, yardstick, vectors, progress)
+        mixture = measure_hybrid(measured, yardstick, vectors, progress)
+    left_out = applicable(items, vectors)[1]
+    if mixture is None:
+        left_out[HYBRID] = (
+            "no case of the half of validation that picks, so nothing to choose it by"
+        )
+    for name, why in left_out.items():
+        progress(f"{name}: left out, {why}")
     models = {name: of_model.figures for name, of_model in measured.items()}
-    rows = [table for of_model in measured.values() for table in of_model.cases]
+    rows = [table for of_model in measured.values() for table in of_model.cases.values()]
     if oracle is not None:
         best = measure_oracle(oracle, yardstick)
-        models[ORACLE], rows = best.figures, rows + best.cases
+        models[ORACLE], rows = best.figures, [*rows, *best.cases.values()]
     latency = interleaved_latency(graphs, sequences, chosen[TEST], encoder, latency_requests, seed)
     for name, folder in bundles.items():
         models[name] |= {"bytes": bundle.size_bytes(folder), "latency_us": latency[name]}
@@ -95,30 +110,11 @@ def evaluate(
         "catalogue": items,
         "groups": {name: group_sizes(users, chosen) for name, users in groups.items()},
         "models": models,
+        "left_out": left_out,
+        "hybrid": None if mixture is None else asdict(mixture),
     }
     tops = {name: of_model.top for name, of_model in measured.items()}
     return Evaluated(metrics, pd.concat(rows, ignore_index=True), tops)
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """What every model is measured with: cases by window, users by group, events per item."""
-
-    sequences: Sequences
-    encoder: Encoder
-    chosen: dict[str, Cases]
-    groups: dict[str, np.ndarray]
-    count: np.ndarray
-    k: int
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One model: `figures` by window and group, a table of `cases` per window, the test's top k."""
-
-    figures: dict[str, Any]
-    cases: list[pd.DataFrame]
-    top: np.ndarray
 
 
 def cases_by_window(sequences: Sequences, per_user: int) -> dict[str, Cases]:
@@ -135,29 +131,33 @@ def cases_by_window(sequences: Sequences, per_user: int) -> dict[str, Cases]:
 
 
 def measure_all(
-    graphs: dict[str, Model], yardstick: Yardstick, progress: Callable[[str], None]
+    graphs: dict[str, Model],
+    yardstick: Yardstick,
+    vectors: np.ndarray | None,
+    progress: Callable[[str], None],
 ) -> dict[str, Measured]:
     """Every baseline and every graph; as many at a time as there are cores, one thread each."""
 
     def measure_one(name: str, make: Callable[[], Scorer]) -> Measured:
         measured = measure(name, make(), yardstick)
-        quality = measured.figures[TEST][ALL]["ndcg"]
-        progress(f"{name}: test NDCG@{yardstick.k} {quality:.4f} on everybody")
+        tell(name, measured, yardstick, progress)
         return measured
 
+    makers = scorers(graphs, yardstick.sequences, yardstick.encoder, vectors)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = {
-            name: pool.submit(measure_one, name, make)
-            for name, make in scorers(graphs, yardstick.sequences, yardstick.encoder).items()
-        }
+        waiting = {name: pool.submit(measure_one, name, make) for name, make in makers.items()}
         return {name: future.result() for name, future in waiting.items()}
 
 
 def scorers(
-    graphs: dict[str, Model], sequences: Sequences, encoder: Encoder
+    graphs: dict[str, Model],
+    sequences: Sequences,
+    encoder: Encoder,
+    vectors: np.ndarray | None = None,
 ) -> dict[str, Callable[[], Scorer]]:
     """How to make the scorer of every baseline and every graph; a fitted baseline is large."""
-    fitted = {name: partial(fit, sequences, len(encoder.items)) for name, fit in BASELINES.items()}
+    fits, _ = applicable(len(encoder.items), vectors)
+    fitted = {name: partial(fit, sequences, len(encoder.items)) for name, fit in fits.items()}
     loaded = {
         name: partial(OnnxScorer, g, encoder.max_length, as_served=name.endswith(f"/{RELEASED}"))
         for name, g in graphs.items()
@@ -165,66 +165,46 @@ def scorers(
     return {**fitted, **loaded}
 
 
-def measure(name: str, scorer: Scorer, yardstick: Yardstick) -> Measured:
-    """Rank every case with one model."""
+def measure_hybrid(
+    measured: dict[str, Measured],
+    yardstick: Yardstick,
+    vectors: np.ndarray | None,
+    progress: Callable[[str], None],
+) -> Mixture | None:
+    """Mix the two best baselines and add what the mixture reaches to `measured`.
+
+    Both and their weight are chosen on the users of validation that pick. Their models are fitted
+    again: to keep every baseline until the last is measured would take much more memory.
+    """
     y, items = yardstick, len(yardstick.encoder.items)
-    rankings = {
-        window: rank(scorer, y.sequences, chosen, items, k=y.k, exclude_seen=y.encoder.exclude_seen)
-        for window, chosen in y.chosen.items()
+    window = y.chosen[VALIDATION]
+    picked = picking(window.user)
+    ranks = {
+        name: measured[name].cases[VALIDATION]["rank"].to_numpy()[picked]
+        for name in KINDS
+        if name in measured
     }
-    return Measured(
-        {w: by_group(y.chosen[w], r, y.groups, y.count, y.k) for w, r in rankings.items()},
-        [case_rows(name, w, y.chosen[w], r.ranks) for w, r in rankings.items()],
-        rankings[TEST].top,
+    names = best_two({name: float(ndcg(r, y.k).sum()) for name, r in ranks.items()}, KINDS)
+    if names is None or not picked.any():
+        return None
+    make = scorers({}, y.sequences, y.encoder, vectors)
+    first, second = (make[name]() for name in names)
+    cases = window.take(np.flatnonzero(picked))
+    weight = best_weight(
+        first, second, y.sequences, cases, items, k=y.k, exclude_seen=y.encoder.exclude_seen
     )
+    progress(f"{HYBRID}: {weight:g} of {names[0]}, {1 - weight:g} of {names[1]}")
+    measured[HYBRID] = measure(HYBRID, mix(first, second, weight), yardstick)
+    tell(HYBRID, measured[HYBRID], yardstick, progress)
+    return Mixture(*names, weight)
 
 
-def measure_oracle(oracle: Callable[[Cases], np.ndarray], yardstick: Yardstick) -> Measured:
-    """The best possible ranking, on the cases where it is known; it has no top k."""
-    figures, tables = {}, []
-    for window, chosen in yardstick.chosen.items():
-        ranks = oracle(chosen)
-        known, ranks = chosen.take(np.flatnonzero(ranks > 0)), ranks[ranks > 0]
-        figures[window] = ndcg_by_group(known, ranks, yardstick.groups, yardstick.k)
-        tables.append(case_rows(ORACLE, window, known, ranks))
-    return Measured(figures, tables, np.zeros((0, yardstick.k), np.int32))
-
-
-def by_group(
-    chosen: Cases, ranking: Ranking, groups: dict[str, np.ndarray], count: np.ndarray, k: int
-) -> dict[str, dict[str, float]]:
-    """All metrics of one model for each group that has cases."""
-    result = {}
-    for name, users in groups.items():
-        inside = np.isin(chosen.user, users)
-        if inside.any():
-            result[name] = quality(ranking.ranks[inside], ranking.top[inside], count, k)
-    return result
-
-
-def ndcg_by_group(
-    chosen: Cases, ranks: np.ndarray, groups: dict[str, np.ndarray], k: int
-) -> dict[str, dict[str, float]]:
-    """NDCG@k alone, for a model of which only the targets' ranks are known."""
-    inside = {name: np.isin(chosen.user, users) for name, users in groups.items()}
-    return {
-        name: {"ndcg": float(ndcg(ranks[rows], k).mean())}
-        for name, rows in inside.items()
-        if rows.any()
-    }
-
-
-def case_rows(name: str, window: str, chosen: Cases, ranks: np.ndarray) -> pd.DataFrame:
-    """One row per case: model, window, user, position, rank."""
-    return pd.DataFrame(
-        {
-            "model": pd.Categorical([name] * len(chosen)),
-            "window": pd.Categorical([window] * len(chosen)),
-            "user": chosen.user.astype(np.int32),
-            "position": chosen.position.astype(np.int64),
-            "rank": ranks.astype(np.int32),
-        }
-    ).astype({"model": "str", "window": "str"})
+def tell(
+    name: str, measured: Measured, yardstick: Yardstick, progress: Callable[[str], None]
+) -> None:
+    """One line on a model that has been measured."""
+    quality = measured.figures[TEST][ALL]["ndcg"]
+    progress(f"{name}: test NDCG@{yardstick.k} {quality:.4f} on everybody")
 
 
 def group_sizes(users: np.ndarray, chosen: dict[str, Cases]) -> dict[str, int]:

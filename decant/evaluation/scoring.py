@@ -1,6 +1,6 @@
 """One way to rank for every model: whole catalogue, seen items masked, in batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,17 +40,25 @@ def rank(
     """Rank every case's target in the whole catalogue of `items` items."""
     ranks = np.zeros(len(chosen), np.int64)
     tops = np.zeros((len(chosen), min(k, items)), np.int32)
+    for rows, batch, masked in batches(sequences, chosen, items, exclude_seen=exclude_seen):
+        scores = scorer(sequences, batch)
+        ranks[rows] = rank_targets(scores, masked, np.asarray(sequences.items)[batch.position])
+        tops[rows] = top_items(scores, masked, k)
+        progress(len(batch))
+    return Ranking(ranks, tops)
+
+
+def batches(
+    sequences: Sequences, chosen: Cases, items: int, *, exclude_seen: bool
+) -> Iterator[tuple[np.ndarray, Cases, np.ndarray]]:
+    """Up to `BATCH` cases at a time: their places in `chosen`, they, and what is masked."""
     # cases of like length go together, so that little of a batch is padding
     order = np.argsort(history_lengths(sequences, chosen), kind="stable")
     for start in range(0, len(chosen), BATCH):
         rows = order[start : start + BATCH]
         batch = chosen.take(rows)
-        scores = scorer(sequences, batch)
-        masked = seen_mask(sequences, batch, items) if exclude_seen else _only_padding(scores)
-        ranks[rows] = rank_targets(scores, masked, np.asarray(sequences.items)[batch.position])
-        tops[rows] = top_items(scores, masked, k)
-        progress(len(batch))
-    return Ranking(ranks, tops)
+        seen = seen_mask(sequences, batch, items) if exclude_seen else _only_padding(batch, items)
+        yield rows, batch, seen
 
 
 class OnnxScorer:
@@ -76,7 +84,7 @@ class OnnxScorer:
         return self.model.scores({**one, ATTRIBUTES: batch[ATTRIBUTES][row : row + 1]})
 
 
-def _only_padding(scores: np.ndarray) -> np.ndarray:
-    masked = np.zeros(scores.shape, dtype=bool)
+def _only_padding(chosen: Cases, items: int) -> np.ndarray:
+    masked = np.zeros((len(chosen), items + 1), dtype=bool)
     masked[:, 0] = True
     return masked

@@ -88,6 +88,18 @@ def ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + counts, counts)
 
 
+def training_events(sequences: Sequences) -> np.ndarray:
+    """Flat indices of the events before the validation window, in order."""
+    start = np.asarray(sequences.offsets[:-1])
+    return ranges(start, start + sequences.split[:, 0])
+
+
+def training_counts(sequences: Sequences, items: int) -> np.ndarray:
+    """Events of each item in training, float [N + 1]."""
+    events = np.asarray(sequences.items)[training_events(sequences)]
+    return np.bincount(events, minlength=items + 1).astype(np.float64)
+
+
 def gather(
     sequences: Sequences, inputs: tuple[str, ...], stop: np.ndarray, start: np.ndarray, length: int
 ) -> dict[str, np.ndarray]:

@@ -1,15 +1,19 @@
 """The sequence recommender: one class for teacher and students, pruned or whole.
 
 Shapes: B sequences, T positions, N items, d = dimension, h heads of width w, A attributes.
-A pre-norm causal transformer; the item table is tied between input and output.
+A pre-norm transformer; the item table is tied between input and output. It looks back only and
+predicts what follows each position (`next`), or looks both ways and fills in positions that are
+masked (`masked`, the cloze of BERT4Rec, Sun et al. 2019); then the last one is what follows.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+NEXT, MASKED = "next", "masked"
 HIDDEN = -1e9  # the score of what must not be looked at; finite, so no row is all NaN
 
 
@@ -18,7 +22,8 @@ class Architecture:
     """Everything that fixes the model's shape.
 
     `heads` and `hidden` are per layer, since pruning may leave layers of different width;
-    `attribute_sizes` are the number of indices of each user attribute.
+    `attribute_sizes` are the number of indices of each user attribute; `vector_widths`: the width
+    of each kind of given item vectors, such as `text` or `image`, that stands among the inputs.
     """
 
     items: int
@@ -32,16 +37,17 @@ class Architecture:
     ratings: int = 0
     gaps: int = 0
     attribute_sizes: tuple[int, ...] = ()
-    text_width: int = 0
+    vector_widths: tuple[tuple[str, int], ...] = ()
     dropout: float = 0.0
+    objective: str = NEXT
+    id_dropout: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
 
     @staticmethod
     def from_dict(content: dict[str, object]) -> "Architecture":
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-        return Architecture(**lists)  # type: ignore[arg-type]
+        return Architecture(**{k: _tuples(v) for k, v in content.items()})  # type: ignore[arg-type]
 
     @property
     def event_inputs(self) -> tuple[str, ...]:
@@ -49,42 +55,93 @@ class Architecture:
         optional = {"behaviour": "behaviours", "rating": "ratings", "gap": "gaps"}
         return ("items", *(array for name, array in optional.items() if name in self.inputs))
 
+    @property
+    def masked(self) -> bool:
+        """Does it fill in masked positions, looking both ways?"""
+        return self.objective == MASKED
+
+
+class ItemVectors(nn.Module):
+    """Given vectors of the items, float [N + 1, W], projected to the model's dimension."""
+
+    vectors: Tensor
+
+    def __init__(self, vectors: Tensor, dimension: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", vectors)
+        self.projection = nn.Linear(vectors.shape[1], dimension, bias=False)
+
+    def forward(self) -> Tensor:
+        """[N + 1, d]; zero where an item has no vector."""
+        return self.projection(self.vectors)
+
 
 class Attention(nn.Module):
-    """Causal self-attention with plain linear projections, which quantise.
+    """Self-attention with plain linear projections, which quantise.
 
-    Positions enter as a learned bias per head and distance (Raffel et al. 2020, without buckets);
-    `bias` [h, max_length] holds distance 0 last.
+    Positions enter as a learned bias per head and distance (Raffel et al. 2020, without buckets).
+    `bias` [h, length]: distance 0 is last, further back comes before it; where it looks both ways
+    [h, 2 · length - 1], what lies ahead comes after.
     """
 
-    def __init__(self, dimension: int, heads: int, width: int, max_length: int) -> None:
+    def __init__(
+        self, dimension: int, heads: int, width: int, length: int, both_ways: bool = False
+    ) -> None:
         super().__init__()
-        self.heads, self.width = heads, width
+        self.heads, self.width, self.length, self.both_ways = heads, width, length, both_ways
         self.query = nn.Linear(dimension, heads * width, bias=False)
         self.key = nn.Linear(dimension, heads * width, bias=False)
         self.value = nn.Linear(dimension, heads * width, bias=False)
         self.out = nn.Linear(heads * width, dimension, bias=False)
-        self.bias = nn.Parameter(torch.zeros(heads, max_length))
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * length - 1 if both_ways else length))
 
     def forward(self, x: Tensor, padding: Tensor, last: bool) -> Tensor:
-        """x [B, T, d]; padding bool [B, 1, 1, T]; `last`: the last position only → [B, 1, d]."""
+        """x [B, T, d] → the same; `last`: the last position only → [B, 1, d].
+
+        `padding` float [B, 1, 1, T]: `HIDDEN` where nothing stands, else 0.
+        """
         length = x.shape[1]
         q = self._split(self.query(x[:, -1:] if last else x))
         k, v = self._split(self.key(x)), self._split(self.value(x))
-        bias = self.bias[:, -length:].unsqueeze(1) if last else self._causal_bias(length)
-        scores = q @ k.transpose(2, 3) * self.width**-0.5 + bias
-        weights = torch.softmax(scores.masked_fill(padding, HIDDEN), dim=-1)
+        bias = self._last_bias(length) if last else self._bias(length)
+        scores = (q * self.width**-0.5) @ k.transpose(2, 3) + bias + padding
+        weights = torch.softmax(scores, dim=-1)
         return self.out((weights @ v).transpose(1, 2).flatten(2))
 
-    def _causal_bias(self, length: int) -> Tensor:
-        """[h, T, T]: the bias of every distance back; what lies ahead is hidden."""
+    def _last_bias(self, length: int) -> Tensor:
+        """[h, 1, T]: the bias of every distance back from the last position."""
+        return self.bias[:, self.length - length : self.length].unsqueeze(1)
+
+    def _bias(self, length: int) -> Tensor:
+        """[h, T, T]: the bias of every distance; what it must not look at is hidden."""
         place = torch.arange(length, device=self.bias.device)
         back = place[:, None] - place[None]
-        bias = self.bias[:, self.bias.shape[1] - 1 - back.clamp(min=0)]
-        return bias.masked_fill(back < 0, HIDDEN)
+        bias = self.bias[:, self.length - 1 - (back if self.both_ways else back.clamp(min=0))]
+        return bias if self.both_ways else bias.masked_fill(back < 0, HIDDEN)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, self.width)).transpose(1, 2)
+
+
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) at a rate in 256ths.
+
+    On a CPU torch draws number by number, on one thread; a random byte each takes an eighth of
+    the draws.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.dropped = round(256 * rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.dropped:
+            return x
+        if x.device.type != "cpu":
+            return functional.dropout(x, self.dropped / 256)
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
+        return x * (kept.to(x.dtype) * (256 / (256 - self.dropped)))
 
 
 class FeedForward(nn.Module):
@@ -105,10 +162,11 @@ class Block(nn.Module):
     def __init__(self, a: Architecture, layer: int) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(a.dimension)
-        self.attention = Attention(a.dimension, a.heads[layer], a.head_width, a.max_length)
+        length = a.max_length + a.masked  # the history, and the mask after it
+        self.attention = Attention(a.dimension, a.heads[layer], a.head_width, length, a.masked)
         self.feed_norm = nn.LayerNorm(a.dimension)
         self.feed = FeedForward(a.dimension, a.hidden[layer])
-        self.dropout = nn.Dropout(a.dropout)
+        self.dropout = Dropout(a.dropout)
 
     def forward(self, x: Tensor, padding: Tensor, last: bool = False) -> Tensor:
         mixed = self.attention(self.attention_norm(x), padding, last)
@@ -119,8 +177,10 @@ class Block(nn.Module):
 class Recommender(nn.Module):
     """Sequences of events in, a score for every item out."""
 
-    def __init__(self, architecture: Architecture, text: Tensor | None = None) -> None:
-        """`text` float [N + 1, text_width]: item vectors; needed if `text` is among the inputs."""
+    def __init__(
+        self, architecture: Architecture, vectors: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """`vectors`: float [N + 1, W] by name, see `vector_widths`; zero until they are loaded."""
         super().__init__()
         a = self.architecture = architecture
         d = a.dimension
@@ -137,38 +197,64 @@ class Recommender(nn.Module):
                 if array in a.event_inputs
             }
         )
+        self.mask = nn.Parameter(0.02 * torch.randn(d)) if a.masked else None
         reads_attributes = "attributes" in a.inputs
         self.attributes = nn.ModuleList(
             nn.Embedding(size, d) for size in (a.attribute_sizes if reads_attributes else ())
         )
-        if "text" in a.inputs:
-            vectors = torch.zeros(a.items + 1, a.text_width) if text is None else text
-            self.register_buffer("text", vectors)
-            self.text_projection = nn.Linear(a.text_width, d, bias=False)
-        self.dropout = nn.Dropout(a.dropout)
+        given = vectors or {}
+        self.vectors = nn.ModuleList(
+            ItemVectors(given[name] if name in given else torch.zeros(a.items + 1, width), d)
+            for name, width in a.vector_widths
+        )
+        self.dropout = Dropout(a.dropout)
         self.blocks = nn.ModuleList(Block(a, layer) for layer in range(len(a.heads)))
         self.norm = nn.LayerNorm(d)
         self.apply(_initialise)
 
     def table(self) -> Tensor:
-        """Item vectors [N + 1, d], the text's share included."""
-        if "text" not in self.architecture.inputs:
-            return self.item.weight
-        return self.item.weight + self.text_projection(self.text)
+        """Item vectors [N + 1, d], the share of each given vector included."""
+        table: Tensor = self.item.weight
+        if self.training and self.architecture.id_dropout:  # Volkovs et al. 2017
+            kept = torch.rand(len(table), 1, device=table.device)
+            table = table * (kept >= self.architecture.id_dropout)
+        for kind in self.vectors:
+            table = table + kind()
+        return table
 
     def hidden(self, batch: dict[str, Tensor], table: Tensor, last: bool = False) -> Tensor:
-        """States [B, T, d], or [B, 1, d] of the last position. `batch`: int [B, T] per input."""
+        """States [B, T, d], or [B, 1, d] of the last position. `batch`: int [B, T] per input.
+
+        Where positions are masked, index N + 1 among the items is a mask, and `last` is that of
+        a mask behind the history.
+        """
+        if self.mask is not None and last:
+            batch = self._with_mask(batch)
+        x = self.dropout(self._embed(batch, table))
+        padding = HIDDEN * (batch["items"] == 0)[:, None, None].to(x.dtype)
+        for block in self.blocks[:-1]:
+            x = block(x, padding)
+        return self.norm(self.blocks[-1](x, padding, last))
+
+    def _with_mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Every sequence and a mask behind it, an event of which nothing is known."""
+        longer = {name: functional.pad(batch[name], (0, 1)) for name in self.events}
+        items = functional.pad(batch["items"], (0, 1), value=self.architecture.items + 1)
+        return {**batch, **longer, "items": items}
+
+    def _embed(self, batch: dict[str, Tensor], table: Tensor) -> Tensor:
+        """What stands at each position, [B, T, d]."""
         items = batch["items"]
-        x = functional.embedding(items, table)
+        if self.mask is None:
+            x = functional.embedding(items, table)
+        else:
+            x = functional.embedding(items.clamp(max=self.architecture.items), table)
+            x = torch.where((items > self.architecture.items).unsqueeze(2), self.mask, x)
         for array, embedding in self.events.items():
             x = x + embedding(batch[array])
         for column, embedding in enumerate(self.attributes):
             x = x + embedding(batch["attributes"][:, column]).unsqueeze(1)
-        x = self.dropout(x)
-        padding = (items == 0)[:, None, None]
-        for block in self.blocks[:-1]:
-            x = block(x, padding)
-        return self.norm(self.blocks[-1](x, padding, last))
+        return x
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Scores of every item after the last position, [B, N + 1]; index 0 is no item."""
@@ -178,6 +264,10 @@ class Recommender(nn.Module):
     def scores(self, hidden: Tensor, table: Tensor) -> Tensor:
         """States [..., d] → scores [..., N + 1]."""
         return functional.linear(hidden, table, self.bias)
+
+
+def _tuples(value: object) -> object:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def _initialise(module: nn.Module) -> None:

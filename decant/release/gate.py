@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from decant.evaluation.baselines import BASELINES
+from decant.evaluation.baselines import NAMES
 from decant.evaluation.comparison import Gain, paired_gain
 from decant.evaluation.evaluate import ALL
 from decant.evaluation.evaluate import RELEASED as RELEASED
@@ -232,10 +232,15 @@ def quality_checks(
 
 
 def best_baseline(metrics: dict[str, Any]) -> str | None:
-    """The traditional model that is best on validation; None if one was not measured."""
-    quality = {n: figure(metrics, "models", n, VALIDATION, ALL, "ndcg") for n in BASELINES}
+    """The traditional model that is best on validation; None if one was not measured.
+
+    One that the evaluation has left out, and has said why, is not missed.
+    """
+    asked = [name for name in NAMES if name not in metrics.get("left_out", {})]
+    quality = {n: figure(metrics, "models", n, VALIDATION, ALL, "ndcg") for n in asked}
     known = {name: value for name, value in quality.items() if value is not None}
-    return max(known, key=lambda name: known[name]) if len(known) == len(quality) else None
+    complete = known and len(known) == len(quality)
+    return max(known, key=lambda name: known[name]) if complete else None
 
 
 def group_checks(family: dict[str, Any], members: dict[str, np.ndarray]) -> list[Check]:

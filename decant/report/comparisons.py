@@ -1,5 +1,8 @@
 """The parts of the page that compare: group by group, with what is simple, with what is best."""
 
+from typing import Any
+
+from decant.evaluation.baselines import HYBRID
 from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
 from decant.features.sequences import TEST, VALIDATION
 from decant.params import GENERAL, TEACHER
@@ -121,7 +124,22 @@ def baselines_section(evidence: Evidence) -> Raw:
             "on everybody."
         ),
         table("Traditional models on everybody", columns, rows),
+        *(paragraph(line) for line in about_baselines(metrics)),
     )
+
+
+def about_baselines(metrics: dict[str, Any]) -> list[str]:
+    """What the hybrid is a mixture of, and which models were left out and why."""
+    lines = [f"{name}: left out, {why}." for name, why in metrics.get("left_out", {}).items()]
+    mixed = metrics.get("hybrid")
+    if mixed:
+        lines.insert(
+            0,
+            f"{HYBRID}: {mixed['weight']:.0%} of the scores of {mixed['first']}, the rest of "
+            f"{mixed['second']}'s, standardised over the catalogue for each case. Both and the "
+            "share are chosen on the half of validation that picks.",
+        )
+    return lines
 
 
 def oracle_section(evidence: Evidence) -> Raw:

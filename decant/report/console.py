@@ -6,6 +6,7 @@ from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
 from decant.features.sequences import TEST
 from decant.params import GENERAL, TEACHER
 from decant.release.gate import divide, figure
+from decant.report.evidence import baselines
 from decant.report.figures import dearest, family_bytes
 from decant.report.formats import NOT_MEASURED
 from decant.report.formats import duration as as_duration
@@ -20,14 +21,17 @@ Line = tuple[str, str, str, str, str, str, str]
 def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str:
     """One line per model on the test window, not wider than `WIDTH` columns.
 
-    The best traditional model, the teacher, the general student, each segment's released student
-    on its own group beside what general gives there, and the family. Without a `verdict` nobody
-    is known to ship.
+    The traditional models, the best on test last; the teacher, the general student, each
+    segment's released student on its own group beside what general gives there, and the family.
+    Without a `verdict` nobody is known to ship, and no traditional model to be the bar.
     """
     verdict = verdict or {}
     best = verdict.get("best_baseline")
     lines = [
-        model_line(metrics, best or "", ALL, f"{best} (best traditional)") if best else None,
+        *(
+            model_line(metrics, name, ALL, f"{name} (best traditional)" if name == best else name)
+            for name in reversed(baselines(metrics))
+        ),
         model_line(metrics, TEACHER, ALL, TEACHER),
         model_line(metrics, f"{GENERAL}/{RELEASED}", ALL, GENERAL),
         *segment_lines(metrics, verdict),

@@ -11,6 +11,7 @@ from decant.report.evidence import Evidence, baselines, own_group
 from decant.report.markup import Raw, join, paragraph, section, tag
 
 SHOWN_BELOW = 0.12  # how far under the lowest model with a latency a baseline is still drawn
+DRAWN = 3  # baselines at most, the best on test
 
 
 def trade_off_section(evidence: Evidence) -> Raw:
@@ -26,6 +27,7 @@ def trade_off_section(evidence: Evidence) -> Raw:
     }
     lowest = min([1.0, *(p.quality for points in students.values() for p in points)])
     near = {name: value for name, value in levels.items() if value > lowest - SHOWN_BELOW}
+    near = dict(list(near.items())[:DRAWN])
     far = [f"{n} ({formats.percent(v, 0)})" for n, v in levels.items() if n not in near]
     k = evidence.metrics["k"]
     legend = (
@@ -36,7 +38,7 @@ def trade_off_section(evidence: Evidence) -> Raw:
         f"NDCG@{k} on test as a share of the teacher's on the same users; p50 of single requests. "
         f"A line runs through one student's hops: {', '.join(HOPS)}; the last is filled and "
         "numbered. Dashed: the teacher, and traditional models on everybody"
-        + (f"; below the picture: {', '.join(far)}." if far else ".")
+        + (f"; not drawn: {', '.join(far)}." if far else ".")
     )
     alt = f"Quality against latency of the teacher and {len(students)} students, hop by hop; {text}"
     caption = tag("figcaption", text)

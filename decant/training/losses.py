@@ -1,34 +1,36 @@
-"""Losses over the whole catalogue. P predictions, N items, K soft labels."""
+"""Losses over the catalogue, one number per prediction. P predictions, N items, K soft labels."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+SMALLEST_REST = 1e-6  # of a distribution's mass: half precision may leave none
+
 
 def hard_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy with what was really taken: scores [P, N + 1], targets int [P] → scalar."""
-    return functional.cross_entropy(scores, targets)
+    """Cross-entropy with what was really taken: scores [P, N + 1], targets int [P] → [P]."""
+    return functional.cross_entropy(scores, targets, reduction="none")
 
 
-def soft_loss(scores: Tensor, ids: Tensor, log_probabilities: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy with the teacher's soft labels (Hinton et al. 2015), kept for its top K.
+def soft_loss(own: Tensor, log_probabilities: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy with the teacher's soft labels (Hinton et al. 2015), kept for its top K → [P].
 
     The mass outside the top K counts as one more class: the student is told how much of it there
     is, not where.
 
     Args:
-        scores: [P, N + 1]. ids: int [P, K]. log_probabilities: [P, K], of the teacher.
+        own: the student's log-probabilities of the K items, [P, K]. log_probabilities: the
+            teacher's, [P, K].
         temperature: both distributions over the K + 1 classes are softened by it.
     """
-    own = functional.log_softmax(scores, dim=-1).gather(1, ids)
     teacher = _softened(log_probabilities, temperature)
     student = _softened(own, temperature)
-    return -(teacher.exp() * student).sum(dim=1).mean() * temperature**2
+    return -(teacher.exp() * student).sum(dim=1) * temperature**2
 
 
 def _softened(log_probabilities: Tensor, temperature: float) -> Tensor:
     kept = log_probabilities.exp().sum(dim=1, keepdim=True)
-    rest = torch.log((1 - kept).clamp(min=1e-6))
+    rest = torch.log((1 - kept).clamp(min=SMALLEST_REST))
     classes = torch.cat([log_probabilities, rest], dim=1)
     return functional.log_softmax(classes / temperature, dim=1)
 

@@ -17,7 +17,9 @@ from decant.models.checkpoint import parameter_count
 from decant.models.recommender import Recommender
 from decant.params import Distill, Training
 from decant.training.batches import training_windows
-from decant.training.loop import K, Lesson, TorchScorer, seeded, train
+from decant.training.lesson import Lesson
+from decant.training.loop import seeded, train
+from decant.training.validation import K, TorchScorer
 from decant.tuning.cases import save_cases
 
 OnEpoch = Callable[[int, int, float], None]  # fold, epoch (from 1), NDCG@10 of the epoch
@@ -66,8 +68,8 @@ def taught(
     material: Material, settings: Training, seed: int, on_epoch: Callable[[int, float], None]
 ) -> tuple[Recommender, int]:
     """A teacher, or a general student, and its best epoch, from 1."""
-    width = 0 if material.text is None else material.text.shape[1]
-    model = seeded(architecture(settings, material.encoder, width), material.text, seed)
+    shape = architecture(settings, material.encoder, material.vectors)
+    model = seeded(shape, material.vectors, seed)
     report = train(
         model,
         material.sequences,

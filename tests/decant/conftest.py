@@ -154,7 +154,8 @@ def train_family(known: Known, folder: Path, segments: tuple[str, ...]) -> Famil
     from decant.models.build import architecture
     from decant.params import Compress, Distill, Training
     from decant.training.batches import training_windows
-    from decant.training.loop import Lesson, seeded, train
+    from decant.training.lesson import Lesson
+    from decant.training.loop import seeded, train
 
     torch.set_num_threads(1)
     shared: dict[str, Any] = {
@@ -179,7 +180,7 @@ def train_family(known: Known, folder: Path, segments: tuple[str, ...]) -> Famil
         soft_weight=0.5,
     )
     sequences, length = known.sequences, known.encoder.max_length
-    teacher = seeded(architecture(teaching, known.encoder, 0), None, 1)
+    teacher = seeded(architecture(teaching, known.encoder, None), None, 1)
     windows = training_windows(sequences, length)
     lesson = Lesson(lambda rng: windows, picks(sequences, 4), known.encoder.exclude_seen)
     reports = {
@@ -190,7 +191,7 @@ def train_family(known: Known, folder: Path, segments: tuple[str, ...]) -> Famil
     knowledge = folder / "knowledge"
     knowledge.mkdir()
     extract(teacher, sequences, knowledge, 8)
-    material = Material(known.encoder, sequences, None, load_knowledge(knowledge), 4)
+    material = Material(known.encoder, sequences, {}, load_knowledge(knowledge), 4)
     silent: Callable[[str], None] = lambda line: None  # noqa: E731
     models = {"teacher": teacher}
     models["general"], reports["general"] = distill_general(material, learning, 1, silent)

@@ -23,18 +23,18 @@ STUDENTS = {"general": {"init": "teacher"}}
 # A new setting is a decision: think twice, then add it here.
 TRAINING = (
     "dimension layers heads dropout inputs epochs batch_size learning_rate weight_decay patience "
-    "precision device threads"
+    "precision device threads processes objective mask_share full_softmax negatives id_dropout"
 )
 SETTINGS = {
     "raw": "users items steps missing dirty seed",
     "ingest": "events layout user item time behaviour behaviour_default rating users items "
-    "item_title",
+    "item_title vectors",
     "validate": "max_quarantined min_events min_users min_items",
     "features": "target_behaviours merge_window max_length exclude_seen attributes attribute_bins "
     "impute interest_tags",
     "split": "method validation test cases_per_user",
-    "embed": "encoder dimension bert",
-    "teacher": TRAINING,
+    "embed": "encoder dimension bert threads",
+    "teacher": f"{TRAINING} init_from",
     "knowledge": "top_k",
     "distill": f"{TRAINING} soft_weight temperature segment_learning_rate segment_epochs anchor "
     "others min_users",
@@ -134,7 +134,14 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ({"source": "demos"}, "`source`: Input should be 'demo', 'movielens-100k'"),
         ({"teacher": ["epochs"]}, "`teacher`: Input should be a valid dictionary"),
         ({"split": {"method": None}}, "`split.method`: Input should be 'time' or 'leave-one-out'"),
-        ({"teacher": {"inputs": ["item", "sound"]}}, "`teacher.inputs.1`: Input should be 'item'"),
+        (
+            {"teacher": {"inputs": ["item", "imag"]}},
+            "teacher.inputs: no input `imag`; did you mean `image`? known: item, text, ",
+        ),
+        (
+            {"ingest": {"vectors": {"text": "text.parquet"}}},
+            "`ingest.vectors`: `text` is an input already: call these vectors otherwise",
+        ),
         ({"teacher": {"device": "tpu9"}}, "`teacher.device`: Input should be 'auto', 'cpu', 'gpu'"),
         ({"seed": 2**32}, "`seed`: Input should be less than 4294967296"),
         ({"raw": {"seed": -1}}, "`raw.seed`: Input should be greater than or equal to 0"),

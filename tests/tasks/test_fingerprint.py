@@ -8,6 +8,7 @@ from tasks import fingerprint
 from tasks.fingerprint import closure, code, main, steps
 
 FILES = {
+    "params.yaml": "{}\n",
     "dvc.yaml": "stages:\n"
     "  fingerprint: {cmd: exec python -m tasks.fingerprint}\n"
     "  one: {cmd: exec python -m tasks.one}\n"
@@ -45,7 +46,7 @@ def changed(root: Path, name: str, text: str) -> set[str]:
 
 def test_every_program_of_the_graph_has_one_and_the_key_has_its_own(root: Path) -> None:
     assert steps(root) == ["one", "two"]
-    assert set(main(root)) == {"one", "two", "key"}
+    assert set(main(root)) == {"one", "two", "key", "bert", "init"}
     assert (root / "data/fingerprints/key.txt").read_text() == "key\n"
 
 
@@ -91,6 +92,28 @@ def test_an_unchanged_fingerprint_is_not_written_again_and_an_old_one_goes(root:
     main(root)
     assert path.stat().st_mtime_ns == stamp
     assert not (root / "data/fingerprints/gone.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("params", "name", "file"),
+    [
+        ("embed: {encoder: bert, bert: outside}\n", "bert", "outside/model.safetensors"),
+        ("teacher: {init_from: outside}\n", "init", "outside/manifest.json"),
+    ],
+)
+def test_a_model_outside_of_data_is_digested_by_what_it_holds(
+    root: Path, monkeypatch: pytest.MonkeyPatch, params: str, name: str, file: str
+) -> None:
+    monkeypatch.chdir(root)
+    assert main(root)[name] == "none"
+    assert changed(root, "params.yaml", params) == set()  # there is no such folder yet
+    (root / "outside").mkdir()
+    (root / "outside" / "config.json").write_text('{"model_type": "bert"}')
+    (root / file).write_text("weights")
+    (root / "outside" / "more").mkdir()
+    assert main(root)[name] != "none"
+    assert changed(root, file, "weights") == set()
+    assert changed(root, file, "other weights") == {name}
 
 
 def test_a_program_that_is_not_there_is_named(root: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.evaluation.baselines import BASELINES
+from decant.evaluation.baselines import NAMES
 from decant.evaluation.metrics import hit, ndcg
 from decant.params import load_params
 from decant.release.gate import judge
@@ -24,7 +24,7 @@ evaluate: {resamples: 100}
 USERS = 40
 MEMBERS = {"women": np.arange(20, dtype=np.int32), "general": np.arange(20, 40, dtype=np.int32)}
 PLACES = {"teacher": 1, "general": 3, "women": 2}  # where each ranks every target; others: 5
-MODELS = [*BASELINES, "teacher", *(f"{s}/{h}" for s in MEMBERS for h in ("distilled", "int8"))]
+MODELS = [*NAMES, "teacher", *(f"{s}/{h}" for s in MEMBERS for h in ("distilled", "int8"))]
 SUMMARIES = ("validated", "features", "segments", "compressed/general", "compressed/women")
 
 
@@ -72,7 +72,7 @@ def make_metrics() -> dict[str, Any]:
         place = np.array([rank(model)])
         quality = {"ndcg": float(ndcg(place, 10)[0]), "hr": float(hit(place, 10)[0])}
         models[model] = {w: dict.fromkeys(groups, quality) for w in ("validation", "test")}
-        if model not in BASELINES:
+        if model not in NAMES:
             cost = 100_000 if model == "teacher" else 10_000
             models[model] |= {"bytes": cost, "latency_us": {"p50": cost / 100, "p95": cost / 50}}
     sizes = {g: {"users": n, "validation_cases": n, "test_cases": n} for g, n in groups.items()}

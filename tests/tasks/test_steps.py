@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 import torch
 
+from decant import cli
 from decant.data.membership import SegmentError
 from decant.data.prepare import FeaturesError
 from decant.data.split import SplitError
-from decant.evaluation.baselines import BASELINES
+from decant.evaluation.baselines import HYBRID, NAMES
 from decant.evaluation.metrics import top_items
 from decant.evaluation.scoring import OnnxScorer
 from decant.features.encode import Encoder
@@ -189,7 +190,9 @@ def test_members_are_of_their_segment_and_general_learns_from_everybody(shop: Pa
 def test_the_evaluation_states_its_protocol_and_covers_every_model(shop: Path) -> None:
     metrics = read_json(shop, "evaluation/metrics.json")
     hops = {f"{s}/{hop}" for s in ("general", "women") for hop in ("distilled", "pruned", "int8")}
-    assert set(metrics["models"]) == {*BASELINES, "teacher", "oracle", *hops}
+    assert set(metrics["models"]) == {*NAMES, "teacher", "oracle", *hops}
+    assert metrics["left_out"] == {}
+    assert {metrics["hybrid"]["first"], metrics["hybrid"]["second"]} < set(NAMES)
     protocol = metrics["protocol"]
     assert protocol["split"]["method"] == "time"
     assert (protocol["source"], protocol["catalogue"]) == ("demo", 48)
@@ -208,7 +211,7 @@ def test_the_oracle_knows_every_case_and_is_above_every_model(shop: Path) -> Non
         name: sum(model[w]["all"]["ndcg"] for w in (VALIDATION, TEST))
         for name, model in models.items()
     }
-    assert both["oracle"] > max(v for name, v in both.items() if name not in ("oracle", *BASELINES))
+    assert both["oracle"] > max(v for name, v in both.items() if name not in ("oracle", *NAMES))
 
 
 def test_what_is_evaluated_is_what_a_request_gets(shop: Path) -> None:
@@ -251,7 +254,7 @@ def test_text_can_be_left_out(copy: Path) -> None:
     step(copy, "features")
     summary = step(copy, "embed", embed={"encoder": "none"})
     assert summary["width"] == 0
-    assert np.load(copy / "data" / "vectors" / "items.npy").shape == (49, 0)
+    assert not (copy / "data" / "vectors" / "text.npy").exists()
 
 
 @pytest.mark.parametrize(
@@ -299,3 +302,30 @@ def test_a_tampered_model_is_not_distilled_from(shop: Path, tmp_path: Path) -> N
     weights.write_bytes(content)
     with pytest.raises(bundle.BundleError, match="was changed"):
         step(root, "distill", "women")
+
+
+def test_robustness_is_measured_on_what_the_steps_have_made(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "params.yaml").write_text(json.dumps(PARAMS))
+    (tmp_path / "data").symlink_to(shop / "data")
+    asked = ["robustness", "--json", "--draws", "1", "--root", str(tmp_path)]
+    assert cli.main([*asked, "--out", str(tmp_path / "found")]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads((tmp_path / "found/robustness.json").read_text())
+    assert {p.suffix for p in (tmp_path / "found").iterdir()} == {".json", ".md", ".svg"}
+    assert result["command"] == "decant robustness --draws 1"
+    evaluated = read_json(shop, "evaluation/metrics.json")["models"]
+    names = {
+        "teacher": "teacher", "general": "general/int8", "women": "women/int8",
+        **{f"baseline.{name}": name for name in NAMES if name != HYBRID},
+    }  # fmt: skip
+    clean = {n.split(".", 1)[1]: f for n, f in result["figures"].items() if n.endswith(".clean")}
+    assert set(clean) == {f"{name}.clean" for name in (*names, "family")}  # few is folded
+    for name, model in names.items():
+        group = "women" if name == "women" else "all"
+        ndcg = clean[f"{name}.clean"]["value"]
+        assert ndcg == pytest.approx(evaluated[model]["test"][group]["ndcg"]), name
+    flat = [f["value"] for n, f in result["figures"].items() if "popularity" in n and "kept" in n]
+    assert flat == [1.0] * 15
+    assert result["figures"]["robustness.teacher.shuffle.50"]["low"] is not None

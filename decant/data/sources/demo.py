@@ -10,6 +10,7 @@ from decant.data.sources.cells import parse_times, unparsed
 from decant.data.sources.delimited import EmptyLog, read_table, require
 from decant.data.sources.places import check_present
 from decant.data.tables import Tables, in_order_of_arrival, make_events
+from decant.data.vectors import read_modalities
 
 BEHAVIOURS = {"views": "view", "carts": "cart", "purchases": "purchase"}
 USER_ATTRIBUTES = ("age", "gender", "region")
@@ -33,13 +34,18 @@ def read(folder: Path) -> Tables:
     items, item_cells = read_attributes(
         files.items, "items", Columns.ITEM, (Columns.TITLE, *ITEM_ATTRIBUTES), ("price",)
     )
-    cells = [*(lost for _, lost in logs), user_cells, item_cells]
+    vectors, lost = read_modalities(files, Columns.ITEM)
+    cells = [*(lost for _, lost in logs), user_cells, item_cells, *lost]
     return Tables(
         events=in_order_of_arrival(log for log, _ in logs),
         users=users,
         items=items,
         unparsed=pd.concat(cells, ignore_index=True),
-        used=tuple(path.name for path in (*files.events, files.users, files.items)),
+        used=tuple(
+            path.name
+            for path in (*files.events, files.users, files.items, *files.vectors.values())
+        ),
+        vectors=vectors,
     )
 
 

@@ -23,10 +23,13 @@ from decant.data.sources.demo_law import (
     next_item_distribution,
     take,
 )
+from decant.data.sources.demo_images import draw_images
+from decant.data.sources.places import DEMO_IMAGES
 from decant.params import Raw
 
 OPENED = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
 DAYS = 90
+IMAGES = 1  # images have a random stream of their own: with or without them the logs are the same
 BLOCK = 2000  # users drawn at a time, so that memory does not grow with the shop
 CARTS, BUYS = 0.35, 0.5  # share of views that go into the cart, and of carts that are bought
 REGIONS = ("north", "south", "east", "west")
@@ -50,7 +53,7 @@ def generate(folder: Path, settings: Raw) -> dict[str, Any]:
     """Write the shop's tables and its law's best ranking into `folder`, all at once.
 
     Files: `views.csv`, `carts.csv`, `purchases.csv` (user, item, time), `users.csv`,
-    `items.csv`, `oracle.csv` (for every step a user made: the rank of the item taken in the best
+    `items.csv`, `images.parquet` (item, vector), `oracle.csv` (for every step a user made: the rank of the item taken in the best
     ranking, and that ranking's expected NDCG@10), `demo.json` (settings, sha256 of each file).
 
     Returns:
@@ -68,6 +71,9 @@ def generate(folder: Path, settings: Raw) -> dict[str, Any]:
         _write(temporary / f"{log}.csv", soil_events(rows, settings.dirty, rng))
     _write(temporary / "users.csv", soil_users(users, settings, rng))
     _write(temporary / "items.csv", draw_items(law, names, settings, rng))
+    images = draw_images(law, np.random.default_rng([settings.seed, IMAGES]))
+    draw = pd.DataFrame({"item": names, "vector": list(images)})
+    draw.to_parquet(temporary / DEMO_IMAGES, index=False)
     oracle = pd.DataFrame(
         {
             "user": users["user"].to_numpy()[steps["user"]],
@@ -85,10 +91,11 @@ def generate(folder: Path, settings: Raw) -> dict[str, Any]:
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """sha256 of each CSV file in `folder`, by name."""
+    """sha256 of each table in `folder`, by name."""
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.glob("*.csv"))
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".csv", ".parquet")
     }
 
 

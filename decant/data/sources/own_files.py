@@ -19,6 +19,7 @@ from decant.data.sources.delimited import (
     stack,
 )
 from decant.data.sources.places import Files, check_present
+from decant.data.vectors import read_modalities
 from decant.data.tables import (
     ORIGIN,
     Tables,
@@ -72,6 +73,7 @@ def read(folder: Path, settings: Ingest) -> Tables:
     users, user_cells = _attributes(files.users, folder, "users", {Columns.USER: settings.user})
     title = {Columns.ITEM: settings.item, Columns.TITLE: settings.item_title}
     items, item_cells = _attributes(files.items, folder, "items", title)
+    vectors, lost = read_modalities(files, settings.item)
     for key, path, table in (
         (Columns.USER, files.users, users),
         (Columns.ITEM, files.items, items),
@@ -83,11 +85,14 @@ def read(folder: Path, settings: Ingest) -> Tables:
         events=in_order_of_arrival([events]),
         users=users,
         items=items,
-        unparsed=pd.concat([cells, user_cells, item_cells], ignore_index=True),
+        unparsed=pd.concat([cells, user_cells, item_cells, *lost], ignore_index=True),
         clock=settings.layout == "table" and settings.time is not None,
         used=tuple(
-            name_within(path, folder) for path in (*files.events, files.users, files.items) if path
+            name_within(path, folder)
+            for path in (*files.events, files.users, files.items, *files.vectors.values())
+            if path
         ),
+        vectors=vectors,
     )
 
 

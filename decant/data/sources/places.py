@@ -1,11 +1,13 @@
 """Which files each source is made of, and a clear word when they are not there."""
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from decant.params import Ingest
+from decant.params import IMAGE, Ingest
 
+DEMO_IMAGES = "images.parquet"
 DEMO_LOGS = ("views.csv", "carts.csv", "purchases.csv")
 MOVIELENS_1M_LOGS = ("ratings.dat", "sequences.csv", "ml-1m.txt")  # the first that is there
 _FIXED = {
@@ -35,6 +37,7 @@ class Files:
     events: tuple[Path, ...]
     users: Path | None = None
     items: Path | None = None
+    vectors: Mapping[str, Path] = field(default_factory=dict)
 
 
 def required_files(source: str, settings: Ingest | None = None) -> list[str]:
@@ -49,7 +52,8 @@ def required_files(source: str, settings: Ingest | None = None) -> list[str]:
     if source == "online-retail":
         return ["*.csv or by-day/*.csv"]
     assert source == "files", source
-    return [name for name in (settings.events, settings.users, settings.items) if name]
+    named = (settings.events, settings.users, settings.items, *settings.vectors.values())
+    return [name for name in named if name]
 
 
 def check_present(source: str, folder: Path, settings: Ingest | None = None) -> Files:
@@ -73,7 +77,9 @@ def check_present(source: str, folder: Path, settings: Ingest | None = None) -> 
     if source == "movielens-100k":
         return Files(folder, (folder / "u.data",), folder / "u.user", folder / "u.item")
     logs = tuple(folder / name for name in DEMO_LOGS)
-    return Files(folder, logs, folder / "users.csv", folder / "items.csv")
+    images = folder / DEMO_IMAGES  # an older shop has none
+    vectors = {IMAGE: images} if images.is_file() else {}
+    return Files(folder, logs, folder / "users.csv", folder / "items.csv", vectors)
 
 
 def _movielens_1m(folder: Path) -> Files:
@@ -99,6 +105,7 @@ def _online_retail(folder: Path) -> Files:
 
 def _own_files(folder: Path, settings: Ingest) -> Files:
     given = {"events": settings.events, "users": settings.users, "items": settings.items}
+    given |= {f"vectors.{name}": place for name, place in settings.vectors.items()}
     found: dict[str, tuple[Path, ...]] = {}
     missing = []
     for key, pattern in given.items():
@@ -112,7 +119,8 @@ def _own_files(folder: Path, settings: Ingest) -> Files:
     if missing:
         raise FilesMissing("files", folder, missing)
     one = {key: paths[0] for key, paths in found.items()}
-    return Files(folder, found["events"], one.get("users"), one.get("items"))
+    vectors = {name: one[f"vectors.{name}"] for name in settings.vectors}
+    return Files(folder, found["events"], one.get("users"), one.get("items"), vectors)
 
 
 def _matches(folder: Path, pattern: str) -> tuple[Path, ...]:

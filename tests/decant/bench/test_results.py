@@ -68,3 +68,17 @@ def test_a_figure_that_is_no_number_is_not_written(outcome: Outcome, tmp_path: P
 )
 def test_numbers_are_short(value: float, shown: str) -> None:
     assert number(value) == shown
+
+
+def test_a_picture_is_written_beside_the_page_that_shows_it(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    assert "![" not in page(document("demo", outcome, "a", 1), outcome)
+    outcome.picture = "<svg/>"
+    write(tmp_path, document("demo", outcome, "a", 1), outcome)
+    assert (tmp_path / "demo.svg").read_text() == "<svg/>"
+    assert "\n![demo](demo.svg)\n" in (tmp_path / "demo.md").read_text()
+
+
+def test_another_command_than_a_benchmark_is_named(outcome: Outcome) -> None:
+    assert document("demo", outcome, "a", 1, "decant demo")["command"] == "decant demo"

@@ -15,7 +15,7 @@ SHAPE = Architecture(
     hidden=(10, 10),
     max_length=6,
     inputs=("item", "text"),
-    text_width=3,
+    vector_widths=(("text", 3),),
 )
 USELESS_UNITS, USELESS_HEADS = ((1, 4, 5), (0, 9)), ((2,), (0, 3))
 
@@ -24,7 +24,7 @@ USELESS_UNITS, USELESS_HEADS = ((1, 4, 5), (0, 9)), ((2,), (0, 3))
 def model() -> Recommender:
     """A model with parts that do nothing, at known places: their way out is zero."""
     torch.manual_seed(0)
-    made = Recommender(SHAPE, torch.randn(13, 3)).eval()
+    made = Recommender(SHAPE, {"text": torch.randn(13, 3)}).eval()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)

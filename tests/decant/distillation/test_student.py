@@ -14,7 +14,7 @@ from decant.features.validation import decides, of_users, picking
 from decant.models import bundle
 from decant.serving.engine import Model
 from decant.training.batches import training_windows
-from decant.training.loop import TorchScorer
+from decant.training.validation import TorchScorer
 
 torch.set_num_threads(1)
 

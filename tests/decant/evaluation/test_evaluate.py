@@ -1,4 +1,5 @@
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from threadpoolctl import threadpool_info
 
-from decant.evaluation.baselines import BASELINES
+from decant.evaluation import baselines
+from decant.evaluation.baselines import BASELINES, CONTENT, HYBRID, KINDS, NAMES
+from decant.evaluation.baselines.hybrid import WEIGHTS
 from decant.evaluation.evaluate import (
     ALL,
     ORACLE,
@@ -18,8 +22,10 @@ from decant.evaluation.evaluate import (
     evaluate,
     scorers,
 )
+from decant.evaluation.metrics import ndcg
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences
+from decant.features.validation import picking
 from decant.models import bundle
 from decant.serving.engine import Model
 
@@ -85,6 +91,7 @@ def run(sequences: Sequences, encoder: Encoder, bundles: dict[str, Path]) -> Run
             "cases_per_user": 4,
             "latency_requests": 10,
             "seed": 0,
+            "vectors": np.eye(ITEMS + 1, dtype=np.float32),
         }
         return evaluate(**{**arguments, **changes})
 
@@ -93,7 +100,7 @@ def run(sequences: Sequences, encoder: Encoder, bundles: dict[str, Path]) -> Run
 
 def test_every_model_has_figures_for_every_window_and_group(run: Run) -> None:
     models = run().metrics["models"]
-    assert set(models) == {*BASELINES, "teacher", "general/int8"}
+    assert set(models) == {*NAMES, "teacher", "general/int8"}
     for figures in models.values():
         for window in (VALIDATION, TEST):
             assert set(figures[window]) == {ALL, "general", "up"}
@@ -128,7 +135,7 @@ def test_every_case_is_a_row(run: Run, sequences: Sequences) -> None:
     assert rows["user"].tolist() == [0, 1, 2, 3, 4]
     assert rows["position"].tolist() == (sequences.offsets[1:] - 1).tolist()
     assert rows["rank"].tolist()[:3] == [1, 1, 1]
-    assert len(table) == 2 * 5 * (len(BASELINES) + 2)
+    assert len(table) == 2 * 5 * (len(NAMES) + 2)
 
 
 def test_the_top_is_that_of_the_test_window(run: Run) -> None:
@@ -201,5 +208,51 @@ def test_only_the_released_hop_is_scored_one_request_at_a_time(
 def test_progress_is_told_for_every_model(run: Run) -> None:
     lines: list[str] = []
     run(progress=lines.append)
-    told = sorted(line.split(": test NDCG@2 ")[0] for line in lines)
-    assert told == sorted([*BASELINES, "teacher", "general/int8"])
+    told = sorted(line.split(": test NDCG@2 ")[0] for line in lines if ": test" in line)
+    assert told == sorted([*NAMES, "teacher", "general/int8"])
+
+
+def test_the_hybrid_is_of_the_best_two_kinds_on_the_users_that_pick(run: Run) -> None:
+    found = run()
+    mixed, table = found.metrics["hybrid"], found.cases
+    window = table[(table["window"] == VALIDATION) & picking(table["user"].to_numpy())]
+    quality = {
+        name: ndcg(window[window["model"] == name]["rank"].to_numpy(), 2).mean()
+        for name in (*BASELINES, CONTENT)
+    }
+    best = max(quality.values())
+    assert quality[mixed["first"]] == best
+    assert KINDS[mixed["first"]] != KINDS[mixed["second"]]
+    others = [v for name, v in quality.items() if KINDS[name] != KINDS[mixed["first"]]]
+    assert quality[mixed["second"]] == max(others)
+    assert mixed["weight"] in WEIGHTS
+
+
+def test_what_is_left_out_is_told_with_the_reason(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "LARGEST_INVERSE", ITEMS - 1)
+    lines: list[str] = []
+    metrics = run(vectors=None, progress=lines.append).metrics
+    assert set(metrics["left_out"]) == {"ease", "recency_ease", CONTENT}
+    assert set(metrics["models"]) == {*NAMES, "teacher", "general/int8"} - {*metrics["left_out"]}
+    for name, why in metrics["left_out"].items():
+        assert f"{name}: left out, {why}" in lines
+
+
+def test_without_validation_users_that_pick_there_is_no_hybrid(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = lambda users: np.zeros(len(users), dtype=bool)  # noqa: E731
+    monkeypatch.setattr("decant.evaluation.evaluate.picking", nobody)
+    metrics = run().metrics
+    assert metrics["hybrid"] is None and HYBRID in metrics["left_out"]
+    assert HYBRID not in metrics["models"]
+
+
+def test_no_warning_reaches_the_user_and_the_threads_are_given_back(run: Run) -> None:
+    before = threadpool_info()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run()
+    assert threadpool_info() == before

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from decant.features.encode import GAP_SECONDS, Attribute, Encoder
@@ -12,6 +13,7 @@ EVERYTHING = Training(
     layers=3,
     inputs=["item", "text", "behaviour", "rating", "gap", "attributes"],
 )
+VECTORS = {"text": np.ones((10, 7)), "sound": np.ones((10, 3))}
 
 
 @pytest.fixture
@@ -23,8 +25,8 @@ def rich(make_encoder: Callable[..., Encoder]) -> Encoder:
 
 
 def test_settings_and_encoder_fix_every_size(rich: Encoder) -> None:
-    shape = architecture(EVERYTHING, rich, text_width=7)
-    assert (shape.items, shape.max_length, shape.text_width) == (9, 5, 7)
+    shape = architecture(EVERYTHING, rich, VECTORS)
+    assert (shape.items, shape.max_length, shape.vector_widths) == (9, 5, (("text", 7),))
     assert (shape.dimension, shape.heads, shape.head_width) == (16, (4, 4, 4), 4)
     assert shape.hidden == (64, 64, 64)
     assert (shape.behaviours, shape.ratings, shape.gaps) == (3, 4, len(GAP_SECONDS) + 2)
@@ -35,10 +37,10 @@ def test_settings_and_encoder_fix_every_size(rich: Encoder) -> None:
 def test_inputs_that_the_data_does_not_have_are_left_out(
     make_encoder: Callable[..., Encoder],
 ) -> None:
-    shape = architecture(EVERYTHING, make_encoder(9, 5), text_width=0)
+    shape = architecture(EVERYTHING, make_encoder(9, 5), {})
     assert shape.inputs == ("item", "gap")
 
 
 def test_inputs_that_are_not_wanted_are_not_read(rich: Encoder) -> None:
     wanted = EVERYTHING.model_copy(update={"inputs": ["item", "rating"]})
-    assert architecture(wanted, rich, text_width=7).event_inputs == ("items", "ratings")
+    assert architecture(wanted, rich, VECTORS).event_inputs == ("items", "ratings")

@@ -15,12 +15,12 @@ SHAPE = Architecture(
     hidden=(3, 7),
     max_length=4,
     inputs=("item", "text"),
-    text_width=3,
+    vector_widths=(("text", 3),),
 )
 
 
 def test_weights_and_text_come_back(tmp_path: Path) -> None:
-    model = Recommender(SHAPE, torch.randn(6, 3))
+    model = Recommender(SHAPE, {"text": torch.randn(6, 3)})
     save_model(model, tmp_path, tuple("abcde"), {})
     bundle.seal(tmp_path)
     loaded = load_model(tmp_path)

@@ -20,7 +20,7 @@ from decant.models import bundle
 from decant.models.checkpoint import load_model, save_model
 from decant.models.recommender import Architecture, Recommender
 from decant.serving.engine import Model
-from decant.training.loop import TorchScorer, to_tensors
+from decant.training.validation import TorchScorer, to_tensors
 
 torch.set_num_threads(1)
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -54,7 +54,7 @@ def shape(**changes: Any) -> Architecture:
         "ratings": 5,
         "gaps": 9,
         "attribute_sizes": (3, 5),
-        "text_width": TEXT,
+        "vector_widths": (("text", TEXT),),
         "dropout": 0.1,
     }
     return Architecture(**{**everything, **changes})
@@ -63,7 +63,7 @@ def shape(**changes: Any) -> Architecture:
 def some_model(architecture: Architecture, seed: int) -> Recommender:
     """A model whose every weight differs from zero, so that all of them matter."""
     torch.manual_seed(seed)
-    model = Recommender(architecture, torch.randn(ITEMS + 1, TEXT))
+    model = Recommender(architecture, {"text": torch.randn(ITEMS + 1, TEXT)})
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -88,7 +88,13 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Subject]:
         [torch.rand(b.attention.heads) for b in blocks_of(whole)],
         [torch.rand(b.feed.up.out_features) for b in blocks_of(whole)],
     )
-    models = {"teacher": teacher, "student": student, "pruned": prune(whole, halves, 0.5, 0.5)}
+    cloze = some_model(shape(objective="masked"), 4)
+    models = {
+        "teacher": teacher,
+        "student": student,
+        "pruned": prune(whole, halves, 0.5, 0.5),
+        "masked": cloze,
+    }
     made = {name: Subject(write(model, root / name), model) for name, model in models.items()}
     int8 = root / "int8"
     config = {"architecture": models["pruned"].architecture.to_dict()}

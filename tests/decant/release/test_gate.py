@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.evaluation.baselines import BASELINES
+from decant.evaluation.baselines import HYBRID, NAMES
 from decant.features.sequences import TEST, VALIDATION
 from decant.features.validation import picking
 from decant.params import Evaluate, Gate
@@ -57,7 +57,7 @@ def model(ndcg: float, size: int, p50: float) -> dict[str, Any]:
 @pytest.fixture
 def metrics() -> dict[str, Any]:
     students = {f"{name}/int8": model(0.6, 100, 10.0) for name in MEMBERS}
-    baselines = {name: model(0.3, 0, 0) for name in BASELINES}
+    baselines = {name: model(0.3, 0, 0) for name in NAMES}
     baselines["item_knn"] = model(0.4, 0, 0)
     return {"models": {"teacher": model(0.7, 1000, 100.0), **students, **baselines}}
 
@@ -383,6 +383,25 @@ def test_the_bar_is_the_best_baseline_on_validation(metrics: dict[str, Any]) -> 
     assert best_baseline(metrics) == "item_knn"
     metrics["models"]["popularity"][VALIDATION]["all"]["ndcg"] = 0.9
     assert best_baseline(metrics) == "popularity"
+
+
+def test_the_hybrid_may_be_the_bar(metrics: dict[str, Any]) -> None:
+    metrics["models"][HYBRID][VALIDATION]["all"]["ndcg"] = 0.9
+    assert best_baseline(metrics) == HYBRID
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_one_baseline_there_is_no_bar_unless_it_was_left_out(
+    metrics: dict[str, Any], name: str
+) -> None:
+    del metrics["models"][name]
+    assert best_baseline(metrics) is None
+    metrics["left_out"] = {name: "too many items"}
+    assert best_baseline(metrics) is not None
+
+
+def test_a_bar_of_no_baseline_is_none(metrics: dict[str, Any]) -> None:
+    assert best_baseline({**metrics, "left_out": dict.fromkeys(NAMES, "why")}) is None
 
 
 def test_the_same_evidence_gives_the_same_verdict(verdict: Judge) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.evaluation.baselines import BASELINES
+from decant.evaluation.baselines import NAMES
 from decant.evaluation.metrics import hit, ndcg
 from decant.params import Evaluate, Gate, Student
 from decant.release.gate import judge
@@ -69,7 +69,7 @@ class Run:
 @pytest.fixture
 def run() -> Run:
     """A run that passes its gate; the women's student ships, the men's does not."""
-    models = [*BASELINES, "teacher", "oracle"]
+    models = [*NAMES, "teacher", "oracle"]
     models += [f"{student}/{hop}" for student in STUDENTS for hop in HOPS]
     cases = pd.concat([case_rows(name) for name in models], ignore_index=True)
     evaluation = Evaluate(k=K, resamples=200)

@@ -30,7 +30,7 @@ def problem(**tune: Any) -> str:
         ("dropout", {"low": 0.0, "high": 1.5}, "1.5 is not allowed: Input should be less than 1"),
         ("dimension", {"choices": [16, 4]}, "4 is not allowed: Input should be greater"),
         ("layers", {"low": 1.5, "high": 3}, "1.5 is not allowed: Input should be a valid integer"),
-        ("inputs", {"choices": [["item", "sound"]]}, "['item', 'sound'] is not allowed"),
+        ("inputs", {"choices": [["item", "a b"]]}, "['item', 'a b'] is not allowed"),
         ("inputs", {"low": 1, "high": 2}, "1 is not allowed"),
         ("precision", {"low": 1, "high": 2}, "no setting of teacher"),
         ("dropout", {"low": 0.4, "high": 0.4}, "low 0.4 is not below high 0.4"),

@@ -11,7 +11,8 @@ import torch
 from decant.distillation.student import Material
 from decant.features.validation import picks
 from decant.params import Distill, Split, Training
-from decant.training.loop import LossNotFinite, SoftLabels
+from decant.training.lesson import SoftLabels
+from decant.training.loop import LossNotFinite
 from decant.tuning.cases import load_cases
 from decant.tuning.folds import make_folds
 from decant.tuning.trial import Course, run_trial
@@ -67,7 +68,8 @@ def test_what_listens_can_stop_it_after_an_epoch(course: Course, tmp_path: Path)
 def test_training_that_diverges_is_an_error_to_tell(
     course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("decant.training.loop.teach_epoch", lambda *_: (float("nan"), 5))
+    diverged = (torch.tensor(float("nan")), 5)
+    monkeypatch.setattr("decant.training.loop.take_step", lambda *_: diverged)
     with pytest.raises(LossNotFinite, match=r"lower teacher\.learning_rate"):
         run_trial(course, SETTINGS, tmp_path / "0.npz")
 

@@ -1,0 +1,221 @@
+"""Train and rank the teachers of a prepared data set; `decant bench` of a data set starts it.
+
+In a workspace whose features are made: `python -m decant.bench.teach [SEED...] [--minutes N]`.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from decant.bench.results import write_json
+from decant.evaluation.evaluate import WINDOWS, evaluate
+from decant.evaluation.scoring import Scorer, rank
+from decant.features.encode import Encoder
+from decant.features.sequences import Cases, Sequences, cases
+from decant.features.validation import picks
+from decant.models.build import architecture
+from decant.models.checkpoint import parameter_count
+from decant.models.recommender import Recommender
+from decant.params import Params, load_params
+from decant.training.batches import training_windows
+from decant.training.checkpoints import Checkpoints, TimeUp, digest
+from decant.training.lesson import Lesson
+from decant.training.loop import seeded, train
+from decant.training.validation import TorchScorer
+
+TEACHERS = Path(".decant/teachers")
+BASELINES, ENSEMBLE = "baselines", "ensemble"
+NOT_DONE = 3  # exit status: time is up, the same command goes on
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set whose features are made; `version` is a digest of what a teacher depends on."""
+
+    root: Path
+    params: Params
+    encoder: Encoder
+    sequences: Sequences
+    vectors: dict[str, np.ndarray]
+
+    @property
+    def version(self) -> str:
+        arrays = [self.sequences.items, self.sequences.offsets, *self.vectors.values()]
+        return digest([code(self.root), self.params.teacher.model_dump(), *map(np.asarray, arrays)])
+
+    def result(self, name: str) -> Path:
+        """Where the figures of one of the models lie."""
+        return self.root / TEACHERS / f"{name}.json"
+
+    def done(self, name: str) -> bool:
+        """Are there figures of this version?"""
+        path = self.result(name)
+        return path.is_file() and json.loads(path.read_text("utf-8"))["version"] == self.version
+
+
+def prepared(root: Path) -> Prepared:
+    """Read what the stages up to `embed` have made."""
+    features = root / "data" / "features"
+    files = sorted((root / "data" / "vectors").glob("*.npy"))
+    vectors = {path.stem: np.load(path, allow_pickle=False) for path in files}
+    return Prepared(
+        root,
+        load_params(root / "params.yaml"),
+        Encoder.load(features / "encoder.json"),
+        Sequences.load(features / "sequences"),
+        vectors,
+    )
+
+
+def code(root: Path) -> str:
+    """Digest of the code that trains a teacher."""
+    return (root / "data" / "fingerprints" / "teacher.txt").read_text("utf-8").strip()
+
+
+def teach(data: Prepared, seed: int, minutes: float | None) -> None:
+    """Train the teacher of params.yaml with this seed and rank every case with it.
+
+    Raises:
+        TimeUp: `minutes` have passed; what was learned is kept for the next call.
+    """
+    model, settings = new_model(data, seed), data.params.teacher
+    windows = training_windows(data.sequences, model.architecture.max_length)
+    chosen = picks(data.sequences, data.params.split.cases_per_user)
+    folder = data.root / TEACHERS
+    report = train(
+        model,
+        data.sequences,
+        Lesson(lambda rng: windows, chosen, data.encoder.exclude_seen),
+        settings,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        seed=seed,
+        log=lambda line: tqdm.write(f"seed {seed}: {line}", file=sys.stderr),
+        checkpoints=Checkpoints(folder / f"seed-{seed}", data.version, minutes),
+    )
+    model.cpu()
+    save_file({n: t.contiguous() for n, t in model.state_dict().items()}, weights(data, seed))
+    cuda = torch.cuda.is_available() and settings.device != "cpu"
+    facts = {
+        "parameters": parameter_count(model),
+        "epochs": len(report.losses),
+        "best_epoch": report.best_epoch + 1,
+        "picks_ndcg": report.ndcg,
+        "losses": report.losses,
+        "events": report.events,
+        "seconds": round(report.seconds, 1),
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, {settings.threads} threads",
+    }
+    write_result(data, f"seed-{seed}", TorchScorer(model), facts)
+
+
+def new_model(data: Prepared, seed: int) -> Recommender:
+    """The teacher before its training."""
+    shape = architecture(data.params.teacher, data.encoder, data.vectors)
+    return seeded(shape, data.vectors, seed)
+
+
+def weights(data: Prepared, seed: int) -> Path:
+    """Where a trained teacher's weights lie."""
+    return data.root / TEACHERS / f"seed-{seed}.safetensors"
+
+
+def ensemble(data: Prepared, seeds: list[int]) -> None:
+    """Rank every case by the mean probability of several teachers."""
+    members = []
+    for seed in seeds:
+        model = new_model(data, seed)
+        model.load_state_dict(load_file(weights(data, seed)))
+        members.append(TorchScorer(model.eval()))
+    write_result(data, ENSEMBLE, mean_of(members), {"seeds": seeds})
+
+
+def mean_of(members: list[TorchScorer]) -> Scorer:
+    """Mean probability of each item; no item (index 0) has none."""
+
+    def score(sequences: Sequences, chosen: Cases) -> np.ndarray:
+        total = np.zeros(0)
+        for member in members:
+            scores = torch.from_numpy(member(sequences, chosen))
+            scores[:, 0] = -torch.inf
+            share = torch.softmax(scores.double(), dim=1).numpy() / len(members)
+            total = share if not total.size else total + share
+        return total
+
+    return score
+
+
+def write_result(data: Prepared, name: str, scorer: Scorer, facts: dict[str, Any]) -> None:
+    """Rank every case of both windows; the JSON is written last: it says that all is there."""
+    found: dict[str, Any] = {}
+    for window in WINDOWS:
+        chosen = cases(data.sequences, window, data.params.split.cases_per_user)
+        ranking = rank(
+            scorer, data.sequences, chosen, len(data.encoder.items), k=data.params.evaluate.k,
+            exclude_seen=data.encoder.exclude_seen,
+        )  # fmt: skip
+        found[window] = {"users": chosen.user.tolist(), "ranks": ranking.ranks.tolist()}
+    write_json(data.result(name), {"version": data.version, **facts, **found})
+
+
+def measure_baselines(data: Prepared) -> None:
+    """Rank every case with every traditional model."""
+    done = evaluate(
+        data.sequences, data.encoder, {}, {}, None,
+        k=data.params.evaluate.k, cases_per_user=data.params.split.cases_per_user,
+        latency_requests=data.params.evaluate.latency_requests, seed=data.params.seed,
+        vectors=data.vectors.get("text"),
+        progress=lambda line: print(line, file=sys.stderr),
+    )  # fmt: skip
+    cases_of = {
+        name: {
+            window: {"users": of_window["user"].tolist(), "ranks": of_window["rank"].tolist()}
+            for window, of_window in of_model.groupby("window", sort=False)
+        }
+        for name, of_model in done.cases.groupby("model", sort=False)
+    }
+    result = {"version": data.version, "metrics": done.metrics, "models": cases_of}
+    write_json(data.result(BASELINES), result)
+
+
+def run(root: Path, seeds: list[int], minutes: float | None) -> None:
+    """Do what is not done yet: one seed's teacher; without seeds the traditional models; with
+    several the ensemble of teachers that are there.
+
+    Raises:
+        TimeUp: `minutes` have passed.
+    """
+    data = prepared(root)
+    (root / TEACHERS).mkdir(parents=True, exist_ok=True)
+    if len(seeds) == 1 and not data.done(f"seed-{seeds[0]}"):
+        teach(data, seeds[0], minutes)
+    if len(seeds) != 1 and not data.done(BASELINES):
+        measure_baselines(data)
+    if len(seeds) > 1:
+        ensemble(data, seeds)
+
+
+def main() -> int:
+    """Be the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seeds", type=int, nargs="*")
+    parser.add_argument("--minutes", type=float)
+    arguments = parser.parse_args()
+    try:
+        run(Path(), arguments.seeds, arguments.minutes)
+    except TimeUp as stopped:
+        print(stopped, file=sys.stderr)
+        return NOT_DONE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

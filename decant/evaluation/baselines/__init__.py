@@ -1,0 +1,63 @@
+"""Traditional recommenders, fitted on the training events: the bar every model has to clear.
+
+Each is a function of the sequences that returns a `Scorer`. N items; index 0 is no item.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from decant.evaluation.baselines.chains import markov as markov
+from decant.evaluation.baselines.factors import bpr, ials
+from decant.evaluation.baselines.linear import ease, recency_ease
+from decant.evaluation.baselines.neighbours import content_knn, item_knn, popularity
+from decant.evaluation.scoring import Scorer
+from decant.features.sequences import Sequences
+
+Fit = Callable[[Sequences, int], Scorer]
+
+CONTENT = "content_knn"
+HYBRID = "hybrid"
+LARGEST_INVERSE = 15_000  # items: EASE's matrix and its inverse are 4 GB then, and some minutes
+
+BASELINES: dict[str, Fit] = {
+    "popularity": popularity,
+    "item_knn": item_knn,
+    "ials": ials,
+    "bpr": bpr,
+    "ease": ease,
+    "recency_ease": recency_ease,
+    "markov": markov(steps=1, step_decay=1, back=1, back_decay=1, shrink=20, damp=0),
+    "windowed_markov": markov(
+        steps=10, step_decay=0.85, back=10, back_decay=0.7, shrink=20, damp=0.1
+    ),
+    "short_markov": markov(steps=3, step_decay=0.5, back=5, back_decay=0.5, shrink=5, damp=0),
+}
+INVERTED = ("ease", "recency_ease")
+NAMES = (*BASELINES, CONTENT, HYBRID)
+# the hybrid mixes two kinds
+KINDS = {
+    **{name: name for name in (*BASELINES, CONTENT)},
+    **dict.fromkeys(INVERTED, "ease"),
+    **dict.fromkeys((name for name in BASELINES if name.endswith("markov")), "markov"),
+}
+
+
+def applicable(items: int, vectors: np.ndarray | None) -> tuple[dict[str, Fit], dict[str, str]]:
+    """The baselines that this catalogue allows, and why each other one is left out.
+
+    `vectors`: float [N + 1, width], of the items' content; None if there are none.
+    """
+    fits, left_out = dict(BASELINES), {}
+    if items > LARGEST_INVERSE:
+        for name in INVERTED:
+            del fits[name]
+            left_out[name] = (
+                f"{items:,} items; it inverts a matrix of items × items, so it is measured up to "
+                f"{LARGEST_INVERSE:,}"
+            )
+    if vectors is None or not vectors.any():
+        left_out[CONTENT] = "the items have no vectors; embed.encoder makes them of their text"
+    else:
+        fits[CONTENT] = content_knn(vectors)
+    return fits, left_out

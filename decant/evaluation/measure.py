@@ -1,0 +1,98 @@
+"""One model on every case: its figures by window and group, and the rank of every target."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from decant.evaluation.metrics import ndcg, quality
+from decant.evaluation.scoring import Ranking, Scorer, rank
+from decant.features.encode import Encoder
+from decant.features.sequences import TEST, Cases, Sequences
+
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What every model is measured with: cases by window, users by group, events per item."""
+
+    sequences: Sequences
+    encoder: Encoder
+    chosen: dict[str, Cases]
+    groups: dict[str, np.ndarray]
+    count: np.ndarray
+    k: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model: `figures` by window and group, a table of `cases` by window, the test's top k."""
+
+    figures: dict[str, Any]
+    cases: dict[str, pd.DataFrame]
+    top: np.ndarray
+
+
+def measure(name: str, scorer: Scorer, yardstick: Yardstick) -> Measured:
+    """Rank every case with one model."""
+    y, items = yardstick, len(yardstick.encoder.items)
+    rankings = {
+        window: rank(scorer, y.sequences, chosen, items, k=y.k, exclude_seen=y.encoder.exclude_seen)
+        for window, chosen in y.chosen.items()
+    }
+    return Measured(
+        {w: by_group(y.chosen[w], r, y.groups, y.count, y.k) for w, r in rankings.items()},
+        {w: case_rows(name, w, y.chosen[w], r.ranks) for w, r in rankings.items()},
+        rankings[TEST].top,
+    )
+
+
+def measure_oracle(oracle: Callable[[Cases], np.ndarray], yardstick: Yardstick) -> Measured:
+    """The best possible ranking, on the cases where it is known; it has no top k."""
+    figures, tables = {}, {}
+    for window, chosen in yardstick.chosen.items():
+        ranks = oracle(chosen)
+        known, ranks = chosen.take(np.flatnonzero(ranks > 0)), ranks[ranks > 0]
+        figures[window] = ndcg_by_group(known, ranks, yardstick.groups, yardstick.k)
+        tables[window] = case_rows(ORACLE, window, known, ranks)
+    return Measured(figures, tables, np.zeros((0, yardstick.k), np.int32))
+
+
+def by_group(
+    chosen: Cases, ranking: Ranking, groups: dict[str, np.ndarray], count: np.ndarray, k: int
+) -> dict[str, dict[str, float]]:
+    """All metrics of one model for each group that has cases."""
+    result = {}
+    for name, users in groups.items():
+        inside = np.isin(chosen.user, users)
+        if inside.any():
+            result[name] = quality(ranking.ranks[inside], ranking.top[inside], count, k)
+    return result
+
+
+def ndcg_by_group(
+    chosen: Cases, ranks: np.ndarray, groups: dict[str, np.ndarray], k: int
+) -> dict[str, dict[str, float]]:
+    """NDCG@k alone, for a model of which only the targets' ranks are known."""
+    inside = {name: np.isin(chosen.user, users) for name, users in groups.items()}
+    return {
+        name: {"ndcg": float(ndcg(ranks[rows], k).mean())}
+        for name, rows in inside.items()
+        if rows.any()
+    }
+
+
+def case_rows(name: str, window: str, chosen: Cases, ranks: np.ndarray) -> pd.DataFrame:
+    """One row per case: model, window, user, position, rank."""
+    return pd.DataFrame(
+        {
+            "model": pd.Categorical([name] * len(chosen)),
+            "window": pd.Categorical([window] * len(chosen)),
+            "user": chosen.user.astype(np.int32),
+            "position": chosen.position.astype(np.int64),
+            "rank": ranks.astype(np.int32),
+        }
+    ).astype({"model": "str", "window": "str"})

@@ -1,0 +1,153 @@
+"""How quality falls as histories get noisier: every model on the same noisy histories.
+
+Models are fitted on clean data; only what they read before each case is noisy. What is ranked, what
+is masked as seen and what counts as right are those of the true history. Shapes: C cases.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from decant.evaluation.metrics import ndcg
+from decant.evaluation.noise import Noise, Noisy, kinds
+from decant.evaluation.scoring import Scorer, rank
+from decant.features.encode import Encoder
+from decant.features.sequences import Cases, Sequences
+
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
+SEEDS = 3  # draws of noise that are averaged
+CLEAN = "clean"
+Curves = dict[tuple[str, float], np.ndarray]  # (kind, share) -> NDCG of each case, float [C]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What every model is put to: cases, kinds of noise, shares, and the seeds of the draws."""
+
+    sequences: Sequences
+    encoder: Encoder
+    chosen: Cases
+    noises: dict[str, Noise]
+    shares: tuple[float, ...]
+    seeds: tuple[int, ...]
+    k: int
+
+    @property
+    def rankings(self) -> int:
+        """How often a model ranks the cases."""
+        return 1 + len(self.noises) * len(self.shares) * len(self.seeds)
+
+
+def trial(
+    sequences: Sequences,
+    encoder: Encoder,
+    chosen: Cases,
+    *,
+    shares: tuple[float, ...] = SHARES,
+    seeds: int = SEEDS,
+    seed: int,
+    k: int,
+) -> Trial:
+    """The usual trial: every kind of noise, `seeds` draws from `seed` on."""
+    drawn = tuple(range(seed, seed + seeds))
+    return Trial(sequences, encoder, chosen, kinds(encoder.max_length), shares, drawn, k)
+
+
+def measure_all(
+    makers: dict[str, Callable[[], Scorer]],
+    rows: dict[str, np.ndarray],
+    asked: Trial,
+    progress: Callable[[str, int], None] = lambda name, rankings: None,
+) -> dict[str, Curves]:
+    """The curves of every model; as many models at a time as there are cores.
+
+    Args:
+        makers: how to make a model's scorer: a fitted one is large, and is let go when measured.
+        rows: the cases a model is measured on, where they are not all; NaN on the others.
+        progress: is told a model's name and how many more rankings of it are done.
+    """
+
+    def measure_one(name: str) -> Curves:
+        return measure(makers[name](), rows.get(name), asked, lambda n: progress(name, n))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(makers, pool.map(measure_one, makers), strict=True))
+
+
+def measure(
+    scorer: Scorer, rows: np.ndarray | None, asked: Trial, progress: Callable[[int], None]
+) -> Curves:
+    """One model's NDCG by kind and share, the mean over the seeds; `CLEAN` at share 0."""
+    everything = np.arange(len(asked.chosen))
+    rows = everything if rows is None else rows
+    chosen = asked.chosen.take(rows)
+
+    def scored(reader: Scorer) -> np.ndarray:
+        found = rank(
+            reader,
+            asked.sequences,
+            chosen,
+            len(asked.encoder.items),
+            k=asked.k,
+            exclude_seen=asked.encoder.exclude_seen,
+        )
+        values = np.full(len(asked.chosen), np.nan)
+        values[rows] = ndcg(found.ranks, asked.k)
+        progress(1)
+        return values
+
+    curves = {(CLEAN, 0.0): scored(scorer)}
+    for kind, noise in asked.noises.items():
+        for share in asked.shares:
+            drawn = [
+                scored(Misled(scorer, asked.sequences, chosen, noise, share, seed))
+                for seed in asked.seeds
+            ]
+            curves[kind, share] = np.mean(drawn, axis=0)
+    return curves
+
+
+class Misled:
+    """A scorer that is shown noisy histories, while whoever asks it knows the true ones."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        sequences: Sequences,
+        chosen: Cases,
+        noise: Noise,
+        share: float,
+        seed: int,
+    ) -> None:
+        self.scorer = scorer
+        self.made: list[tuple[np.ndarray, Noisy]] = [
+            (turn.position, noise(sequences, turn, share, seed)) for turn in turns(chosen)
+        ]
+
+    def __call__(self, sequences: Sequences, chosen: Cases) -> np.ndarray:
+        """Scores of each case from its noisy history, float [C, N + 1]."""
+        scores: np.ndarray | None = None
+        for position, (noisy, cases) in self.made:
+            rows = np.flatnonzero(np.isin(chosen.position, position))
+            if not len(rows):
+                continue
+            found = cases.take(np.searchsorted(position, chosen.position[rows]))
+            part = self.scorer(noisy, found)
+            if scores is None:
+                scores = np.zeros((len(chosen), part.shape[1]), part.dtype)
+            scores[rows] = part
+        assert scores is not None
+        return scores
+
+
+def turns(chosen: Cases) -> Iterator[Cases]:
+    """The first case of each user, then the second of those that have one, and so on."""
+    order = np.lexsort((chosen.position, chosen.user))
+    ordered = chosen.take(order)
+    _, begins, counts = np.unique(ordered.user, return_index=True, return_counts=True)
+    turn = np.arange(len(ordered)) - np.repeat(begins, counts)
+    for number in range(int(counts.max(initial=0))):
+        yield ordered.take(np.flatnonzero(turn == number))

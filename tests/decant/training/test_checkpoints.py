@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from decant.training import checkpoints
+from decant.training.checkpoints import (
+    STATE,
+    Checkpoints,
+    digest,
+    optimizer_tensors,
+    packed,
+    restore_optimizer,
+    unpacked,
+)
+
+
+def test_what_is_written_is_read_under_its_key_alone(tmp_path: Path) -> None:
+    saved = Checkpoints(tmp_path)
+    saved.write("one", {"a": torch.arange(3)}, {"step": 4, "big": 2**100})
+    found = saved.read("one")
+    assert found is not None
+    assert (found[0]["a"].tolist(), found[1]) == ([0, 1, 2], {"step": 4, "big": 2**100})
+    assert saved.read("two") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"half of a", b"\x80\x04pickle"])
+def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / STATE).write_bytes(content)
+    assert Checkpoints(tmp_path).read("one") is None
+
+
+def test_nothing_half_written_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = Checkpoints(tmp_path)
+    saved.write("one", {"a": torch.zeros(2)}, {})
+
+    def full(path: Path, content: bytes) -> int:
+        path.open("wb").write(content[:10])
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        saved.write("one", {"a": torch.ones(2)}, {})
+    found = saved.read("one")
+    assert found is not None and not found[0]["a"].any()
+
+
+def test_it_is_time_to_save_after_a_while_and_when_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    saved = Checkpoints(tmp_path, minutes=3)
+    saved._began = saved._saved = 0.0
+    assert not saved.due()
+    now[0] = checkpoints.SAVE_EVERY
+    assert saved.due() and not saved.time_is_up()
+    saved.write("one", {}, {})
+    assert not saved.due()
+    now[0] = 180.0
+    saved._saved = 179.0
+    assert saved.due() and saved.time_is_up()
+
+
+def test_a_digest_tells_every_part_apart() -> None:
+    parts = [
+        [1, 2], [12], ["1", 2], [np.arange(3)], [np.arange(3.0)], [np.arange(4)],
+        [np.arange(3)[None]], [torch.arange(3.0)], [{"a": 1}], [{"a": 2}],
+    ]  # fmt: skip
+    assert len({digest(part) for part in parts}) == len(parts)
+    assert digest([{"a": 1, "b": 2}]) == digest([{"b": 2, "a": 1}])
+
+
+def test_an_optimizer_goes_on_as_if_it_had_not_stopped() -> None:
+    def made() -> tuple[torch.Tensor, torch.optim.Optimizer]:
+        weight = torch.nn.Parameter(torch.ones(3))
+        return weight, torch.optim.AdamW([weight], lr=0.1, fused=True)
+
+    def step(weight: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        (weight**2).sum().backward()
+        optimizer.step()
+
+    weight, optimizer = made()
+    step(weight, optimizer)
+    other, second = made()
+    kept = {name: t.clone() for name, t in optimizer_tensors(optimizer).items()}
+    restore_optimizer(second, unpacked("o.", packed("o.", kept)))
+    with torch.no_grad():
+        other.copy_(weight)
+    for _ in range(3):
+        step(weight, optimizer)
+        step(other, second)
+    assert torch.equal(weight, other)
