@@ -363,7 +363,7 @@ def tunable(stage: str) -> dict[str, Any]:
     Of `distill` it is those that have an effect on the general student.
     """
     of_general = {"soft_weight", "temperature"} if stage == "distill" else set()
-    machine = {"precision", "device", "threads"}
+    machine = {"precision", "device", "threads", "processes"}
     kept = ({*Training.model_fields} - machine) | of_general
     return {name: field for name, field in Distill.model_fields.items() if name in kept}
 

@@ -102,10 +102,16 @@ def plan_of(params: Params) -> Plan:
     """What is searched.
 
     Raises:
-        ParamsError: no setting is named.
+        ParamsError: no setting is named, or a trial would begin with what has seen its windows.
     """
     if not params.tune.space:
         problem = f"`tune.space` is empty: name settings and their ranges, such as `{EXAMPLE}`"
+        raise ParamsError(Path("params.yaml"), [problem])
+    if params.tune.stage == "teacher" and params.teacher.init_from is not None:
+        problem = (
+            "`teacher.init_from`: trials start from nothing, since another teacher may have seen "
+            "what they validate on: set it to null while you search"
+        )
         raise ParamsError(Path("params.yaml"), [problem])
     return Plan(params.tune, block_of(params, params.tune), params.seed)
 

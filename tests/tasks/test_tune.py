@@ -131,6 +131,13 @@ def test_nothing_to_search_is_one_line(root: Path) -> None:
         plan_of(params(root, space={}))
 
 
+def test_a_teacher_that_starts_from_another_is_not_searched(root: Path) -> None:
+    asked = params(root)
+    teacher = asked.teacher.model_copy(update={"init_from": "elsewhere"})
+    with pytest.raises(ParamsError, match=r"`teacher\.init_from`: trials start from nothing"):
+        plan_of(asked.model_copy(update={"teacher": teacher}))
+
+
 def test_settings_that_change_meanwhile_are_not_written_over(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def problem(**tune: Any) -> str:
         ("inputs", {"choices": [["item", "a b"]]}, "['item', 'a b'] is not allowed"),
         ("inputs", {"low": 1, "high": 2}, "1 is not allowed"),
         ("precision", {"low": 1, "high": 2}, "no setting of teacher"),
+        ("processes", {"low": 1, "high": 2}, "no setting of teacher"),
         ("dropout", {"low": 0.4, "high": 0.4}, "low 0.4 is not below high 0.4"),
         ("dropout", {"low": 0.0, "high": 0.4, "log": True}, "low 0.0 must be above 0 with log"),
         ("learning_rate", {**RATE, "step": 1e-3}, "log and step do not go together"),
