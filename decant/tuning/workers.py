@@ -5,6 +5,7 @@ after each epoch it is told whether to go on. A worker ends when the search does
 ends: its input is closed then.
 """
 
+import io
 import json
 import os
 import queue
@@ -139,6 +140,8 @@ def _own_output() -> TextIO:
     """The pipe to the search; what libraries print goes to the log instead."""
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # this process is killed, not ended
     return pipe
 
 
