@@ -16,7 +16,7 @@ def run(workspace: Workspace) -> Summary:
     output = workspace.output("knowledge")
     pieces = len(training_windows(sequences, encoder.max_length))
     with tqdm(total=pieces, unit="sequence", desc="knowledge", mininterval=5) as bar:
-        return extract(teacher, sequences, output, workspace.params.knowledge.top_k, bar.update)
+        return extract([teacher], sequences, output, workspace.params.knowledge.top_k, bar.update)
 
 
 def describe(summary: Summary) -> str:

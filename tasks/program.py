@@ -8,10 +8,12 @@ step has succeeded; then they are renamed, so nothing half-written is ever seen.
 import argparse
 import ctypes
 import json
+import logging
 import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,8 @@ CHECKPOINTS = Path(".decant/checkpoints")
 SUMMARY = "summary.json"
 SUMMARY_PAGE = "summary.md"
 USER_ERROR = 2
+FIRST_SPEAKS = 3.0  # seconds: if the first of several processes fails too, it ends the others
+SIGNALLED = 128  # and the signal's number: the exit status of what a signal ended
 
 
 @dataclass
@@ -156,6 +160,8 @@ def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -
             workspace.student = known_student(arguments.student, workspace.params)
         run_step(run, workspace, getattr(sys.modules["__main__"], "describe", None))
     except (ValueError, OSError) as error:
+        if int(os.environ.get("RANK", 0)):
+            time.sleep(FIRST_SPEAKS)
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(USER_ERROR)
 
@@ -165,9 +171,22 @@ def spread(program: str, params: Params) -> None:
     block = getattr(params, program, None)
     if isinstance(block, Training) and block.processes > 1 and "RANK" not in os.environ:
         together = ("--standalone", f"--nproc-per-node={block.processes}")
-        own = ("-m", f"tasks.{program}", *sys.argv[1:])
         os.environ.setdefault("OMP_NUM_THREADS", str(block.threads))
-        os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *together, *own])
+        sys.exit(run_together([*together, "-m", f"tasks.{program}", *sys.argv[1:]]))
+
+
+def run_together(arguments: list[str]) -> int:
+    """Be `torchrun`, which leaves the last word to the process that failed; its exit status."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # slow to import
+    from torch.distributed.run import main as torchrun
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        torchrun(arguments)
+    except ChildFailedError as failed:
+        status = int(failed.get_first_failure()[1].exitcode)
+        return status if status > 0 else SIGNALLED - status
+    return 0
 
 
 def run_step(

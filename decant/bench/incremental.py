@@ -23,7 +23,7 @@ from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
-from decant.features.validation import decides, picks
+from decant.features.validation import decides
 
 DAYS = 4  # updates, after the first training
 SECONDS = 86400.0
@@ -104,8 +104,7 @@ def teach(
     """A teacher of that day, and how many predictions it learnt from."""
     from decant.models.build import architecture
     from decant.params import Training
-    from decant.training.batches import training_windows
-    from decant.training.lesson import Lesson
+    from decant.training.lesson import everybody
     from decant.training.loop import seeded, train
 
     settings = Training.model_validate({**TEACHER, "inputs": ["item", "text", "behaviour"]})
@@ -114,8 +113,7 @@ def teach(
         model.load_state_dict(start)
     if not EPOCHS[way]:
         return model.eval(), 0
-    windows = training_windows(known, encoder.max_length)
-    lesson = Lesson(lambda rng: windows, picks(known, PER_USER), encoder.exclude_seen)
+    lesson = everybody(known, encoder.max_length, PER_USER, exclude_seen=encoder.exclude_seen)
     report = train(
         model,
         known,

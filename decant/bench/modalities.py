@@ -21,7 +21,6 @@ from decant.evaluation.metrics import ndcg, user_means
 from decant.evaluation.scoring import Scorer, rank
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, Cases, Sequences, cases, histories
-from decant.features.validation import picks
 
 SEEDS = (1, 2, 3)
 HELD = 0.1  # share of the items
@@ -119,15 +118,13 @@ def trained(
     """A teacher that reads item ids, behaviours and what is `added`."""
     from decant.models.build import architecture
     from decant.params import Training
-    from decant.training.batches import training_windows
-    from decant.training.lesson import Lesson
+    from decant.training.lesson import everybody
     from decant.training.loop import seeded, train
     from decant.training.validation import TorchScorer
 
     settings = Training.model_validate({**TEACHER, "inputs": ["item", "behaviour", *added]})
     model = seeded(architecture(settings, encoder, vectors), vectors, seed)
-    windows = training_windows(sequences, encoder.max_length)
-    lesson = Lesson(lambda rng: windows, picks(sequences, PER_USER), encoder.exclude_seen)
+    lesson = everybody(sequences, encoder.max_length, PER_USER, exclude_seen=encoder.exclude_seen)
     train(
         model,
         sequences,

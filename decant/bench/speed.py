@@ -17,15 +17,14 @@ import torch
 from torch import nn
 
 from decant.bench.teach import Prepared, prepared, write_result
-from decant.features.validation import picks
 from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count
 from decant.models.recommender import Architecture
 from decant.params import Teacher
-from decant.training.batches import Windows, shuffled_batches, training_windows
+from decant.training.batches import Windows, shuffled_batches
 from decant.training.catalogue import chunked
 from decant.training.device import PROBE, TRIES, seconds
-from decant.training.lesson import Batch, Lesson
+from decant.training.lesson import Batch, Lesson, everybody
 from decant.training.loop import seeded, train
 from decant.training.pupil import Pupil, make_pupil
 from decant.training.step import CLIP, prepare_batch, take_step
@@ -51,9 +50,10 @@ def new_pupil(data: Prepared, settings: Teacher, seed: int, epochs: int) -> Pupi
 
 def lesson_of(data: Prepared) -> Lesson:
     """All training events; one half of the validation users chooses the epoch."""
-    windows = training_windows(data.sequences, data.encoder.max_length)
-    chosen = picks(data.sequences, data.params.split.cases_per_user)
-    return Lesson(lambda rng: windows, chosen, data.encoder.exclude_seen)
+    return everybody(
+        data.sequences, data.encoder.max_length, data.params.split.cases_per_user,
+        exclude_seen=data.encoder.exclude_seen,
+    )  # fmt: skip
 
 
 def batches(pupil: Pupil) -> Iterator[Windows]:

@@ -8,13 +8,13 @@ from tqdm import tqdm
 
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
-from decant.features.validation import of_users, picks
+from decant.features.validation import of_users
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
 from decant.params import Distill
 from decant.training.batches import Windows, training_windows
 from decant.training.checkpoints import Checkpoints
-from decant.training.lesson import Lesson, SoftLabels
+from decant.training.lesson import Lesson, SoftLabels, everybody
 from decant.training.loop import Log, seeded, train
 from decant.training.pupil import Report
 
@@ -101,21 +101,26 @@ def mixture(
 
 def lesson_for(material: Material, settings: Distill, members: np.ndarray | None) -> Lesson:
     """What a student is taught with: everybody's windows, or those of one segment's members."""
-    windows = training_windows(material.sequences, material.encoder.max_length)
-    chosen = picks(material.sequences, material.cases_per_user)
-    everybody = Lesson(
-        windows=lambda rng: windows,
-        picks=chosen,
-        exclude_seen=material.encoder.exclude_seen,
+    common = replace(
+        plain_lesson(material),
         soft=material.soft,
         soft_weight=settings.soft_weight,
         temperature=settings.temperature,
     )
     if members is None:
-        return everybody
+        return common
+    windows = training_windows(material.sequences, material.encoder.max_length)
     return replace(
-        everybody,
+        common,
         windows=mixture(windows, members, settings.others),
-        picks=of_users(chosen, members),
+        picks=of_users(common.picks, members),
         anchor=settings.anchor,
     )
+
+
+def plain_lesson(material: Material) -> Lesson:
+    """What a model is taught with that has no teacher."""
+    return everybody(
+        material.sequences, material.encoder.max_length, material.cases_per_user,
+        exclude_seen=material.encoder.exclude_seen,
+    )  # fmt: skip

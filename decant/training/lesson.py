@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from decant.features.sequences import Cases
+from decant.features.sequences import Cases, Sequences
+from decant.features.validation import picks
 from decant.models.recommender import HIDDEN, Recommender
-from decant.training.batches import Windows
+from decant.training.batches import Windows, training_windows
 from decant.training.catalogue import Sample, chunked, sampled_log_partition, scores_of
 from decant.training.losses import anchor_loss, hard_loss, soft_loss
 
@@ -38,6 +39,14 @@ class Lesson:
     soft_weight: float = 0.0
     temperature: float = 1.0
     anchor: float = 0.0
+
+
+def everybody(
+    sequences: Sequences, max_length: int, cases_per_user: int, *, exclude_seen: bool
+) -> Lesson:
+    """All training events; one half of the validation users chooses the epoch."""
+    windows = training_windows(sequences, max_length)
+    return Lesson(lambda rng: windows, picks(sequences, cases_per_user), exclude_seen)
 
 
 @dataclass  # not frozen: Fabric copies what goes into a module

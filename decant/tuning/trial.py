@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from decant.distillation.student import Material, lesson_for
+from decant.distillation.student import Material, lesson_for, plain_lesson
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
 from decant.features.sequences import Sequences
@@ -16,7 +16,6 @@ from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count
 from decant.models.recommender import Recommender
 from decant.params import Distill, Training
-from decant.training.batches import training_windows
 from decant.training.lesson import Lesson
 from decant.training.loop import seeded, train
 from decant.training.validation import K, TorchScorer
@@ -86,9 +85,7 @@ def taught(
 def _lesson(material: Material, settings: Training) -> Lesson:
     if isinstance(settings, Distill):
         return lesson_for(material, settings, None)
-    windows = training_windows(material.sequences, material.encoder.max_length)
-    chosen = picks(material.sequences, material.cases_per_user)
-    return Lesson(lambda rng: windows, chosen, material.encoder.exclude_seen)
+    return plain_lesson(material)
 
 
 def _told(fold: int, on_epoch: OnEpoch) -> Callable[[int, float], None]:

@@ -150,11 +150,9 @@ def train_family(known: Known, folder: Path, segments: tuple[str, ...]) -> Famil
     from decant.compression.compress import compress_student
     from decant.distillation.knowledge import extract, load_knowledge
     from decant.distillation.student import Material, distill_general, distill_segment
-    from decant.features.validation import picks
     from decant.models.build import architecture
     from decant.params import Compress, Distill, Training
-    from decant.training.batches import training_windows
-    from decant.training.lesson import Lesson
+    from decant.training.lesson import everybody
     from decant.training.loop import seeded, train
 
     torch.set_num_threads(1)
@@ -181,8 +179,7 @@ def train_family(known: Known, folder: Path, segments: tuple[str, ...]) -> Famil
     )
     sequences, length = known.sequences, known.encoder.max_length
     teacher = seeded(architecture(teaching, known.encoder, None), None, 1)
-    windows = training_windows(sequences, length)
-    lesson = Lesson(lambda rng: windows, picks(sequences, 4), known.encoder.exclude_seen)
+    lesson = everybody(sequences, length, 4, exclude_seen=known.encoder.exclude_seen)
     reports = {
         "teacher": train(
             teacher, sequences, lesson, teaching, epochs=16, learning_rate=0.01, seed=1
@@ -190,7 +187,7 @@ def train_family(known: Known, folder: Path, segments: tuple[str, ...]) -> Famil
     }
     knowledge = folder / "knowledge"
     knowledge.mkdir()
-    extract(teacher, sequences, knowledge, 8)
+    extract([teacher], sequences, knowledge, 8)
     material = Material(known.encoder, sequences, {}, load_knowledge(knowledge), 4)
     silent: Callable[[str], None] = lambda line: None  # noqa: E731
     models = {"teacher": teacher}

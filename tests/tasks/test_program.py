@@ -163,17 +163,49 @@ def test_a_training_of_several_processes_becomes_them_once(
     monkeypatch: pytest.MonkeyPatch, ranked: bool
 ) -> None:
     became: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda path, command: became.append(command))
+
+    def note(arguments: list[str]) -> int:
+        became.append(arguments)
+        return 7
+
+    monkeypatch.setattr("tasks.program.run_together", note)
     monkeypatch.setattr(sys, "argv", ["teacher.py", "--root", "elsewhere"])
     monkeypatch.delenv("RANK", raising=False)
     if ranked:
         monkeypatch.setenv("RANK", "0")
     params = parse_params({"teacher": {"processes": 3}})
-    for name in ("teacher", "distill", "features"):
+    for name in ("distill", "features"):
         spread(name, params)
-    expected = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"]
-    own = ["-m", "tasks.teacher", "--root", "elsewhere"]
-    assert [command[1:] for command in became] == ([] if ranked else [[*expected, *own]])
+    if ranked:
+        spread("teacher", params)
+        assert not became
+        return
+    with pytest.raises(SystemExit) as ended:
+        spread("teacher", params)
+    together = ["--standalone", "--nproc-per-node=3"]
+    assert became == [[*together, "-m", "tasks.teacher", "--root", "elsewhere"]]
+    assert ended.value.code == 7
+
+
+def test_of_several_processes_that_fail_alike_one_line_is_left(tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text(
+        "from tasks.program import program\n"
+        "def run(workspace):\n"
+        "    raise ValueError('no such thing')\n"
+        "program(run)\n"
+    )
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    script = (
+        "import sys\n"
+        "from tasks.program import run_together\n"
+        "sys.exit(run_together(['--standalone', '--nproc-per-node=2', *sys.argv[1:]]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "fails.py", "--root", tmp_path],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "error: no such thing\n")
 
 
 def test_of_several_processes_only_the_first_leaves_outputs(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def trained_on(sequences: Sequences) -> list[tuple[int, list[int]]]:
 
 def test_rows_are_the_teachers_log_probabilities(sequences: Sequences, tmp_path: Path) -> None:
     model = teacher(12)
-    summary = extract(model, sequences, tmp_path, K)
+    summary = extract([model], sequences, tmp_path, K)
     known = load_knowledge(tmp_path)
     rows = trained_on(sequences)
     assert rows
@@ -66,7 +66,7 @@ def test_rows_are_the_teachers_log_probabilities(sequences: Sequences, tmp_path:
 
 
 def test_events_that_are_never_trained_on_have_no_row(sequences: Sequences, tmp_path: Path) -> None:
-    extract(teacher(12), sequences, tmp_path, K)
+    extract([teacher(12)], sequences, tmp_path, K)
     known = load_knowledge(tmp_path)
     untrained = np.ones(len(sequences.items), dtype=bool)
     untrained[[event for event, _ in trained_on(sequences)]] = False
@@ -81,7 +81,7 @@ def test_what_the_teacher_sees_is_what_the_student_sees_in_its_windows(
     items = [1, 5, 2, 7, 3, 8, 4]
     sequences = make_sequences([items], split=[[7, 7]])
     model = teacher(3)  # windows of three predictions, cut from the newest: 4-6, 1-3
-    extract(model, sequences, tmp_path, K)
+    extract([model], sequences, tmp_path, K)
     known = load_knowledge(tmp_path)
     for event, first in ((1, 0), (2, 0), (3, 0), (4, 3), (5, 3), (6, 3)):
         best = naive(model, items[first:event]).topk(K)
@@ -89,7 +89,7 @@ def test_what_the_teacher_sees_is_what_the_student_sees_in_its_windows(
 
 
 def test_more_labels_than_items_are_all_items(sequences: Sequences, tmp_path: Path) -> None:
-    summary = extract(teacher(12), sequences, tmp_path, 1000)
+    summary = extract([teacher(12)], sequences, tmp_path, 1000)
     known = load_knowledge(tmp_path)
     event = trained_on(sequences)[0][0]
     assert summary["top_k"] == ITEMS
@@ -101,7 +101,7 @@ def test_no_item_is_never_among_the_labels(sequences: Sequences, tmp_path: Path)
     model = teacher(12)
     with torch.no_grad():
         model.bias[0] = 99.0
-    extract(model, sequences, tmp_path, K)
+    extract([model], sequences, tmp_path, K)
     known = load_knowledge(tmp_path)
     rows = [event for event, _ in trained_on(sequences)]
     assert (known.ids[rows] > 0).all()
