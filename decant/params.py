@@ -193,8 +193,10 @@ class Training(Block):
 
 
 class Teacher(Training):
-    """The teacher's settings."""
+    """The teacher's settings: `ensemble`, how many others are trained first and teach it."""
 
+    ensemble: Annotated[int, Field(ge=0, le=16)] = 0
+    soft_weight: Share = 0.7
     init_from: Folder | None = None
 
 

@@ -1,17 +1,19 @@
 """Train the teacher: one large sequence recommender on everybody."""
 
+from functools import partial
+
 from tqdm import tqdm
 
 from decant.compression.export import export_onnx
-from decant.features.validation import picks
+from decant.distillation.student import Material
+from decant.distillation.teacher import train_teacher
 from decant.models import bundle
 from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count, save_model
-from decant.models.transfer import ENCODER, start_from
-from decant.training.batches import training_windows
+from decant.models.recommender import Recommender
+from decant.models.transfer import ENCODER, Transferred, start_from
 from decant.training.checkpoints import Checkpoints
-from decant.training.lesson import Lesson
-from decant.training.loop import seeded, train
+from decant.training.loop import seeded
 from tasks.material import load_sequences, load_vectors, read_text_encoder
 from tasks.program import Summary, Workspace, program
 
@@ -20,33 +22,28 @@ def run(workspace: Workspace) -> Summary:
     """Read sequences and item vectors, train, write the teacher's bundle."""
     params = workspace.params
     encoder, sequences = load_sequences(workspace)
-    vectors = load_vectors(workspace)
-    shape = architecture(params.teacher, encoder, vectors)
-    model = seeded(shape, vectors, params.seed)
-    text_encoder, started = read_text_encoder(workspace), None
-    if params.teacher.init_from is not None:
-        folder = workspace.root / params.teacher.init_from
-        started = start_from(model, folder, encoder.items, text_encoder)
+    material = Material(
+        encoder, sequences, load_vectors(workspace), None, params.split.cases_per_user
+    )
+    text_encoder = read_text_encoder(workspace)
+    new = partial(new_model, workspace, material, text_encoder)
+    _, started = new(params.seed)
+    if started is not None:
         print(started.line())
-    windows = training_windows(sequences, shape.max_length)
-    lesson = Lesson(
-        lambda rng: windows, picks(sequences, params.split.cases_per_user), encoder.exclude_seen
-    )
-    report = train(
-        model,
-        sequences,
-        lesson,
+    taught = train_teacher(
+        material,
         params.teacher,
-        epochs=params.teacher.epochs,
-        learning_rate=params.teacher.learning_rate,
-        seed=params.seed,
+        params.seed,
+        lambda seed: new(seed)[0],
+        Checkpoints(workspace.scratch("teacher"), workspace.code()),
         log=tqdm.write if not workspace.rank else None,
-        checkpoints=Checkpoints(workspace.scratch("teacher"), workspace.code()),
     )
+    model, report = taught.model, taught.report
     summary = {
-        "inputs": list(shape.inputs),
+        "inputs": list(model.architecture.inputs),
         ENCODER: text_encoder,
         "init_from": None if started is None else started.summary(),
+        "ensemble": [max(member.ndcg) for member in taught.ensemble],
         "parameters": parameter_count(model),
         "epochs": len(report.losses),
         "best_epoch": report.best_epoch + 1,
@@ -61,11 +58,26 @@ def run(workspace: Workspace) -> Summary:
     return summary
 
 
+def new_model(
+    workspace: Workspace, material: Material, text_encoder: str | None, seed: int
+) -> tuple[Recommender, Transferred | None]:
+    """A model before its training, and what it took over from another teacher, if from one."""
+    settings = workspace.params.teacher
+    shape = architecture(settings, material.encoder, material.vectors)
+    model = seeded(shape, material.vectors, seed)
+    if settings.init_from is None:
+        return model, None
+    folder = workspace.root / settings.init_from
+    return model, start_from(model, folder, material.encoder.items, text_encoder)
+
+
 def describe(summary: Summary) -> str:
+    others = summary["ensemble"]
+    taught = f"; taught by {len(others)} others, the best {max(others):.4f}" if others else ""
     return (
         f"**{summary['parameters']:,} parameters**, reads {', '.join(summary['inputs'])}; best "
         f"epoch {summary['best_epoch']} of {summary['epochs']}, validation NDCG@10 "
-        f"**{max(summary['ndcg']):.4f}** ({summary['events']:,} predictions trained on)"
+        f"**{max(summary['ndcg']):.4f}** ({summary['events']:,} predictions trained on){taught}"
     )
 
 

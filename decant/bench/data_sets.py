@@ -13,7 +13,15 @@ import numpy as np
 from decant.bench.clone import Clone
 from decant.bench.results import Figure, Outcome
 from decant.bench.shop import change_params
-from decant.bench.teach import BASELINES, ENSEMBLE, NOT_DONE, TEACHERS
+from decant.bench.teach import (
+    ALONE,
+    BASELINES,
+    ENSEMBLE,
+    NOT_DONE,
+    TEACHERS,
+    member_name,
+    teacher_name,
+)
 from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.features.sequences import TEST, VALIDATION
 from decant.release.gate import best_baseline
@@ -45,9 +53,14 @@ def bench(
     at_once = max(1, min(seeds, os.cpu_count() or 1))
     threads = max(1, (os.cpu_count() or 1) // at_once)
     change_params(project, {TEACHER: {"threads": threads}})
-    say(f"teachers with seeds {', '.join(map(str, drawn))}, {at_once} at a time")
     limit = [] if minutes is None else [f"--minutes={minutes:g}"]
+    ensemble = project.read("params.yaml")[TEACHER]["ensemble"]
+    members = [f"--member={number}" for number in range(1, ensemble + 1)]
     with ThreadPoolExecutor(at_once) as pool:
+        if members:
+            say(f"{ensemble} models that teach the teachers, {at_once} at a time")
+            list(pool.map(lambda member: run(project, member, *limit), members))
+        say(f"teachers with seeds {', '.join(map(str, drawn))}, {at_once} at a time")
         list(pool.map(lambda seed: run(project, str(seed), *limit), drawn))
     if seeds > 1:
         run(project, *map(str, drawn))
@@ -88,10 +101,14 @@ def outcome_of(project: Clone, seeds: list[int], source: str, profile: str) -> O
     folder, params = project.root / TEACHERS, project.read("params.yaml")
     measured = read(folder / f"{BASELINES}.json")
     models = measured["models"]
-    teachers = {seed: read(folder / f"seed-{seed}.json") for seed in seeds}
+    teachers = {seed: read(folder / f"{teacher_name(seed)}.json") for seed in seeds}
     both = {**models, **{f"{TEACHER}.seed.{s}": t for s, t in teachers.items()}}
+    alone = range(1, params[TEACHER]["ensemble"] + 1)
+    for number in alone:
+        both[f"{TEACHER}.{ALONE}.{number}"] = read(folder / f"{member_name(number)}.json")
     if len(seeds) > 1:
-        both[f"{TEACHER}.{ENSEMBLE}"] = read(folder / f"{ENSEMBLE}.json")
+        for together in (ENSEMBLE, ALONE) if alone else (ENSEMBLE,):
+            both[f"{TEACHER}.{together}"] = read(folder / f"{together}.json")
     best, k = best_baseline(measured["metrics"]), measured["metrics"]["k"]
     outcome = Outcome(protocol(params, measured["metrics"], teachers, source, profile, best), seeds)
     for name, model in both.items():
@@ -166,6 +183,10 @@ def protocol(
     }
     seen = "items of the history are left out" if params["features"]["exclude_seen"] else "all"
     teacher = params[TEACHER]
+    alone = {
+        ALONE: f"{teacher['ensemble']} models without a teacher, and the mean of their "
+        "probabilities, which taught the teachers of all seeds"
+    } if teacher["ensemble"] else {}  # fmt: skip
     shown = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_size",
              "learning_rate", "objective")  # fmt: skip
     return {
@@ -180,6 +201,7 @@ def protocol(
         "best traditional model": best or "not known: one was not measured",
         "spread": "standard deviation over seeds",
         ENSEMBLE: "mean probability of the teachers of all seeds",
+        **alone,
         "machine": f"{first['device']}, {platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}",
     }

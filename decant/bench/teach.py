@@ -1,6 +1,7 @@
 """Train and rank the teachers of a prepared data set; `decant bench` of a data set starts it.
 
-In a workspace whose features are made: `python -m decant.bench.teach [SEED...] [--minutes N]`.
+In a workspace whose features are made:
+`python -m decant.bench.teach [SEED... | --member N] [--minutes N]`.
 """
 
 import argparse
@@ -16,23 +17,24 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from decant.bench.results import write_json
+from decant.distillation.student import Material
+from decant.distillation.teacher import APART, learn_from, train_alone
 from decant.evaluation.evaluate import WINDOWS, evaluate
 from decant.evaluation.scoring import Scorer, rank
 from decant.features.encode import Encoder
 from decant.features.sequences import Cases, Sequences, cases
-from decant.features.validation import picks
 from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count
 from decant.models.recommender import Recommender
 from decant.params import Params, load_params
-from decant.training.batches import training_windows
 from decant.training.checkpoints import Checkpoints, TimeUp, digest
-from decant.training.lesson import Lesson
-from decant.training.loop import seeded, train
+from decant.training.loop import seeded
 from decant.training.validation import TorchScorer
 
 TEACHERS = Path(".decant/teachers")
-BASELINES, ENSEMBLE = "baselines", "ensemble"
+BASELINES = "baselines"
+ENSEMBLE = "ensemble"  # the teachers of all seeds together
+ALONE = "alone"  # the models that teach the teachers, with `teacher.ensemble`; also together
 NOT_DONE = 3  # exit status: time is up, the same command goes on
 
 
@@ -50,6 +52,12 @@ class Prepared:
     def version(self) -> str:
         arrays = [self.sequences.items, self.sequences.offsets, *self.vectors.values()]
         return digest([code(self.root), self.params.teacher.model_dump(), *map(np.asarray, arrays)])
+
+    @property
+    def material(self) -> Material:
+        """What a teacher learns from."""
+        per_user = self.params.split.cases_per_user
+        return Material(self.encoder, self.sequences, self.vectors, None, per_user)
 
     def result(self, name: str) -> Path:
         """Where the figures of one of the models lie."""
@@ -80,29 +88,32 @@ def code(root: Path) -> str:
     return (root / "data" / "fingerprints" / "teacher.txt").read_text("utf-8").strip()
 
 
-def teach(data: Prepared, seed: int, minutes: float | None) -> None:
+def teach(
+    data: Prepared, name: str, seed: int, taught_by: list[str], minutes: float | None
+) -> None:
     """Train the teacher of params.yaml with this seed and rank every case with it.
+
+    Args:
+        taught_by: models whose mean it learns from; they are shared by the teachers of all seeds.
 
     Raises:
         TimeUp: `minutes` have passed; what was learned is kept for the next call.
     """
-    model, settings = new_model(data, seed), data.params.teacher
-    windows = training_windows(data.sequences, model.architecture.max_length)
-    chosen = picks(data.sequences, data.params.split.cases_per_user)
-    folder = data.root / TEACHERS
-    report = train(
-        model,
-        data.sequences,
-        Lesson(lambda rng: windows, chosen, data.encoder.exclude_seen),
+    settings, folder = data.params.teacher, data.root / TEACHERS
+    material = data.material
+    if taught_by:
+        members = [load(data, member) for member in taught_by]
+        material = learn_from(members, material, folder / name)
+    model, report = train_alone(
+        material,
         settings,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        seed=seed,
-        log=lambda line: tqdm.write(f"seed {seed}: {line}", file=sys.stderr),
-        checkpoints=Checkpoints(folder / f"seed-{seed}", data.version, minutes),
+        seed,
+        new_model(data, seed),
+        Checkpoints(folder / name, data.version, minutes),
+        lambda line: tqdm.write(f"{name}: {line}", file=sys.stderr),
     )
     model.cpu()
-    save_file({n: t.contiguous() for n, t in model.state_dict().items()}, weights(data, seed))
+    save_file({n: t.contiguous() for n, t in model.state_dict().items()}, weights(data, name))
     cuda = torch.cuda.is_available() and settings.device != "cpu"
     facts = {
         "parameters": parameter_count(model),
@@ -114,7 +125,7 @@ def teach(data: Prepared, seed: int, minutes: float | None) -> None:
         "seconds": round(report.seconds, 1),
         "device": torch.cuda.get_device_name() if cuda else f"CPU, {settings.threads} threads",
     }
-    write_result(data, f"seed-{seed}", TorchScorer(model), facts)
+    write_result(data, name, TorchScorer(model), facts)
 
 
 def new_model(data: Prepared, seed: int) -> Recommender:
@@ -123,19 +134,22 @@ def new_model(data: Prepared, seed: int) -> Recommender:
     return seeded(shape, data.vectors, seed)
 
 
-def weights(data: Prepared, seed: int) -> Path:
-    """Where a trained teacher's weights lie."""
-    return data.root / TEACHERS / f"seed-{seed}.safetensors"
+def weights(data: Prepared, name: str) -> Path:
+    """Where a trained model's weights lie."""
+    return data.root / TEACHERS / f"{name}.safetensors"
 
 
-def ensemble(data: Prepared, seeds: list[int]) -> None:
-    """Rank every case by the mean probability of several teachers."""
-    members = []
-    for seed in seeds:
-        model = new_model(data, seed)
-        model.load_state_dict(load_file(weights(data, seed)))
-        members.append(TorchScorer(model.eval()))
-    write_result(data, ENSEMBLE, mean_of(members), {"seeds": seeds})
+def load(data: Prepared, name: str) -> Recommender:
+    """A trained model."""
+    model = new_model(data, data.params.seed)
+    model.load_state_dict(load_file(weights(data, name)))
+    return model.eval()
+
+
+def rank_together(data: Prepared, name: str, members: list[str]) -> None:
+    """Rank every case by the mean probability of several models."""
+    scorers = [TorchScorer(load(data, member)) for member in members]
+    write_result(data, name, mean_of(scorers), {"members": members})
 
 
 def mean_of(members: list[TorchScorer]) -> Scorer:
@@ -186,31 +200,51 @@ def measure_baselines(data: Prepared) -> None:
     write_json(data.result(BASELINES), result)
 
 
-def run(root: Path, seeds: list[int], minutes: float | None) -> None:
-    """Do what is not done yet: one seed's teacher; without seeds the traditional models; with
-    several the ensemble of teachers that are there.
+def run(root: Path, seeds: list[int], member: int | None, minutes: float | None) -> None:
+    """Do what is not done yet: one seed's teacher, or one member of the ensemble that teaches it;
+    without seeds the traditional models; with several what all of them rank together.
 
     Raises:
         TimeUp: `minutes` have passed.
     """
     data = prepared(root)
     (root / TEACHERS).mkdir(parents=True, exist_ok=True)
-    if len(seeds) == 1 and not data.done(f"seed-{seeds[0]}"):
-        teach(data, seeds[0], minutes)
-    if len(seeds) != 1 and not data.done(BASELINES):
-        measure_baselines(data)
-    if len(seeds) > 1:
-        ensemble(data, seeds)
+    alone = [member_name(n) for n in range(1, data.params.teacher.ensemble + 1)]
+    if member is not None:
+        name = member_name(member)
+        if not data.done(name):
+            teach(data, name, data.params.seed + APART * member, [], minutes)
+    elif len(seeds) == 1:
+        if not data.done(teacher_name(seeds[0])):
+            teach(data, teacher_name(seeds[0]), seeds[0], alone, minutes)
+    elif not seeds:
+        if not data.done(BASELINES):
+            measure_baselines(data)
+    else:
+        rank_together(data, ENSEMBLE, [teacher_name(seed) for seed in seeds])
+        if alone:
+            rank_together(data, ALONE, alone)
+
+
+def teacher_name(seed: int) -> str:
+    """What the files of a seed's teacher are called."""
+    return f"seed-{seed}"
+
+
+def member_name(number: int) -> str:
+    """What the files of a model are called that teaches the teachers."""
+    return f"{ALONE}-{number}"
 
 
 def main() -> int:
     """Be the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seeds", type=int, nargs="*")
+    parser.add_argument("--member", type=int, help="of the ensemble that teaches, from 1")
     parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     try:
-        run(Path(), arguments.seeds, arguments.minutes)
+        run(Path(), arguments.seeds, arguments.member, arguments.minutes)
     except TimeUp as stopped:
         print(stopped, file=sys.stderr)
         return NOT_DONE

@@ -34,7 +34,7 @@ SETTINGS = {
     "impute interest_tags",
     "split": "method validation test cases_per_user",
     "embed": "encoder dimension bert threads",
-    "teacher": f"{TRAINING} init_from",
+    "teacher": f"{TRAINING} ensemble soft_weight init_from",
     "knowledge": "top_k",
     "distill": f"{TRAINING} soft_weight temperature segment_learning_rate segment_epochs anchor "
     "others min_users",

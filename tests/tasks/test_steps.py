@@ -37,7 +37,7 @@ PARAMS: dict[str, Any] = {
     "raw": {"users": 150, "items": 48, "steps": 12},
     "features": {"max_length": 12, "attributes": ["age", "gender"], "exclude_seen": True},
     "embed": {"dimension": 8},
-    "teacher": {**TINY, "inputs": ["item", "text", "behaviour", "attributes"]},
+    "teacher": {**TINY, "ensemble": 1, "inputs": ["item", "text", "behaviour", "attributes"]},
     "knowledge": {"top_k": 8},
     "distill": {
         **TINY,

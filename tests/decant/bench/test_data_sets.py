@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from decant.bench import data_sets
 from decant.bench.clone import Clone
@@ -78,6 +79,19 @@ def test_every_model_stands_in_the_table_best_first(project: Clone) -> None:
     assert shown == sorted(shown, reverse=True)
     names = {line.split()[0] for line in lines}
     assert names >= {f"baseline.{n}" for n in NAMES} | {"teacher", "teacher.ensemble"}
+
+
+def test_the_models_that_taught_the_teachers_stand_beside_them(project: Clone) -> None:
+    params = yaml.safe_load((project.root / "params.yaml").read_text())
+    params["teacher"]["ensemble"] = 2
+    (project.root / "params.yaml").write_text(yaml.safe_dump(params))
+    for name in ("alone-1", "alone-2", "alone"):
+        (project.root / TEACHERS / f"{name}.json").write_text(json.dumps(ranks_of(4)))
+    outcome = outcome_of(project, [7, 8], "movielens-1m", "full")
+    value = ndcg(np.array(ranks_of(4)["test"]["ranks"]), 10).mean()
+    for name in ("alone.1", "alone.2", "alone"):
+        assert outcome.figures[f"teacher.{name}.ndcg@10"]["value"] == pytest.approx(value)
+    assert outcome.protocol["alone"].startswith("2 models without a teacher")
 
 
 def test_one_seed_has_neither_spread_nor_ensemble(project: Clone) -> None:

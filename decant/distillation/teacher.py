@@ -1,0 +1,102 @@
+"""The teacher: trained on what was really taken or, better, taught by several like it as well."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from decant.distillation.knowledge import extract, load_knowledge
+from decant.distillation.student import Material, plain_lesson
+from decant.models.recommender import Recommender
+from decant.params import Teacher
+from decant.training.checkpoints import Checkpoints
+from decant.training.loop import Log, train
+from decant.training.pupil import Report
+
+LABELS = 100  # likeliest items of the ensemble that the teacher learns, per position
+APART = 1000  # between the seeds of the ensemble, far from those of teachers side by side
+
+NewModel = Callable[[int], Recommender]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A teacher and how its training went; of each model of the ensemble that taught it too."""
+
+    model: Recommender
+    report: Report
+    ensemble: list[Report]
+
+
+def train_teacher(
+    material: Material,
+    settings: Teacher,
+    seed: int,
+    new_model: NewModel,
+    checkpoints: Checkpoints,
+    log: Log | None = None,
+) -> Taught:
+    """Train a teacher; with `settings.ensemble`, after so many others, by their mean.
+
+    The teacher has the shape of those that teach it, and outdoes each of them (born-again
+    networks, Furlanello et al. 2018): it need not be the seed that by chance came out best.
+
+    Args:
+        new_model: an untrained model of a seed.
+        checkpoints: a folder for each model of the ensemble lies in theirs.
+
+    Raises:
+        TimeUp and others, see `train`.
+    """
+    members, reports = [], []
+    for number in range(1, settings.ensemble + 1):
+        own = seed + APART * number
+        kept = replace(checkpoints, folder=checkpoints.folder / f"ensemble-{number}")
+        told = None if log is None else _named(log, f"ensemble {number}/{settings.ensemble}: ")
+        model, report = train_alone(material, settings, own, new_model(own), kept, told)
+        members.append(model)
+        reports.append(report)
+    taught = learn_from(members, material, checkpoints.folder)
+    model, report = train_alone(taught, settings, seed, new_model(seed), checkpoints, log)
+    return Taught(model, report, reports)
+
+
+def learn_from(members: list[Recommender], material: Material, folder: Path) -> Material:
+    """The material with the soft labels of an ensemble, which are kept in `folder`."""
+    if not members:
+        return material
+    rank = os.environ.get("RANK", "0")  # each of several processes works them out for itself
+    written = folder / f"labels-{rank}"
+    shutil.rmtree(written, ignore_errors=True)
+    written.mkdir(parents=True)
+    extract(members, material.sequences, written, LABELS)
+    return replace(material, soft=load_knowledge(written))
+
+
+def train_alone(
+    material: Material,
+    settings: Teacher,
+    seed: int,
+    model: Recommender,
+    checkpoints: Checkpoints,
+    log: Log | None,
+) -> tuple[Recommender, Report]:
+    """Train one model on everybody, by the soft labels too where the material has some."""
+    lesson = replace(plain_lesson(material), soft=material.soft, soft_weight=settings.soft_weight)
+    report = train(
+        model,
+        material.sequences,
+        lesson,
+        settings,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        seed=seed,
+        log=log,
+        checkpoints=checkpoints,
+    )
+    return model, report
+
+
+def _named(log: Log, name: str) -> Log:
+    return lambda line: log(f"{name}{line}")
