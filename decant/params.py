@@ -204,6 +204,11 @@ class Distill(Training):
     """One student trainer: the general student's settings and what differs for a segment's."""
 
     soft_weight: Share = 0.7
+    list_weight: Share = 0.0
+    strata_weight: Share = 0.0
+    hidden_weight: NonNegative = 0.0
+    relations_weight: NonNegative = 0.0
+    relation_heads: Annotated[int, Field(ge=1, le=64)] = 4
     temperature: Positive = 1.0
     segment_learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
     segment_epochs: Count = 6
@@ -216,6 +221,8 @@ class Knowledge(Block):
     """What is kept of what the teacher knows."""
 
     top_k: Annotated[int, Field(ge=1, le=10_000)] = 50
+    states: bool = False
+    relations: bool = False
 
 
 class Student(Block):
@@ -359,12 +366,15 @@ class Tune(Block):
         return self
 
 
+WEIGHTS = ("soft_weight", "list_weight", "strata_weight", "hidden_weight", "relations_weight")
+
+
 def tunable(stage: str) -> dict[str, Any]:
     """The settings that a search may choose, as fields: those that change what a model learns.
 
     Of `distill` it is those that have an effect on the general student.
     """
-    of_general = {"soft_weight", "temperature"} if stage == "distill" else set()
+    of_general = {"temperature", *WEIGHTS} if stage == "distill" else set()
     machine = {"precision", "device", "threads", "processes"}
     kept = ({*Training.model_fields} - machine) | of_general
     return {name: field for name, field in Distill.model_fields.items() if name in kept}
@@ -434,6 +444,31 @@ class Params(Block):
                         f"{block}.inputs: no input `{name}`; {hint}known: {', '.join(known)} "
                         "(and the names in ingest.vectors)"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _losses_have_what_they_compare_with(self) -> "Params":
+        knowledge, distill = self.knowledge, self.distill
+        shares = distill.soft_weight + distill.list_weight + distill.strata_weight
+        if shares > 1 + 1e-9:
+            raise ValueError(
+                "distill: soft_weight, list_weight and strata_weight are shares of the loss, "
+                f"together {shares:g}: lower them to 1 at most"
+            )
+        if distill.hidden_weight and not knowledge.states:
+            raise ValueError("distill.hidden_weight needs knowledge.states: true")
+        if not distill.relations_weight:
+            return self
+        if not knowledge.relations:
+            raise ValueError("distill.relations_weight needs knowledge.relations: true")
+        for block, settings in ((TEACHER, self.teacher), ("distill", distill)):
+            if settings.objective != "next":
+                raise ValueError(f"distill.relations_weight needs {block}.objective: next")
+            if settings.dimension % distill.relation_heads:
+                raise ValueError(
+                    f"distill.relation_heads {distill.relation_heads} does not divide "
+                    f"{block}.dimension {settings.dimension}"
+                )
         return self
 
     @model_validator(mode="after")

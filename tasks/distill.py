@@ -61,7 +61,7 @@ def load_material(workspace: Workspace) -> Material:
         encoder=encoder,
         sequences=sequences,
         vectors=load_vectors(workspace),
-        soft=load_knowledge(workspace.input("knowledge")),
+        knowledge=load_knowledge(workspace.input("knowledge")),
         cases_per_user=workspace.params.split.cases_per_user,
     )
 

@@ -41,7 +41,7 @@ def read_course(workspace: Workspace) -> Course:
         encoder=encoder,
         sequences=sequences,
         vectors=load_vectors(workspace),
-        soft=load_knowledge(workspace.input("knowledge")) if distilled else None,
+        knowledge=load_knowledge(workspace.input("knowledge")) if distilled else None,
         cases_per_user=params.split.cases_per_user,
     )
     return Course(material, make_folds(sequences, params.split, params.tune.folds), params.seed)

@@ -1,6 +1,7 @@
 """One student through its hops: distilled → pruned → int8, each kept only if its quality holds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from decant.models.recommender import Recommender
 from decant.params import Compress, Distill
 from decant.serving.engine import Model
 from decant.training.batches import shuffled_batches
-from decant.training.lesson import Lesson, Objective
+from decant.training.lesson import Lesson
 from decant.training.loop import Log, train
+from decant.training.pupil import make_objective
 from decant.training.step import prepare_batch
 from decant.training.validation import K, validate
 
@@ -49,6 +51,8 @@ def compress_student(
         Per hop: NDCG@10 on that half, whether it was taken, what was kept, parameters, bytes.
     """
     lesson = lesson_for(material, training, members)
+    # what a layer's heads attend to is no guide to which of them can go
+    lesson = replace(lesson, weights=replace(lesson.weights, relations=0.0))
     before = validate(student, material.sequences, lesson)
     pruned, hop = _prune(student, lesson, material, settings, training, before, seed, log)
     items = material.encoder.items
@@ -119,7 +123,7 @@ def _losses(
     student: Recommender, lesson: Lesson, material: Material, training: Distill, seed: int
 ) -> Iterator[Tensor]:
     rng = np.random.default_rng(seed)
-    objective = Objective(student.eval(), lesson)
+    objective = make_objective(student.eval(), lesson, material.sequences)
     device = next(student.parameters()).device
     batches = shuffled_batches(lesson.windows(rng), training.batch_size, rng)
     for windows in islice(batches, SAMPLE_BATCHES):

@@ -1,4 +1,4 @@
-"""What a teacher knows, written once: its most likely next items at every training position."""
+"""What a teacher knows, written once; nothing of the teacher itself is needed afterwards."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -7,16 +7,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from decant.distillation import shards
+from decant.distillation.shards import Shards
 from decant.features.sequences import Sequences
 from decant.models.recommender import Architecture, Recommender
 from decant.training.batches import Windows, cut, cut_masked, every_nth, training_windows
-from decant.training.lesson import SoftLabels
+from decant.training.lesson import PROJECTIONS, Knowledge, captured
+from decant.training.losses import with_rest
 from decant.training.validation import to_tensors
 
 BATCH = 64
 MASKS = 8  # one in so many events is hidden at a time from a teacher that fills in
-IDS, LOG_PROBABILITIES = "ids.npy", "log_probabilities.npy"
+IDS, LOG_PROBABILITIES, STATES, RELATIONS = "ids", "log_probabilities", "states", "relations"
 
 
 @torch.inference_mode()
@@ -25,64 +29,107 @@ def extract(
     sequences: Sequences,
     folder: Path,
     top_k: int,
+    *,
+    states: bool = False,
+    relations: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
-    """Write the teachers' top-K log-probabilities of each training event's position.
+    """Write what the teachers know at the position of each training event, in shards.
 
-    Several teachers, which read the same, speak with the mean of their probabilities.
-    Two memory-mapped arrays with one row per event of `sequences` [E, K]: item indices and
-    log-probabilities in half precision. Rows of events that are never trained on stay empty
-    (ids 0, probability 0).
+    See `Knowledge` for the arrays; all but the ids are in half precision. Rows of events that are
+    never trained on stay empty: ids 0, probability 0. Several teachers, which read the same, speak
+    with the mean of their probabilities; states and relations are those of the first.
+
+    Args:
+        states, relations: write these too. A teacher that fills in has no relations.
 
     Returns:
         Positions covered, bytes, and the mean probability that the K labels hold.
     """
-    shape = teachers[0].architecture
-    k = min(top_k, shape.items)
-    events = len(sequences.items)
-    ids = _create(folder / IDS, (events, k), np.int32)
-    log_probabilities = _create(folder / LOG_PROBABILITIES, (events, k), np.float16)
-    log_probabilities[:] = -np.inf
-    windows = training_windows(sequences, shape.max_length)
+    first = teachers[0]
+    k, events = min(top_k, first.architecture.items), len(sequences.items)
+    written = {
+        IDS: shards.create(folder, IDS, events, (k,), np.int32),
+        LOG_PROBABILITIES: shards.create(folder, LOG_PROBABILITIES, events, (k + 1,), np.float16),
+    }
+    for file in written[LOG_PROBABILITIES].files:
+        file[:] = -np.inf
+    width = first.architecture.dimension
+    if states:
+        written[STATES] = shards.create(folder, STATES, events, (width,), np.float16)
+    if relations:
+        a = first.architecture
+        inner = (len(PROJECTIONS), a.heads[-1] * a.head_width)
+        written[RELATIONS] = shards.create(folder, RELATIONS, events, inner, np.float16)
+    windows = training_windows(sequences, first.architecture.max_length)
     order = np.argsort(windows.stop - windows.first, kind="stable")
     covered, held = 0, 0.0
     for start in range(0, len(windows), BATCH):
         batch = windows.take(order[start : start + BATCH])
-        for rows, top, best in _teach(teachers, sequences, batch, k):
-            ids[rows], log_probabilities[rows] = best, top
-            covered += len(rows)
-            held += float(np.exp(top).sum())
+        for mass in _write(teachers, sequences, batch, k, written):
+            covered, held = covered + len(mass), held + float(mass.sum())
         progress(len(batch))
-    ids.flush()
-    log_probabilities.flush()
-    size = ids.nbytes + log_probabilities.nbytes
-    return {"positions": covered, "bytes": size, "top_k": k, "mass": held / max(covered, 1)}
+    for array in written.values():
+        for file in array.files:
+            file.flush()  # type: ignore[attr-defined]
+    return {
+        "positions": covered,
+        "bytes": {name: array.bytes for name, array in written.items()},
+        "top_k": k,
+        "mass": held / max(covered, 1),
+    }
 
 
-def load_knowledge(folder: Path) -> SoftLabels:
-    """Memory-mapped soft labels."""
-    ids = np.load(folder / IDS, mmap_mode="r", allow_pickle=False)
-    return SoftLabels(ids, np.load(folder / LOG_PROBABILITIES, mmap_mode="r", allow_pickle=False))
+def load_knowledge(folder: Path) -> Knowledge:
+    """Memory-mapped knowledge."""
+    ids, labels = shards.load(folder, IDS), shards.load(folder, LOG_PROBABILITIES)
+    if ids is None or labels is None:
+        raise FileNotFoundError(f"{folder} has no soft labels: run the stage `knowledge`")
+    states, relations = shards.load(folder, STATES), shards.load(folder, RELATIONS)
+    return Knowledge(ids, labels, states, relations)
 
 
-def _teach(
-    teachers: Sequence[Recommender], sequences: Sequences, windows: Windows, k: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows of `windows`, log-probabilities [P, K] and items [P, K], in one part or several."""
-    for arrays, targets, position in _lessons(teachers[0].architecture, sequences, windows):
+def _write(
+    teachers: Sequence[Recommender],
+    sequences: Sequences,
+    windows: Windows,
+    k: int,
+    written: dict[str, Shards],
+) -> Iterator[np.ndarray]:
+    """Fill in the rows of `windows`, in one part or several; yields the mass of each row's K."""
+    first = teachers[0]
+    for arrays, targets, position in _lessons(first.architecture, sequences, windows):
         wanted = targets > 0
-        each = torch.stack([_log_probabilities(one, arrays, wanted) for one in teachers])
-        best = (each.logsumexp(dim=0) - math.log(len(teachers))).topk(k, dim=-1)
-        yield position[wanted], best.values.cpu().numpy(), best.indices.cpu().numpy()
+        rows = position[wanted]
+        with captured(first, RELATIONS in written) as attending:
+            states = _states(first, arrays)
+        others = (_states(teacher, arrays) for teacher in teachers[1:])
+        each = [
+            _log_probabilities(teacher, found, wanted)
+            for teacher, found in zip(teachers, (states, *others), strict=True)
+        ]
+        together = torch.stack(each).logsumexp(dim=0) - math.log(len(each))
+        best = together.topk(k, dim=-1)
+        written[IDS][rows] = best.indices.cpu().numpy()
+        labels = with_rest(best.values).clamp(min=float(np.finfo(np.float16).min))
+        written[LOG_PROBABILITIES][rows] = labels.cpu().numpy()
+        if STATES in written:
+            written[STATES][rows] = states[torch.from_numpy(wanted)].cpu().numpy()
+        if RELATIONS in written:
+            inside = position > 0
+            found = torch.stack([attending[name] for name in PROJECTIONS], dim=2).cpu().numpy()
+            written[RELATIONS][position[inside]] = found[inside]
+        yield best.values.exp().sum(dim=-1).cpu().numpy()
 
 
-def _log_probabilities(
-    teacher: Recommender, arrays: dict[str, np.ndarray], wanted: np.ndarray
-) -> torch.Tensor:
-    """Of every item at the wanted positions [P, N + 1]."""
+def _states(teacher: Recommender, arrays: dict[str, np.ndarray]) -> Tensor:
     table = teacher.table()
-    states = teacher.hidden(to_tensors(arrays, table.device), table)
-    scores = teacher.scores(states[torch.from_numpy(wanted).to(table.device)], table)
+    return teacher.hidden(to_tensors(arrays, table.device), table)
+
+
+def _log_probabilities(teacher: Recommender, states: Tensor, wanted: np.ndarray) -> Tensor:
+    """Of every item at the wanted positions [P, N + 1]."""
+    scores = teacher.scores(states[torch.from_numpy(wanted).to(states.device)], teacher.table())
     scores[:, 0] = -torch.inf  # no item
     return torch.log_softmax(scores.float(), dim=-1)
 
@@ -96,7 +143,3 @@ def _lessons(
     for part in range(MASKS):
         hidden = every_nth(windows, part, MASKS)
         yield cut_masked(sequences, windows, a.event_inputs, hidden, a.items + 1)
-
-
-def _create(path: Path, shape: tuple[int, int], dtype: type) -> np.memmap:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)

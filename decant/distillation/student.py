@@ -14,7 +14,7 @@ from decant.models.recommender import Recommender
 from decant.params import Distill
 from decant.training.batches import Windows, training_windows
 from decant.training.checkpoints import Checkpoints
-from decant.training.lesson import Lesson, SoftLabels, everybody
+from decant.training.lesson import Knowledge, Lesson, Weights, everybody
 from decant.training.loop import Log, seeded, train
 from decant.training.pupil import Report
 
@@ -26,7 +26,7 @@ class Material:
     encoder: Encoder
     sequences: Sequences
     vectors: Mapping[str, np.ndarray]
-    soft: SoftLabels | None
+    knowledge: Knowledge | None
     cases_per_user: int
 
 
@@ -103,9 +103,16 @@ def lesson_for(material: Material, settings: Distill, members: np.ndarray | None
     """What a student is taught with: everybody's windows, or those of one segment's members."""
     common = replace(
         plain_lesson(material),
-        soft=material.soft,
-        soft_weight=settings.soft_weight,
+        knowledge=material.knowledge,
+        weights=Weights(
+            settings.soft_weight,
+            settings.list_weight,
+            settings.strata_weight,
+            settings.hidden_weight,
+            settings.relations_weight,
+        ),
         temperature=settings.temperature,
+        relation_heads=settings.relation_heads,
     )
     if members is None:
         return common

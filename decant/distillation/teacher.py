@@ -11,6 +11,7 @@ from decant.distillation.student import Material, plain_lesson
 from decant.models.recommender import Recommender
 from decant.params import Teacher
 from decant.training.checkpoints import Checkpoints
+from decant.training.lesson import Weights
 from decant.training.loop import Log, train
 from decant.training.pupil import Report
 
@@ -71,7 +72,7 @@ def learn_from(members: list[Recommender], material: Material, folder: Path) -> 
     shutil.rmtree(written, ignore_errors=True)
     written.mkdir(parents=True)
     extract(members, material.sequences, written, LABELS)
-    return replace(material, soft=load_knowledge(written))
+    return replace(material, knowledge=load_knowledge(written))
 
 
 def train_alone(
@@ -83,7 +84,8 @@ def train_alone(
     log: Log | None,
 ) -> tuple[Recommender, Report]:
     """Train one model on everybody, by the soft labels too where the material has some."""
-    lesson = replace(plain_lesson(material), soft=material.soft, soft_weight=settings.soft_weight)
+    weights = Weights(soft=settings.soft_weight)
+    lesson = replace(plain_lesson(material), knowledge=material.knowledge, weights=weights)
     report = train(
         model,
         material.sequences,

@@ -1,7 +1,10 @@
 """What a model is taught with, and the loss that it is taught by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,15 +15,55 @@ from decant.features.validation import picks
 from decant.models.recommender import HIDDEN, Recommender
 from decant.training.batches import Windows, training_windows
 from decant.training.catalogue import Sample, chunked, sampled_log_partition, scores_of
-from decant.training.losses import anchor_loss, hard_loss, soft_loss
+from decant.training.losses import (
+    anchor_loss,
+    hard_loss,
+    hidden_loss,
+    list_loss,
+    relations_loss,
+    soft_loss,
+    strata_loss,
+)
+
+PROJECTIONS = ("query", "key", "value")  # of attention
+STRATA = 4  # of popularity, with as many events each
+
+
+class Rows(Protocol):
+    """An array, or one in several files, of which some rows are taken."""
+
+    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
-class SoftLabels:
-    """A teacher's top K for every event: `ids` int [E, K], `log_probabilities` float [E, K]."""
+class Knowledge:
+    """What a teacher knows, a row for every event that it predicted.
 
-    ids: np.ndarray
-    log_probabilities: np.ndarray
+    `ids` int [E, K], its top K; `log_probabilities` float [E, K + 1], theirs and that of the
+    rest; if they were kept, `states` float [E, D], from which it predicted, and `relations` float
+    [E, 3, D], the last layer's query, key and value at the position it predicted from.
+    """
+
+    ids: Rows
+    log_probabilities: Rows
+    states: Rows | None = None
+    relations: Rows | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each loss counts for. The first three are shares, the hard labels have what is left;
+    the others come on top."""
+
+    soft: float = 0.0
+    listwise: float = 0.0
+    strata: float = 0.0
+    hidden: float = 0.0
+    relations: float = 0.0
+
+    @property
+    def hard(self) -> float:
+        return 1 - self.soft - self.listwise - self.strata
 
 
 @dataclass(frozen=True)
@@ -28,16 +71,17 @@ class Lesson:
     """What a model is taught with.
 
     `windows`: what it learns from, drawn anew each epoch; `picks`: the validation cases that
-    choose its best epoch; `soft`: a teacher's soft labels, which make `soft_weight` of the loss;
-    `anchor`: how strongly the weights are held to where they start.
+    choose its best epoch; `knowledge`: a teacher's, which counts by its `weights`; `anchor`: how
+    strongly the weights are held to where they start.
     """
 
     windows: Callable[[np.random.Generator], Windows]
     picks: Cases
     exclude_seen: bool
-    soft: SoftLabels | None = None
-    soft_weight: float = 0.0
+    knowledge: Knowledge | None = None
+    weights: Weights = Weights()
     temperature: float = 1.0
+    relation_heads: int = 1
     anchor: float = 0.0
 
 
@@ -54,13 +98,16 @@ class Batch:
     """One step's material, on the model's device.
 
     `inputs`: int [B, T] per event input, `attributes` [B, A]. `targets` int [B, T], 0 where
-    nothing is predicted, P predictions in all. `soft`: ids and log-probabilities [P, K] of a
-    teacher. `sample`: items drawn in place of a catalogue that is too large.
+    nothing is predicted, P predictions in all. `soft`: a teacher's ids [P, K] and log-probabilities
+    [P, K + 1]; `states` [P, D] and `relations` [3, B, T, D]: of a teacher too. `sample`: items
+    drawn in place of a catalogue that is too large.
     """
 
     inputs: dict[str, Tensor]
     targets: Tensor
     soft: tuple[Tensor, Tensor] | None = None
+    states: Tensor | None = None
+    relations: Tensor | None = None
     sample: Sample | None = None
 
     @property
@@ -70,64 +117,144 @@ class Batch:
     def without_predictions(self) -> "Batch":
         """The same, with nothing to learn from."""
         soft = None if self.soft is None else (self.soft[0][:0], self.soft[1][:0])
-        return replace(self, targets=torch.zeros_like(self.targets), soft=soft)
+        states = None if self.states is None else self.states[:0]
+        nothing = torch.zeros_like(self.targets)
+        return replace(self, targets=nothing, soft=soft, states=states)
 
 
 class Objective(nn.Module):
     """Model and losses as one module, so that Fabric can wrap it."""
 
     new: Tensor | None
+    strata: Tensor | None
 
-    def __init__(self, model: Recommender, lesson: Lesson, new: Tensor | None = None) -> None:
-        """`new` bool [N + 1]: items without a training event, which are no wrong answers."""
+    def __init__(
+        self,
+        model: Recommender,
+        lesson: Lesson,
+        new: Tensor | None = None,
+        strata: Tensor | None = None,
+    ) -> None:
+        """`new` bool [N + 1]: items without a training event, which are no wrong answers.
+        `strata` int [N + 1]: each item's stratum of popularity, see `popularity_strata`."""
         super().__init__()
         self.model, self.lesson = model, lesson
         self.register_buffer("new", new, persistent=False)
+        self.register_buffer("strata", strata, persistent=False)
         held = lesson.anchor > 0
         self.start = [p.detach().clone() for p in model.parameters()] if held else []
+        self.projection = _projection(model, lesson)
 
     def forward(self, batch: Batch, share: float = 1.0) -> Tensor:
         """Mean loss of the predictions, times `share`: what they count for among processes."""
         model, table = self.model, self.model.table()
         wanted = batch.targets > 0
-        hidden, targets = model.hidden(batch.inputs, table)[wanted].float(), batch.targets[wanted]
+        with captured(model, batch.relations is not None) as attending:
+            states = model.hidden(batch.inputs, table)
+        hidden, targets = states[wanted].float(), batch.targets[wanted]
         if batch.sample is None:
             total = chunked(self._of_scores(targets, batch), hidden, table, model.bias)
         else:
             total = self._sampled(hidden, targets, table, batch, batch.sample)
-        loss = total / max(len(targets), 1) * share
+        weights = self.lesson.weights
+        if self.projection is not None and batch.states is not None:
+            distance = hidden_loss(self.projection(hidden).float(), batch.states)
+            total = total + weights.hidden * distance.sum()
+        loss = total / max(len(targets), 1)
+        if batch.relations is not None:
+            inside = batch.inputs["items"] > 0
+            own = torch.stack([attending[name] for name in PROJECTIONS])
+            loss = loss + weights.relations * relations_loss(
+                own, batch.relations, self.lesson.relation_heads, inside
+            )
+        loss = loss * share
         if self.lesson.anchor:
             distance = anchor_loss(list(model.parameters()), self.start)
             loss = loss + self.lesson.anchor * distance
         return loss
 
     def _of_scores(self, targets: Tensor, batch: Batch) -> Callable[[Tensor, slice], Tensor]:
+        weights = self.lesson.weights
+
         def loss(scores: Tensor, rows: slice) -> Tensor:
             told = scores if self.new is None else scores.masked_fill(self.new, HIDDEN)
             hard = hard_loss(told, targets[rows])
             if batch.soft is None:
                 return hard.sum()
             ids, taught = batch.soft[0][rows], batch.soft[1][rows]
-            own = scores.gather(1, ids) - torch.logsumexp(scores, dim=1, keepdim=True)
-            return self._mixed(hard, own, taught)
+            mixed = weights.hard * hard
+            if weights.soft:
+                own = scores.gather(1, ids) - torch.logsumexp(scores, dim=1, keepdim=True)
+                mixed = mixed + weights.soft * soft_loss(own, taught, self.lesson.temperature)
+            if weights.listwise:
+                mixed = mixed + weights.listwise * list_loss(scores, ids, taught)
+            if weights.strata and self.strata is not None:
+                within = strata_loss(scores.gather(1, ids), taught, self.strata[ids])
+                mixed = mixed + weights.strata * within
+            return mixed.sum()
 
         return loss
 
     def _sampled(
         self, hidden: Tensor, targets: Tensor, table: Tensor, batch: Batch, sample: Sample
     ) -> Tensor:
-        bias = self.model.bias
+        """Of a catalogue that is too large the student's own top items are not known: the list-wise
+        loss is then the soft one."""
+        bias, weights = self.model.bias, self.lesson.weights
         of_targets = scores_of(hidden, targets[:, None], table, bias)[:, 0]
         whole = sampled_log_partition(hidden, of_targets, targets, sample, table, bias)
         hard = whole - of_targets
         if batch.soft is None:
             return hard.sum()
-        own = scores_of(hidden, batch.soft[0], table, bias) - whole[:, None]
+        ids, taught = batch.soft
+        of_ids = scores_of(hidden, ids, table, bias)
+        own = of_ids - whole[:, None]
         # estimated apart, the probabilities of the K may exceed 1 in all
-        over = torch.logsumexp(own, dim=1, keepdim=True).clamp(min=0)
-        return self._mixed(hard, own - over, batch.soft[1])
-
-    def _mixed(self, hard: Tensor, own: Tensor, taught: Tensor) -> Tensor:
-        weight = self.lesson.soft_weight
+        own = own - torch.logsumexp(own, dim=1, keepdim=True).clamp(min=0)
         soft = soft_loss(own, taught, self.lesson.temperature)
-        return ((1 - weight) * hard + weight * soft).sum()
+        mixed = weights.hard * hard + (weights.soft + weights.listwise) * soft
+        if weights.strata and self.strata is not None:
+            mixed = mixed + weights.strata * strata_loss(of_ids, taught, self.strata[ids])
+        return mixed.sum()
+
+
+@contextmanager
+def captured(model: Recommender, wanted: bool = True) -> Iterator[dict[str, Tensor]]:
+    """While it lasts, the last layer's queries, keys and values of a pass, [B, T, d] each."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, layer: nn.Module, inputs: object, output: Tensor) -> None:
+        found[name] = output
+
+    attention = model.blocks[-1].attention
+    hooks = [
+        getattr(attention, name).register_forward_hook(partial(keep, name))
+        for name in (PROJECTIONS if wanted else ())
+    ]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def popularity_strata(counts: np.ndarray) -> np.ndarray:
+    """Each item's stratum, int [N + 1]: all have about as many of the training events, the
+    items of the first are the most popular ones. `counts` float [N + 1]: training events."""
+    order = np.argsort(-counts, kind="stable")
+    before = np.cumsum(counts[order]) - counts[order]
+    strata = np.empty(len(counts), dtype=np.int64)
+    strata[order] = np.minimum(STRATA * before // max(counts.sum(), 1), STRATA - 1)
+    return strata
+
+
+def _projection(model: Recommender, lesson: Lesson) -> nn.Linear | None:
+    """From the student's states to the teacher's; the same each time."""
+    states = None if lesson.knowledge is None else lesson.knowledge.states
+    if states is None or not lesson.weights.hidden:
+        return None
+    inner, outer = model.architecture.dimension, states[np.zeros(1, dtype=np.int64)].shape[1]
+    projection = nn.Linear(inner, outer, bias=False)
+    generator = torch.Generator().manual_seed(0)
+    nn.init.normal_(projection.weight, std=inner**-0.5, generator=generator)
+    return projection

@@ -1,10 +1,14 @@
-"""Losses over the catalogue, one number per prediction. P predictions, N items, K soft labels."""
+"""Losses over the catalogue, one number per prediction, and others that hold a student to a model.
+
+P predictions, N items, K items that a teacher's soft labels name. `taught` float [P, K + 1] are
+the teacher's log-probabilities of those items and, last, of all the rest together.
+"""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALLEST_REST = 1e-6  # of a distribution's mass: half precision may leave none
+SMALLEST_REST = 1e-6  # of a distribution's mass: rounding may leave none
 
 
 def hard_loss(scores: Tensor, targets: Tensor) -> Tensor:
@@ -12,27 +16,110 @@ def hard_loss(scores: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(scores, targets, reduction="none")
 
 
-def soft_loss(own: Tensor, log_probabilities: Tensor, temperature: float) -> Tensor:
+def soft_loss(own: Tensor, taught: Tensor, temperature: float) -> Tensor:
     """Cross-entropy with the teacher's soft labels (Hinton et al. 2015), kept for its top K → [P].
 
     The mass outside the top K counts as one more class: the student is told how much of it there
     is, not where.
 
     Args:
-        own: the student's log-probabilities of the K items, [P, K]. log_probabilities: the
-            teacher's, [P, K].
+        own: the student's log-probabilities of the K items, [P, K].
         temperature: both distributions over the K + 1 classes are softened by it.
     """
-    teacher = _softened(log_probabilities, temperature)
-    student = _softened(own, temperature)
+    teacher = functional.log_softmax(taught / temperature, dim=1)
+    student = functional.log_softmax(with_rest(own) / temperature, dim=1)
     return -(teacher.exp() * student).sum(dim=1) * temperature**2
 
 
-def _softened(log_probabilities: Tensor, temperature: float) -> Tensor:
-    kept = log_probabilities.exp().sum(dim=1, keepdim=True)
+def with_rest(log_probabilities: Tensor) -> Tensor:
+    """Log-probabilities [..., K] and that of everything else together → [..., K + 1]."""
+    kept = log_probabilities.exp().sum(dim=-1, keepdim=True)
     rest = torch.log((1 - kept).clamp(min=SMALLEST_REST))
-    classes = torch.cat([log_probabilities, rest], dim=1)
-    return functional.log_softmax(classes / temperature, dim=1)
+    return torch.cat([log_probabilities, rest], dim=-1)
+
+
+def list_loss(scores: Tensor, ids: Tensor, taught: Tensor) -> Tensor:
+    """Cross-entropy over the teacher's top K and the student's own top K together → [P].
+
+    What the student ranks high must be among what is compared, else its cross-entropy says
+    little of its NDCG (rejuvenated cross-entropy, Zhu and Zhang 2025). Items that the teacher
+    does not name share its rest alike.
+
+    Args:
+        scores: the student's [P, N + 1]; index 0 is no item. ids: int [P, K].
+    """
+    items, k = scores.shape[1] - 1, ids.shape[1]
+    top = scores[:, 1:].detach().topk(min(k, items), dim=1).indices + 1
+    listed = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, top, True)
+    listed.scatter_(1, ids, True)
+    each = taught[:, -1:].exp() / max(items - k, 1)
+    teacher = (listed * each).scatter(1, ids, taught[:, :-1].exp())
+    teacher = teacher / teacher.sum(dim=1, keepdim=True)
+    among = torch.logsumexp(scores.masked_fill(~listed, -torch.inf), dim=1)
+    return among - (teacher * scores).sum(dim=1)
+
+
+def strata_loss(of_ids: Tensor, taught: Tensor, strata: Tensor) -> Tensor:
+    """Cross-entropy with the teacher within each stratum of popularity, mean over strata → [P].
+
+    Soft labels say above all what is popular; within a stratum only taste is left (unbiased
+    distillation, Chen et al. 2023). A stratum with fewer than two of the K items tells nothing.
+
+    Args:
+        of_ids: the student's scores of the K items, [P, K]. strata: of these items, int [P, K].
+    """
+    total, told = torch.zeros_like(of_ids[:, 0]), torch.zeros_like(of_ids[:, 0])
+    for stratum in range(int(strata.max()) + 1):
+        inside = strata == stratum
+        compared = inside.sum(dim=1) > 1
+        apart = torch.where(compared[:, None], ~inside, False)  # rows that tell nothing stay finite
+        teacher = torch.softmax(taught[:, :-1].masked_fill(apart, -torch.inf), dim=1)
+        student = torch.log_softmax(of_ids.masked_fill(apart, -torch.inf), dim=1)
+        loss = -(teacher * student.masked_fill(apart, 0)).sum(dim=1)
+        total = total + loss * compared
+        told = told + compared
+    return total / told.clamp(min=1)
+
+
+def hidden_loss(projected: Tensor, states: Tensor) -> Tensor:
+    """Squared distance of the student's states from the teacher's (FitNets, Romero et al. 2015).
+
+    `projected` [P, D]: the student's, projected to the teacher's width. `states` [P, D] → [P],
+    as a share of the mean square of a state.
+    """
+    size = states.square().mean().clamp(min=1e-12)
+    return (projected - states).square().mean(dim=1) / size
+
+
+def relations_loss(own: Tensor, teacher: Tensor, heads: int, inside: Tensor) -> Tensor:
+    """How differently positions attend to one another (MiniLMv2, Wang et al. 2021) → a scalar.
+
+    For queries with keys, and for values with values: cross-entropy of the student's softmax over
+    earlier positions with the teacher's, less the teacher's own entropy (a Kullback-Leibler
+    divergence), mean over heads and positions. Vectors are cut anew into `heads` relation heads,
+    so models may differ in their heads and in their width.
+
+    Args:
+        own: queries, keys and values of the student [3, B, T, d]. teacher: [3, B, T, D].
+        inside: bool [B, T], false where nothing stands.
+    """
+    total = torch.zeros((), device=own.device)
+    for first, second in ((0, 1), (2, 2)):
+        student = _relations(own[first], own[second], heads, inside)
+        told = _relations(teacher[first], teacher[second], heads, inside)
+        divergence = (told.exp() * (told - student)).sum(dim=-1)  # [B, heads, T]
+        rows = inside[:, None].expand_as(divergence)
+        total = total + divergence[rows].mean()
+    return total / 2
+
+
+def _relations(a: Tensor, b: Tensor, heads: int, inside: Tensor) -> Tensor:
+    """Log-softmax over earlier positions of scaled products, [B, heads, T, T]."""
+    a, b = (x.unflatten(2, (heads, -1)).transpose(1, 2).float() for x in (a, b))
+    products = a @ b.transpose(2, 3) * a.shape[-1] ** -0.5
+    length = products.shape[-1]
+    later = torch.ones(length, length, dtype=torch.bool, device=products.device).triu(1)
+    return torch.log_softmax(products.masked_fill(later | ~inside[:, None, None], -1e9), dim=-1)
 
 
 def anchor_loss(parameters: list[Tensor], start: list[Tensor]) -> Tensor:

@@ -14,7 +14,7 @@ from decant.models.cold import untrained
 from decant.models.recommender import Recommender
 from decant.params import Training
 from decant.training.device import make_fabric
-from decant.training.lesson import Lesson, Objective
+from decant.training.lesson import Lesson, Objective, popularity_strata
 from decant.training.optimizer import make_optimizer, make_schedule
 from decant.training.validation import validate
 
@@ -99,15 +99,23 @@ def make_pupil(
     model.to(fabric.device)  # before the objective copies the weights it holds on to
     windows = lesson.windows(np.random.default_rng(seed))
     steps = -(-len(windows) // settings.batch_size)
-    optimizer = make_optimizer(model, learning_rate, settings.weight_decay)
+    module = make_objective(model, lesson, sequences)
+    optimizer = make_optimizer(module, learning_rate, settings.weight_decay)
     schedule = make_schedule(optimizer, max(1, steps) * epochs)
+    objective, wrapped = fabric.setup(module, optimizer)
     counts = training_counts(sequences, model.architecture.items)
-    objective, wrapped = fabric.setup(Objective(model, lesson, untrained(counts)), optimizer)
     likely = likely_negatives(counts, settings)
     return Pupil(
         model, sequences, lesson, settings, fabric, objective, wrapped, schedule, steps, seed,
         None if likely is None else likely.to(fabric.device),
     )  # fmt: skip
+
+
+def make_objective(model: Recommender, lesson: Lesson, sequences: Sequences) -> Objective:
+    """Model and losses; the losses know how often each item was met in training."""
+    counts = training_counts(sequences, model.architecture.items)
+    strata = torch.from_numpy(popularity_strata(counts)).to(model.bias.device)
+    return Objective(model, lesson, untrained(counts), strata)
 
 
 def likely_negatives(counts: np.ndarray, settings: Training) -> Tensor | None:

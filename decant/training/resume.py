@@ -27,13 +27,17 @@ def key_of(
     """Digest of everything that the end of this training depends on."""
     lesson, sequences = pupil.lesson, pupil.sequences
     windows = lesson.windows(np.random.default_rng(pupil.seed))
-    soft = lesson.soft
+    known = lesson.knowledge
+    arrays = () if known is None else (getattr(known, array.name) for array in fields(known))
+    taught = [
+        part for rows in arrays if rows is not None for part in getattr(rows, "files", [rows])
+    ]
     return digest([
         checkpoints.version, torch.__version__, pupil.settings.model_dump(), epochs,
         learning_rate, keep_start, pupil.seed, pupil.fabric.world_size,
-        lesson.exclude_seen, lesson.soft_weight, lesson.temperature, lesson.anchor,
+        lesson.exclude_seen, asdict(lesson.weights), lesson.temperature, lesson.relation_heads,
+        lesson.anchor, *taught,
         windows.user, windows.first, windows.stop, lesson.picks.user, lesson.picks.position,
-        *([] if soft is None else [soft.ids, soft.log_probabilities]),
         *(np.asarray(getattr(sequences, array.name)) for array in fields(sequences)),
         *pupil.model.state_dict().values(),
     ])  # fmt: skip
@@ -47,7 +51,7 @@ def take_up(
     if saved is None:
         return progress
     tensors, facts = saved
-    pupil.model.load_state_dict(unpacked("model.", tensors))
+    pupil.objective.module.load_state_dict(unpacked("objective.", tensors))
     restore_optimizer(pupil.optimizer.optimizer, unpacked("optimizer.", tensors))
     pupil.schedule.load_state_dict(facts["schedule"])
     for group, rate in zip(
@@ -88,7 +92,7 @@ def save_progress(pupil: Pupil, checkpoints: Checkpoints, key: str, progress: Pr
     }
     losses = progress.losses
     tensors = {
-        **packed("model.", pupil.model.state_dict()),
+        **packed("objective.", pupil.objective.module.state_dict()),
         **packed("best.", progress.best),
         **packed("optimizer.", optimizer_tensors(pupil.optimizer.optimizer)),
         **gathered,

@@ -1,5 +1,7 @@
 """One step of training: a batch is cut, moved to the device, and learned from."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -10,7 +12,7 @@ from decant.models.recommender import Recommender
 from decant.params import Training
 from decant.training.batches import Windows, cut, cut_masked, random_mask
 from decant.training.catalogue import draw
-from decant.training.lesson import Batch, Lesson
+from decant.training.lesson import Batch, Lesson, Rows
 from decant.training.pupil import Pupil, total_of
 from decant.training.validation import to_tensors
 
@@ -33,7 +35,7 @@ def take_step(pupil: Pupil, windows: Windows, seeds: tuple[int, int, int]) -> tu
     pupil.optimizer.zero_grad()
     loss = pupil.objective(batch, own * fabric.world_size / everybody)
     fabric.backward(loss)
-    nn.utils.clip_grad_norm_(pupil.model.parameters(), CLIP)
+    nn.utils.clip_grad_norm_(pupil.objective.parameters(), CLIP)
     pupil.optimizer.step()
     pupil.schedule.step()
     return loss.detach(), everybody
@@ -65,13 +67,30 @@ def prepare_batch(
         )
     else:
         arrays, targets, position = cut(sequences, windows, a.event_inputs)
-    soft = None
-    if lesson.soft is not None and lesson.soft_weight:
-        rows = position[targets > 0]
-        soft = (
-            torch.from_numpy(lesson.soft.ids[rows].astype(np.int64)).to(device),
-            torch.from_numpy(lesson.soft.log_probabilities[rows].astype(np.float32)).to(device),
-        )
     sample = None if likely is None else draw(likely, settings.negatives)
     moved = torch.from_numpy(targets).to(device)
-    return Batch(to_tensors(arrays, device), moved, soft, sample)
+    taught = taught_at(lesson, targets, position, device)
+    return Batch(to_tensors(arrays, device), moved, sample=sample, **taught)
+
+
+def taught_at(
+    lesson: Lesson, targets: np.ndarray, position: np.ndarray, device: torch.device
+) -> dict[str, Any]:
+    """What the teacher knows of the batch's predictions, and of its positions."""
+    knowledge, weights = lesson.knowledge, lesson.weights
+    if knowledge is None:
+        return {}
+
+    def floats(rows: Rows, at: np.ndarray) -> Tensor:
+        return torch.from_numpy(rows[at].astype(np.float32)).to(device)
+
+    predicted, found = position[targets > 0], dict[str, Any]()
+    if weights.soft or weights.listwise or weights.strata:
+        ids = torch.from_numpy(knowledge.ids[predicted].astype(np.int64)).to(device)
+        found["soft"] = (ids, floats(knowledge.log_probabilities, predicted))
+    if weights.hidden and knowledge.states is not None:
+        found["states"] = floats(knowledge.states, predicted)
+    if weights.relations and knowledge.relations is not None:
+        everywhere = floats(knowledge.relations, position.ravel())
+        found["relations"] = everywhere.unflatten(0, position.shape).permute(2, 0, 1, 3)
+    return found

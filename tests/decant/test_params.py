@@ -35,9 +35,9 @@ SETTINGS = {
     "split": "method validation test cases_per_user",
     "embed": "encoder dimension bert threads",
     "teacher": f"{TRAINING} ensemble soft_weight init_from",
-    "knowledge": "top_k",
-    "distill": f"{TRAINING} soft_weight temperature segment_learning_rate segment_epochs anchor "
-    "others min_users",
+    "knowledge": "top_k states relations",
+    "distill": f"{TRAINING} soft_weight list_weight strata_weight hidden_weight relations_weight "
+    "relation_heads temperature segment_learning_rate segment_epochs anchor others min_users",
     "compress": "heads_kept hidden_kept recover_epochs max_loss",
     "evaluate": "k latency_requests resamples",
     "gate": "margin min_retention min_lift min_size_ratio min_latency_ratio max_production_drop",
@@ -114,6 +114,30 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
     ("given", "problem"),
     [
         ({"techer": {}}, "unknown key `techer`, did you mean `teacher`?"),
+        (
+            {"distill": {"soft_weight": 0.7, "list_weight": 0.4}},
+            "distill: soft_weight, list_weight and strata_weight are shares of the loss, together 1.1",
+        ),
+        ({"distill": {"hidden_weight": 1}}, "distill.hidden_weight needs knowledge.states: true"),
+        (
+            {"distill": {"relations_weight": 1}},
+            "distill.relations_weight needs knowledge.relations: true",
+        ),
+        (
+            {
+                "knowledge": {"relations": True},
+                "teacher": {"objective": "masked"},
+                "distill": {"relations_weight": 1},
+            },
+            "distill.relations_weight needs teacher.objective: next",
+        ),
+        (
+            {
+                "knowledge": {"relations": True},
+                "distill": {"relations_weight": 1, "relation_heads": 3},
+            },
+            "distill.relation_heads 3 does not divide teacher.dimension 64",
+        ),
         ({"validation": {}}, "unknown key `validation`, did you mean `validate`?"),
         ({"teacher": {"epoch": 3}}, "unknown key `teacher.epoch`, did you mean `epochs`?"),
         ({"gate": {"zzz": 3}}, "unknown key `gate.zzz`; known: margin, max_production_drop, "),

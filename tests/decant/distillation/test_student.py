@@ -1,6 +1,6 @@
 """Students on data of which the right answer is known (see the top of conftest.py)."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -123,10 +123,13 @@ def test_the_cases_that_pick_are_the_segments_and_none_of_those_that_decide(
 
 
 def test_settings_reach_the_lesson(family: Any) -> None:
-    update = {"soft_weight": 0.125, "temperature": 2.5, "anchor": 0.75}
+    weights = {"soft": 0.125, "list": 0.25, "strata": 0.0625, "hidden": 3.0, "relations": 4.0}
+    update = {f"{name}_weight": weight for name, weight in weights.items()}
+    update |= {"temperature": 2.5, "anchor": 0.75, "relation_heads": 2}
     settings = family.settings.model_copy(update=update)
     material: Material = replace(family.material, cases_per_user=1)
     lesson = lesson_for(material, settings, family.known.members["a"])
-    assert (lesson.soft_weight, lesson.temperature, lesson.anchor) == (0.125, 2.5, 0.75)
-    assert lesson.soft is material.soft
+    assert tuple(weights.values()) == astuple(lesson.weights)
+    assert (lesson.temperature, lesson.anchor, lesson.relation_heads) == (2.5, 0.75, 2)
+    assert lesson.knowledge is material.knowledge
     assert lesson.exclude_seen is family.known.encoder.exclude_seen

@@ -89,16 +89,16 @@ def test_the_mean_of_two_is_what_is_taught(cycle: Any, tmp_path: Path) -> None:
     models = [seeded(shape, None, seed).eval() for seed in (1, 2)]
     material = Material(cycle.encoder, cycle.sequences, {}, None, 4)
     of = {
-        name: learn_from(members, material, tmp_path / name).soft
+        name: learn_from(members, material, tmp_path / name).knowledge
         for name, members in {"one": models[:1], "other": models[1:], "both": models}.items()
     }
     assert all(soft is not None for soft in of.values())
-    row = int(np.flatnonzero(of["both"].ids.any(axis=1))[0])
+    row = int(np.flatnonzero(of["both"].ids.files[0].any(axis=1))[0])
     probability = {
         name: dict(
             zip(
-                soft.ids[row].tolist(),
-                np.exp(soft.log_probabilities[row].astype(float)),
+                soft.ids.files[0][row].tolist(),
+                np.exp(soft.log_probabilities.files[0][row, :-1].astype(float)),
                 strict=True,
             )
         )

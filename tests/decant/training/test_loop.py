@@ -15,9 +15,9 @@ from decant.models.recommender import Recommender
 from decant.params import Distill, Training
 from decant.training.batches import training_windows
 from decant.training.device import PAYS, DeviceMissing, bfloat16_speed, make_fabric
-from decant.training.lesson import Batch, Lesson, Objective, SoftLabels
+from decant.training.lesson import Batch, Knowledge, Lesson, Objective, Weights, popularity_strata
 from decant.training.loop import LossNotFinite, NothingToLearn, rate_setting, seeded, train
-from decant.training.losses import hard_loss, soft_loss
+from decant.training.losses import hard_loss, list_loss, soft_loss, strata_loss, with_rest
 from decant.training.optimizer import make_optimizer, make_schedule
 from decant.training.pupil import Report
 from decant.training.step import prepare_batch
@@ -251,38 +251,106 @@ def test_the_best_so_far_is_the_start_until_an_epoch_is_kept() -> None:
     assert Report(start_ndcg=0.5, ndcg=[0.4, 0.6], best_epoch=1).best == 0.6
 
 
-def test_soft_labels_are_those_of_the_event_that_is_predicted(data: Any) -> None:
+def test_what_a_teacher_knows_is_that_of_the_event_that_is_predicted(data: Any) -> None:
     _, sequences, lesson = data
     events = np.arange(len(sequences.items))
-    labels = SoftLabels(events[:, None], -events[:, None].astype(np.float16))
-    taught_with = replace(lesson, soft=labels, soft_weight=0.5)
+    number = events[:, None].astype(np.float16)
+    relations = np.repeat(number, 3, axis=1)[:, :, None]
+    knowledge = Knowledge(events[:, None], np.hstack([-number, number]), number, relations)
+    weights = Weights(soft=0.5, hidden=1.0, relations=1.0)
+    taught_with = replace(lesson, knowledge=knowledge, weights=weights)
     windows = lesson.windows(np.random.default_rng(0)).take(np.array([3, 70]))
     batch = batch_of(data, windows, taught_with, new(data))
-    assert batch.soft is not None
+    assert batch.soft is not None and batch.states is not None and batch.relations is not None
     rows = batch.soft[0][:, 0].numpy()
-    assert (sequences.items[rows] == batch.targets[batch.targets > 0].numpy()).all()
-    torch.testing.assert_close(batch.soft[1][:, 0], -torch.from_numpy(rows).half().float())
+    wanted = batch.targets > 0
+    assert (sequences.items[rows] == batch.targets[wanted].numpy()).all()
+    expected = torch.from_numpy(rows).half().float()
+    torch.testing.assert_close(batch.soft[1], torch.stack([-expected, expected], dim=1))
+    torch.testing.assert_close(batch.states[:, 0], expected)
+    assert batch.relations.shape == (3, *batch.targets.shape, 1)
+    for part in batch.relations:
+        torch.testing.assert_close(part[wanted][:, 0], expected)
 
 
-def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any) -> None:
+def test_knowledge_that_no_weight_asks_for_is_not_read(data: Any) -> None:
+    rows: Any = None  # reading a row of it would fail
+    lesson = replace(data[2], knowledge=Knowledge(rows, rows, rows, rows))
+    windows = lesson.windows(np.random.default_rng(0)).take(np.array([3]))
+    batch = batch_of(data, windows, lesson, new(data))
+    assert (batch.soft, batch.states, batch.relations) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        Weights(),
+        Weights(soft=0.3),
+        Weights(soft=1.0),
+        Weights(listwise=0.4),
+        Weights(soft=0.2, listwise=0.3, strata=0.1),
+    ],
+)
+def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any, weights: Weights) -> None:
     _, sequences, lesson = data
     model = new(data).eval()
-    events = len(sequences.items)
+    events, items = len(sequences.items), model.architecture.items
     rng = np.random.default_rng(0)
-    probabilities = np.log(rng.dirichlet(np.ones(4), events) * 0.9).astype(np.float16)
-    labels = SoftLabels(rng.integers(1, 17, (events, 4)), probabilities)
-    windows = lesson.windows(rng).take(np.arange(5))
-    for weight in (0.0, 0.3, 1.0):
-        mixed = replace(lesson, soft=labels, soft_weight=weight, temperature=2.0)
-        batch = batch_of(data, windows, mixed, model)
-        table, wanted = model.table(), batch.targets[batch.targets > 0]
-        scores = model.scores(model.hidden(batch.inputs, table)[batch.targets > 0], table)
-        expected = (1 - weight) * hard_loss(scores, wanted).mean()
-        if weight:
-            assert batch.soft is not None
-            own = torch.log_softmax(scores, 1).gather(1, batch.soft[0])
-            expected = expected + weight * soft_loss(own, batch.soft[1], 2.0).mean()
-        torch.testing.assert_close(Objective(model, mixed)(batch), expected)
+    labels = torch.from_numpy(np.log(rng.dirichlet(np.ones(4), events) * 0.9))
+    ids = np.stack([rng.permutation(items)[:4] + 1 for _ in range(events)])
+    knowledge = Knowledge(ids, with_rest(labels).numpy().astype(np.float16))
+    mixed = replace(lesson, knowledge=knowledge, weights=weights, temperature=2.0)
+    strata = torch.from_numpy(np.arange(items + 1) % 2)
+    batch = batch_of(data, lesson.windows(rng).take(np.arange(5)), mixed, model)
+    table, wanted = model.table(), batch.targets[batch.targets > 0]
+    scores = model.scores(model.hidden(batch.inputs, table)[batch.targets > 0], table)
+    expected = weights.hard * hard_loss(scores, wanted).mean()
+    if batch.soft is not None:
+        taught_ids, taught = batch.soft
+        own = torch.log_softmax(scores, 1).gather(1, taught_ids)
+        expected = (
+            expected
+            + weights.soft * soft_loss(own, taught, 2.0).mean()
+            + weights.listwise * list_loss(scores, taught_ids, taught).mean()
+            + weights.strata
+            * strata_loss(scores.gather(1, taught_ids), taught, strata[taught_ids]).mean()
+        )
+    torch.testing.assert_close(Objective(model, mixed, strata=strata)(batch), expected)
+
+
+@pytest.mark.parametrize("weights", [Weights(hidden=0.5), Weights(relations=0.5)])
+def test_a_student_comes_near_its_teachers_states_and_relations(
+    data: Any, weights: Weights
+) -> None:
+    _, sequences, lesson = data
+    rng, events = np.random.default_rng(0), len(sequences.items)
+    none: Any = None
+    knowledge = Knowledge(
+        none, none, rng.standard_normal((events, 6)), rng.standard_normal((events, 3, 12))
+    )
+    held = replace(lesson, knowledge=knowledge, weights=weights, relation_heads=2)
+    model = new(data).eval()
+    batch = batch_of(data, lesson.windows(rng).take(np.arange(3)), held, model)
+    objective = Objective(model, held)
+    before = len(model.blocks[-1].attention.query._forward_hooks)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=0.01)
+    plain = Objective(model, lesson)
+    extra = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = objective(batch)
+        loss.backward()
+        with torch.no_grad():
+            extra.append(float(loss - plain(batch)))
+        optimizer.step()
+    assert extra[-1] < 0.8 * extra[0]
+    assert len(model.blocks[-1].attention.query._forward_hooks) == before
+
+
+def test_strata_hold_as_many_events_each_the_popular_first() -> None:
+    counts = np.array([0.0, 8, 1, 4, 1, 1, 1, 0])
+    assert popularity_strata(counts)[1:].tolist() == [0, 3, 2, 3, 3, 3, 3]
+    assert set(popularity_strata(np.zeros(5)).tolist()) == {0}
 
 
 def test_padding_is_no_prediction(data: Any) -> None:

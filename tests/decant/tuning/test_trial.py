@@ -11,7 +11,7 @@ import torch
 from decant.distillation.student import Material
 from decant.features.validation import picks
 from decant.params import Distill, Split, Training
-from decant.training.lesson import SoftLabels
+from decant.training.lesson import Knowledge
 from decant.training.loop import LossNotFinite
 from decant.tuning.cases import load_cases
 from decant.tuning.folds import make_folds
@@ -76,10 +76,10 @@ def test_training_that_diverges_is_an_error_to_tell(
 
 def test_a_student_is_taught_with_the_teachers_knowledge(course: Course, tmp_path: Path) -> None:
     events = len(course.material.sequences.items)
-    always = np.tile([3, 5], (events, 1)), np.tile(np.log([0.5, 0.5]), (events, 1))
+    always = np.tile([3, 5], (events, 1)), np.tile(np.log([0.5, 0.49, 0.01]), (events, 1))
     settings = Distill(**{**SETTINGS.model_dump(), "soft_weight": 1.0})
     values = []
-    for soft in (SoftLabels(*always), None):
-        taught = Course(replace(course.material, soft=soft), course.folds[:1], 1)
+    for knowledge in (Knowledge(*always), None):
+        taught = Course(replace(course.material, knowledge=knowledge), course.folds[:1], 1)
         values.append(run_trial(taught, settings, tmp_path / "0.npz")["value"])
     assert values[0] < values[1]  # such a teacher knows nothing

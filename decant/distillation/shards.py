@@ -1,0 +1,64 @@
+"""A large array on disk in files of so many rows each, memory-mapped: [E, ...], E rows in all.
+
+Neighbouring rows lie together, so what training reads of one sequence is read in one go, and no
+file is too large to be copied or checked on its own.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+ROWS = 2**18  # of one file
+
+
+class Shards:
+    """Rows that are read and written by their numbers, int [P] → [P, ...]."""
+
+    def __init__(self, files: list[np.ndarray]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return sum(map(len, self.files))
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        first = self.files[0]
+        found = np.empty((len(rows), *first.shape[1:]), first.dtype)
+        for file, inside, chosen in self._apart(rows):
+            found[chosen] = file[inside]
+        return found
+
+    def __setitem__(self, rows: np.ndarray, values: np.ndarray) -> None:
+        for file, inside, chosen in self._apart(rows):
+            file[inside] = values[chosen]
+
+    def _apart(self, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Each file that is touched, rows of it, and where those stand among all."""
+        shard = rows // ROWS
+        return [
+            (self.files[n], rows[shard == n] - n * ROWS, np.flatnonzero(shard == n))
+            for n in np.unique(shard)
+        ]
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.nbytes for file in self.files)
+
+
+def create(folder: Path, name: str, rows: int, width: tuple[int, ...], dtype: type) -> Shards:
+    """Empty shards, at least one, to be written; `name` begins the name of each file."""
+    parts = [min(ROWS, rows - start) for start in range(0, rows, ROWS)] or [0]
+    return Shards(
+        [
+            np.lib.format.open_memmap(
+                folder / f"{name}-{number:05}.npy", mode="w+", dtype=dtype, shape=(part, *width)
+            )
+            for number, part in enumerate(parts)
+        ]
+    )
+
+
+def load(folder: Path, name: str) -> Shards | None:
+    """Shards to be read; None if there are none of this name."""
+    files = sorted(folder.glob(f"{name}-*.npy"))
+    shards = [np.load(path, mmap_mode="r", allow_pickle=False) for path in files]
+    return Shards(shards) if shards else None
