@@ -210,6 +210,8 @@ class Distill(Training):
     relations_weight: NonNegative = 0.0
     relation_heads: Annotated[int, Field(ge=1, le=64)] = 4
     temperature: Positive = 1.0
+    worst: Annotated[float, Field(gt=0, le=1)] = 1.0
+    adapter_rank: Annotated[int, Field(ge=0, le=256)] = 0
     segment_learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
     segment_epochs: Count = 6
     anchor: NonNegative = 0.01
@@ -374,7 +376,7 @@ def tunable(stage: str) -> dict[str, Any]:
 
     Of `distill` it is those that have an effect on the general student.
     """
-    of_general = {"temperature", *WEIGHTS} if stage == "distill" else set()
+    of_general = {"temperature", "worst", *WEIGHTS} if stage == "distill" else set()
     machine = {"precision", "device", "threads", "processes"}
     kept = ({*Training.model_fields} - machine) | of_general
     return {name: field for name, field in Distill.model_fields.items() if name in kept}

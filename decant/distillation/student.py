@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
+from decant.distillation.adapters import adapt, merge
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
 from decant.features.validation import of_users
@@ -36,14 +37,15 @@ def distill_general(
     seed: int,
     log: Log | None = tqdm.write,
     checkpoints: Checkpoints | None = None,
+    members: np.ndarray | None = None,
 ) -> tuple[Recommender, Report]:
-    """Train the general student from scratch on everybody."""
+    """Train the general student from scratch on everybody, or on some users alone."""
     shape = architecture(settings, material.encoder, material.vectors)
     model = seeded(shape, material.vectors, seed)
     report = train(
         model,
         material.sequences,
-        lesson_for(material, settings, None),
+        lesson_for(material, settings, members),
         settings,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
@@ -67,8 +69,10 @@ def distill_segment(
 
     Each epoch sees all windows of the segment and a few of other users (`settings.others`, as a
     share of the segment's). The start itself is kept if no epoch is better on the segment's
-    picking half of validation.
+    picking half of validation. With `settings.adapter_rank` only adapters learn, and are merged.
     """
+    if settings.adapter_rank:
+        adapt(start, settings.adapter_rank, seed)
     report = train(
         start,
         material.sequences,
@@ -81,6 +85,8 @@ def distill_segment(
         log=log,
         checkpoints=checkpoints,
     )
+    if settings.adapter_rank:
+        merge(start)
     return start, report
 
 
@@ -113,6 +119,7 @@ def lesson_for(material: Material, settings: Distill, members: np.ndarray | None
         ),
         temperature=settings.temperature,
         relation_heads=settings.relation_heads,
+        worst=settings.worst,
     )
     if members is None:
         return common

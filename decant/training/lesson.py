@@ -71,8 +71,9 @@ class Lesson:
     """What a model is taught with.
 
     `windows`: what it learns from, drawn anew each epoch; `picks`: the validation cases that
-    choose its best epoch; `knowledge`: a teacher's, which counts by its `weights`; `anchor`: how
-    strongly the weights are held to where they start.
+    choose its best epoch; `knowledge`: a teacher's, which counts by its `weights`; `worst`: the
+    share of each batch's windows that counts, those with the highest loss; `anchor`: how strongly
+    the weights are held to where they start.
     """
 
     windows: Callable[[np.random.Generator], Windows]
@@ -82,6 +83,7 @@ class Lesson:
     weights: Weights = Weights()
     temperature: float = 1.0
     relation_heads: int = 1
+    worst: float = 1.0
     anchor: float = 0.0
 
 
@@ -153,7 +155,8 @@ class Objective(nn.Module):
             states = model.hidden(batch.inputs, table)
         hidden, targets = states[wanted].float(), batch.targets[wanted]
         if batch.sample is None:
-            total = chunked(self._of_scores(targets, batch), hidden, table, model.bias)
+            counts = self._counts(hidden, targets, wanted, table)
+            total = chunked(self._of_scores(targets, batch, counts), hidden, table, model.bias)
         else:
             total = self._sampled(hidden, targets, table, batch, batch.sample)
         weights = self.lesson.weights
@@ -173,14 +176,40 @@ class Objective(nn.Module):
             loss = loss + self.lesson.anchor * distance
         return loss
 
-    def _of_scores(self, targets: Tensor, batch: Batch) -> Callable[[Tensor, slice], Tensor]:
+    def _counts(
+        self, hidden: Tensor, targets: Tensor, wanted: Tensor, table: Tensor
+    ) -> Tensor | None:
+        """What each prediction counts for [P], mean 1; None if all alike.
+
+        Of the windows only the share with the highest mean loss counts, the conditional value at
+        risk (Rockafellar and Uryasev 2000; as an objective Levy et al. 2020).
+        """
+        if self.lesson.worst >= 1 or not len(targets):
+            return None
+        with torch.no_grad():
+            losses = torch.empty(len(targets), device=hidden.device)
+
+            def note(scores: Tensor, rows: slice) -> Tensor:
+                losses[rows] = hard_loss(scores, targets[rows])
+                return losses[rows].sum()
+
+            chunked(note, hidden, table, self.model.bias)
+        return of_the_worst(losses, wanted.nonzero()[:, 0], self.lesson.worst)
+
+    def _of_scores(
+        self, targets: Tensor, batch: Batch, counts: Tensor | None
+    ) -> Callable[[Tensor, slice], Tensor]:
         weights = self.lesson.weights
 
         def loss(scores: Tensor, rows: slice) -> Tensor:
+            mixed = each(scores, rows)
+            return (mixed if counts is None else mixed * counts[rows]).sum()
+
+        def each(scores: Tensor, rows: slice) -> Tensor:
             told = scores if self.new is None else scores.masked_fill(self.new, HIDDEN)
             hard = hard_loss(told, targets[rows])
             if batch.soft is None:
-                return hard.sum()
+                return hard
             ids, taught = batch.soft[0][rows], batch.soft[1][rows]
             mixed = weights.hard * hard
             if weights.soft:
@@ -191,15 +220,15 @@ class Objective(nn.Module):
             if weights.strata and self.strata is not None:
                 within = strata_loss(scores.gather(1, ids), taught, self.strata[ids])
                 mixed = mixed + weights.strata * within
-            return mixed.sum()
+            return mixed
 
         return loss
 
     def _sampled(
         self, hidden: Tensor, targets: Tensor, table: Tensor, batch: Batch, sample: Sample
     ) -> Tensor:
-        """Of a catalogue that is too large the student's own top items are not known: the list-wise
-        loss is then the soft one."""
+        """Of a catalogue that is too large neither the student's own top items are known nor which
+        windows are the worst: the list-wise loss is then the soft one, and all windows count."""
         bias, weights = self.model.bias, self.lesson.weights
         of_targets = scores_of(hidden, targets[:, None], table, bias)[:, 0]
         whole = sampled_log_partition(hidden, of_targets, targets, sample, table, bias)
@@ -216,6 +245,21 @@ class Objective(nn.Module):
         if weights.strata and self.strata is not None:
             mixed = mixed + weights.strata * strata_loss(of_ids, taught, self.strata[ids])
         return mixed.sum()
+
+
+def of_the_worst(losses: Tensor, window: Tensor, share: float) -> Tensor:
+    """What each prediction counts for [P], mean 1: nothing outside the worst windows.
+
+    Args:
+        losses: [P]. window: int [P], which window each belongs to. share: of the windows.
+    """
+    numbers, place = window.unique(return_inverse=True)
+    total = torch.zeros(len(numbers), device=losses.device).index_add(0, place, losses)
+    mean = total / torch.bincount(place)
+    kept = torch.zeros_like(mean)
+    kept[mean.topk(max(1, round(share * len(numbers)))).indices] = 1
+    counted = kept[place]
+    return counted * len(losses) / counted.sum()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ WARM_UP = 0.05  # share of all steps
 def make_optimizer(model: nn.Module, learning_rate: float, decay: float) -> torch.optim.Optimizer:
     """AdamW; biases, norms and embeddings are not decayed."""
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    parameters = list(model.parameters())
+    parameters = [p for p in model.parameters() if p.requires_grad]
     decayed = [p for p in parameters if p.ndim > 1 and id(p) not in tables]
     ids = {id(p) for p in decayed}
     groups = [

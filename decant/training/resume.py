@@ -36,7 +36,7 @@ def key_of(
         checkpoints.version, torch.__version__, pupil.settings.model_dump(), epochs,
         learning_rate, keep_start, pupil.seed, pupil.fabric.world_size,
         lesson.exclude_seen, asdict(lesson.weights), lesson.temperature, lesson.relation_heads,
-        lesson.anchor, *taught,
+        lesson.worst, lesson.anchor, *taught,
         windows.user, windows.first, windows.stop, lesson.picks.user, lesson.picks.position,
         *(np.asarray(getattr(sequences, array.name)) for array in fields(sequences)),
         *pupil.model.state_dict().values(),

