@@ -17,6 +17,8 @@ from decant.bench.results import FOLDER, document, write
 
 DATA_SETS = "decant.bench.data_sets"
 TRAINING = "decant.bench.training"
+GROUPS = "decant.bench.groups"
+OF_GROUPS = "-groups"  # after a data set's name, whose clone is shared
 BENCHMARKS = {
     "demo": ("decant.bench.demo", "the demo shop, the whole way: quality, size, latency, time"),
     "faults": ("decant.bench.faults", "kill -9 at every stage, full disk, damaged release"),
@@ -26,6 +28,8 @@ BENCHMARKS = {
     "reruns": ("decant.bench.reruns", "exactly what a change touches runs again; same release id"),
     "movielens-100k": (DATA_SETS, "the teacher beside every traditional model, by time"),
     "movielens-1m": (DATA_SETS, "the same as published: leave-one-out, the whole catalogue"),
+    "demo-groups": (GROUPS, "every way to a student per group, beside its rivals, on the demo"),
+    "movielens-1m-groups": (GROUPS, "the same on MovieLens 1M"),
     "training": (TRAINING, "events a second beside RecTools' SASRec, on movielens-1m"),
     "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
 }
@@ -98,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def is_data_set(name: str) -> bool:
     """Does it measure a data set that may have to be given?"""
-    return BENCHMARKS[name][0] in (DATA_SETS, TRAINING)
+    return BENCHMARKS[name][0] in (DATA_SETS, TRAINING, GROUPS)
 
 
 def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
@@ -116,6 +120,8 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     given = [option for option, name in options.items() if getattr(arguments, name) is not None]
     if given and not is_data_set(arguments.name):
         raise ValueError(f"{', '.join(given)}: {arguments.name} is no data set and takes none")
+    if arguments.seeds is not None and BENCHMARKS[arguments.name][0] != DATA_SETS:
+        raise ValueError(f"--seeds: {arguments.name} trains one teacher")
     if arguments.seeds is not None and arguments.seeds < 1:
         raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
 
@@ -123,15 +129,21 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
 def on_data_set(root: Path, arguments: argparse.Namespace, say: Say) -> Any:
     """Measure in a clone that stays, so that hours of training may be done in pieces."""
     benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
-    folder = root / KEPT / arguments.name
+    source = arguments.name.removesuffix(OF_GROUPS)
+    folder = root / KEPT / source
     say(f"working in {folder.relative_to(root)}, which is kept")
     project = renewed(root, folder)
     given, minutes = arguments.given, arguments.minutes
     if arguments.name == "training":
         return benchmark.bench(project, say, given=given, minutes=minutes)
+    profile = arguments.profile or "full"
+    if source != arguments.name:
+        return benchmark.bench(
+            project, say, source=source, given=given, minutes=minutes, profile=profile
+        )
     return benchmark.bench(
-        project, say, source=arguments.name, given=given, minutes=minutes,
-        profile=arguments.profile or "full", seeds=arguments.seeds or 3,
+        project, say, source=source, given=given, minutes=minutes, profile=profile,
+        seeds=arguments.seeds or 3,
     )  # fmt: skip
 
 

@@ -50,7 +50,19 @@ def bench(
     prepare(project, say, source, given, profile)
     drawn = [project.read("params.yaml")["seed"] + number for number in range(seeds)]
     run(project)
-    at_once = max(1, min(seeds, os.cpu_count() or 1))
+    train_teachers(project, say, drawn, minutes)
+    if seeds > 1:
+        run(project, *map(str, drawn))
+    return outcome_of(project, drawn, source, profile)
+
+
+def train_teachers(project: Clone, say: Say, drawn: list[int], minutes: float | None) -> None:
+    """Train a teacher per seed, after the models that teach them.
+
+    Raises:
+        NotDone: see `run`.
+    """
+    at_once = max(1, min(len(drawn), os.cpu_count() or 1))
     threads = max(1, (os.cpu_count() or 1) // at_once)
     change_params(project, {TEACHER: {"threads": threads}})
     limit = [] if minutes is None else [f"--minutes={minutes:g}"]
@@ -62,13 +74,13 @@ def bench(
             list(pool.map(lambda member: run(project, member, *limit), members))
         say(f"teachers with seeds {', '.join(map(str, drawn))}, {at_once} at a time")
         list(pool.map(lambda seed: run(project, str(seed), *limit), drawn))
-    if seeds > 1:
-        run(project, *map(str, drawn))
-    return outcome_of(project, drawn, source, profile)
 
 
-def prepare(project: Clone, say: Say, source: str, given: Path | None, profile: str) -> None:
-    """Bring the stages up to `embed` up to date, with the settings of a preset.
+def prepare(
+    project: Clone, say: Say, source: str, given: Path | None, profile: str,
+    stages: tuple[str, ...] = STAGES,
+) -> None:  # fmt: skip
+    """Bring stages up to date, with the settings of a preset.
 
     Raises:
         NotDone: one of them failed.
@@ -78,18 +90,18 @@ def prepare(project: Clone, say: Say, source: str, given: Path | None, profile: 
     configured = project.decant("configure", f"--source={source}", f"--profile={profile}", *place)
     if configured.status:
         raise NotDone(configured.error)
-    for stage in STAGES:
+    for stage in stages:
         if project.show("-m", "dvc", "repro", "--quiet", stage):
             raise NotDone(f"the stages up to `{stage}` failed, see above")
 
 
-def run(project: Clone, *arguments: str) -> None:
-    """Run the program that trains and ranks.
+def run(project: Clone, *arguments: str, program: str = "decant.bench.teach") -> None:
+    """Run a program that trains and ranks.
 
     Raises:
         NotDone: it has not come to its end.
     """
-    status = project.show("-m", "decant.bench.teach", *arguments)
+    status = project.show("-m", program, *arguments)
     if status == NOT_DONE:
         raise NotDone("time is up; the same command goes on from here")
     if status:

@@ -26,7 +26,7 @@ from decant.features.sequences import Cases, Sequences, cases
 from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count
 from decant.models.recommender import Recommender
-from decant.params import Params, load_params
+from decant.params import TEACHER, Params, load_params
 from decant.training.checkpoints import Checkpoints, TimeUp, digest
 from decant.training.loop import seeded
 from decant.training.validation import TorchScorer
@@ -83,9 +83,9 @@ def prepared(root: Path) -> Prepared:
     )
 
 
-def code(root: Path) -> str:
-    """Digest of the code that trains a teacher."""
-    return (root / "data" / "fingerprints" / "teacher.txt").read_text("utf-8").strip()
+def code(root: Path, stage: str = TEACHER) -> str:
+    """Digest of the code of a stage."""
+    return (root / "data" / "fingerprints" / f"{stage}.txt").read_text("utf-8").strip()
 
 
 def teach(
