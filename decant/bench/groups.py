@@ -216,7 +216,7 @@ def protocol(
     project: Clone, params: Mapping[str, Any], found: Contested, source: str, profile: str
 ) -> dict[str, str]:
     """How it was measured, for people."""
-    distill, of = params["distill"], contest(project.root)
+    of = contest(project.root)
     kinds = {**GENERAL_KINDS, **GROUP_KINDS}
     results = {name: read(project.root / RIVALS / f"{name}.json") for name in GENERAL_KINDS}
     segments = {name: f"{len(users):,} users" for name, users in found.members.items()}
@@ -228,7 +228,7 @@ def protocol(
         "chosen": "epochs and priors by one half of the validation users; the other half decides "
         f"what ships (gain above 0, lower bound above -{params['gate']['margin']}, "
         f"{RESAMPLES:,} paired resamples); test ranked once per model",
-        "student": ", ".join(f"{name} {distill[name]}" for name in SHOWN)
+        "student": ", ".join(f"{name} {getattr(of.settings, name)}" for name in SHOWN)
         + f"; {results[GENERAL]['parameters']:,} parameters, teacher "
         f"{results[TEACHER]['parameters']:,}; every rival has the same steps and settings",
         "knowledge": f"{knowledge['positions']:,} positions, {sum(knowledge['bytes'].values()):,} "

@@ -1,0 +1,147 @@
+"""Rivals trained on the contradiction, where only a student of one's own can be right."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from decant.bench import groups, rivals
+from decant.bench.clone import Clone
+from decant.bench.groups import by_user, differences, outcome_of, relative_gain
+from decant.bench.rivals import (
+    ALL,
+    ALONE,
+    GENERAL_KINDS,
+    GROUP_KINDS,
+    KNOWLEDGE,
+    RIVALS,
+    SEGMENT,
+    Contest,
+    names_of,
+    run,
+)
+from decant.bench.teach import TEACHERS, Prepared, teach
+from decant.params import GENERAL, TEACHER, parse_params
+
+torch.set_num_threads(1)
+TINY = {
+    "dimension": 16, "layers": 1, "heads": 2, "dropout": 0.0, "epochs": 12, "batch_size": 16,
+    "learning_rate": 0.02, "patience": 12, "precision": "float32", "device": "cpu",
+}  # fmt: skip
+PARAMS: dict[str, Any] = {
+    "source": "demo",
+    "seed": 3,
+    "teacher": {**TINY, "inputs": ["item", "attributes"]},
+    "knowledge": {"top_k": 8},
+    "distill": {
+        **TINY, "soft_weight": 0.5, "segment_epochs": 12, "segment_learning_rate": 0.02,
+        "anchor": 0.0,
+    },
+    "students": {
+        "general": {"init": "teacher"},
+        "a": {"init": "general", "where": "group == 'a'"},
+        "b": {"init": "general", "where": "group == 'b'"},
+    },
+    "gate": {"margin": 0.005},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def contested(contradiction: Any, tmp_path_factory: pytest.TempPathFactory) -> Contest:
+    """A workspace in which every rival has been trained, by the program's own function."""
+    root = tmp_path_factory.mktemp("contest")
+    (root / TEACHERS).mkdir(parents=True)
+    (root / "data" / "fingerprints").mkdir(parents=True)
+    for stage in ("teacher", "distill"):
+        (root / "data" / "fingerprints" / f"{stage}.txt").write_text("code")
+    (root / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    data = Prepared(root, parse_params(PARAMS), contradiction.encoder, contradiction.sequences, {})
+    teach(data, "seed-3", 3, [], None)
+    of = Contest(data, contradiction.members, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rivals, "contest", lambda root: of)
+        everybody, own = names_of(list(of.members))
+        for name in (KNOWLEDGE, *everybody, *own):
+            run(root, name, None)
+    return of
+
+
+@pytest.fixture
+def found(contested: Contest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(groups, "contest", lambda root: contested)
+    return outcome_of(Clone(contested.data.root), "demo", "quick")
+
+
+def test_every_rival_has_its_figures_and_stands_in_the_table(found: Any) -> None:
+    kinds = [*GENERAL_KINDS, *GROUP_KINDS]
+    for kind in kinds:
+        assert 0 <= found.figures[f"rival.{kind}.ndcg@10"]["value"] <= 1
+        if kind != GENERAL:
+            for name in (ALL, "a", "b"):
+                assert found.figures[f"gain.{kind}.{name}"]["low"] is not None
+    assert {line.split()[0] for line in found.shown.splitlines()[1:] if line} >= set(kinds)
+    assert found.picture.startswith("<?xml")
+
+
+def test_where_groups_contradict_one_another_a_student_of_ones_own_gains_and_ships(
+    found: Any,
+) -> None:
+    gain = found.figures[f"gain.{SEGMENT}.{ALL}"]
+    assert gain["low"] > 0
+    assert found.figures[f"shipped.{SEGMENT}"]["value"] == 2
+    shipped, all_of_them = (
+        found.figures[f"{what}.{SEGMENT}.ndcg@10"]["value"] for what in ("shipped", "rival")
+    )
+    assert shipped == all_of_them
+
+
+def test_a_student_that_reads_the_attribute_is_as_good_as_one_of_ones_own(found: Any) -> None:
+    reads, general = (
+        found.figures[f"rival.{kind}.ndcg@10"]["value"] for kind in ("attributes", GENERAL)
+    )
+    assert reads > general
+    assert reads == pytest.approx(found.figures[f"rival.{TEACHER}.ndcg@10"]["value"], abs=0.05)
+
+
+def test_what_is_done_is_not_trained_again(
+    contested: Contest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rivals, "contest", lambda root: contested)
+    path = contested.data.root / RIVALS / f"{ALONE}@a.json"
+    before = path.stat().st_mtime_ns
+    run(contested.data.root, f"{ALONE}@a", None)
+    assert path.stat().st_mtime_ns == before
+    path.write_text(json.dumps({"version": "of other code"}))
+    run(contested.data.root, f"{ALONE}@a", None)
+    assert json.loads(path.read_text())["version"] == contested.version
+
+
+def test_a_rival_that_does_not_exist_is_named(
+    contested: Contest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rivals, "contest", lambda root: contested)
+    with pytest.raises(ValueError, match="no rival `nobody@a`; there are teacher, "):
+        run(contested.data.root, "nobody@a", None)
+
+
+def test_groups_differ_by_what_they_take(contradiction: Any) -> None:
+    found = differences(contradiction.sequences, contradiction.members)
+    assert found["a"] == pytest.approx(found["b"])
+    # two thirds of the sequences train question and answer, the rest the question alone: of ten
+    # events four are answers, which the groups do not share
+    assert found["a"] == pytest.approx(0.4)
+
+
+def test_a_gain_is_relative_and_paired_by_user() -> None:
+    theirs = dict.fromkeys(range(20), (0.5, 1.0))
+    ours = dict.fromkeys(range(20), (0.55, 1.0))
+    figure = relative_gain(ours, theirs, set(range(10)))
+    assert figure["n"] == 10
+    assert (figure["low"], figure["value"], figure["high"]) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_users_count_alike_however_many_cases_they_have() -> None:
+    window = {"users": [1, 1, 2], "ranks": [1, 99, 1]}
+    assert by_user(window, 10) == {1: (0.5, 0.5), 2: (1.0, 1.0)}
