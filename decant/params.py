@@ -210,6 +210,7 @@ class Distill(Training):
     relations_weight: NonNegative = 0.0
     relation_heads: Annotated[int, Field(ge=1, le=64)] = 4
     temperature: Positive = 1.0
+    start_layers: list[Annotated[int, Field(ge=0)]] = []
     worst: Annotated[float, Field(gt=0, le=1)] = 1.0
     adapter_rank: Annotated[int, Field(ge=0, le=256)] = 0
     segment_learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
@@ -470,6 +471,26 @@ class Params(Block):
                 raise ValueError(
                     f"distill.relation_heads {distill.relation_heads} does not divide "
                     f"{block}.dimension {settings.dimension}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_start_fits(self) -> "Params":
+        teacher, distill = self.teacher, self.distill
+        chosen = distill.start_layers
+        if not chosen:
+            return self
+        if len(chosen) != distill.layers or max(chosen) >= teacher.layers:
+            raise ValueError(
+                f"distill.start_layers {chosen}: one for each of the {distill.layers} layers of a "
+                f"student is meant, from 0 to {teacher.layers - 1}, the teacher's"
+            )
+        for name in ("dimension", "heads", "objective"):
+            theirs, ours = getattr(teacher, name), getattr(distill, name)
+            if theirs != ours:
+                raise ValueError(
+                    f"distill.start_layers needs teacher.{name} ({theirs}) and distill.{name} "
+                    f"({ours}) to be the same"
                 )
         return self
 

@@ -7,7 +7,7 @@ from decant.distillation.knowledge import load_knowledge
 from decant.distillation.student import Material, distill_general, distill_segment
 from decant.models import bundle
 from decant.models.checkpoint import load_model, parameter_count, save_model
-from decant.params import GENERAL
+from decant.params import GENERAL, TEACHER
 from decant.training.checkpoints import Checkpoints
 from tasks.material import (
     is_folded,
@@ -32,7 +32,11 @@ def run(workspace: Workspace) -> Summary:
     saved = Checkpoints(workspace.scratch(name), workspace.code())
     log = tqdm.write if not workspace.rank else None
     if name == GENERAL:
-        model, report = distill_general(material, params.distill, params.seed, log, saved)
+        started = bool(params.distill.start_layers)
+        teacher = load_model(model_folder(workspace, TEACHER)) if started else None
+        model, report = distill_general(
+            material, params.distill, params.seed, log, saved, teacher=teacher
+        )
     else:
         start = load_model(model_folder(workspace, GENERAL))
         members = load_members(workspace, name)

@@ -163,7 +163,10 @@ def train_rival(
             settings = settings.model_copy(update={"inputs": inputs})
         if kind == ALONE:
             settings = settings.model_copy(update={"others": 0.0, "anchor": 0.0})
-        model, report = distill_general(material, settings, of.seed, log, saved, members)
+        if kind in (UNDISTILLED, ALONE):  # they know no teacher
+            settings = settings.model_copy(update={"start_layers": []})
+        teacher = load(of.data, teacher_name(of.seed)) if settings.start_layers else None
+        model, report = distill_general(material, settings, of.seed, log, saved, members, teacher)
     facts = {
         "epochs": len(report.ndcg),
         "best_epoch": report.best_epoch + 1,

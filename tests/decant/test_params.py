@@ -37,8 +37,8 @@ SETTINGS = {
     "teacher": f"{TRAINING} ensemble soft_weight init_from",
     "knowledge": "top_k states relations",
     "distill": f"{TRAINING} soft_weight list_weight strata_weight hidden_weight relations_weight "
-    "relation_heads temperature worst adapter_rank segment_learning_rate segment_epochs anchor "
-    "others min_users",
+    "relation_heads temperature start_layers worst adapter_rank segment_learning_rate "
+    "segment_epochs anchor others min_users",
     "compress": "heads_kept hidden_kept recover_epochs max_loss",
     "evaluate": "k latency_requests resamples",
     "gate": "margin min_retention min_lift min_size_ratio min_latency_ratio max_production_drop",
@@ -118,6 +118,15 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         (
             {"distill": {"soft_weight": 0.7, "list_weight": 0.4}},
             "distill: soft_weight, list_weight and strata_weight are shares of the loss, together ",
+        ),
+        (
+            {"distill": {"start_layers": [2], "layers": 1}, "teacher": {"layers": 2}},
+            "distill.start_layers [2]: one for each of the 1 layers of a student is meant, from 0 "
+            "to 1, the teacher's",
+        ),
+        (
+            {"distill": {"start_layers": [0, 1], "layers": 2}, "teacher": {"dimension": 128}},
+            "distill.start_layers needs teacher.dimension (128) and distill.dimension (64)",
         ),
         ({"distill": {"hidden_weight": 1}}, "distill.hidden_weight needs knowledge.states: true"),
         (

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from decant.distillation.student import Material, lesson_for, mixture
+from decant.distillation.start import start_from_layers
+from decant.distillation.student import Material, distill_general, lesson_for, mixture
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, rank
 from decant.features.sequences import TEST, VALIDATION, cases
 from decant.features.validation import decides, of_users, picking
 from decant.models import bundle
+from decant.models.recommender import Architecture, Recommender
 from decant.serving.engine import Model
 from decant.training.batches import training_windows
 from decant.training.validation import TorchScorer
@@ -133,3 +135,41 @@ def test_settings_reach_the_lesson(family: Any) -> None:
     assert (lesson.temperature, lesson.anchor, lesson.relation_heads) == (2.5, 0.75, 2)
     assert lesson.knowledge is material.knowledge
     assert lesson.exclude_seen is family.known.encoder.exclude_seen
+
+
+def test_a_student_starts_from_the_layers_that_are_chosen() -> None:
+    deep, flat = (
+        Architecture(
+            items=9, dimension=8, heads=(2,) * layers, head_width=4, hidden=(12,) * layers,
+            max_length=6, inputs=inputs, behaviours=3,
+        )
+        for layers, inputs in ((3, ("item",)), (2, ("item", "behaviour")))
+    )  # fmt: skip
+    teacher, student = Recommender(deep), Recommender(flat)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    before = student.events["behaviours"].weight.clone()
+    assert start_from_layers(student, teacher, [2, 0]) == ("events.behaviours.weight",)
+    assert torch.equal(student.item.weight[1:], teacher.item.weight[1:])
+    assert torch.equal(student.events["behaviours"].weight, before)
+    for own, theirs in ((0, 2), (1, 0)):
+        pairs = zip(student.blocks[own].parameters(), teacher.blocks[theirs].parameters(),
+                    strict=True)  # fmt: skip
+        assert all(torch.equal(a, b) for a, b in pairs)
+    assert len(teacher.blocks) == 3
+    with torch.no_grad():
+        student.item.weight.zero_()
+    assert teacher.item.weight.any()
+
+
+def test_a_student_with_its_teachers_layers_begins_where_the_teacher_is(family: Any) -> None:
+    teacher = family.models["teacher"]
+    shape = {"dimension": 16, "heads": 2, "layers": 2, "inputs": ["item", "attributes"]}
+    settings = family.settings.model_copy(
+        update={**shape, "start_layers": [0, 1], "epochs": 1, "learning_rate": 1e-6}
+    )
+    started, _ = distill_general(family.material, settings, 1, None, teacher=teacher)
+    scratch, _ = distill_general(family.material, settings, 1, None)
+    assert quality(family, TorchScorer(started)) > 0.95
+    assert quality(family, TorchScorer(scratch)) < 0.6
