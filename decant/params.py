@@ -257,6 +257,7 @@ class Gate(Block):
     """Thresholds of the release gate."""
 
     margin: NonNegative = 0.005
+    resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     min_retention: NonNegative = 0.9
     min_lift: float = 0.0
     min_size_ratio: NonNegative = 5.0

@@ -49,7 +49,7 @@ def read_evidence(workspace: Workspace) -> Evidence:
                 read_json(workspace, "segments/summary.json"),
             ),
             evaluation=params.evaluate,
-            margin=params.gate.margin,
+            gate=params.gate,
             seed=params.seed,
         )
 

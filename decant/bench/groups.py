@@ -33,8 +33,8 @@ from decant.features.validation import picking
 from decant.params import GENERAL, TEACHER
 
 PROGRAM = "decant.bench.rivals"
-STAGES = ("fingerprint", "embed", "segments")
 RESAMPLES = 10_000
+STAGES = ("fingerprint", "embed", "segments")
 SHOWN = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_size",
          "learning_rate", "segment_epochs", "segment_learning_rate")  # fmt: skip
 Users = dict[int, tuple[float, float]]  # NDCG and hit rate of each

@@ -111,10 +111,11 @@ def judge_segment(
     if name in folded:
         return Segment(False, "too few users: folded into general", users=len(members))
     ours, general = f"{name}/{RELEASED}", f"{GENERAL}/{RELEASED}"
-    decision = compare(cases, ours, general, members, VALIDATION, evaluation, seed, deciding=True)
+    k, resamples = evaluation.k, thresholds.resamples
+    decision = compare(cases, ours, general, members, VALIDATION, k, resamples, seed, deciding=True)
     if decision is None:
         return Segment(False, "no validation cases to decide on", users=len(members))
-    test = compare(cases, ours, general, members, TEST, evaluation, seed)
+    test = compare(cases, ours, general, members, TEST, k, resamples, seed)
     reason = objection(decision, size_ratio(metrics, ours), thresholds)
     return Segment(
         reason is None,
@@ -149,7 +150,8 @@ def compare(
     theirs: str,
     users: np.ndarray,
     window: str,
-    evaluation: Evaluate,
+    k: int,
+    resamples: int,
     seed: int,
     *,
     deciding: bool = False,
@@ -158,12 +160,10 @@ def compare(
 
     `deciding`: only the users who picked no epoch and no setting.
     """
-    a, b = (
-        per_user(cases, model, window, users, evaluation.k, deciding) for model in (ours, theirs)
-    )
+    a, b = (per_user(cases, model, window, users, k, deciding) for model in (ours, theirs))
     if not len(a) or not a.index.equals(b.index):
         return None
-    return paired_gain(a.to_numpy(), b.to_numpy(), evaluation.resamples, seed)
+    return paired_gain(a.to_numpy(), b.to_numpy(), resamples, seed)
 
 
 def per_user(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
 from decant.features.sequences import TEST
-from decant.params import GENERAL, TEACHER, Evaluate, Student
+from decant.params import GENERAL, TEACHER, Evaluate, Gate, Student
 from decant.release.gate import figure
 from decant.report.figures import family_coverage, figures, segment_decisions
 from decant.report.scores import FAMILY, Figure, Scores, read_scores, share
@@ -56,6 +56,7 @@ class Evidence:
     origin: Origin
     margin: float
     resamples: int
+    deciding_resamples: int
 
 
 def gather(
@@ -68,7 +69,7 @@ def gather(
     students: Mapping[str, Student],
     origin: Origin,
     evaluation: Evaluate,
-    margin: float,
+    gate: Gate,
     seed: int,
 ) -> Evidence:
     """Work out every figure of the page.
@@ -84,7 +85,7 @@ def gather(
         metrics=metrics,
         verdict=verdict,
         figures=figures(metrics, verdict, scores),
-        decisions=segment_decisions(cases, members, segments, evaluation, seed),
+        decisions=segment_decisions(cases, members, segments, evaluation.k, gate.resamples, seed),
         retention={
             **{
                 name: share(scores, f"{name}/{RELEASED}", TEACHER, own_group(metrics, name))
@@ -98,8 +99,9 @@ def gather(
         hops=hops,
         students=students,
         origin=origin,
-        margin=margin,
+        margin=gate.margin,
         resamples=evaluation.resamples,
+        deciding_resamples=gate.resamples,
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from decant.evaluation.evaluate import HOPS, ORACLE, RELEASED
 from decant.features.sequences import TEST, VALIDATION
-from decant.params import GENERAL, TEACHER, Evaluate
+from decant.params import GENERAL, TEACHER
 from decant.release.gate import compare, divide, figure
 from decant.report.scores import (
     FAMILY,
@@ -143,7 +143,8 @@ def segment_decisions(
     cases: pd.DataFrame,
     members: Mapping[str, np.ndarray],
     segments: list[str],
-    evaluation: Evaluate,
+    k: int,
+    resamples: int,
     seed: int,
 ) -> dict[str, dict[str, Figure]]:
     """Gain of each segment's own student over general per user: on validation, and on test.
@@ -156,7 +157,7 @@ def segment_decisions(
         for window, deciding in ((VALIDATION, True), (TEST, False)):
             models = f"{name}/{RELEASED}", f"{GENERAL}/{RELEASED}"
             users = members.get(name, np.zeros(0, dtype=np.int32))
-            gain = compare(cases, *models, users, window, evaluation, seed, deciding=deciding)
+            gain = compare(cases, *models, users, window, k, resamples, seed, deciding=deciding)
             if gain is not None:
                 found[name][window] = {
                     "value": gain.gain,

@@ -217,7 +217,8 @@ def measuring_facts(evidence: Evidence) -> list[tuple[str, Raw | str]]:
         ),
         (
             "Intervals",
-            f"95 %, percentile bootstrap, users resampled, {resamples} resamples",
+            f"95 %, percentile bootstrap, users resampled, {resamples} resamples; "
+            f"{formats.count(evidence.deciding_resamples)} where a segment's student is decided",
         ),
         (
             "Two halves of validation",

@@ -41,7 +41,8 @@ SETTINGS = {
     "segment_epochs anchor others min_users",
     "compress": "heads_kept hidden_kept recover_epochs max_loss",
     "evaluate": "k latency_requests resamples",
-    "gate": "margin min_retention min_lift min_size_ratio min_latency_ratio max_production_drop",
+    "gate": "margin resamples min_retention min_lift min_size_ratio min_latency_ratio "
+    "max_production_drop",
     "registry": "kind folder bucket prefix endpoint",
     "schedule": "cron timezone",
     "tune": "stage method trials folds workers epochs space",

@@ -15,7 +15,7 @@ from decant.params import Evaluate, Gate
 from decant.release.gate import at_least, best_baseline, figure, judge
 
 USERS = 240
-EVALUATION = Evaluate(k=10, resamples=200)
+EVALUATION = Evaluate(k=10)
 THRESHOLDS = Gate(
     margin=0.01, min_retention=0.9, min_lift=0.1, min_size_ratio=4, min_latency_ratio=2
 )

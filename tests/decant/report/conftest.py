@@ -58,7 +58,7 @@ class Run:
             students=self.students,
             origin=self.origin,
             evaluation=self.evaluation,
-            margin=0.005,
+            gate=Gate(resamples=300),
             seed=SEED,
         )
 
@@ -75,7 +75,7 @@ def run() -> Run:
     evaluation = Evaluate(k=K, resamples=200)
     metrics = make_metrics(cases, models)
     hops = {name: make_hops(metrics, name) for name in STUDENTS}
-    verdict = judge(metrics, cases, MEMBERS, [], hops, Gate(), evaluation, SEED)
+    verdict = judge(metrics, cases, MEMBERS, [], hops, Gate(resamples=300), evaluation, SEED)
     top = {name: np.tile(np.arange(1, K + 1), (2 * USERS, 1)) for name in models}
     top["women/int8"] = top["women/int8"] + CATALOGUE - K
     return Run(metrics, verdict, cases, top, hops, make_origin(), STUDENTS, evaluation)

@@ -86,7 +86,9 @@ def test_a_loss_by_quantisation_is_positive(run: Any) -> None:
 
 def test_decisions_are_the_gates_own_and_have_two_sides(run: Any) -> None:
     members = run.scores().members
-    found = segment_decisions(run.cases, members, ["women", "men", "none"], run.evaluation, 3)
+    found = segment_decisions(
+        run.cases, members, ["women", "men", "none"], run.evaluation.k, 300, 3
+    )
     for name in ("women", "men"):
         gain = found[name]["validation"]
         assert gain["value"] == pytest.approx(run.verdict["segments"][name]["gain"])
