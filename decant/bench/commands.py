@@ -90,7 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_what_has_no_effect(arguments)
     measured = on_data_set if is_data_set(arguments.name) else in_temporary_clone
     outcome = measured(root, arguments, say)
-    result = document(arguments.name, outcome, commit, time.monotonic() - began)
+    command = f"decant bench {arguments.name}"
+    command += f" --profile {arguments.profile}" if arguments.profile else ""
+    result = document(arguments.name, outcome, commit, time.monotonic() - began, command)
     for path in write(root / FOLDER, result, outcome):
         say(f"wrote {path.relative_to(root)}")
     for failure in outcome.failures:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from decant.bench.teach import Prepared, prepared, write_result
+from decant.distillation.student import plain_lesson
 from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count
 from decant.models.recommender import Architecture
@@ -24,7 +25,7 @@ from decant.params import Teacher
 from decant.training.batches import Windows, shuffled_batches
 from decant.training.catalogue import chunked
 from decant.training.device import PROBE, TRIES, seconds
-from decant.training.lesson import Batch, Lesson, everybody
+from decant.training.lesson import Batch, Lesson
 from decant.training.loop import seeded, train
 from decant.training.pupil import Pupil, make_pupil
 from decant.training.step import CLIP, prepare_batch, take_step
@@ -50,10 +51,7 @@ def new_pupil(data: Prepared, settings: Teacher, seed: int, epochs: int) -> Pupi
 
 def lesson_of(data: Prepared) -> Lesson:
     """All training events; one half of the validation users chooses the epoch."""
-    return everybody(
-        data.sequences, data.encoder.max_length, data.params.split.cases_per_user,
-        exclude_seen=data.encoder.exclude_seen,
-    )  # fmt: skip
+    return plain_lesson(data.material)
 
 
 def batches(pupil: Pupil) -> Iterator[Windows]:

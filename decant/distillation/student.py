@@ -129,6 +129,7 @@ def lesson_for(material: Material, settings: Distill, members: np.ndarray | None
         relation_heads=settings.relation_heads,
         worst=settings.worst,
     )
+    check_kept(settings, material.knowledge)
     if members is None:
         return common
     windows = training_windows(material.sequences, material.encoder.max_length)
@@ -138,6 +139,20 @@ def lesson_for(material: Material, settings: Distill, members: np.ndarray | None
         picks=of_users(common.picks, members),
         anchor=settings.anchor,
     )
+
+
+def check_kept(settings: Distill, known: Knowledge | None) -> None:
+    """A loss without what it compares with would count for nothing, silently.
+
+    Raises:
+        ValueError: it was not kept when the knowledge was extracted.
+    """
+    if known is None:
+        return
+    if settings.hidden_weight and known.states is None:
+        raise ValueError("distill.hidden_weight needs knowledge.states: true")
+    if settings.relations_weight and known.relations is None:
+        raise ValueError("distill.relations_weight needs knowledge.relations: true")
 
 
 def plain_lesson(material: Material) -> Lesson:

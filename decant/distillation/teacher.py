@@ -40,8 +40,8 @@ def train_teacher(
 ) -> Taught:
     """Train a teacher; with `settings.ensemble`, after so many others, by their mean.
 
-    The teacher has the shape of those that teach it, and outdoes each of them (born-again
-    networks, Furlanello et al. 2018): it need not be the seed that by chance came out best.
+    The teacher has the shape of those that teach it (born-again networks, Furlanello et al.
+    2018). It need not be the seed that came out best by chance; what it gains depends on the data.
 
     Args:
         new_model: an untrained model of a seed.

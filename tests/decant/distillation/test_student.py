@@ -4,6 +4,7 @@ from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from decant.distillation.start import start_from_layers
@@ -130,11 +131,21 @@ def test_settings_reach_the_lesson(family: Any) -> None:
     update |= {"temperature": 2.5, "anchor": 0.75, "relation_heads": 2}
     settings = family.settings.model_copy(update=update)
     material: Material = replace(family.material, cases_per_user=1)
+    knowledge = replace(material.knowledge, states=np.zeros(0), relations=np.zeros(0))
+    material = replace(material, knowledge=knowledge)
     lesson = lesson_for(material, settings, family.known.members["a"])
     assert tuple(weights.values()) == astuple(lesson.weights)
     assert (lesson.temperature, lesson.anchor, lesson.relation_heads) == (2.5, 0.75, 2)
     assert lesson.knowledge is material.knowledge
     assert lesson.exclude_seen is family.known.encoder.exclude_seen
+
+
+@pytest.mark.parametrize("name", ["hidden", "relations"])
+def test_a_loss_whose_knowledge_was_not_kept_is_an_error(family: Any, name: str) -> None:
+    settings = family.settings.model_copy(update={f"{name}_weight": 1.0})
+    with pytest.raises(ValueError, match=rf"distill\.{name}_weight needs knowledge\."):
+        lesson_for(family.material, settings, None)
+    assert lesson_for(replace(family.material, knowledge=None), settings, None)
 
 
 def test_a_student_starts_from_the_layers_that_are_chosen() -> None:
