@@ -1,5 +1,7 @@
 """Matrix factorisation by the `implicit` library, on one thread so that a seed decides all."""
 
+import threading
+
 import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
@@ -17,13 +19,16 @@ BPR_RATE = 0.05
 BPR_RIDGE = 0.01
 MAP_RIDGE = 1e-3  # keeps the map defined where there are fewer users than factors
 
+IMPORTING = threading.Lock()  # two threads that import parts of `implicit` wait for one another
+
 
 def ials(sequences: Sequences, items: int) -> Scorer:
     """Weighted least squares of users' and items' factors (Hu, Koren & Volinsky 2008).
 
     A user's factors are solved anew for each history.
     """
-    from implicit.cpu.als import AlternatingLeastSquares
+    with IMPORTING:
+        from implicit.cpu.als import AlternatingLeastSquares
 
     with threadpool_limits(1, user_api="blas"):  # the library warns of more
         model = AlternatingLeastSquares(
@@ -50,7 +55,8 @@ def bpr(sequences: Sequences, items: int) -> Scorer:
     So that a history counts as it is, and new users have factors: a user's are a linear map of the
     mean factors of the history's items, the map that comes closest to training's users.
     """
-    from implicit.cpu.bpr import BayesianPersonalizedRanking
+    with IMPORTING:
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
 
     model = BayesianPersonalizedRanking(
         factors=FACTORS,
