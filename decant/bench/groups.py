@@ -13,20 +13,22 @@ import numpy as np
 from decant.bench.clone import Clone
 from decant.bench.data_sets import Say, prepare, read, run, train_teachers, with_interval
 from decant.bench.results import Figure, Outcome
-from decant.bench.rivals import (
-    ALL,
-    ALONE,
+from decant.bench.rivals import ALL, Contest, contest, knowledge_name, names_of
+from decant.bench.shop import change_params
+from decant.bench.ways import (
+    ADAPTERS,
+    FROM_ATTRIBUTES,
     GENERAL_KINDS,
     GROUP_KINDS,
+    GROUP_WAYS,
     KNOWLEDGE,
-    RIVALS,
+    PRIOR,
+    RATES,
+    SEGMENT,
     UNDISTILLED,
-    contest,
-    names_of,
 )
-from decant.bench.shop import change_params
 from decant.distillation.prior import group_counts
-from decant.evaluation.comparison import paired_gain
+from decant.evaluation.comparison import Gain, paired_gain
 from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.features.sequences import TEST, VALIDATION
 from decant.features.validation import picking
@@ -40,15 +42,27 @@ SHOWN = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_s
 Users = dict[int, tuple[float, float]]  # NDCG and hit rate of each
 
 
+DRAWN = (SEGMENT, FROM_ATTRIBUTES, ADAPTERS, PRIOR)  # more could not be told apart
+
+
 @dataclass(frozen=True)
 class Contested:
-    """What all rivals reached: by window, then by rival, then by user."""
+    """What all rivals reached: by window, then by rival, then by user.
+
+    `groups`: of each way for groups its groups and their users; `members`: those by attributes.
+    """
 
     users: dict[str, dict[str, Users]]
-    figures: dict[str, dict[str, dict[str, float]]]  # of the test window, by rival and group
+    results: dict[str, dict[str, Any]]
+    groups: dict[str, dict[str, np.ndarray]]
     members: dict[str, np.ndarray]
     differences: dict[str, float]
     k: int
+
+    def of(self, kind: str) -> dict[str, Any]:
+        """What a rival's program has written; of the first group's where there is one for each."""
+        group = next(iter(self.groups[kind]), "") if kind in self.groups else ""
+        return self.results[f"{kind}@{group}" if group else kind]
 
 
 def bench(
@@ -62,53 +76,52 @@ def bench(
     """
     prepare(project, say, source, given, profile, STAGES)
     seed = project.read("params.yaml")["seed"]
-    train_teachers(project, say, [seed], minutes)
-    change_params(project, {"distill": {"threads": 1}})
     limit = [] if minutes is None else [f"--minutes={minutes:g}"]
-    everybody, own = names_of(list(contest(project.root).members))
-    say("what the teacher knows")
-    run(project, KNOWLEDGE, program=PROGRAM)
+    change_params(project, {"distill": {"threads": 1}})
+
+    def train(name: str) -> None:
+        run(project, name, *limit, program=PROGRAM)
+
+    first, *others = names_of(contest(project.root))
+    train_teachers(project, say, [seed], minutes, (lambda: train(*first)) if first else None)
     with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
-        for what, names in (("models for everybody", everybody), ("models for a group", own)):
-            say(f"{len(names)} {what}, {os.cpu_count()} at a time")
-            list(pool.map(lambda name: run(project, name, *limit, program=PROGRAM), names))
+        for names in others:
+            say(f"{', '.join(names)}: {os.cpu_count()} at a time")
+            list(pool.map(train, names))
     return outcome_of(project, source, profile)
 
 
 def outcome_of(project: Clone, source: str, profile: str) -> Outcome:
     """Figures of what the program has written."""
-    found = contested(project)
-    params = project.read("params.yaml")
-    outcome = Outcome(protocol(project, params, found, source, profile), [params["seed"]])
-    for kind in GENERAL_KINDS:
-        add_quality(outcome, f"rival.{kind}", list(found.users[TEST][kind].values()), found.k)
-        for metric in ("coverage", "popularity"):
-            outcome.measured(f"rival.{kind}.{metric}", found.figures[kind][ALL][metric])
-    for kind in GROUP_KINDS:
-        family = list(family_of(found, kind, TEST).values())
-        add_quality(outcome, f"rival.{kind}", family, found.k)
+    of, params = contest(project.root), project.read("params.yaml")
+    found = contested(of)
+    outcome = Outcome(protocol(of, params, found, source, profile), [params["seed"]])
+    add_qualities(outcome, found)
+    add_costs(outcome, found)
     add_gains(outcome, found)
     add_distillation(outcome, found)
     add_shipped(outcome, found, params["gate"]["margin"])
     for name, difference in found.differences.items():
         outcome.measured(f"difference.{name}", difference, len(found.members[name]))
-    outcome.shown = table(outcome.figures, list(found.members), found.k)
+    outcome.shown = table(outcome.figures, found)
     outcome.picture = picture(outcome.figures, list(found.members))
     return outcome
 
 
-def contested(project: Clone) -> Contested:
+def contested(of: Contest) -> Contested:
     """Read what every rival reached."""
-    of = contest(project.root)
-    everybody, own = names_of(list(of.members))
-    results = {name: read(project.root / RIVALS / f"{name}.json") for name in (*everybody, *own)}
+    _, _, everybody, own = names_of(of)
+    results = {name: read(of.result(name)) for name in (*everybody, *own)}
     k = of.data.params.evaluate.k
     users = {
         window: {name: by_user(result[window], k) for name, result in results.items()}
         for window in (VALIDATION, TEST)
     }
-    figures = {name: result[TEST]["figures"] for name, result in results.items()}
-    return Contested(users, figures, of.members, differences(of.data.sequences, of.members), k)
+    groups = {kind: of.groups(way.groups) for kind, way in of.ways.items()}
+    return Contested(
+        users, results, {**groups, PRIOR: of.members}, of.members,
+        differences(of.data.sequences, of.members), k,
+    )  # fmt: skip
 
 
 def by_user(window: Mapping[str, Any], k: int) -> Users:
@@ -138,13 +151,46 @@ def entropy(share: np.ndarray) -> float:
     return float(-(some * np.log2(some)).sum())
 
 
-def family_of(found: Contested, kind: str, window: str, shipped: set[str] | None = None) -> Users:
-    """Each user under the segment's model of this kind; all others, and if it does not ship,
-    under general."""
-    served = dict(found.users[window][GENERAL])
-    for name in found.members if shipped is None else shipped:
+def served_by(found: Contested, kind: str, window: str, shipped: set[str] | None = None) -> Users:
+    """Each user under a kind: under the model of the user's group; all others, and if it does not
+    ship, under the general student of the family."""
+    if kind not in found.groups:
+        return found.users[window][kind]
+    served = dict(found.users[window][general_of(kind)])
+    for name in found.groups[kind] if shipped is None else shipped:
         served.update(found.users[window][f"{kind}@{name}"])
     return served
+
+
+def general_of(kind: str) -> str:
+    """The general student of a kind's family, which serves where none of the kind ships."""
+    way = GROUP_WAYS.get(kind)
+    return GENERAL if way is None or way.start is None or way.width != 1 else way.start
+
+
+def add_qualities(outcome: Outcome, found: Contested) -> None:
+    """NDCG and HR with their intervals, coverage and popularity: of everybody, of each segment."""
+    for kind in kinds_of(found):
+        served = served_by(found, kind, TEST)
+        add_quality(outcome, f"rival.{kind}", list(served.values()), found.k)
+        for name, users in found.members.items():
+            inside = [served[user] for user in users.tolist() if user in served]
+            add_quality(outcome, f"rival.{kind}.{name}", inside, found.k)
+            result = found.results.get(f"{kind}@{name}") or found.results.get(kind)
+            figures = result[TEST]["figures"] if result else {}
+            of_group = figures.get(name) or figures.get(ALL) or {}
+            for metric in ("coverage", "popularity"):
+                if metric in of_group:
+                    outcome.measured(f"rival.{kind}.{name}.{metric}", of_group[metric])
+        if kind not in found.groups:
+            for metric in ("coverage", "popularity"):
+                value = found.results[kind][TEST]["figures"][ALL][metric]
+                outcome.measured(f"rival.{kind}.{metric}", value)
+
+
+def kinds_of(found: Contested) -> list[str]:
+    """All kinds that took part."""
+    return [*GENERAL_KINDS, *found.groups]
 
 
 def add_quality(outcome: Outcome, name: str, values: list[tuple[float, float]], k: int) -> None:
@@ -155,16 +201,52 @@ def add_quality(outcome: Outcome, name: str, values: list[tuple[float, float]], 
         )
 
 
+def add_costs(outcome: Outcome, found: Contested) -> None:
+    """How many times fewer multiply-adds a request takes than with the teacher, and parameters."""
+    for measure in ("multiply_adds", "parameters"):
+        teacher = found.of(TEACHER)[measure]
+        outcome.measured(f"{measure}.{TEACHER}", teacher)
+        for kind in kinds_of(found):
+            if kind != TEACHER:
+                outcome.measured(f"{measure}.fewer.{kind}", teacher / found.of(kind)[measure])
+
+
 def add_gains(outcome: Outcome, found: Contested) -> None:
-    """Relative gain in NDCG over the general student, of everybody and of each segment."""
+    """Relative gain in NDCG over the general student, of all users in segments, of each segment
+    and of the one that general serves worst; and over the family's own general student."""
     base = found.users[TEST][GENERAL]
-    served = {kind: found.users[TEST][kind] for kind in GENERAL_KINDS if kind != GENERAL}
-    served |= {kind: family_of(found, kind, TEST) for kind in GROUP_KINDS}
     inside = {name: set(users.tolist()) for name, users in found.members.items()}
     everybody = set().union(*inside.values())
-    for kind, users in served.items():
-        for name, group in {ALL: everybody, **inside}.items():
-            outcome.figures[f"gain.{kind}.{name}"] = relative_gain(users, base, group)
+    worst = min(inside, key=lambda name: mean_ndcg(found.users[VALIDATION][GENERAL], inside[name]))
+    for kind in kinds_of(found):
+        if kind == GENERAL:
+            continue
+        served = served_by(found, kind, TEST)
+        for name, group in {ALL: everybody, "worst_served": inside[worst], **inside}.items():
+            outcome.figures[f"gain.{kind}.{name}"] = relative_gain(served, base, group)
+        if general_of(kind) != GENERAL:
+            start = found.users[TEST][general_of(kind)]
+            outcome.figures[f"gain.{kind}.over_its_general"] = relative_gain(
+                served, start, everybody
+            )
+    for kind in found.groups:
+        gains = [outcome.figures[f"gain.{kind}.{name}"]["value"] for name in inside]
+        outcome.measured(f"gain.{kind}.mean_of_groups", float(np.mean(gains)), len(gains))
+        differ = [found.differences[name] for name in inside]
+        if len(inside) > 2:
+            outcome.measured(f"gain.{kind}.with_difference", rank_correlation(differ, gains))
+
+
+def rank_correlation(a: list[float], b: list[float]) -> float:
+    """Spearman's; 0 where one does not vary."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(a, b).statistic) if len({*a}) > 1 and len({*b}) > 1 else 0.0
+
+
+def mean_ndcg(users: Users, group: set[int]) -> float:
+    """Of the group's users."""
+    return float(np.mean([users[user][0] for user in group & users.keys()]))
 
 
 def relative_gain(ours: Users, theirs: Users, group: set[int]) -> Figure:
@@ -190,79 +272,90 @@ def add_distillation(outcome: Outcome, found: Contested) -> None:
 
 
 def add_shipped(outcome: Outcome, found: Contested, margin: float) -> None:
-    """Of each kind, what the promise would ship: decided on the deciding half of validation."""
-    for kind in GROUP_KINDS:
-        shipped = {name for name in found.members if ships(found, kind, name, margin)}
-        family = family_of(found, kind, TEST, shipped)
-        outcome.measured(f"shipped.{kind}", len(shipped), len(found.members))
+    """Of each kind, what the promise would ship: decided on the deciding half of validation.
+
+    `holds` counts the groups whose model surely keeps the quality of general, gain or not: enough
+    where it is cheaper.
+    """
+    base = found.users[TEST][GENERAL]
+    for kind, groups in found.groups.items():
+        gains = {name: gain_to_decide(found, kind, name) for name in groups}
+        known = {name: gain for name, gain in gains.items() if gain is not None}
+        holds = {name for name, gain in known.items() if gain.lower_bound > -margin}
+        shipped = {name for name in holds if known[name].gain > 0}
+        outcome.measured(f"holds.{kind}", len(holds), len(groups))
+        outcome.measured(f"shipped.{kind}", len(shipped), len(groups))
+        family = served_by(found, kind, TEST, shipped)
         add_quality(outcome, f"shipped.{kind}", list(family.values()), found.k)
-        base = found.users[TEST][GENERAL]
         outcome.figures[f"shipped.{kind}.gain"] = relative_gain(family, base, set(base))
+        teacher = mean_ndcg(found.users[TEST][TEACHER], set(base))
+        outcome.measured(f"shipped.{kind}.retention", mean_ndcg(family, set(base)) / teacher)
 
 
-def ships(found: Contested, kind: str, name: str, margin: float) -> bool:
-    """Does it gain, and surely not lose, on users that chose nothing?"""
-    ours, base = found.users[VALIDATION][f"{kind}@{name}"], found.users[VALIDATION][GENERAL]
+def gain_to_decide(found: Contested, kind: str, group: str) -> Gain | None:
+    """A group's gain over the family's general student, on users that chose nothing; None where
+    there are none."""
+    ours = found.users[VALIDATION][f"{kind}@{group}"]
+    base = found.users[VALIDATION][general_of(kind)]
     users = np.array(sorted(ours))
     deciding = users[~picking(users)]
     if not len(deciding):
-        return False
+        return None
     a, b = (np.array([of[user][0] for user in deciding.tolist()]) for of in (ours, base))
-    gain = paired_gain(a, b, RESAMPLES, 0)
-    return gain.gain > 0 and gain.lower_bound > -margin
+    return paired_gain(a, b, RESAMPLES, 0)
 
 
 def protocol(
-    project: Clone, params: Mapping[str, Any], found: Contested, source: str, profile: str
+    of: Contest, params: Mapping[str, Any], found: Contested, source: str, profile: str
 ) -> dict[str, str]:
     """How it was measured, for people."""
-    of = contest(project.root)
-    kinds = {**GENERAL_KINDS, **GROUP_KINDS}
-    results = {name: read(project.root / RIVALS / f"{name}.json") for name in GENERAL_KINDS}
     segments = {name: f"{len(users):,} users" for name, users in found.members.items()}
-    knowledge = read(project.root / RIVALS / f"{KNOWLEDGE}.json")
+    kinds = {**GENERAL_KINDS, **GROUP_KINDS}
+    known = {labels: read(of.result(knowledge_name(labels))) for labels in of.teachers}
+    knowledge = known[KNOWLEDGE]
     return {
         "data": f"{source}, {len(of.data.encoder.items):,} items, profile {profile}; segments "
         + ", ".join(f"{name} ({size})" for name, size in segments.items()),
         "ranked": "the whole catalogue, ties against the model; mean over users",
-        "chosen": "epochs and priors by one half of the validation users; the other half decides "
-        f"what ships (gain above 0, lower bound above -{params['gate']['margin']}, "
-        f"{RESAMPLES:,} paired resamples); test ranked once per model",
+        "chosen": "epochs, learning rates and priors by one half of the validation users; the "
+        f"other half decides what ships (gain above 0, lower bound above "
+        f"-{params['gate']['margin']}, {RESAMPLES:,} paired resamples); test ranked once per model",
         "student": ", ".join(f"{name} {getattr(of.settings, name)}" for name in SHOWN)
-        + f"; {results[GENERAL]['parameters']:,} parameters, teacher "
-        f"{results[TEACHER]['parameters']:,}; every rival has the same steps and settings",
+        + f"; {found.of(GENERAL)['parameters']:,} parameters, teacher "
+        f"{found.of(TEACHER)['parameters']:,}; every rival has the same steps and settings, and "
+        f"tries {', '.join(f'{rate:g}' for rate in RATES)} times the learning rate",
         "knowledge": f"{knowledge['positions']:,} positions, {sum(knowledge['bytes'].values()):,} "
-        f"bytes, {knowledge['mass']:.0%} of the probability in the top {knowledge['top_k']}",
-        **kinds,
-        "gain": "in NDCG over the general student, relative",
+        f"bytes, {knowledge['mass']:.0%} of the probability in the top {knowledge['top_k']}, "
+        f"{knowledge['seconds']:.0f} s",
+        **{kind: kinds[kind] for kind in kinds_of(found)},
+        "gain": "in NDCG over the general student, relative; `mean_of_groups`: each counts alike; "
+        "`with_difference`: rank correlation with the difference",
         "difference": "Jensen-Shannon divergence of a segment's items from all others', in bits",
+        "multiply-adds": "of all products of a request with a full history and the whole catalogue",
     }
 
 
-def table(figures: Mapping[str, Figure], segments: list[str], k: int) -> str:
-    """Rivals best first: quality, and gain over the general student, of each segment too."""
-    kinds = sorted(
-        {**GENERAL_KINDS, **GROUP_KINDS},
-        key=lambda kind: -figures[f"rival.{kind}.ndcg@{k}"]["value"],
-    )
+def table(figures: Mapping[str, Figure], found: Contested) -> str:
+    """Rivals best first: quality, cost, and gain over the general student, of each segment too."""
+    k, segments = found.k, found.members
+    kinds = sorted(kinds_of(found), key=lambda kind: -figures[f"rival.{kind}.ndcg@{k}"]["value"])
     width = max(len(name) for name in (*kinds, *segments))
-    lines = [f"{'test window'.ljust(width)}  NDCG@{k}   HR@{k}  gain of all in segments"]
+    head = f"NDCG@{k}   HR@{k}  cheaper  gain of all in segments  ships"
+    lines = [f"{'test window'.ljust(width)}  {head}"]
     for kind in kinds:
         quality = (figures[f"rival.{kind}.{metric}@{k}"]["value"] for metric in ("ndcg", "hr"))
         cells = "  ".join(f"{value:7.4f}" for value in quality)
-        gain = figures.get(f"gain.{kind}.{ALL}")
-        lines.append(f"{kind.ljust(width)}  {cells}  {shown(gain) if gain else ''}".rstrip())
-    shipping = ", ".join(
-        f"{kind} {int(figures[f'shipped.{kind}']['value'])} of {len(segments)}, "
-        f"{shown(figures[f'shipped.{kind}.gain'])}"
-        for kind in GROUP_KINDS
-    )
-    lines += ["", f"what ships: {shipping}", ""]
-    lines.append(
-        f"{'gain'.ljust(width)}  differs  " + "  ".join(f"{kind:>24}" for kind in GROUP_KINDS)
-    )
+        fewer, gain = figures.get(f"multiply_adds.fewer.{kind}"), figures.get(f"gain.{kind}.{ALL}")
+        cost = f"{fewer['value']:.1f}x" if fewer else ""
+        ships = ""
+        if kind in found.groups:
+            ships = f"{figures[f'shipped.{kind}']['value']:.0f} of {len(found.groups[kind])}"
+        over = f"{cost:>7}  {shown(gain) if gain else '':>23}"
+        lines.append(f"{kind.ljust(width)}  {cells}  {over}  {ships}".rstrip())
+    columns = (SEGMENT, *(kind for kind in kinds if kind in found.groups and kind != SEGMENT))
+    lines += ["", f"{'gain'.ljust(width)}  differs  " + "  ".join(f"{c:>23}" for c in columns)]
     for name in sorted(segments, key=lambda name: -figures[f"difference.{name}"]["value"]):
-        gains = "  ".join(f"{shown(figures[f'gain.{kind}.{name}']):>24}" for kind in GROUP_KINDS)
+        gains = "  ".join(f"{shown(figures[f'gain.{c}.{name}']):>23}" for c in columns)
         lines.append(f"{name.ljust(width)}  {figures[f'difference.{name}']['value']:7.4f}  {gains}")
     return "\n".join(lines)
 
@@ -284,7 +377,7 @@ def picture(figures: Mapping[str, Figure], segments: list[str]) -> str:
     with rc_context(ALIKE):
         sheet = Sheet(figsize=(11, 1.6 + 0.5 * len(order)), layout="constrained")
         left, right = sheet.subplots(1, 2)
-        for number, kind in enumerate(GROUP_KINDS):
+        for number, kind in enumerate(DRAWN):
             style: dict[str, Any] = {
                 "color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)],
                 "linestyle": "none", "markersize": 5, "elinewidth": 1.1,
@@ -293,11 +386,10 @@ def picture(figures: Mapping[str, Figure], segments: list[str]) -> str:
             middle = np.array([100 * figure["value"] for figure in of])
             ends = np.array([[100 * (f["low"] or 0), 100 * (f["high"] or 0)] for f in of])
             bars = np.abs(ends - middle[:, None]).T
-            offset = 0.18 * (number - (len(GROUP_KINDS) - 1) / 2)
+            offset = 0.18 * (number - (len(DRAWN) - 1) / 2)
             left.errorbar(middle, np.arange(len(order)) + offset, xerr=bars, label=kind, **style)
-            if kind != ALONE:  # so far below that the others could not be told apart
-                differ = [figures[f"difference.{name}"]["value"] for name in order]
-                right.errorbar(differ, middle, yerr=bars, **style)
+            differ = [figures[f"difference.{name}"]["value"] for name in order]
+            right.errorbar(differ, middle, yerr=bars, **style)
         left.set_yticks(np.arange(len(order)), order)
         left.set_xlabel("gain in NDCG over the general student, %")
         right.set_xlabel("how much the group's items differ from all others', bits")

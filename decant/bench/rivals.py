@@ -1,17 +1,19 @@
 """Train and rank rivals of a segment's student; `decant bench …-groups` starts it.
 
 In a workspace whose features, segments and teacher are made:
-`python -m decant.bench.rivals NAME [--minutes N]`. A name is one of `GENERAL_KINDS`, which are for
-everybody, or one of `GROUP_KINDS`, `@` and a segment; `knowledge` comes first of all, `general`
-before the kinds that start from it.
+`python -m decant.bench.rivals NAME [--minutes N]`. A name is a way for everybody, or a way for
+groups, `@` and a group, see `decant.bench.ways`. `unaware` trains the teacher that does not know
+the attributes, `knowledge` and `unaware-knowledge` write down what the teachers know; they come
+first of all, then the ways for everybody, from which the others start.
 """
 
 import argparse
 import json
 import shutil
 import sys
+import time
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,27 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from decant.bench.results import write_json
-from decant.bench.teach import NOT_DONE, Prepared, code, load, prepared, teacher_name
+from decant.bench.teach import (
+    NOT_DONE,
+    Prepared,
+    code,
+    load,
+    member_name,
+    prepared,
+    teach,
+    teacher_name,
+)
+from decant.bench.ways import (
+    ATTRIBUTES,
+    GENERAL_WAYS,
+    GROUP_WAYS,
+    KNOWLEDGE,
+    PRIOR,
+    RATES,
+    TASTE,
+    UNAWARE,
+    Way,
+)
 from decant.distillation.knowledge import extract, load_knowledge
 from decant.distillation.prior import with_prior
 from decant.distillation.student import Material, distill_general, distill_segment, lesson_for
@@ -28,34 +50,20 @@ from decant.evaluation.evaluate import WINDOWS
 from decant.evaluation.measure import by_group
 from decant.evaluation.scoring import rank
 from decant.features.sequences import cases, training_counts
+from decant.features.taste import taste_groups
 from decant.features.validation import of_users
 from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count
+from decant.models.cost import multiply_adds
 from decant.models.recommender import Recommender
 from decant.params import GENERAL, TEACHER, Distill
 from decant.training.checkpoints import Checkpoints, TimeUp, digest
 from decant.training.loop import seeded
+from decant.training.pupil import Report
 from decant.training.validation import TorchScorer, validate
 
 RIVALS = Path(".decant/rivals")
-KNOWLEDGE = "knowledge"
 ALL = "all"
-UNDISTILLED, WORST, ATTRIBUTES = "undistilled", "worst", "attributes"
-SEGMENT, ALONE, ADAPTERS, PRIOR = "segment", "alone", "adapters", "prior"
-GENERAL_KINDS = {
-    TEACHER: "the teacher itself",
-    UNDISTILLED: "of a student's size and steps, without knowledge of the teacher",
-    GENERAL: "the general student",
-    WORST: "the general student, taught by the half of each batch that it knows worst",
-    ATTRIBUTES: "the general student, which reads the user's attributes too",
-}
-GROUP_KINDS = {
-    SEGMENT: "the general student, trained on for the segment",
-    ADAPTERS: "the general student with low-rank adapters trained for the segment",
-    PRIOR: "the general student with the segment's popularity in its item bias",
-    ALONE: "trained from scratch on the segment's own events",
-}
-HALF, RANK = 0.5, 8
 SHRINKAGES = (300.0, 3000.0, 30000.0)  # events
 PRIOR_WEIGHTS = (0.25, 0.5, 1.0)
 
@@ -76,18 +84,60 @@ class Contest:
     def folder(self) -> Path:
         return self.data.root / RIVALS
 
+    @cached_property
+    def tastes(self) -> dict[str, np.ndarray]:
+        """The users of all segments, in as many clusters of taste as there are segments."""
+        everybody = np.sort(np.concatenate(list(self.members.values())))
+        items = len(self.data.encoder.items)
+        return taste_groups(self.data.sequences, items, everybody, len(self.members), self.seed)
+
+    def groups(self, of: str = ATTRIBUTES) -> dict[str, np.ndarray]:
+        """Users by group, of those by attributes or of those by taste."""
+        return self.tastes if of == TASTE else self.members
+
     @property
+    def aware(self) -> bool:
+        """Does the teacher know the users' attributes?"""
+        return ATTRIBUTES in self.data.params.teacher.inputs
+
+    @property
+    def ways(self) -> dict[str, Way]:
+        """The ways for groups; without those that need what is not there."""
+        return {n: way for n, way in GROUP_WAYS.items() if self.aware or way.labels != UNAWARE}
+
+    @property
+    def teachers(self) -> dict[str, tuple[str, Prepared]]:
+        """Name and settings of each teacher, by the knowledge it has."""
+        found = {KNOWLEDGE: (teacher_name(self.seed), self.data)}
+        if self.aware:
+            params = self.data.params
+            kept = [name for name in params.teacher.inputs if name != ATTRIBUTES]
+            teacher = params.teacher.model_copy(update={"inputs": kept})
+            unaware = params.model_copy(update={"teacher": teacher})
+            found[UNAWARE] = (UNAWARE, replace(self.data, params=unaware))
+        return found
+
+    @cached_property
     def version(self) -> str:
-        """Digest of all that a rival depends on."""
+        """Digest of all that every rival depends on."""
         params = self.data.params
         return digest([
             self.data.version, code(self.data.root, "distill"), params.distill.model_dump(),
-            params.knowledge.model_dump(), self.seed, sorted(self.members),
+            params.knowledge.model_dump(), self.seed, RATES, sorted(self.members),
             *(self.members[name] for name in sorted(self.members)),
         ])  # fmt: skip
 
-    def material(self) -> Material:
-        return replace(self.data.material, knowledge=load_knowledge(self.folder / KNOWLEDGE))
+    def version_of(self, name: str) -> str:
+        """Digest of all that a rival depends on."""
+        kind, _, group = name.partition("@")
+        way = (GROUP_WAYS if group else GENERAL_WAYS).get(kind)
+        users = [self.groups(way.groups)[group]] if way is not None and group else []
+        return digest([self.version, name, repr(way), *users])
+
+    def material(self, labels: str | None = KNOWLEDGE) -> Material:
+        """What a student learns from; `labels`: of which teacher."""
+        known = None if labels is None else load_knowledge(self.folder / knowledge_name(labels))
+        return replace(self.data.material, knowledge=known)
 
     def result(self, name: str) -> Path:
         return self.folder / f"{name}.json"
@@ -95,7 +145,14 @@ class Contest:
     def done(self, name: str) -> bool:
         """Are there figures of this version?"""
         path = self.result(name)
-        return path.is_file() and json.loads(path.read_text("utf-8"))["version"] == self.version
+        return path.is_file() and json.loads(path.read_text("utf-8"))["version"] == self.version_of(
+            name
+        )
+
+
+def knowledge_name(labels: str) -> str:
+    """What the knowledge of one of the teachers is called."""
+    return labels if labels == KNOWLEDGE else f"{labels}-{KNOWLEDGE}"
 
 
 def contest(root: Path) -> Contest:
@@ -110,25 +167,43 @@ def contest(root: Path) -> Contest:
     return Contest(data, members, data.params.seed)
 
 
-def names_of(segments: list[str]) -> tuple[list[str], list[str]]:
-    """Every rival: those for everybody, and those of segments, which come after."""
-    return list(GENERAL_KINDS), [f"{kind}@{name}" for kind in GROUP_KINDS for name in segments]
+def names_of(of: Contest) -> list[list[str]]:
+    """Every program to run; those of one list at the same time, one list after another."""
+    groups = [f"{name}@{group}" for name, way in of.ways.items() for group in of.groups(way.groups)]
+    priors = [f"{PRIOR}@{group}" for group in of.members]
+    return [
+        [UNAWARE] if of.aware else [],
+        [knowledge_name(labels) for labels in of.teachers],
+        [TEACHER, *GENERAL_WAYS],
+        [*groups, *priors],
+    ]
 
 
-def write_knowledge(of: Contest) -> None:
-    """Extract what the teacher knows."""
-    teacher = load(of.data, teacher_name(of.seed))
-    temporary = of.folder / f".{KNOWLEDGE}.tmp"
+def train_unaware(of: Contest, minutes: float | None) -> None:
+    """Train the teacher that does not know the attributes, taught by the same ensemble."""
+    name, data = of.teachers[UNAWARE]
+    if not data.done(name):
+        members = range(1, data.params.teacher.ensemble + 1)
+        taught_by = [load(of.data, member_name(number)) for number in members]
+        teach(data, name, of.seed, taught_by, minutes)
+
+
+def write_knowledge(of: Contest, labels: str) -> None:
+    """Extract what one of the teachers knows."""
+    model, data = of.teachers[labels]
+    name = knowledge_name(labels)
+    temporary = of.folder / f".{name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    settings = of.data.params.knowledge
+    settings, began = data.params.knowledge, time.monotonic()
     summary = extract(
-        [teacher], of.data.sequences, temporary, settings.top_k, states=settings.states,
+        [load(data, model)], data.sequences, temporary, settings.top_k, states=settings.states,
         relations=settings.relations,
     )  # fmt: skip
-    shutil.rmtree(of.folder / KNOWLEDGE, ignore_errors=True)
-    temporary.rename(of.folder / KNOWLEDGE)
-    write_json(of.result(KNOWLEDGE), {"version": of.version, **summary})
+    shutil.rmtree(of.folder / name, ignore_errors=True)
+    temporary.rename(of.folder / name)
+    seconds = round(time.monotonic() - began, 1)
+    write_json(of.result(name), {"version": of.version_of(name), "seconds": seconds, **summary})
 
 
 def train_rival(
@@ -139,60 +214,60 @@ def train_rival(
     Raises:
         TimeUp: `minutes` have passed; what was learned is kept for the next call.
     """
-    kind, _, segment = name.partition("@")
+    kind, _, group = name.partition("@")
     if kind == TEACHER:
         return load(of.data, teacher_name(of.seed)), {}
     if kind == PRIOR:
-        return best_prior(of, of.members[segment])
-    settings, material, members = of.settings, of.material(), of.members.get(segment)
-    log = partial(_say, name)
-    saved = Checkpoints(of.folder / name, of.version, minutes)
-    if kind in (SEGMENT, ADAPTERS):
-        assert members is not None
-        if kind == ADAPTERS:
-            settings = settings.model_copy(update={"adapter_rank": RANK})
-        start = general(of)
-        model, report = distill_segment(start, members, material, settings, of.seed, log, saved)
-    else:
-        if kind == UNDISTILLED:
-            material = replace(material, knowledge=None)
-        if kind == WORST:
-            settings = settings.model_copy(update={"worst": HALF})
-        if kind == ATTRIBUTES:
-            inputs = [*settings.inputs, *({ATTRIBUTES} - {*settings.inputs})]
-            settings = settings.model_copy(update={"inputs": inputs})
-        if kind == ALONE:
-            settings = settings.model_copy(update={"others": 0.0, "anchor": 0.0})
-        if kind in (UNDISTILLED, ALONE):  # they know no teacher
-            settings = settings.model_copy(update={"start_layers": []})
-        teacher = load(of.data, teacher_name(of.seed)) if settings.start_layers else None
-        model, report = distill_general(material, settings, of.seed, log, saved, members, teacher)
-    facts = {
+        return best_prior(of, of.members[group])
+    way = GROUP_WAYS[kind] if group else GENERAL_WAYS[kind]
+    members = of.groups(way.groups)[group] if group else None
+    began, found = time.monotonic(), list[tuple[float, Recommender, Report]]()
+    for rate in RATES:
+        left = None if minutes is None else minutes - (time.monotonic() - began) / 60
+        saved = Checkpoints(of.folder / name / f"{rate:g}", of.version_of(name), left)
+        found.append((rate, *train_once(of, way, rate, members, saved, f"{name}, {rate:g}")))
+    rate, model, report = max(found, key=lambda trial: trial[2].best)
+    return model, {
+        "rate": rate,
         "epochs": len(report.ndcg),
         "best_epoch": report.best_epoch + 1,
         "picks_ndcg": report.ndcg,
-        "seconds": round(report.seconds, 1),
+        "seconds": round(sum(trial.seconds for _, _, trial in found), 1),
         "predictions": report.events,
     }
-    return model, facts
 
 
-def general(of: Contest) -> Recommender:
-    """The general student, as it was trained."""
-    shape = architecture(of.settings, of.data.encoder, of.data.vectors)
-    model = seeded(shape, of.data.vectors, of.seed)
-    model.load_state_dict(load_file(of.folder / f"{GENERAL}.safetensors"))
+def train_once(
+    of: Contest, way: Way, rate: float, members: np.ndarray | None, saved: Checkpoints, name: str
+) -> tuple[Recommender, Report]:
+    """Train a rival with one of the learning rates; a finished one is read from its checkpoint."""
+    settings, material = way.settings(of.settings, rate), of.material(way.labels)
+    log = partial(_say, name)
+    if way.start is not None and members is not None:
+        start = trained(of, way.start)
+        return distill_segment(start, members, material, settings, of.seed, log, saved)
+    teacher = load(of.data, teacher_name(of.seed)) if settings.start_layers else None
+    return distill_general(material, settings, of.seed, log, saved, members, teacher)
+
+
+def trained(of: Contest, name: str) -> Recommender:
+    """A student for everybody, as it was trained."""
+    settings = GENERAL_WAYS[name].settings(of.settings)
+    model = seeded(
+        architecture(settings, of.data.encoder, of.data.vectors), of.data.vectors, of.seed
+    )
+    model.load_state_dict(load_file(of.folder / f"{name}.safetensors"))
     return model.eval()
 
 
 def best_prior(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str, Any]]:
     """The prior whose shrinkage and weight are best on the picking half; general if none is."""
     lesson = lesson_for(of.material(), of.settings, members)
-    best, chosen = general(of), (0.0, 0.0)
+    best, chosen = trained(of, GENERAL), (0.0, 0.0)
     reached = validate(best, of.data.sequences, lesson)
     for shrinkage in SHRINKAGES:
         for weight in PRIOR_WEIGHTS:
-            tried = with_prior(general(of), of.data.sequences, members, shrinkage, weight)
+            tried = with_prior(trained(of, GENERAL), of.data.sequences, members, shrinkage, weight)
             value = validate(tried, of.data.sequences, lesson)
             if value > reached:
                 best, reached, chosen = tried, value, (shrinkage, weight)
@@ -205,32 +280,34 @@ def write_rival(of: Contest, name: str, minutes: float | None) -> None:
     model.cpu().eval()
     weights = {n: t.contiguous() for n, t in model.state_dict().items()}
     save_file(weights, of.folder / f"{name}.safetensors")
-    segment = name.partition("@")[2]
     write_json(
         of.result(name),
         {
-            "version": of.version,
+            "version": of.version_of(name),
             "parameters": parameter_count(model),
+            "multiply_adds": multiply_adds(model.architecture),
             **facts,
-            **ranked(of, model, segment),
+            **ranked(of, model, name),
         },
     )
 
 
-def ranked(of: Contest, model: Recommender, segment: str) -> dict[str, Any]:
-    """Ranks of all cases in both windows, or of a segment's, and figures by group."""
+def ranked(of: Contest, model: Recommender, name: str) -> dict[str, Any]:
+    """Ranks of all cases in both windows, or of a group's, and figures by segment."""
     data, k = of.data, of.data.params.evaluate.k
+    kind, _, group = name.partition("@")
     counts = training_counts(data.sequences, len(data.encoder.items))
     found: dict[str, Any] = {}
     for window in WINDOWS:
         chosen = cases(data.sequences, window, data.params.split.cases_per_user)
-        if segment:
-            chosen = of_users(chosen, of.members[segment])
+        if group:
+            of_way = of.groups(GROUP_WAYS[kind].groups if kind in GROUP_WAYS else ATTRIBUTES)
+            chosen = of_users(chosen, of_way[group])
         ranking = rank(
             TorchScorer(model), data.sequences, chosen, len(data.encoder.items), k=k,
             exclude_seen=data.encoder.exclude_seen,
         )  # fmt: skip
-        groups = {ALL: np.unique(chosen.user), **({} if segment else of.members)}
+        groups = {ALL: np.unique(chosen.user), **({} if group else of.members)}
         found[window] = {
             "users": chosen.user.tolist(),
             "ranks": ranking.ranks.tolist(),
@@ -239,21 +316,22 @@ def ranked(of: Contest, model: Recommender, segment: str) -> dict[str, Any]:
     return found
 
 
-def run(root: Path, name: str, minutes: float | None) -> None:
+def run(of: Contest, name: str, minutes: float | None) -> None:
     """Do what is not done yet.
 
     Raises:
         TimeUp: `minutes` have passed. ValueError: there is no such rival.
     """
-    of = contest(root)
     of.folder.mkdir(parents=True, exist_ok=True)
-    everybody, segments = names_of(list(of.members))
-    if name not in (KNOWLEDGE, *everybody, *segments):
-        raise ValueError(f"no rival `{name}`; there are {', '.join((*everybody, *segments))}")
-    if of.done(name):
+    known = [name for together in names_of(of) for name in together]
+    if name not in known:
+        raise ValueError(f"no rival `{name}`; there are {', '.join(known)}")
+    if name == UNAWARE:
+        train_unaware(of, minutes)
+    elif of.done(name):
         return
-    if name == KNOWLEDGE:
-        write_knowledge(of)
+    elif name.endswith(KNOWLEDGE):
+        write_knowledge(of, UNAWARE if name.startswith(UNAWARE) else KNOWLEDGE)
     else:
         write_rival(of, name, minutes)
 
@@ -269,7 +347,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     try:
-        run(Path(), arguments.name, arguments.minutes)
+        run(contest(Path()), arguments.name, arguments.minutes)
     except TimeUp as stopped:
         print(stopped, file=sys.stderr)
         return NOT_DONE

@@ -89,7 +89,7 @@ def code(root: Path, stage: str = TEACHER) -> str:
 
 
 def teach(
-    data: Prepared, name: str, seed: int, taught_by: list[str], minutes: float | None
+    data: Prepared, name: str, seed: int, taught_by: list[Recommender], minutes: float | None
 ) -> None:
     """Train the teacher of params.yaml with this seed and rank every case with it.
 
@@ -101,9 +101,7 @@ def teach(
     """
     settings, folder = data.params.teacher, data.root / TEACHERS
     material = data.material
-    if taught_by:
-        members = [load(data, member) for member in taught_by]
-        material = learn_from(members, material, folder / name)
+    material = learn_from(taught_by, material, folder / name)
     model, report = train_alone(
         material,
         settings,
@@ -216,7 +214,8 @@ def run(root: Path, seeds: list[int], member: int | None, minutes: float | None)
             teach(data, name, data.params.seed + APART * member, [], minutes)
     elif len(seeds) == 1:
         if not data.done(teacher_name(seeds[0])):
-            teach(data, teacher_name(seeds[0]), seeds[0], alone, minutes)
+            taught_by = [load(data, name) for name in alone]
+            teach(data, teacher_name(seeds[0]), seeds[0], taught_by, minutes)
     elif not seeds:
         if not data.done(BASELINES):
             measure_baselines(data)

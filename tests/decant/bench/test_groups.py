@@ -3,26 +3,27 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
-from decant.bench import groups, rivals
+from decant.bench import groups
 from decant.bench.clone import Clone
 from decant.bench.groups import by_user, differences, outcome_of, relative_gain
-from decant.bench.rivals import (
-    ALL,
+from decant.bench.rivals import ALL, Contest, names_of, run
+from decant.bench.teach import TEACHERS, Prepared, teach
+from decant.bench.ways import (
     ALONE,
+    ATTRIBUTES,
+    FROM_ATTRIBUTES,
     GENERAL_KINDS,
     GROUP_KINDS,
-    KNOWLEDGE,
-    RIVALS,
+    NARROW_SEGMENT,
     SEGMENT,
-    Contest,
-    names_of,
-    run,
+    TASTE,
+    UNAWARE,
 )
-from decant.bench.teach import TEACHERS, Prepared, teach
 from decant.params import GENERAL, TEACHER, parse_params
 
 torch.set_num_threads(1)
@@ -60,11 +61,9 @@ def contested(contradiction: Any, tmp_path_factory: pytest.TempPathFactory) -> C
     data = Prepared(root, parse_params(PARAMS), contradiction.encoder, contradiction.sequences, {})
     teach(data, "seed-3", 3, [], None)
     of = Contest(data, contradiction.members, 3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rivals, "contest", lambda root: of)
-        everybody, own = names_of(list(of.members))
-        for name in (KNOWLEDGE, *everybody, *own):
-            run(root, name, None)
+    for together in names_of(of):
+        for name in together:
+            run(of, name, None)
     return of
 
 
@@ -99,31 +98,63 @@ def test_where_groups_contradict_one_another_a_student_of_ones_own_gains_and_shi
 
 def test_a_student_that_reads_the_attribute_is_as_good_as_one_of_ones_own(found: Any) -> None:
     reads, general = (
-        found.figures[f"rival.{kind}.ndcg@10"]["value"] for kind in ("attributes", GENERAL)
+        found.figures[f"rival.{kind}.ndcg@10"]["value"] for kind in (ATTRIBUTES, GENERAL)
     )
     assert reads > general
     assert reads == pytest.approx(found.figures[f"rival.{TEACHER}.ndcg@10"]["value"], abs=0.05)
 
 
-def test_what_is_done_is_not_trained_again(
-    contested: Contest, monkeypatch: pytest.MonkeyPatch
+def test_a_family_that_starts_from_it_is_measured_against_it(found: Any) -> None:
+    over = found.figures[f"gain.{FROM_ATTRIBUTES}.over_its_general"]
+    assert over["value"] == pytest.approx(0, abs=0.05)
+    assert found.figures[f"gain.{FROM_ATTRIBUTES}.{ALL}"]["low"] > 0
+    assert f"gain.{SEGMENT}.over_its_general" not in found.figures
+
+
+def test_the_narrow_student_takes_less(found: Any) -> None:
+    narrow, full = (
+        found.figures[f"multiply_adds.fewer.{kind}"]["value"] for kind in (NARROW_SEGMENT, SEGMENT)
+    )
+    assert narrow > full
+    assert found.figures[f"multiply_adds.fewer.{GENERAL}"]["value"] == full
+
+
+def test_clusters_of_taste_divide_everybody_in_segments(contested: Contest, found: Any) -> None:
+    users = np.concatenate(list(contested.groups(TASTE).values()))
+    assert sorted(users) == sorted(np.concatenate(list(contested.members.values())))
+    assert found.figures[f"rival.{TASTE}.ndcg@10"]["n"] == len(
+        json.loads(contested.result(GENERAL).read_text())["test"]["users"]
+    )
+
+
+def test_the_unaware_teacher_reads_all_but_the_attributes(contested: Contest) -> None:
+    name, data = contested.teachers[UNAWARE]
+    assert data.params.teacher.inputs == ["item"]
+    assert data.version != contested.data.version
+    assert json.loads(data.result(name).read_text())["version"] == data.version
+
+
+def test_every_rival_keeps_the_learning_rate_that_the_picking_half_prefers(
+    contested: Contest,
 ) -> None:
-    monkeypatch.setattr(rivals, "contest", lambda root: contested)
-    path = contested.data.root / RIVALS / f"{ALONE}@a.json"
+    found = json.loads(contested.result(f"{SEGMENT}@a").read_text())
+    assert found["rate"] in (0.5, 1.0, 2.0)
+    assert found["seconds"] > 0
+
+
+def test_what_is_done_is_not_trained_again(contested: Contest) -> None:
+    path = contested.result(f"{ALONE}@a")
     before = path.stat().st_mtime_ns
-    run(contested.data.root, f"{ALONE}@a", None)
+    run(contested, f"{ALONE}@a", None)
     assert path.stat().st_mtime_ns == before
     path.write_text(json.dumps({"version": "of other code"}))
-    run(contested.data.root, f"{ALONE}@a", None)
-    assert json.loads(path.read_text())["version"] == contested.version
+    run(contested, f"{ALONE}@a", None)
+    assert json.loads(path.read_text())["version"] == contested.version_of(f"{ALONE}@a")
 
 
-def test_a_rival_that_does_not_exist_is_named(
-    contested: Contest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rivals, "contest", lambda root: contested)
-    with pytest.raises(ValueError, match="no rival `nobody@a`; there are teacher, "):
-        run(contested.data.root, "nobody@a", None)
+def test_a_rival_that_does_not_exist_is_named(contested: Contest) -> None:
+    with pytest.raises(ValueError, match="no rival `nobody@a`; there are unaware, knowledge, "):
+        run(contested, "nobody@a", None)
 
 
 def test_groups_differ_by_what_they_take(contradiction: Any) -> None:

@@ -1,0 +1,90 @@
+"""The ways to a student that are compared: what differs in its settings, what it starts from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from decant.params import GENERAL, TEACHER, Distill
+
+KNOWLEDGE, UNAWARE = "knowledge", "unaware"
+ATTRIBUTES, TASTE = "attributes", "taste"
+UNDISTILLED, WORST, NARROW = "undistilled", "worst", "narrow"
+SEGMENT, ADAPTERS, PRIOR, ALONE = "segment", "adapters", "prior", "alone"
+UNAWARE_LABELS, FROM_ATTRIBUTES = "unaware_labels", "from_attributes"
+NARROW_SEGMENT = "narrow_segment"
+NARROWER = 0.75  # of the dimension
+HALF, RANK = 0.5, 8
+RATES = (0.5, 1.0, 2.0)  # times the learning rate; the best by the picking half is kept
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a student is made.
+
+    `changes`: to the settings of `distill`; `reads`: an input more; `width`: of the dimension;
+    `start`: the way of the student that it goes on from, None: from scratch; `labels`: of which
+    teacher, None: of none; `groups`: whose it is, by attributes or by taste.
+    """
+
+    text: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    reads: str | None = None
+    width: float = 1.0
+    start: str | None = None
+    labels: str | None = KNOWLEDGE
+    groups: str = ATTRIBUTES
+
+    def settings(self, base: Distill, rate: float = 1.0) -> Distill:
+        """The settings of this way, with so many times their learning rate."""
+        changes = dict(self.changes)
+        if self.reads is not None:
+            changes["inputs"] = [*base.inputs, *({self.reads} - {*base.inputs})]
+        changes["dimension"] = base.heads * max(1, round(self.width * base.dimension / base.heads))
+        if self.width != 1 or self.labels is None:  # no shape, or no teacher, to take layers from
+            changes["start_layers"] = []
+        learning = "learning_rate" if self.start is None else "segment_learning_rate"
+        changes[learning] = min(1.0, rate * getattr(base, learning))
+        return Distill.model_validate({**base.model_dump(), **changes})
+
+
+GENERAL_WAYS = {
+    UNDISTILLED: Way(
+        "of a student's size and steps, without knowledge of the teacher", labels=None
+    ),
+    GENERAL: Way("the general student"),
+    WORST: Way(
+        "the general student, taught by the half of each batch that it knows worst",
+        {"worst": HALF},
+    ),
+    ATTRIBUTES: Way("the general student, which reads the user's attributes too", reads=ATTRIBUTES),
+    NARROW: Way("the general student, three quarters as wide", width=NARROWER),
+}
+GROUP_WAYS = {
+    SEGMENT: Way("the general student, trained on for the segment", start=GENERAL),
+    UNAWARE_LABELS: Way(
+        "the same, with the soft labels of a teacher that does not know the user's attributes",
+        start=GENERAL, labels=UNAWARE,
+    ),
+    FROM_ATTRIBUTES: Way(
+        "the general student that reads the attributes, trained on for the segment",
+        reads=ATTRIBUTES, start=ATTRIBUTES,
+    ),
+    TASTE: Way(
+        "the general student, trained on for one of as many clusters of taste",
+        start=GENERAL, groups=TASTE,
+    ),
+    ADAPTERS: Way(
+        "the general student with low-rank adapters trained for the segment",
+        {"adapter_rank": RANK}, start=GENERAL,
+    ),
+    NARROW_SEGMENT: Way(
+        "the narrow general student, trained on for the segment", width=NARROWER, start=NARROW
+    ),
+    ALONE: Way(
+        "trained from scratch on the segment's own events", {"others": 0.0, "anchor": 0.0}
+    ),
+}  # fmt: skip
+PRIOR_TEXT = "the general student with the segment's popularity in its item bias"
+TEACHER_TEXT = "the teacher itself"
+GENERAL_KINDS = {TEACHER: TEACHER_TEXT, **{name: way.text for name, way in GENERAL_WAYS.items()}}
+GROUP_KINDS = {**{name: way.text for name, way in GROUP_WAYS.items()}, PRIOR: PRIOR_TEXT}
