@@ -18,7 +18,8 @@ from decant.bench.results import FOLDER, document, write
 DATA_SETS = "decant.bench.data_sets"
 TRAINING = "decant.bench.training"
 GROUPS = "decant.bench.groups"
-OF_GROUPS = "-groups"  # after a data set's name, whose clone is shared
+LOSSES = "decant.bench.losses"
+SHARED = ("-groups", "-losses")  # after a data set's name, whose clone is shared
 BENCHMARKS = {
     "demo": ("decant.bench.demo", "the demo shop, the whole way: quality, size, latency, time"),
     "faults": ("decant.bench.faults", "kill -9 at every stage, full disk, damaged release"),
@@ -30,6 +31,8 @@ BENCHMARKS = {
     "movielens-1m": (DATA_SETS, "the same as published: leave-one-out, the whole catalogue"),
     "demo-groups": (GROUPS, "every way to a student per group, beside its rivals, on the demo"),
     "movielens-1m-groups": (GROUPS, "the same on MovieLens 1M"),
+    "demo-losses": (LOSSES, "each loss that a student may learn by, on the demo"),
+    "movielens-1m-losses": (LOSSES, "the same on MovieLens 1M"),
     "training": (TRAINING, "events a second beside RecTools' SASRec, on movielens-1m"),
     "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
 }
@@ -104,7 +107,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def is_data_set(name: str) -> bool:
     """Does it measure a data set that may have to be given?"""
-    return BENCHMARKS[name][0] in (DATA_SETS, TRAINING, GROUPS)
+    return BENCHMARKS[name][0] in (DATA_SETS, TRAINING, GROUPS, LOSSES)
+
+
+def data_set_of(name: str) -> str:
+    """The data set that a benchmark measures."""
+    for end in SHARED:
+        name = name.removesuffix(end)
+    return name
 
 
 def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
@@ -131,7 +141,7 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
 def on_data_set(root: Path, arguments: argparse.Namespace, say: Say) -> Any:
     """Measure in a clone that stays, so that hours of training may be done in pieces."""
     benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
-    source = arguments.name.removesuffix(OF_GROUPS)
+    source = data_set_of(arguments.name)
     folder = root / KEPT / source
     say(f"working in {folder.relative_to(root)}, which is kept")
     project = renewed(root, folder)

@@ -34,14 +34,16 @@ from decant.bench.teach import (
 )
 from decant.bench.ways import (
     ATTRIBUTES,
+    EVERYTHING,
     GENERAL_WAYS,
     GROUP_WAYS,
     KNOWLEDGE,
+    LOSS_WAYS,
     PRIOR,
-    RATES,
     TASTE,
     UNAWARE,
     Way,
+    way_of,
 )
 from decant.distillation.knowledge import extract, load_knowledge
 from decant.distillation.prior import with_prior
@@ -117,22 +119,33 @@ class Contest:
             found[UNAWARE] = (UNAWARE, replace(self.data, params=unaware))
         return found
 
+    @property
+    def everything(self) -> tuple[str, Prepared]:
+        """The teacher, all of whose knowledge is written down."""
+        params = self.data.params
+        knowledge = params.knowledge.model_copy(update={"states": True, "relations": True})
+        data = replace(self.data, params=params.model_copy(update={"knowledge": knowledge}))
+        return teacher_name(self.seed), data
+
     @cached_property
     def version(self) -> str:
         """Digest of all that every rival depends on."""
         params = self.data.params
         return digest([
             self.data.version, code(self.data.root, "distill"), params.distill.model_dump(),
-            params.knowledge.model_dump(), self.seed, RATES, sorted(self.members),
+            params.knowledge.model_dump(), self.seed, sorted(self.members),
             *(self.members[name] for name in sorted(self.members)),
         ])  # fmt: skip
 
     def version_of(self, name: str) -> str:
         """Digest of all that a rival depends on."""
-        kind, _, group = name.partition("@")
-        way = (GROUP_WAYS if group else GENERAL_WAYS).get(kind)
-        users = [self.groups(way.groups)[group]] if way is not None and group else []
-        return digest([self.version, name, repr(way), *users])
+        way, members = way_of(name), self.members_of(name)
+        return digest([self.version, name, repr(way), *([] if members is None else [members])])
+
+    def members_of(self, name: str) -> np.ndarray | None:
+        """The users whom `kind@group` is for; None: everybody."""
+        way, group = way_of(name), name.partition("@")[2]
+        return self.groups(ATTRIBUTES if way is None else way.groups)[group] if group else None
 
     def material(self, labels: str | None = KNOWLEDGE) -> Material:
         """What a student learns from; `labels`: of which teacher."""
@@ -179,6 +192,11 @@ def names_of(of: Contest) -> list[list[str]]:
     ]
 
 
+def losses_of() -> list[list[str]]:
+    """Every program to run to compare losses, as in `names_of`."""
+    return [[knowledge_name(EVERYTHING)], [TEACHER, *LOSS_WAYS]]
+
+
 def train_unaware(of: Contest, minutes: float | None) -> None:
     """Train the teacher that does not know the attributes, taught by the same ensemble."""
     name, data = of.teachers[UNAWARE]
@@ -190,7 +208,7 @@ def train_unaware(of: Contest, minutes: float | None) -> None:
 
 def write_knowledge(of: Contest, labels: str) -> None:
     """Extract what one of the teachers knows."""
-    model, data = of.teachers[labels]
+    model, data = of.everything if labels == EVERYTHING else of.teachers[labels]
     name = knowledge_name(labels)
     temporary = of.folder / f".{name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -214,15 +232,14 @@ def train_rival(
     Raises:
         TimeUp: `minutes` have passed; what was learned is kept for the next call.
     """
-    kind, _, group = name.partition("@")
+    kind, members, way = name.partition("@")[0], of.members_of(name), way_of(name)
     if kind == TEACHER:
         return load(of.data, teacher_name(of.seed)), {}
-    if kind == PRIOR:
-        return best_prior(of, of.members[group])
-    way = GROUP_WAYS[kind] if group else GENERAL_WAYS[kind]
-    members = of.groups(way.groups)[group] if group else None
+    if way is None:
+        assert kind == PRIOR and members is not None
+        return best_prior(of, members)
     began, found = time.monotonic(), list[tuple[float, Recommender, Report]]()
-    for rate in RATES:
+    for rate in way.rates:
         left = None if minutes is None else minutes - (time.monotonic() - began) / 60
         saved = Checkpoints(of.folder / name / f"{rate:g}", of.version_of(name), left)
         found.append((rate, *train_once(of, way, rate, members, saved, f"{name}, {rate:g}")))
@@ -252,7 +269,9 @@ def train_once(
 
 def trained(of: Contest, name: str) -> Recommender:
     """A student for everybody, as it was trained."""
-    settings = GENERAL_WAYS[name].settings(of.settings)
+    way = way_of(name)
+    assert way is not None
+    settings = way.settings(of.settings)
     model = seeded(
         architecture(settings, of.data.encoder, of.data.vectors), of.data.vectors, of.seed
     )
@@ -295,19 +314,18 @@ def write_rival(of: Contest, name: str, minutes: float | None) -> None:
 def ranked(of: Contest, model: Recommender, name: str) -> dict[str, Any]:
     """Ranks of all cases in both windows, or of a group's, and figures by segment."""
     data, k = of.data, of.data.params.evaluate.k
-    kind, _, group = name.partition("@")
+    members = of.members_of(name)
     counts = training_counts(data.sequences, len(data.encoder.items))
     found: dict[str, Any] = {}
     for window in WINDOWS:
         chosen = cases(data.sequences, window, data.params.split.cases_per_user)
-        if group:
-            of_way = of.groups(GROUP_WAYS[kind].groups if kind in GROUP_WAYS else ATTRIBUTES)
-            chosen = of_users(chosen, of_way[group])
+        if members is not None:
+            chosen = of_users(chosen, members)
         ranking = rank(
             TorchScorer(model), data.sequences, chosen, len(data.encoder.items), k=k,
             exclude_seen=data.encoder.exclude_seen,
         )  # fmt: skip
-        groups = {ALL: np.unique(chosen.user), **({} if group else of.members)}
+        groups = {ALL: np.unique(chosen.user), **(of.members if members is None else {})}
         found[window] = {
             "users": chosen.user.tolist(),
             "ranks": ranking.ranks.tolist(),
@@ -323,7 +341,7 @@ def run(of: Contest, name: str, minutes: float | None) -> None:
         TimeUp: `minutes` have passed. ValueError: there is no such rival.
     """
     of.folder.mkdir(parents=True, exist_ok=True)
-    known = [name for together in names_of(of) for name in together]
+    known = [name for together in (*names_of(of), *losses_of()) for name in together]
     if name not in known:
         raise ValueError(f"no rival `{name}`; there are {', '.join(known)}")
     if name == UNAWARE:
@@ -331,7 +349,7 @@ def run(of: Contest, name: str, minutes: float | None) -> None:
     elif of.done(name):
         return
     elif name.endswith(KNOWLEDGE):
-        write_knowledge(of, UNAWARE if name.startswith(UNAWARE) else KNOWLEDGE)
+        write_knowledge(of, name.removesuffix(f"-{KNOWLEDGE}"))
     else:
         write_rival(of, name, minutes)
 

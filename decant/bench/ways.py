@@ -6,7 +6,7 @@ from typing import Any
 
 from decant.params import GENERAL, TEACHER, Distill
 
-KNOWLEDGE, UNAWARE = "knowledge", "unaware"
+KNOWLEDGE, UNAWARE, EVERYTHING = "knowledge", "unaware", "everything"
 ATTRIBUTES, TASTE = "attributes", "taste"
 UNDISTILLED, WORST, NARROW = "undistilled", "worst", "narrow"
 SEGMENT, ADAPTERS, PRIOR, ALONE = "segment", "adapters", "prior", "alone"
@@ -14,7 +14,7 @@ UNAWARE_LABELS, FROM_ATTRIBUTES = "unaware_labels", "from_attributes"
 NARROW_SEGMENT = "narrow_segment"
 NARROWER = 0.75  # of the dimension
 HALF, RANK = 0.5, 8
-RATES = (0.5, 1.0, 2.0)  # times the learning rate; the best by the picking half is kept
+RATES = (0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Way:
 
     `changes`: to the settings of `distill`; `reads`: an input more; `width`: of the dimension;
     `start`: the way of the student that it goes on from, None: from scratch; `labels`: of which
-    teacher, None: of none; `groups`: whose it is, by attributes or by taste.
+    teacher, None: of none; `groups`: whose it is, by attributes or by taste; `rates`: times the
+    learning rate, the best by the picking half is kept.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Way:
     start: str | None = None
     labels: str | None = KNOWLEDGE
     groups: str = ATTRIBUTES
+    rates: tuple[float, ...] = RATES
 
     def settings(self, base: Distill, rate: float = 1.0) -> Distill:
         """The settings of this way, with so many times their learning rate."""
@@ -84,7 +86,35 @@ GROUP_WAYS = {
         "trained from scratch on the segment's own events", {"others": 0.0, "anchor": 0.0}
     ),
 }  # fmt: skip
+
+
+def of_losses(text: str, **weights: float) -> Way:
+    """The general student with these weights of its losses alone, the rest hard labels."""
+    none = {"soft_weight": 0.0, "list_weight": 0.0, "strata_weight": 0.0, "hidden_weight": 0.0,
+            "relations_weight": 0.0, "temperature": 1.0, "start_layers": []}  # fmt: skip
+    return Way(text, {**none, **weights}, labels=EVERYTHING, rates=(1.0,))
+
+
+LOSS_WAYS = {
+    "hard": of_losses("hard labels alone"),
+    "soft_3": of_losses("soft labels, .3 of the loss", soft_weight=0.3),
+    "soft_7": of_losses("soft labels, .7", soft_weight=0.7),
+    "soft_9": of_losses("soft labels, .9", soft_weight=0.9),
+    "soft_all": of_losses("soft labels alone", soft_weight=1.0),
+    "warm": of_losses("soft labels, .7, temperature 2", soft_weight=0.7, temperature=2.0),
+    "list": of_losses("a list, .7", list_weight=0.7),
+    "soft_list": of_losses("soft labels, .5, and a list, .4", soft_weight=0.5, list_weight=0.4),
+    "strata": of_losses("soft labels, .5, and strata, .2", soft_weight=0.5, strata_weight=0.2),
+    "hidden": of_losses("soft labels, .7, and states", soft_weight=0.7, hidden_weight=0.3),
+    "relations": of_losses("soft labels, .7, relations", soft_weight=0.7, relations_weight=0.3),
+}
 PRIOR_TEXT = "the general student with the segment's popularity in its item bias"
 TEACHER_TEXT = "the teacher itself"
 GENERAL_KINDS = {TEACHER: TEACHER_TEXT, **{name: way.text for name, way in GENERAL_WAYS.items()}}
 GROUP_KINDS = {**{name: way.text for name, way in GROUP_WAYS.items()}, PRIOR: PRIOR_TEXT}
+
+
+def way_of(name: str) -> Way | None:
+    """The way that a rival is made by, a model for everybody or `kind@group`; None: another."""
+    kind, _, group = name.partition("@")
+    return (GROUP_WAYS if group else {**GENERAL_WAYS, **LOSS_WAYS}).get(kind)

@@ -5,14 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import yaml
 
 from decant.bench import groups
 from decant.bench.clone import Clone
 from decant.bench.groups import by_user, differences, outcome_of, relative_gain
-from decant.bench.rivals import ALL, Contest, names_of, run
-from decant.bench.teach import TEACHERS, Prepared, teach
+from decant.bench.rivals import ALL, Contest, run
 from decant.bench.ways import (
     ALONE,
     ATTRIBUTES,
@@ -24,47 +21,7 @@ from decant.bench.ways import (
     TASTE,
     UNAWARE,
 )
-from decant.params import GENERAL, TEACHER, parse_params
-
-torch.set_num_threads(1)
-TINY = {
-    "dimension": 16, "layers": 1, "heads": 2, "dropout": 0.0, "epochs": 12, "batch_size": 16,
-    "learning_rate": 0.02, "patience": 12, "precision": "float32", "device": "cpu",
-}  # fmt: skip
-PARAMS: dict[str, Any] = {
-    "source": "demo",
-    "seed": 3,
-    "teacher": {**TINY, "inputs": ["item", "attributes"]},
-    "knowledge": {"top_k": 8},
-    "distill": {
-        **TINY, "soft_weight": 0.5, "segment_epochs": 12, "segment_learning_rate": 0.02,
-        "anchor": 0.0,
-    },
-    "students": {
-        "general": {"init": "teacher"},
-        "a": {"init": "general", "where": "group == 'a'"},
-        "b": {"init": "general", "where": "group == 'b'"},
-    },
-    "gate": {"margin": 0.005},
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def contested(contradiction: Any, tmp_path_factory: pytest.TempPathFactory) -> Contest:
-    """A workspace in which every rival has been trained, by the program's own function."""
-    root = tmp_path_factory.mktemp("contest")
-    (root / TEACHERS).mkdir(parents=True)
-    (root / "data" / "fingerprints").mkdir(parents=True)
-    for stage in ("teacher", "distill"):
-        (root / "data" / "fingerprints" / f"{stage}.txt").write_text("code")
-    (root / "params.yaml").write_text(yaml.safe_dump(PARAMS))
-    data = Prepared(root, parse_params(PARAMS), contradiction.encoder, contradiction.sequences, {})
-    teach(data, "seed-3", 3, [], None)
-    of = Contest(data, contradiction.members, 3)
-    for together in names_of(of):
-        for name in together:
-            run(of, name, None)
-    return of
+from decant.params import GENERAL, TEACHER
 
 
 @pytest.fixture
