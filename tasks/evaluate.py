@@ -10,6 +10,7 @@ from tqdm import tqdm
 from decant.columns import Columns
 from decant.evaluation.evaluate import HOPS, evaluate
 from decant.features.sequences import Cases, Sequences
+from decant.models.cost import multiply_adds_of
 from decant.params import TEACHER
 from tasks.material import is_folded, load_groups, load_sequences, load_vectors, model_folder
 from tasks.program import Summary, Workspace, program, write_json
@@ -19,11 +20,12 @@ def run(workspace: Workspace) -> Summary:
     """Read every model's graph, write figures, the rank of every case, the test's top k."""
     params = workspace.params
     encoder, sequences = load_sequences(workspace)
+    folders = model_folders(workspace)
     done = evaluate(
         sequences,
         encoder,
         load_groups(workspace),
-        model_folders(workspace),
+        folders,
         read_oracle(workspace, encoder.items, sequences),
         k=params.evaluate.k,
         cases_per_user=params.split.cases_per_user,
@@ -32,6 +34,8 @@ def run(workspace: Workspace) -> Summary:
         vectors=load_vectors(workspace).get("text"),
         progress=tqdm.write,  # holds a lock: models are measured side by side
     )
+    for name, folder in folders.items():
+        done.metrics["models"][name]["multiply_adds"] = multiply_adds_of(folder)
     protocol = {
         "source": params.source,
         "split": params.split.model_dump(),

@@ -1,8 +1,11 @@
 """What a request costs, in multiply-adds."""
 
+from pathlib import Path
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from decant.models import bundle
 from decant.models.recommender import Architecture, Recommender
 
 
@@ -23,3 +26,9 @@ def multiply_adds(a: Architecture, history: int | None = None) -> int:
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             model.scores(model.hidden(batch, table, last=True)[:, 0], table)
     return int(counter.get_total_flops()) // 2
+
+
+def multiply_adds_of(folder: Path) -> int:
+    """The same of a bundle's model."""
+    config = bundle.read_json(folder, bundle.CONFIG)
+    return multiply_adds(Architecture.from_dict(config["architecture"]))

@@ -36,8 +36,9 @@ def figures(metrics: dict[str, Any], verdict: dict[str, Any], scores: Scores) ->
     `segments` are relative, NDCG of the family over the general student's in the same group (a
     segment that general serves gains 0); `mean_gain` is their plain mean, `worst_gain` the least
     of them with its own interval. `int8.ndcg_loss` is relative: the share of the family's NDCG
-    that quantisation cost. `latency.ratio` and `size.ratio` are teacher ÷ dearest student
-    released. `oracle.share` is family ÷ best possible, on the cases where that is known.
+    that quantisation cost. `latency.ratio`, `multiply_adds.ratio` and `size.ratio` are teacher ÷
+    dearest student released, `family.size.ratio` teacher ÷ all of them together. `oracle.share` is
+    family ÷ best possible, on the cases where that is known.
     """
     at_k = f"ndcg@{metrics['k']}"
     found = {
@@ -48,6 +49,10 @@ def figures(metrics: dict[str, Any], verdict: dict[str, Any], scores: Scores) ->
         **segment_gains(scores),
         "int8.ndcg_loss": loss(ratio(scores, scores.family(), scores.family(UNQUANTISED))),
         "latency.ratio": exact(cost_ratio(metrics, verdict, "latency_us", "p50")),
+        "multiply_adds.ratio": exact(cost_ratio(metrics, verdict, "multiply_adds")),
+        "family.size.ratio": exact(
+            divide(figure(metrics, "models", TEACHER, "bytes"), family_bytes(metrics, verdict))
+        ),
         "size.ratio": exact(cost_ratio(metrics, verdict, "bytes")),
         "oracle.share": share(scores, FAMILY, ORACLE),
     }

@@ -202,6 +202,13 @@ def test_the_evaluation_states_its_protocol_and_covers_every_model(shop: Path) -
             assert 0 < model[window]["all"]["ndcg"] <= 1, name
 
 
+def test_what_a_request_costs_is_counted_for_every_model_that_could_serve(shop: Path) -> None:
+    models = read_json(shop, "evaluation/metrics.json")["models"]
+    counted = {n: m["multiply_adds"] for n, m in models.items() if "multiply_adds" in m}
+    assert set(counted) == {n for n in models if n == "teacher" or "/" in n}
+    assert counted["general/distilled"] >= counted["general/pruned"] == counted["general/int8"] > 0
+
+
 def test_the_oracle_knows_every_case_and_is_above_every_model(shop: Path) -> None:
     found = pd.read_parquet(shop / "data" / "evaluation" / "cases.parquet")
     counts = found.groupby("model").size()

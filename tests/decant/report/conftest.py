@@ -113,6 +113,7 @@ def make_metrics(cases: pd.DataFrame, models: list[str]) -> dict[str, Any]:
         if hop == "teacher" or "/" in model:
             size, latency = COSTS.get(hop, (50_000, 200.0))
             found[model] |= {"bytes": size, "latency_us": {"p50": latency, "p95": 2 * latency}}
+            found[model]["multiply_adds"] = 10 * size
     found["women/int8"] |= {"bytes": 60_000}
     return {
         "k": K,

@@ -25,7 +25,9 @@ def test_every_figure_of_a_complete_run_is_there(run: Any) -> None:
         "segments.worst_gain",
         "int8.ndcg_loss",
         "latency.ratio",
+        "multiply_adds.ratio",
         "size.ratio",
+        "family.size.ratio",
         "oracle.share",
     }
     for name, value in found.items():
@@ -62,6 +64,9 @@ def test_ratios_are_of_the_dearest_student_that_ships(run: Any) -> None:
     run.metrics["models"]["men/int8"]["bytes"] = 900_000  # does not ship
     assert cost_ratio(run.metrics, run.verdict, "bytes") == pytest.approx(1_000_000 / 60_000)
     assert family_bytes(run.metrics, run.verdict) == 50_000 + 60_000
+    found = figures(run.metrics, run.verdict, run.scores())
+    assert found["family.size.ratio"]["value"] == pytest.approx(1_000_000 / 110_000)
+    assert found["multiply_adds.ratio"]["value"] == 20
     del run.metrics["models"]["general/int8"]["bytes"]
     assert cost_ratio(run.metrics, run.verdict, "bytes") is None
     assert family_bytes(run.metrics, run.verdict) is None
