@@ -110,8 +110,8 @@ def outcome_of(project: Clone, source: str, profile: str) -> Outcome:
 
 def contested(of: Contest) -> Contested:
     """Read what every rival reached."""
-    _, _, everybody, own = names_of(of)
-    results = {name: read(of.result(name)) for name in (*everybody, *own)}
+    _, _, *trained = names_of(of)
+    results = {name: read(of.result(name)) for names in trained for name in names}
     k = of.data.params.evaluate.k
     users = {
         window: {name: by_user(result[window], k) for name, result in results.items()}

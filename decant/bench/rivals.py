@@ -184,11 +184,13 @@ def names_of(of: Contest) -> list[list[str]]:
     """Every program to run; those of one list at the same time, one list after another."""
     groups = [f"{name}@{group}" for name, way in of.ways.items() for group in of.groups(way.groups)]
     priors = [f"{PRIOR}@{group}" for group in of.members]
+    go_on = [name for name, way in GENERAL_WAYS.items() if way.start is not None]
+    scratch = [name for name in GENERAL_WAYS if name not in go_on]
     return [
         [UNAWARE] if of.aware else [],
         [knowledge_name(labels) for labels in of.teachers],
-        [TEACHER, *GENERAL_WAYS],
-        [*groups, *priors],
+        [TEACHER, *scratch],
+        [*go_on, *groups, *priors],
     ]
 
 
@@ -260,9 +262,10 @@ def train_once(
     """Train a rival with one of the learning rates; a finished one is read from its checkpoint."""
     settings, material = way.settings(of.settings, rate), of.material(way.labels)
     log = partial(_say, name)
-    if way.start is not None and members is not None:
+    if way.start is not None:
+        users = np.arange(of.data.sequences.users) if members is None else members
         start = trained(of, way.start)
-        return distill_segment(start, members, material, settings, of.seed, log, saved)
+        return distill_segment(start, users, material, settings, of.seed, log, saved)
     teacher = load(of.data, teacher_name(of.seed)) if settings.start_layers else None
     return distill_general(material, settings, of.seed, log, saved, members, teacher)
 

@@ -8,7 +8,7 @@ from decant.params import GENERAL, TEACHER, Distill
 
 KNOWLEDGE, UNAWARE, EVERYTHING = "knowledge", "unaware", "everything"
 ATTRIBUTES, TASTE = "attributes", "taste"
-UNDISTILLED, WORST, NARROW = "undistilled", "worst", "narrow"
+UNDISTILLED, WORST, NARROW, LONGER = "undistilled", "worst", "narrow", "longer"
 SEGMENT, ADAPTERS, PRIOR, ALONE = "segment", "adapters", "prior", "alone"
 UNAWARE_LABELS, FROM_ATTRIBUTES = "unaware_labels", "from_attributes"
 NARROW_SEGMENT = "narrow_segment"
@@ -60,6 +60,10 @@ GENERAL_WAYS = {
     ),
     ATTRIBUTES: Way("the general student, which reads the user's attributes too", reads=ATTRIBUTES),
     NARROW: Way("the general student, three quarters as wide", width=NARROWER),
+    LONGER: Way(
+        "the general student, trained on for everybody with a segment's epochs and learning rate",
+        start=GENERAL,
+    ),
 }
 GROUP_WAYS = {
     SEGMENT: Way("the general student, trained on for the segment", start=GENERAL),
