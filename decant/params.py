@@ -211,6 +211,7 @@ class Distill(Training):
     relation_heads: Annotated[int, Field(ge=1, le=64)] = 4
     temperature: Positive = 1.0
     start_layers: list[Annotated[int, Field(ge=0)]] = []
+    start_items: bool = False
     worst: Annotated[float, Field(gt=0, le=1)] = 1.0
     adapter_rank: Annotated[int, Field(ge=0, le=256)] = 0
     segment_learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4

@@ -44,6 +44,8 @@ class Way:
         changes["dimension"] = base.heads * max(1, round(self.width * base.dimension / base.heads))
         if self.width != 1 or self.labels is None:  # no shape, or no teacher, to take layers from
             changes["start_layers"] = []
+        if self.labels is None:
+            changes["start_items"] = False
         learning = "learning_rate" if self.start is None else "segment_learning_rate"
         changes[learning] = min(1.0, rate * getattr(base, learning))
         return Distill.model_validate({**base.model_dump(), **changes})
@@ -93,9 +95,11 @@ GROUP_WAYS = {
 
 
 def of_losses(text: str, **weights: float) -> Way:
-    """The general student with these weights of its losses alone, the rest hard labels."""
+    """The general student with these weights of its losses alone, the rest hard labels; and
+    where it starts."""
     none = {"soft_weight": 0.0, "list_weight": 0.0, "strata_weight": 0.0, "hidden_weight": 0.0,
-            "relations_weight": 0.0, "temperature": 1.0, "start_layers": []}  # fmt: skip
+            "relations_weight": 0.0, "temperature": 1.0, "start_layers": [],
+            "start_items": False}  # fmt: skip
     return Way(text, {**none, **weights}, labels=EVERYTHING, rates=(1.0,))
 
 
@@ -110,6 +114,7 @@ LOSS_WAYS = {
     "soft_list": of_losses("soft labels, .5, and a list, .4", soft_weight=0.5, list_weight=0.4),
     "strata": of_losses("soft labels, .5, and strata, .2", soft_weight=0.5, strata_weight=0.2),
     "hidden": of_losses("soft labels, .7, and states", soft_weight=0.7, hidden_weight=0.3),
+    "items": of_losses("soft labels, .7, from the item table", soft_weight=0.7, start_items=True),
     "relations": of_losses("soft labels, .7, relations", soft_weight=0.7, relations_weight=0.3),
 }
 PRIOR_TEXT = "the general student with the segment's popularity in its item bias"

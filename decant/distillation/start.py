@@ -1,8 +1,9 @@
-"""A student that starts from layers of its teacher."""
+"""A student that starts from layers of its teacher, or from its item table."""
 
 from copy import copy
 
 import numpy as np
+import torch
 from torch import nn
 
 from decant.models.recommender import Recommender
@@ -26,3 +27,28 @@ def start_from_layers(
     chosen.blocks = nn.ModuleList(teacher.blocks[layer] for layer in layers)
     everything = np.arange(student.architecture.items + 1)
     return copy_weights(student, chosen, everything)[1]
+
+
+@torch.no_grad()
+def start_from_items(student: Recommender, teacher: Recommender) -> float:
+    """Start the item table from the teacher's, given vectors included, and the item bias.
+
+    Where the student is narrower, what is kept are the main directions (principal components),
+    with the spread that the teacher's table has. Where it is wider, the rest is left as it is.
+
+    Returns:
+        The share of the table's variance that is kept.
+    """
+    told, width = teacher.table()[1:].float(), student.architecture.dimension
+    kept, share = told, 1.0
+    if width < told.shape[1]:
+        centred = told - told.mean(dim=0)
+        _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
+        kept = centred @ directions[:width].T
+        kept = kept * (told.std() / kept.std().clamp(min=1e-12))
+        share = float(sizes[:width].square().sum() / sizes.square().sum().clamp(min=1e-12))
+    own = student.table()[1:] - student.item.weight[1:]  # what given vectors add
+    columns = kept.shape[1]
+    student.item.weight[1:, :columns] = kept - own[:, :columns]
+    student.bias.copy_(teacher.bias)
+    return share

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from decant.distillation.adapters import adapt, merge
-from decant.distillation.start import start_from_layers
+from decant.distillation.start import start_from_items, start_from_layers
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
 from decant.features.validation import of_users
@@ -44,10 +44,13 @@ def distill_general(
     """Train the general student on everybody, or on some users alone.
 
     Args:
-        teacher: where `settings.start_layers` are taken from; without, it starts from scratch.
+        teacher: where `settings.start_items` and `start_layers` are taken from; without, it
+            starts from scratch.
     """
     shape = architecture(settings, material.encoder, material.vectors)
     model = seeded(shape, material.vectors, seed)
+    if settings.start_items and teacher is not None:
+        start_from_items(model, teacher)
     if settings.start_layers and teacher is not None:
         start_from_layers(model, teacher, settings.start_layers)
     report = train(

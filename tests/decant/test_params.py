@@ -37,7 +37,7 @@ SETTINGS = {
     "teacher": f"{TRAINING} ensemble soft_weight init_from",
     "knowledge": "top_k states relations",
     "distill": f"{TRAINING} soft_weight list_weight strata_weight hidden_weight relations_weight "
-    "relation_heads temperature start_layers worst adapter_rank segment_learning_rate "
+    "relation_heads temperature start_layers start_items worst adapter_rank segment_learning_rate "
     "segment_epochs anchor others min_users",
     "compress": "heads_kept hidden_kept recover_epochs max_loss",
     "evaluate": "k latency_requests resamples",

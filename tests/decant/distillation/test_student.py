@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from decant.distillation.start import start_from_layers
+from decant.distillation.start import start_from_items, start_from_layers
 from decant.distillation.student import Material, distill_general, lesson_for, mixture
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, rank
@@ -184,3 +184,47 @@ def test_a_student_with_its_teachers_layers_begins_where_the_teacher_is(family: 
     scratch, _ = distill_general(family.material, settings, 1, None)
     assert quality(family, TorchScorer(started)) > 0.95
     assert quality(family, TorchScorer(scratch)) < 0.6
+
+
+def wide(width: int, vectors: bool = False) -> Recommender:
+    """An untrained model of 40 items."""
+    shape = Architecture(
+        items=40, dimension=width, heads=(2,), head_width=width // 2, hidden=(12,), max_length=6,
+        inputs=("item",), vector_widths=(("text", 5),) if vectors else (),
+    )  # fmt: skip
+    return Recommender(shape, {"text": torch.randn(41, 5)} if vectors else None)
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("width", [4, 16, 24])
+def test_a_student_of_any_width_starts_with_items_as_far_apart_as_its_teachers(
+    width: int, vectors: bool
+) -> None:
+    teacher, student = wide(16), wide(width, vectors)
+    few = torch.tensor([3.0] * 4 + [0.1] * 12)  # directions in which items differ
+    with torch.no_grad():
+        teacher.item.weight.copy_(few * torch.randn(41, 16, generator=generator(0)))
+        teacher.bias.copy_(torch.randn(41, generator=generator(1)))
+    share = start_from_items(student, teacher)
+    assert 0.99 < share <= 1
+    assert torch.equal(student.bias, teacher.bias)
+    ours, theirs = (torch.pdist(m.table()[1:, :16].detach()) for m in (student, teacher))
+    assert torch.corrcoef(torch.stack([ours, theirs]))[0, 1] > 0.99
+    assert (width < 16) or torch.allclose(ours, theirs, atol=1e-5)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_general_student_starts_from_its_teachers_items_if_asked_to(family: Any) -> None:
+    teacher = family.models["teacher"]
+    common = {"epochs": 1, "learning_rate": 1e-9, "dimension": 8, "heads": 2}
+    asked, not_asked = (
+        family.settings.model_copy(update={**common, "start_items": start})
+        for start in (True, False)
+    )
+    started, _ = distill_general(family.material, asked, 1, None, teacher=teacher)
+    scratch, _ = distill_general(family.material, not_asked, 1, None, teacher=teacher)
+    assert torch.allclose(started.bias, teacher.bias, atol=1e-6)
+    assert not torch.allclose(scratch.bias, teacher.bias, atol=1e-6)
