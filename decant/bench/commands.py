@@ -37,6 +37,7 @@ BENCHMARKS = {
     "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
 }
 Say = Callable[[str], None]
+MOST_TRIES = 3
 KEPT = Path(".decant/bench")  # clones of benchmarks that go on where they stopped
 
 
@@ -74,6 +75,13 @@ def add_commands(subparsers: Any) -> None:
     data.add_argument(
         "--minutes", type=float, metavar="N", help="stop then; the same command goes on (status 1)"
     )
+    rivals = parser.add_argument_group("for the students of groups alone")
+    rivals.add_argument(
+        "--tries", type=int, metavar="N", help="learning rates that each rival tries; default: 3"
+    )
+    rivals.add_argument(
+        "--without", metavar="KIND[,KIND]", help="rivals that are left out, see docs/students.md"
+    )
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
     )
@@ -94,7 +102,9 @@ def run(arguments: argparse.Namespace) -> int:
     measured = on_data_set if is_data_set(arguments.name) else in_temporary_clone
     outcome = measured(root, arguments, say)
     command = f"decant bench {arguments.name}"
-    command += f" --profile {arguments.profile}" if arguments.profile else ""
+    for option in ("profile", "tries", "without"):
+        value = getattr(arguments, option)
+        command += f" --{option} {value}" if value else ""
     result = document(arguments.name, outcome, commit, time.monotonic() - began, command)
     for path in write(root / FOLDER, result, outcome):
         say(f"wrote {path.relative_to(root)}")
@@ -134,6 +144,11 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{', '.join(given)}: {arguments.name} is no data set and takes none")
     if arguments.seeds is not None and BENCHMARKS[arguments.name][0] != DATA_SETS:
         raise ValueError(f"--seeds: {arguments.name} trains one teacher")
+    rivals = [name for name in ("tries", "without") if getattr(arguments, name) is not None]
+    if rivals and BENCHMARKS[arguments.name][0] != GROUPS:
+        raise ValueError(f"--{rivals[0]}: {arguments.name} compares no students of groups")
+    if arguments.tries is not None and not 1 <= arguments.tries <= MOST_TRIES:
+        raise ValueError(f"--tries is {arguments.tries}; 1 to {MOST_TRIES} are possible")
     if arguments.seeds is not None and arguments.seeds < 1:
         raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
 
@@ -150,8 +165,16 @@ def on_data_set(root: Path, arguments: argparse.Namespace, say: Say) -> Any:
         return benchmark.bench(project, say, given=given, minutes=minutes)
     profile = arguments.profile or "full"
     if source != arguments.name:
+        options = {
+            name: value
+            for name, value in (
+                ("tries", arguments.tries),
+                ("without", arguments.without and arguments.without.split(",")),
+            )
+            if value is not None
+        }
         return benchmark.bench(
-            project, say, source=source, given=given, minutes=minutes, profile=profile
+            project, say, source=source, given=given, minutes=minutes, profile=profile, **options
         )
     return benchmark.bench(
         project, say, source=source, given=given, minutes=minutes, profile=profile,

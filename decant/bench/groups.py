@@ -2,9 +2,9 @@
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from decant.bench.ways import (
     ADAPTERS,
     FROM_ATTRIBUTES,
     GENERAL_KINDS,
+    GENERAL_WAYS,
     GROUP_KINDS,
     GROUP_WAYS,
     KNOWLEDGE,
@@ -42,6 +43,7 @@ SHOWN = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_s
 Users = dict[int, tuple[float, float]]  # NDCG and hit rate of each
 
 
+NEEDED = (UNDISTILLED, GENERAL, SEGMENT)
 DRAWN = (SEGMENT, FROM_ATTRIBUTES, ADAPTERS, PRIOR)  # more could not be told apart
 
 
@@ -67,40 +69,65 @@ class Contested:
 
 def bench(
     project: Clone, say: Say, *, source: str, given: Path | None, profile: str,
-    minutes: float | None,
+    minutes: float | None, tries: int = len(RATES), without: Sequence[str] = (),
 ) -> Outcome:  # fmt: skip
     """Prepare the data, train the teacher and every rival, compare them.
 
+    Args:
+        tries: learning rates that each rival may try. without: kinds that are left out.
+
     Raises:
         NotDone: `minutes` have passed (what was learned is kept), or a step failed.
+        ValueError: what is left out does not exist, or another cannot do without it.
     """
+    refuse_to_leave_out(without)
     prepare(project, say, source, given, profile, STAGES)
     seed = project.read("params.yaml")["seed"]
-    limit = [] if minutes is None else [f"--minutes={minutes:g}"]
+    limit = [f"--tries={tries}", *([] if minutes is None else [f"--minutes={minutes:g}"])]
     change_params(project, {"distill": {"threads": 1}})
 
     def train(name: str) -> None:
         run(project, name, *limit, program=PROGRAM)
 
-    first, *others = names_of(contest(project.root))
+    of = replace(contest(project.root), tries=tries, without=frozenset(without))
+    first, *others = names_of(of)
     train_teachers(project, say, [seed], minutes, (lambda: train(*first)) if first else None)
     with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
         for names in others:
             say(f"{', '.join(names)}: {os.cpu_count()} at a time")
             list(pool.map(train, names))
-    return outcome_of(project, source, profile)
+    return outcome_of(of, source, profile)
 
 
-def outcome_of(project: Clone, source: str, profile: str) -> Outcome:
+def refuse_to_leave_out(without: Sequence[str]) -> None:
+    """Some kinds every comparison needs, others are what one goes on from.
+
+    Raises:
+        ValueError: there is no such kind, or it cannot be left out.
+    """
+    ways = {**GENERAL_WAYS, **GROUP_WAYS}
+    if unknown := [name for name in without if name not in (*ways, PRIOR)]:
+        raise ValueError(
+            f"--without: no kind `{unknown[0]}`; there are {', '.join((*ways, PRIOR))}"
+        )
+    for name in without:
+        heirs = [n for n, way in ways.items() if way.start == name and n not in without]
+        if name in NEEDED or heirs:
+            why = (
+                f"{', '.join(heirs)} starts from it" if heirs else "the others are compared with it"
+            )
+            raise ValueError(f"--without: `{name}` cannot be left out, {why}")
+
+
+def outcome_of(of: Contest, source: str, profile: str) -> Outcome:
     """Figures of what the program has written."""
-    of, params = contest(project.root), project.read("params.yaml")
-    found = contested(of)
-    outcome = Outcome(protocol(of, params, found, source, profile), [params["seed"]])
+    params, found = of.data.params, contested(of)
+    outcome = Outcome(protocol(of, found, source, profile), [of.seed])
     add_qualities(outcome, found)
     add_costs(outcome, found)
     add_gains(outcome, found)
     add_distillation(outcome, found)
-    add_shipped(outcome, found, params["gate"]["margin"])
+    add_shipped(outcome, found, params.gate.margin)
     for name, difference in found.differences.items():
         outcome.measured(f"difference.{name}", difference, len(found.members[name]))
     outcome.shown = table(outcome.figures, found)
@@ -118,8 +145,10 @@ def contested(of: Contest) -> Contested:
         for window in (VALIDATION, TEST)
     }
     groups = {kind: of.groups(way.groups) for kind, way in of.ways.items()}
+    if PRIOR not in of.without:
+        groups[PRIOR] = of.members
     return Contested(
-        users, results, {**groups, PRIOR: of.members}, of.members,
+        users, results, groups, of.members,
         differences(of.data.sequences, of.members), k,
     )  # fmt: skip
 
@@ -190,7 +219,7 @@ def add_qualities(outcome: Outcome, found: Contested) -> None:
 
 def kinds_of(found: Contested) -> list[str]:
     """All kinds that took part."""
-    return [*GENERAL_KINDS, *found.groups]
+    return [*(kind for kind in GENERAL_KINDS if kind in found.results), *found.groups]
 
 
 def add_quality(outcome: Outcome, name: str, values: list[tuple[float, float]], k: int) -> None:
@@ -305,25 +334,23 @@ def gain_to_decide(found: Contested, kind: str, group: str) -> Gain | None:
     return paired_gain(a, b, RESAMPLES, 0)
 
 
-def protocol(
-    of: Contest, params: Mapping[str, Any], found: Contested, source: str, profile: str
-) -> dict[str, str]:
+def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[str, str]:
     """How it was measured, for people."""
     segments = {name: f"{len(users):,} users" for name, users in found.members.items()}
     kinds = {**GENERAL_KINDS, **GROUP_KINDS}
     known = {labels: read(of.result(knowledge_name(labels))) for labels in of.teachers}
-    knowledge = known[KNOWLEDGE]
+    knowledge, margin = known[KNOWLEDGE], of.data.params.gate.margin
     return {
         "data": f"{source}, {len(of.data.encoder.items):,} items, profile {profile}; segments "
         + ", ".join(f"{name} ({size})" for name, size in segments.items()),
         "ranked": "the whole catalogue, ties against the model; mean over users",
         "chosen": "epochs, learning rates and priors by one half of the validation users; the "
-        f"other half decides what ships (gain above 0, lower bound above "
-        f"-{params['gate']['margin']}, {RESAMPLES:,} paired resamples); test ranked once per model",
+        f"other half decides what ships (gain above 0, lower bound above -{margin}, "
+        f"{RESAMPLES:,} paired resamples); test ranked once per model",
         "student": ", ".join(f"{name} {getattr(of.settings, name)}" for name in SHOWN)
         + f"; {found.of(GENERAL)['parameters']:,} parameters, teacher "
         f"{found.of(TEACHER)['parameters']:,}; every rival has the same steps and settings, and "
-        f"tries {', '.join(f'{rate:g}' for rate in RATES)} times the learning rate",
+        f"tries {', '.join(f'{rate:g}' for rate in RATES[: of.tries])} times the learning rate",
         "knowledge": f"{knowledge['positions']:,} positions, {sum(knowledge['bytes'].values()):,} "
         f"bytes, {knowledge['mass']:.0%} of the probability in the top {knowledge['top_k']}, "
         f"{knowledge['seconds']:.0f} s",
@@ -377,7 +404,8 @@ def picture(figures: Mapping[str, Figure], segments: list[str]) -> str:
     with rc_context(ALIKE):
         sheet = Sheet(figsize=(11, 1.6 + 0.5 * len(order)), layout="constrained")
         left, right = sheet.subplots(1, 2)
-        for number, kind in enumerate(DRAWN):
+        drawn = [kind for kind in DRAWN if f"gain.{kind}.{ALL}" in figures]
+        for number, kind in enumerate(drawn):
             style: dict[str, Any] = {
                 "color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)],
                 "linestyle": "none", "markersize": 5, "elinewidth": 1.1,
@@ -386,7 +414,7 @@ def picture(figures: Mapping[str, Figure], segments: list[str]) -> str:
             middle = np.array([100 * figure["value"] for figure in of])
             ends = np.array([[100 * (f["low"] or 0), 100 * (f["high"] or 0)] for f in of])
             bars = np.abs(ends - middle[:, None]).T
-            offset = 0.18 * (number - (len(DRAWN) - 1) / 2)
+            offset = 0.18 * (number - (len(drawn) - 1) / 2)
             left.errorbar(middle, np.arange(len(order)) + offset, xerr=bars, label=kind, **style)
             differ = [figures[f"difference.{name}"]["value"] for name in order]
             right.errorbar(differ, middle, yerr=bars, **style)

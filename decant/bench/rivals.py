@@ -1,10 +1,10 @@
 """Train and rank rivals of a segment's student; `decant bench …-groups` starts it.
 
 In a workspace whose features, segments and teacher are made:
-`python -m decant.bench.rivals NAME [--minutes N]`. A name is a way for everybody, or a way for
-groups, `@` and a group, see `decant.bench.ways`. `unaware` trains the teacher that does not know
-the attributes, `knowledge` and `unaware-knowledge` write down what the teachers know; they come
-first of all, then the ways for everybody, from which the others start.
+`python -m decant.bench.rivals NAME [--tries N] [--minutes N]`. A name is a way for everybody, or
+a way for groups, `@` and a group, see `decant.bench.ways`. `unaware` trains the teacher that does
+not know the attributes, `knowledge` and `unaware-knowledge` write down what the teachers know;
+they come first of all, then the ways for everybody, from which the others start.
 """
 
 import argparse
@@ -40,8 +40,10 @@ from decant.bench.ways import (
     KNOWLEDGE,
     LOSS_WAYS,
     PRIOR,
+    RATES,
     TASTE,
     UNAWARE,
+    UNAWARE_LABELS,
     Way,
     way_of,
 )
@@ -72,11 +74,17 @@ PRIOR_WEIGHTS = (0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Contest:
-    """What every rival is trained on. `members`: users by segment; folded ones are left out."""
+    """What every rival is trained on.
+
+    `members`: users by segment; folded ones are left out. `tries`: learning rates that each may
+    try. `without`: kinds that do not take part.
+    """
 
     data: Prepared
     members: dict[str, np.ndarray]
     seed: int
+    tries: int = len(RATES)
+    without: frozenset[str] = frozenset()
 
     @property
     def settings(self) -> Distill:
@@ -99,13 +107,23 @@ class Contest:
 
     @property
     def aware(self) -> bool:
-        """Does the teacher know the users' attributes?"""
-        return ATTRIBUTES in self.data.params.teacher.inputs
+        """Does the teacher know the users' attributes, and is one wanted that does not?"""
+        reads = self.data.params.teacher.inputs
+        return ATTRIBUTES in reads and UNAWARE_LABELS not in self.without
 
     @property
     def ways(self) -> dict[str, Way]:
-        """The ways for groups; without those that need what is not there."""
-        return {n: way for n, way in GROUP_WAYS.items() if self.aware or way.labels != UNAWARE}
+        """The ways for groups that take part; one may need what is not there."""
+        return {
+            name: way
+            for name, way in GROUP_WAYS.items()
+            if name not in self.without and (self.aware or way.labels != UNAWARE)
+        }
+
+    @property
+    def everybody(self) -> dict[str, Way]:
+        """The ways for everybody that take part."""
+        return {name: way for name, way in GENERAL_WAYS.items() if name not in self.without}
 
     @property
     def teachers(self) -> dict[str, tuple[str, Prepared]]:
@@ -140,7 +158,8 @@ class Contest:
     def version_of(self, name: str) -> str:
         """Digest of all that a rival depends on."""
         way, members = way_of(name), self.members_of(name)
-        return digest([self.version, name, repr(way), *([] if members is None else [members])])
+        users = [] if members is None else [members]
+        return digest([self.version, self.tries, name, repr(way), *users])
 
     def members_of(self, name: str) -> np.ndarray | None:
         """The users whom `kind@group` is for; None: everybody."""
@@ -183,9 +202,9 @@ def contest(root: Path) -> Contest:
 def names_of(of: Contest) -> list[list[str]]:
     """Every program to run; those of one list at the same time, one list after another."""
     groups = [f"{name}@{group}" for name, way in of.ways.items() for group in of.groups(way.groups)]
-    priors = [f"{PRIOR}@{group}" for group in of.members]
-    go_on = [name for name, way in GENERAL_WAYS.items() if way.start is not None]
-    scratch = [name for name in GENERAL_WAYS if name not in go_on]
+    priors = [f"{PRIOR}@{group}" for group in of.members if PRIOR not in of.without]
+    go_on = [name for name, way in of.everybody.items() if way.start is not None]
+    scratch = [name for name in of.everybody if name not in go_on]
     return [
         [UNAWARE] if of.aware else [],
         [knowledge_name(labels) for labels in of.teachers],
@@ -241,7 +260,7 @@ def train_rival(
         assert kind == PRIOR and members is not None
         return best_prior(of, members)
     began, found = time.monotonic(), list[tuple[float, Recommender, Report]]()
-    for rate in way.rates:
+    for rate in way.rates[: of.tries]:
         left = None if minutes is None else minutes - (time.monotonic() - began) / 60
         saved = Checkpoints(of.folder / name / f"{rate:g}", of.version_of(name), left)
         found.append((rate, *train_once(of, way, rate, members, saved, f"{name}, {rate:g}")))
@@ -366,10 +385,12 @@ def main() -> int:
     """Be the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
+    parser.add_argument("--tries", type=int, default=len(RATES))
     parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     try:
-        run(contest(Path()), arguments.name, arguments.minutes)
+        of = replace(contest(Path()), tries=arguments.tries)
+        run(of, arguments.name, arguments.minutes)
     except TimeUp as stopped:
         print(stopped, file=sys.stderr)
         return NOT_DONE

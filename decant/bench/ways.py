@@ -14,7 +14,7 @@ UNAWARE_LABELS, FROM_ATTRIBUTES = "unaware_labels", "from_attributes"
 NARROW_SEGMENT = "narrow_segment"
 NARROWER = 0.75  # of the dimension
 HALF, RANK = 0.5, 8
-RATES = (0.5, 1.0, 2.0)
+RATES = (1.0, 0.5, 2.0)  # times the learning rate, in the order in which they are tried
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,9 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
         (["demo", "--seeds", "2"], "--seeds: demo is no data set and takes none"),
         (["faults", "--from", "x", "--minutes", "1"], "--from, --minutes: faults is no data set"),
         (["movielens-1m", "--seeds", "0"], "--seeds is 0; at least 1 teacher is trained"),
+        (["demo-groups", "--tries", "9"], "--tries is 9; 1 to 3"),
+        (["demo-losses", "--tries", "2"], "--tries: demo-losses compares no students of groups"),
+        (["movielens-1m", "--without", "prior"], "--without: movielens-1m compares no students"),
     ],
 )
 def test_an_option_without_effect_is_refused(
@@ -130,6 +133,25 @@ def test_an_option_without_effect_is_refused(
     assert cli.main(["bench", *options, "--root", str(project)]) == cli.MISTAKE
     assert told in capsys.readouterr().err
     assert not (project / commands.KEPT).exists()
+
+
+def test_what_rivals_may_try_and_which_are_left_out_reaches_their_benchmark(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def bench(clone: Clone, say: Any, **options: Any) -> Outcome:
+        asked.append(options)
+        return Outcome({}, [1])
+
+    monkeypatch.setattr("decant.bench.groups.bench", bench)
+    command = ["bench", "demo-groups", "--root", str(project)]
+    assert cli.main(command) == 0
+    assert cli.main([*command, "--tries", "1", "--without", "prior,worst"]) == 0
+    assert not {"tries", "without"} & asked[0].keys()
+    assert (asked[1]["tries"], asked[1]["without"]) == (1, ["prior", "worst"])
+    written = json.loads((project / "docs/results/demo-groups.json").read_text())
+    assert written["command"] == "decant bench demo-groups --tries 1 --without prior,worst"
 
 
 def test_a_data_set_is_measured_in_a_clone_that_stays(

@@ -1,15 +1,20 @@
 """Rivals trained on the contradiction, where only a student of one's own can be right."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from decant.bench import groups
-from decant.bench.clone import Clone
-from decant.bench.groups import by_user, differences, outcome_of, relative_gain
-from decant.bench.rivals import ALL, Contest, run
+from decant.bench.groups import (
+    by_user,
+    differences,
+    outcome_of,
+    refuse_to_leave_out,
+    relative_gain,
+)
+from decant.bench.rivals import ALL, Contest, names_of, run
 from decant.bench.ways import (
     ALONE,
     ATTRIBUTES,
@@ -25,9 +30,8 @@ from decant.params import GENERAL, TEACHER
 
 
 @pytest.fixture
-def found(contested: Contest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(groups, "contest", lambda root: contested)
-    return outcome_of(Clone(contested.data.root), "demo", "quick")
+def found(contested: Contest) -> Any:
+    return outcome_of(contested, "demo", "quick")
 
 
 def test_every_rival_has_its_figures_and_stands_in_the_table(found: Any) -> None:
@@ -112,6 +116,36 @@ def test_what_is_done_is_not_trained_again(contested: Contest) -> None:
 def test_a_rival_that_does_not_exist_is_named(contested: Contest) -> None:
     with pytest.raises(ValueError, match="no rival `nobody@a`; there are unaware, knowledge, "):
         run(contested, "nobody@a", None)
+
+
+def test_what_is_left_out_is_neither_trained_nor_shown(contested: Contest) -> None:
+    without = replace(contested, without=frozenset({"unaware_labels", "prior", "narrow_segment"}))
+    left_out = {name for names in names_of(contested) for name in names} - {
+        name for names in names_of(without) for name in names
+    }
+    kinds = ("unaware_labels", "prior", "narrow_segment")
+    assert left_out == {UNAWARE, "unaware-knowledge"} | {f"{k}@{g}" for k in kinds for g in "ab"}
+    found = outcome_of(without, "demo", "quick")
+    assert not any(kind in figure.split(".") for figure in found.figures for kind in kinds)
+    assert found.picture
+
+
+@pytest.mark.parametrize(
+    ("without", "told"),
+    [
+        (["nobody"], "no kind `nobody`; there are undistilled, general"),
+        (["general"], "`general` cannot be left out, longer, segment"),
+        (["attributes"], "`attributes` cannot be left out, from_attributes starts from it"),
+        (["undistilled"], "`undistilled` cannot be left out, the others are compared with it"),
+    ],
+)
+def test_what_others_need_cannot_be_left_out(without: list[str], told: str) -> None:
+    with pytest.raises(ValueError, match=f"^--without: {told}"):
+        refuse_to_leave_out(without)
+
+
+def test_a_kind_can_be_left_out_with_those_that_start_from_it() -> None:
+    refuse_to_leave_out(["attributes", "from_attributes", "prior"])
 
 
 def test_groups_differ_by_what_they_take(contradiction: Any) -> None:
