@@ -51,7 +51,8 @@ class Prepared:
     @property
     def version(self) -> str:
         arrays = [self.sequences.items, self.sequences.offsets, *self.vectors.values()]
-        return digest([code(self.root), self.params.teacher.model_dump(), *map(np.asarray, arrays)])
+        settings = self.params.teacher.model_dump(exclude={"threads"})  # as many as are free
+        return digest([code(self.root), settings, *map(np.asarray, arrays)])
 
     @property
     def material(self) -> Material:
