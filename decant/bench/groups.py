@@ -12,6 +12,7 @@ import numpy as np
 
 from decant.bench.clone import Clone
 from decant.bench.data_sets import Say, prepare, read, run, train_teachers, with_interval
+from decant.bench.released import add_released
 from decant.bench.results import Figure, Outcome
 from decant.bench.rivals import ALL, Contest, contest, knowledge_name, names_of
 from decant.bench.shop import change_params
@@ -35,7 +36,7 @@ from decant.features.sequences import TEST, VALIDATION
 from decant.features.validation import picking
 from decant.params import GENERAL, TEACHER
 
-PROGRAM = "decant.bench.rivals"
+PROGRAM, RELEASED = "decant.bench.rivals", "decant.bench.released"
 RESAMPLES = 10_000
 STAGES = ("fingerprint", "embed", "segments")
 SHOWN = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_size",
@@ -96,6 +97,10 @@ def bench(
         for names in others:
             say(f"{', '.join(names)}: {os.cpu_count()} at a time")
             list(pool.map(train, names))
+        family = [TEACHER, GENERAL, *shipping(contested(of), SEGMENT, of.data.params.gate.margin)]
+        say(f"as released: {', '.join(family)}")
+        tried = f"--tries={tries}"
+        list(pool.map(lambda name: run(project, name, tried, program=RELEASED), family))
     return outcome_of(of, source, profile)
 
 
@@ -128,6 +133,7 @@ def outcome_of(of: Contest, source: str, profile: str) -> Outcome:
     add_gains(outcome, found)
     add_distillation(outcome, found)
     add_shipped(outcome, found, params.gate.margin)
+    add_released(outcome, of, shipping(found, SEGMENT, params.gate.margin))
     for name, difference in found.differences.items():
         outcome.measured(f"difference.{name}", difference, len(found.members[name]))
     outcome.shown = table(outcome.figures, found)
@@ -311,7 +317,7 @@ def add_shipped(outcome: Outcome, found: Contested, margin: float) -> None:
         gains = {name: gain_to_decide(found, kind, name) for name in groups}
         known = {name: gain for name, gain in gains.items() if gain is not None}
         holds = {name for name, gain in known.items() if gain.lower_bound > -margin}
-        shipped = {name for name in holds if known[name].gain > 0}
+        shipped = {name.partition("@")[2] for name in shipping(found, kind, margin)}
         outcome.measured(f"holds.{kind}", len(holds), len(groups))
         outcome.measured(f"shipped.{kind}", len(shipped), len(groups))
         family = served_by(found, kind, TEST, shipped)
@@ -319,6 +325,16 @@ def add_shipped(outcome: Outcome, found: Contested, margin: float) -> None:
         outcome.figures[f"shipped.{kind}.gain"] = relative_gain(family, base, set(base))
         teacher = mean_ndcg(found.users[TEST][TEACHER], set(base))
         outcome.measured(f"shipped.{kind}.retention", mean_ndcg(family, set(base)) / teacher)
+
+
+def shipping(found: Contested, kind: str, margin: float) -> list[str]:
+    """The rivals of a kind that the promise would ship."""
+    gains = {name: gain_to_decide(found, kind, name) for name in found.groups[kind]}
+    return [
+        f"{kind}@{name}"
+        for name, gain in gains.items()
+        if gain is not None and gain.gain > 0 and gain.lower_bound > -margin
+    ]
 
 
 def gain_to_decide(found: Contested, kind: str, group: str) -> Gain | None:
@@ -358,6 +374,8 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
         "gain": "in NDCG over the general student, relative; `mean_of_groups`: each counts alike; "
         "`with_difference`: rank correlation with the difference",
         "difference": "Jensen-Shannon divergence of a segment's items from all others', in bits",
+        "released": f"general and what ships of {SEGMENT}, pruned and quantised to int8, in the "
+        "runtime that serves, beside the teacher there; bytes of all students together",
         "multiply-adds": "of all products of a request with a full history and the whole catalogue",
     }
 
@@ -379,12 +397,27 @@ def table(figures: Mapping[str, Figure], found: Contested) -> str:
             ships = f"{figures[f'shipped.{kind}']['value']:.0f} of {len(found.groups[kind])}"
         over = f"{cost:>7}  {shown(gain) if gain else '':>23}"
         lines.append(f"{kind.ljust(width)}  {cells}  {over}  {ships}".rstrip())
+    lines += ["", released_line(figures, k)]
     columns = (SEGMENT, *(kind for kind in kinds if kind in found.groups and kind != SEGMENT))
     lines += ["", f"{'gain'.ljust(width)}  differs  " + "  ".join(f"{c:>23}" for c in columns)]
     for name in sorted(segments, key=lambda name: -figures[f"difference.{name}"]["value"]):
         gains = "  ".join(f"{shown(figures[f'gain.{c}.{name}']):>23}" for c in columns)
         lines.append(f"{name.ljust(width)}  {figures[f'difference.{name}']['value']:7.4f}  {gains}")
     return "\n".join(lines)
+
+
+def released_line(figures: Mapping[str, Figure], k: int) -> str:
+    """The family as released, in a line."""
+    quality, kept, products, size = (
+        figures[f"released.{name}"]
+        for name in (f"ndcg@{k}", "retention", "multiply_adds.fewer", "bytes.fewer")
+    )
+    low, high = kept["low"] or 0.0, kept["high"] or 0.0
+    return (
+        f"released in int8: NDCG@{k} {quality['value']:.4f}, {kept['value']:.1%} of the teacher's "
+        f"[{low:.1%}, {high:.1%}], {products['value']:.1f}x fewer multiply-adds, {size['n']} "
+        f"students with {size['value']:.1f}x fewer bytes in all"
+    )
 
 
 def shown(figure: Figure) -> str:

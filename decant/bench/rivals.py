@@ -280,7 +280,7 @@ def train_once(
 ) -> tuple[Recommender, Report]:
     """Train a rival with one of the learning rates; a finished one is read from its checkpoint."""
     settings, material = way.settings(of.settings, rate), of.material(way.labels)
-    log = partial(_say, name)
+    log = partial(say, name)
     if way.start is not None:
         users = np.arange(of.data.sequences.users) if members is None else members
         start = trained(of, way.start)
@@ -291,7 +291,7 @@ def train_once(
 
 
 def trained(of: Contest, name: str) -> Recommender:
-    """A student for everybody, as it was trained."""
+    """A student, as it was trained."""
     way = way_of(name)
     assert way is not None
     settings = way.settings(of.settings)
@@ -377,7 +377,7 @@ def run(of: Contest, name: str, minutes: float | None) -> None:
         write_rival(of, name, minutes)
 
 
-def _say(name: str, line: str) -> None:
+def say(name: str, line: str) -> None:
     tqdm.write(f"{name}: {line}", file=sys.stderr)
 
 

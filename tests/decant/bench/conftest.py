@@ -6,9 +6,10 @@ import pytest
 import torch
 import yaml
 
+from decant.bench.released import write_released
 from decant.bench.rivals import Contest, losses_of, names_of, run
 from decant.bench.teach import TEACHERS, Prepared, teach
-from decant.params import parse_params
+from decant.params import GENERAL, TEACHER, parse_params
 
 torch.set_num_threads(1)
 TINY = {
@@ -48,4 +49,6 @@ def contested(contradiction: Any, tmp_path_factory: pytest.TempPathFactory) -> C
     for together in (*names_of(of), *losses_of()):
         for name in together:
             run(of, name, None)
+    for name in (TEACHER, GENERAL, "segment@a", "segment@b"):
+        write_released(of, name)
     return of

@@ -1,0 +1,155 @@
+"""The family of a contest as it would be released: compressed, in the runtime that serves.
+
+In the same workspace, after the rivals: `python -m decant.bench.released NAME`, a rival's name.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from decant.bench.data_sets import lift, read, with_interval
+from decant.bench.results import Outcome, write_json
+from decant.bench.rivals import Contest, contest, say, trained
+from decant.bench.teach import load, teacher_name
+from decant.bench.ways import RATES, way_of
+from decant.compression.compress import compress_student
+from decant.compression.export import export_onnx
+from decant.evaluation.evaluate import RELEASED
+from decant.evaluation.metrics import hit, ndcg, user_means
+from decant.evaluation.scoring import OnnxScorer, rank
+from decant.features.sequences import TEST, cases
+from decant.features.validation import of_users
+from decant.models import bundle
+from decant.models.checkpoint import save_model
+from decant.models.cost import multiply_adds_of
+from decant.params import GENERAL, TEACHER
+from decant.serving.engine import Model
+from decant.training.checkpoints import digest
+
+FOLDER = "released"
+
+
+def result(of: Contest, name: str) -> Path:
+    """Where a model's figures as released lie."""
+    return of.folder / FOLDER / f"{name}.json"
+
+
+def version(of: Contest, name: str) -> str:
+    """Digest of what a model as released depends on."""
+    compress = of.data.params.compress.model_dump()
+    trained_as = json.loads(of.result(name).read_text("utf-8"))["version"]
+    return digest([trained_as, compress, *load_file(of.folder / f"{name}.safetensors").values()])
+
+
+def write_released(of: Contest, name: str) -> None:
+    """Compress a rival and rank test with it, unless that is done; the teacher is only exported."""
+    path, current = result(of, name), version(of, name)
+    if path.is_file() and read(path)["version"] == current:
+        return
+    folder = path.with_suffix("")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    served = export_teacher(of, folder) if name == TEACHER else compress(of, name, folder)
+    data, members = of.data, of.members_of(name)
+    chosen = cases(data.sequences, TEST, data.params.split.cases_per_user)
+    if members is not None:
+        chosen = of_users(chosen, members)
+    scorer = OnnxScorer(
+        Model(served / bundle.GRAPH), data.encoder.max_length, as_served=name != TEACHER
+    )
+    ranking = rank(
+        scorer, data.sequences, chosen, len(data.encoder.items), k=data.params.evaluate.k,
+        exclude_seen=data.encoder.exclude_seen,
+    )  # fmt: skip
+    write_json(
+        path,
+        {
+            "version": current,
+            "bytes": bundle.size_bytes(served),
+            "multiply_adds": multiply_adds_of(served),
+            "users": chosen.user.tolist(),
+            "ranks": ranking.ranks.tolist(),
+        },
+    )
+
+
+def export_teacher(of: Contest, folder: Path) -> Path:
+    """Write the teacher's bundle."""
+    teacher = load(of.data, teacher_name(of.seed))
+    save_model(teacher, folder, of.data.encoder.items, {})
+    export_onnx(teacher, folder / bundle.GRAPH)
+    bundle.seal(folder)
+    return folder
+
+
+def compress(of: Contest, name: str, folder: Path) -> Path:
+    """Write a student's bundles; the one that is served."""
+    way = way_of(name)
+    assert way is not None
+    settings = way.settings(of.settings)
+    torch.set_num_threads(settings.threads)
+    compress_student(
+        trained(of, name), of.members_of(name), of.material(way.labels), of.data.params.compress,
+        settings, of.seed, folder, partial(say, name),
+    )  # fmt: skip
+    return folder / RELEASED
+
+
+def add_released(outcome: Outcome, of: Contest, shipped: list[str]) -> None:
+    """The family of general and the rivals that ship beside the teacher: quality and cost.
+
+    Multiply-adds are those of the dearest student, bytes are those of all students together.
+    """
+    k = of.data.params.evaluate.k
+    found = {name: read(result(of, name)) for name in (TEACHER, GENERAL, *shipped)}
+    users, teacher = per_user(found[TEACHER], k)
+    served = dict(zip(users, zip(*per_user(found[GENERAL], k)[1], strict=True), strict=True))
+    for name in shipped:
+        own, values = per_user(found[name], k)
+        served.update(zip(own, zip(*values, strict=True), strict=True))
+    family = np.array([served[user] for user in users]).T
+    students = [found[name] for name in (GENERAL, *shipped)]
+    outcome.figures[f"released.ndcg@{k}"] = with_interval([family[0]])
+    outcome.figures[f"released.hr@{k}"] = with_interval([family[1]])
+    over = lift([family[0]], teacher[0])
+    low, high = over["low"], over["high"]
+    assert low is not None and high is not None
+    outcome.figures["released.retention"] = {
+        "value": 1 + over["value"], "low": 1 + low, "high": 1 + high, "n": over["n"]
+    }  # fmt: skip
+    cost = {
+        "multiply_adds": max(student["multiply_adds"] for student in students),
+        "bytes": sum(student["bytes"] for student in students),
+    }
+    for measure, ours in cost.items():
+        outcome.measured(f"released.{measure}.fewer", found[TEACHER][measure] / ours, len(students))
+
+
+def per_user(found: dict[str, Any], k: int) -> tuple[list[int], np.ndarray]:
+    """Users, and NDCG and hit rate of each, float [2, V]."""
+    users, ranks = np.array(found["users"]), np.array(found["ranks"])
+    numbers, quality = user_means(ndcg(ranks, k), users)
+    return numbers.tolist(), np.stack([quality, user_means(hit(ranks, k), users)[1]])
+
+
+def main() -> int:
+    """Be the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name")
+    parser.add_argument("--tries", type=int, default=len(RATES))
+    arguments = parser.parse_args()
+    write_released(replace(contest(Path()), tries=arguments.tries), arguments.name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
