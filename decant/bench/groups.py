@@ -18,6 +18,7 @@ from decant.bench.rivals import ALL, Contest, contest, knowledge_name, names_of
 from decant.bench.shop import change_params
 from decant.bench.ways import (
     ADAPTERS,
+    ATTRIBUTES,
     FROM_ATTRIBUTES,
     GENERAL_KINDS,
     GENERAL_WAYS,
@@ -28,6 +29,7 @@ from decant.bench.ways import (
     RATES,
     SEGMENT,
     UNDISTILLED,
+    UNDISTILLED_ATTRIBUTES,
 )
 from decant.distillation.prior import group_counts
 from decant.evaluation.comparison import Gain, paired_gain
@@ -295,15 +297,21 @@ def relative_gain(ours: Users, theirs: Users, group: set[int]) -> Figure:
 
 
 def add_distillation(outcome: Outcome, found: Contested) -> None:
-    """What the teacher's knowledge is worth to a student of the same size."""
-    of = {k: found.users[TEST][k] for k in (TEACHER, GENERAL, UNDISTILLED)}
-    everybody = set(of[GENERAL])
-    outcome.figures["distillation.gain"] = relative_gain(of[GENERAL], of[UNDISTILLED], everybody)
-    mean = {kind: float(np.mean([v[0] for v in users.values()])) for kind, users in of.items()}
-    gap = mean[TEACHER] - mean[UNDISTILLED]
-    if gap > 0:
-        outcome.measured("distillation.gap_closed", (mean[GENERAL] - mean[UNDISTILLED]) / gap)
-    outcome.measured("general.retention", mean[GENERAL] / mean[TEACHER])
+    """What the teacher's knowledge is worth to a student of the same size and inputs."""
+    teacher = found.users[TEST][TEACHER]
+    goal = mean_ndcg(teacher, set(teacher))
+    for name, taught, untaught in (
+        ("distillation", GENERAL, UNDISTILLED),
+        ("distillation.attributes", ATTRIBUTES, UNDISTILLED_ATTRIBUTES),
+    ):
+        if not {taught, untaught} <= found.results.keys():
+            continue
+        ours, theirs = (found.users[TEST][kind] for kind in (taught, untaught))
+        outcome.figures[f"{name}.gain"] = relative_gain(ours, theirs, set(ours))
+        reached, before = (mean_ndcg(users, set(users)) for users in (ours, theirs))
+        if goal > before:
+            outcome.measured(f"{name}.gap_closed", (reached - before) / (goal - before))
+        outcome.measured(f"retention.{taught}", reached / goal)
 
 
 def add_shipped(outcome: Outcome, found: Contested, margin: float) -> None:
@@ -397,13 +405,24 @@ def table(figures: Mapping[str, Figure], found: Contested) -> str:
             ships = f"{figures[f'shipped.{kind}']['value']:.0f} of {len(found.groups[kind])}"
         over = f"{cost:>7}  {shown(gain) if gain else '':>23}"
         lines.append(f"{kind.ljust(width)}  {cells}  {over}  {ships}".rstrip())
-    lines += ["", released_line(figures, k)]
+    lines += ["", *distillation_lines(figures), released_line(figures, k)]
     columns = (SEGMENT, *(kind for kind in kinds if kind in found.groups and kind != SEGMENT))
     lines += ["", f"{'gain'.ljust(width)}  differs  " + "  ".join(f"{c:>23}" for c in columns)]
     for name in sorted(segments, key=lambda name: -figures[f"difference.{name}"]["value"]):
         gains = "  ".join(f"{shown(figures[f'gain.{c}.{name}']):>23}" for c in columns)
         lines.append(f"{name.ljust(width)}  {figures[f'difference.{name}']['value']:7.4f}  {gains}")
     return "\n".join(lines)
+
+
+def distillation_lines(figures: Mapping[str, Figure]) -> list[str]:
+    """What the teacher's knowledge is worth, a line for each pair."""
+    lines = []
+    for name in ("distillation", "distillation.attributes"):
+        gain, closed = figures.get(f"{name}.gain"), figures.get(f"{name}.gap_closed")
+        if gain is not None:
+            gap = f", {closed['value']:.0%} of the gap to the teacher" if closed else ""
+            lines.append(f"{name}: {shown(gain)}{gap}")
+    return lines
 
 
 def released_line(figures: Mapping[str, Figure], k: int) -> str:

@@ -10,6 +10,7 @@ KNOWLEDGE, UNAWARE, EVERYTHING = "knowledge", "unaware", "everything"
 ATTRIBUTES, TASTE = "attributes", "taste"
 UNDISTILLED, WORST, NARROW, LONGER = "undistilled", "worst", "narrow", "longer"
 SEGMENT, ADAPTERS, PRIOR, ALONE = "segment", "adapters", "prior", "alone"
+UNDISTILLED_ATTRIBUTES = "undistilled_attributes"
 UNAWARE_LABELS, FROM_ATTRIBUTES = "unaware_labels", "from_attributes"
 NARROW_SEGMENT = "narrow_segment"
 NARROWER = 0.75  # of the dimension
@@ -61,6 +62,9 @@ GENERAL_WAYS = {
         {"worst": HALF},
     ),
     ATTRIBUTES: Way("the general student, which reads the user's attributes too", reads=ATTRIBUTES),
+    UNDISTILLED_ATTRIBUTES: Way(
+        "the same without knowledge of the teacher", reads=ATTRIBUTES, labels=None
+    ),
     NARROW: Way("the general student, three quarters as wide", width=NARROWER),
     LONGER: Way(
         "the general student, trained on for everybody with a segment's epochs and learning rate",
