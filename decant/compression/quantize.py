@@ -8,12 +8,13 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from decant.compression.export import strip
+from decant.compression.share import share_table
 
 QUANTISED = ["MatMul", "Gemm", "Gather"]
 
 
 def quantize_int8(source: Path, destination: Path) -> None:
-    """Write an int8 version of the graph `source`: matrix products and the item table."""
+    """Write an int8 version of the graph `source`: matrix products and the item table, once."""
     with tempfile.TemporaryDirectory() as folder:
         folded, quantised = Path(folder) / "folded.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(source, folded, skip_symbolic_shape=True)
@@ -25,4 +26,4 @@ def quantize_int8(source: Path, destination: Path) -> None:
             per_channel=True,
             reduce_range=False,
         )
-        onnx.save(strip(onnx.load(quantised)), destination)
+        onnx.save(strip(share_table(onnx.load(quantised))), destination)

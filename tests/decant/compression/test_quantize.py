@@ -16,39 +16,73 @@ def table() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(ITEMS, WIDTH)).astype(np.float32)
 
 
-@pytest.fixture
-def graph(tmp_path: Path, table: np.ndarray) -> Path:
-    """items → their rows of the table → products with every row."""
+def write(folder: Path, table: np.ndarray, turned: np.ndarray, rank: int = 1) -> Path:
+    """items → their rows of the table, doubled → products with every column of another one."""
     weights = [
         numpy_helper.from_array(table, "table"),
-        numpy_helper.from_array(np.ascontiguousarray(table.T), "turned"),
+        numpy_helper.from_array(turned, "turned"),
+        numpy_helper.from_array(np.float32(2), "two"),
     ]
     nodes = [
         helper.make_node("Gather", ["table", "items"], ["rows"]),
-        helper.make_node("MatMul", ["rows", "turned"], ["scores"]),
+        helper.make_node("Mul", ["rows", "two"], ["doubled"]),
+        helper.make_node("MatMul", ["doubled", "turned"], ["scores"]),
     ]
-    items = helper.make_tensor_value_info("items", TensorProto.INT64, ["n"])
-    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", ITEMS])
+    names = [f"n{axis}" for axis in range(rank)]
+    items = helper.make_tensor_value_info("items", TensorProto.INT64, names)
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [*names, ITEMS])
     model = helper.make_model(
         helper.make_graph(nodes, "g", [items], [scores], weights),
         opset_imports=[helper.make_opsetid("", 18)],
         ir_version=8,
     )
-    onnx.save(model, tmp_path / "model.onnx")
-    return tmp_path / "model.onnx"
+    onnx.save(model, folder / "model.onnx")
+    return folder / "model.onnx"
 
 
-def test_a_quantised_graph_is_about_a_quarter_as_large(graph: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def graph(tmp_path: Path, table: np.ndarray) -> Path:
+    """A table that is tied between input and output."""
+    return write(tmp_path, table, np.ascontiguousarray(table.T))
+
+
+def test_a_quantised_graph_keeps_its_table_once_and_a_byte_for_each_number(
+    graph: Path, tmp_path: Path, table: np.ndarray
+) -> None:
     quantize_int8(graph, tmp_path / "int8.onnx")
-    sizes = [path.stat().st_size for path in (graph, tmp_path / "int8.onnx")]
-    assert sizes[0] / 5 < sizes[1] < sizes[0] / 2.5
+    weights = [
+        numpy_helper.to_array(w) for w in onnx.load(tmp_path / "int8.onnx").graph.initializer
+    ]
+    assert [w.nbytes for w in weights if w.size >= table.size] == [table.size]
+    assert sum(w.nbytes for w in weights) < 1.6 * table.size
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 7)])
+def test_what_is_looked_up_is_as_near_as_the_steps_of_8_bits_allow(
+    tmp_path: Path, table: np.ndarray, shape: tuple[int, ...]
+) -> None:
+    path = write(tmp_path, table, np.ascontiguousarray(table.T), len(shape))
+    quantize_int8(path, tmp_path / "int8.onnx")
+    items = np.arange(np.prod(shape)).reshape(shape)
+    found = Model(tmp_path / "int8.onnx").scores({"items": items})
+    exact = 2 * table[items] @ table.T
+    assert found.shape == exact.shape
+    assert np.abs(found - exact).mean() < 0.02 * exact.std()
+
+
+def test_tables_that_only_have_one_shape_are_both_kept(tmp_path: Path, table: np.ndarray) -> None:
+    other = np.random.default_rng(1).normal(size=(WIDTH, ITEMS)).astype(np.float32)
+    quantize_int8(write(tmp_path, table, other), tmp_path / "int8.onnx")
+    items = np.arange(20)
+    found = Model(tmp_path / "int8.onnx").scores({"items": items})
+    assert np.corrcoef(found.ravel(), (2 * table[items] @ other).ravel())[0, 1] > 0.999
 
 
 def test_its_products_are_nearly_the_same(graph: Path, tmp_path: Path, table: np.ndarray) -> None:
     quantize_int8(graph, tmp_path / "int8.onnx")
     items = np.arange(20)
     found = Model(tmp_path / "int8.onnx").scores({"items": items})
-    exact = table[items] @ table.T
+    exact = 2 * table[items] @ table.T
     assert np.corrcoef(found.ravel(), exact.ravel())[0, 1] > 0.999
     assert not np.array_equal(found, exact)
 
