@@ -239,13 +239,19 @@ def add_quality(outcome: Outcome, name: str, values: list[tuple[float, float]], 
 
 
 def add_costs(outcome: Outcome, found: Contested) -> None:
-    """How many times fewer multiply-adds a request takes than with the teacher, and parameters."""
+    """How many times fewer multiply-adds a request takes than with the teacher, and parameters;
+    seconds of training."""
     for measure in ("multiply_adds", "parameters"):
         teacher = found.of(TEACHER)[measure]
         outcome.measured(f"{measure}.{TEACHER}", teacher)
         for kind in kinds_of(found):
             if kind != TEACHER:
                 outcome.measured(f"{measure}.fewer.{kind}", teacher / found.of(kind)[measure])
+    for kind in kinds_of(found):
+        names = [f"{kind}@{group}" for group in found.groups.get(kind, ())] or [kind]
+        seconds = [found.results[name].get("seconds", 0.0) for name in names]
+        if any(seconds):
+            outcome.measured(f"seconds.{kind}", round(sum(seconds), 1), len(names))
 
 
 def add_gains(outcome: Outcome, found: Contested) -> None:
@@ -382,6 +388,7 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
         "gain": "in NDCG over the general student, relative; `mean_of_groups`: each counts alike; "
         "`with_difference`: rank correlation with the difference",
         "difference": "Jensen-Shannon divergence of a segment's items from all others', in bits",
+        "seconds": "of training, on one thread beside other work, all tries and groups together",
         "released": f"general and what ships of {SEGMENT}, pruned and quantised to int8, in the "
         "runtime that serves, beside the teacher there; bytes of all students together",
         "multiply-adds": "of all products of a request with a full history and the whole catalogue",

@@ -72,6 +72,12 @@ def test_a_family_that_starts_from_it_is_measured_against_it(found: Any) -> None
     assert f"gain.{SEGMENT}.over_its_general" not in found.figures
 
 
+def test_seconds_are_of_all_groups_together(contested: Contest, found: Any) -> None:
+    each = [json.loads(contested.result(f"{SEGMENT}@{g}").read_text())["seconds"] for g in "ab"]
+    assert found.figures[f"seconds.{SEGMENT}"]["value"] == pytest.approx(sum(each), abs=0.1)
+    assert f"seconds.{TEACHER}" not in found.figures
+
+
 def test_the_narrow_student_takes_less(found: Any) -> None:
     narrow, full = (
         found.figures[f"multiply_adds.fewer.{kind}"]["value"] for kind in (NARROW_SEGMENT, SEGMENT)
