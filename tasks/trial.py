@@ -9,12 +9,13 @@ from typing import Any
 
 from decant.distillation.knowledge import load_knowledge
 from decant.distillation.student import Material
-from decant.params import parse_params
+from decant.models.checkpoint import load_model
+from decant.params import TEACHER, parse_params
 from decant.tuning.folds import make_folds
 from decant.tuning.outcome import cases_of
 from decant.tuning.trial import Course, run_trial
 from decant.tuning.workers import Evaluate, Report, answer
-from tasks.material import load_sequences, load_vectors
+from tasks.material import load_sequences, load_vectors, model_folder
 from tasks.program import Workspace
 
 
@@ -44,7 +45,9 @@ def read_course(workspace: Workspace) -> Course:
         knowledge=load_knowledge(workspace.input("knowledge")) if distilled else None,
         cases_per_user=params.split.cases_per_user,
     )
-    return Course(material, make_folds(sequences, params.split, params.tune.folds), params.seed)
+    folds = make_folds(sequences, params.split, params.tune.folds)
+    teacher = load_model(model_folder(workspace, TEACHER)) if distilled else None
+    return Course(material, folds, params.seed, teacher)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from decant.distillation.start import start_from_items, start_from_layers
 from decant.distillation.student import Material, lesson_for, plain_lesson
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
@@ -26,11 +27,12 @@ OnEpoch = Callable[[int, int, float], None]  # fold, epoch (from 1), NDCG@10 of 
 
 @dataclass(frozen=True)
 class Course:
-    """What every trial is made on."""
+    """What every trial is made on; `teacher`: what a student may start from."""
 
     material: Material
     folds: list[Sequences]
     seed: int
+    teacher: Recommender | None = None
 
 
 def run_trial(
@@ -49,7 +51,9 @@ def run_trial(
     for number, fold in enumerate(course.folds, 1):
         material = replace(course.material, sequences=fold)
         chosen = picks(fold, material.cases_per_user)
-        model, best_epoch = taught(material, settings, course.seed, _told(number, on_epoch))
+        model, best_epoch = taught(
+            material, settings, course.seed, _told(number, on_epoch), course.teacher
+        )
         encoder = material.encoder
         ranking = rank(
             TorchScorer(model), fold, chosen, len(encoder.items), k=K,
@@ -64,11 +68,20 @@ def run_trial(
 
 
 def taught(
-    material: Material, settings: Training, seed: int, on_epoch: Callable[[int, float], None]
+    material: Material,
+    settings: Training,
+    seed: int,
+    on_epoch: Callable[[int, float], None],
+    teacher: Recommender | None = None,
 ) -> tuple[Recommender, int]:
     """A teacher, or a general student, and its best epoch, from 1."""
     shape = architecture(settings, material.encoder, material.vectors)
     model = seeded(shape, material.vectors, seed)
+    if isinstance(settings, Distill) and teacher is not None:
+        if settings.start_items:
+            start_from_items(model, teacher)
+        if settings.start_layers:
+            start_from_layers(model, teacher, settings.start_layers)
     report = train(
         model,
         material.sequences,

@@ -15,7 +15,7 @@ from decant.training.lesson import Knowledge
 from decant.training.loop import LossNotFinite
 from decant.tuning.cases import load_cases
 from decant.tuning.folds import make_folds
-from decant.tuning.trial import Course, run_trial
+from decant.tuning.trial import Course, run_trial, taught
 
 torch.set_num_threads(1)
 CUT = Split(method="leave-one-out")
@@ -80,6 +80,23 @@ def test_a_student_is_taught_with_the_teachers_knowledge(course: Course, tmp_pat
     settings = Distill(**{**SETTINGS.model_dump(), "soft_weight": 1.0})
     values = []
     for knowledge in (Knowledge(*always), None):
-        taught = Course(replace(course.material, knowledge=knowledge), course.folds[:1], 1)
-        values.append(run_trial(taught, settings, tmp_path / "0.npz")["value"])
+        one = Course(replace(course.material, knowledge=knowledge), course.folds[:1], 1)
+        values.append(run_trial(one, settings, tmp_path / "0.npz")["value"])
     assert values[0] < values[1]  # such a teacher knows nothing
+
+
+def test_a_trial_of_a_student_starts_where_its_settings_say(
+    course: Course,
+) -> None:
+    shape = {"dimension": 16, "heads": 2, "layers": 1, "epochs": 1, "learning_rate": 1e-9}
+    common = {**shape, "precision": "float32", "device": "cpu"}
+    teacher, _ = taught(course.material, Training.model_validate(common), 9, lambda *_: None)
+    with torch.no_grad():
+        teacher.bias.copy_(torch.arange(len(teacher.bias)))
+    for start in ({"start_items": True}, {"start_layers": [0]}):
+        settings = Distill.model_validate({**common, **start})
+        model, _ = taught(course.material, settings, 1, lambda *_: None, teacher)
+        assert torch.allclose(model.bias, teacher.bias, atol=1e-3)
+    scratch = Distill.model_validate(common)
+    model, _ = taught(course.material, scratch, 1, lambda *_: None, teacher)
+    assert not torch.allclose(model.bias, teacher.bias, atol=1e-3)
