@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from decant.bench.data_sets import lift, read, with_interval
 from decant.bench.results import Outcome, write_json
 from decant.bench.rivals import Contest, contest, say, trained
-from decant.bench.teach import load, teacher_name
+from decant.bench.teach import code, load, teacher_name
 from decant.bench.ways import RATES, way_of
 from decant.compression.compress import compress_student
 from decant.compression.export import export_onnx
@@ -45,9 +45,11 @@ def result(of: Contest, name: str) -> Path:
 
 def version(of: Contest, name: str) -> str:
     """Digest of what a model as released depends on."""
-    compress = of.data.params.compress.model_dump()
+    settings, own = of.data.params.compress.model_dump(), code(of.data.root, "compress")
     trained_as = json.loads(of.result(name).read_text("utf-8"))["version"]
-    return digest([trained_as, compress, *load_file(of.folder / f"{name}.safetensors").values()])
+    return digest(
+        [trained_as, settings, own, *load_file(of.folder / f"{name}.safetensors").values()]
+    )
 
 
 def write_released(of: Contest, name: str) -> None:

@@ -40,7 +40,7 @@ def contested(contradiction: Any, tmp_path_factory: pytest.TempPathFactory) -> C
     root = tmp_path_factory.mktemp("contest")
     (root / TEACHERS).mkdir(parents=True)
     (root / "data" / "fingerprints").mkdir(parents=True)
-    for stage in ("teacher", "distill"):
+    for stage in ("teacher", "distill", "compress"):
         (root / "data" / "fingerprints" / f"{stage}.txt").write_text("code")
     (root / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     data = Prepared(root, parse_params(PARAMS), contradiction.encoder, contradiction.sequences, {})
