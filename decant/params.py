@@ -220,6 +220,11 @@ class Distill(Training):
     others: Share = 0.1
     min_users: Count = 100
 
+    @property
+    def needs_teacher(self) -> bool:
+        """Does the general student start from something of the teacher itself?"""
+        return self.start_items or bool(self.start_layers)
+
 
 class Knowledge(Block):
     """What is kept of what the teacher knows."""

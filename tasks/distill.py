@@ -32,8 +32,8 @@ def run(workspace: Workspace) -> Summary:
     saved = Checkpoints(workspace.scratch(name), workspace.code())
     log = tqdm.write if not workspace.rank else None
     if name == GENERAL:
-        started = params.distill.start_items or bool(params.distill.start_layers)
-        teacher = load_model(model_folder(workspace, TEACHER)) if started else None
+        needed = params.distill.needs_teacher
+        teacher = load_model(model_folder(workspace, TEACHER)) if needed else None
         model, report = distill_general(
             material, params.distill, params.seed, log, saved, teacher=teacher
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from decant.bench.clone import clone, commit_of, renewed, uncommitted
 from decant.bench.results import FOLDER, document, write
+from decant.bench.ways import RATES
 
 DATA_SETS = "decant.bench.data_sets"
 TRAINING = "decant.bench.training"
@@ -37,7 +38,6 @@ BENCHMARKS = {
     "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
 }
 Say = Callable[[str], None]
-MOST_TRIES = 3
 KEPT = Path(".decant/bench")  # clones of benchmarks that go on where they stopped
 
 
@@ -147,8 +147,8 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     rivals = [name for name in ("tries", "without") if getattr(arguments, name) is not None]
     if rivals and BENCHMARKS[arguments.name][0] != GROUPS:
         raise ValueError(f"--{rivals[0]}: {arguments.name} compares no students of groups")
-    if arguments.tries is not None and not 1 <= arguments.tries <= MOST_TRIES:
-        raise ValueError(f"--tries is {arguments.tries}; 1 to {MOST_TRIES} are possible")
+    if arguments.tries is not None and not 1 <= arguments.tries <= len(RATES):
+        raise ValueError(f"--tries is {arguments.tries}; 1 to {len(RATES)} are possible")
     if arguments.seeds is not None and arguments.seeds < 1:
         raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
 

@@ -10,7 +10,6 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +18,12 @@ from safetensors.torch import load_file
 from decant.bench.data_sets import lift, read, with_interval
 from decant.bench.results import Outcome, write_json
 from decant.bench.rivals import Contest, contest, say, trained
+from decant.bench.standings import by_user
 from decant.bench.teach import code, load, teacher_name
 from decant.bench.ways import RATES, way_of
 from decant.compression.compress import compress_student
 from decant.compression.export import export_onnx
 from decant.evaluation.evaluate import RELEASED
-from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.evaluation.scoring import OnnxScorer, rank
 from decant.features.sequences import TEST, cases
 from decant.features.validation import of_users
@@ -113,16 +112,14 @@ def add_released(outcome: Outcome, of: Contest, shipped: list[str]) -> None:
     """
     k = of.data.params.evaluate.k
     found = {name: read(result(of, name)) for name in (TEACHER, GENERAL, *shipped)}
-    users, teacher = per_user(found[TEACHER], k)
-    served = dict(zip(users, zip(*per_user(found[GENERAL], k)[1], strict=True), strict=True))
+    teacher, served = by_user(found[TEACHER], k), by_user(found[GENERAL], k)
     for name in shipped:
-        own, values = per_user(found[name], k)
-        served.update(zip(own, zip(*values, strict=True), strict=True))
-    family = np.array([served[user] for user in users]).T
+        served.update(by_user(found[name], k))
+    family = np.array([served[user] for user in teacher]).T
     students = [found[name] for name in (GENERAL, *shipped)]
     outcome.figures[f"released.ndcg@{k}"] = with_interval([family[0]])
     outcome.figures[f"released.hr@{k}"] = with_interval([family[1]])
-    over = lift([family[0]], teacher[0])
+    over = lift([family[0]], np.array([quality for quality, _ in teacher.values()]))
     low, high = over["low"], over["high"]
     assert low is not None and high is not None
     outcome.figures["released.retention"] = {
@@ -134,13 +131,6 @@ def add_released(outcome: Outcome, of: Contest, shipped: list[str]) -> None:
     }
     for measure, ours in cost.items():
         outcome.measured(f"released.{measure}.fewer", found[TEACHER][measure] / ours, len(students))
-
-
-def per_user(found: dict[str, Any], k: int) -> tuple[list[int], np.ndarray]:
-    """Users, and NDCG and hit rate of each, float [2, V]."""
-    users, ranks = np.array(found["users"]), np.array(found["ranks"])
-    numbers, quality = user_means(ndcg(ranks, k), users)
-    return numbers.tolist(), np.stack([quality, user_means(hit(ranks, k), users)[1]])
 
 
 def main() -> int:

@@ -285,8 +285,7 @@ def train_once(
         users = np.arange(of.data.sequences.users) if members is None else members
         start = trained(of, way.start)
         return distill_segment(start, users, material, settings, of.seed, log, saved)
-    started = settings.start_items or settings.start_layers
-    teacher = load(of.data, teacher_name(of.seed)) if started else None
+    teacher = load(of.data, teacher_name(of.seed)) if settings.needs_teacher else None
     return distill_general(material, settings, of.seed, log, saved, members, teacher)
 
 

@@ -8,6 +8,17 @@ from torch import nn
 
 from decant.models.recommender import Recommender
 from decant.models.transfer import copy_weights
+from decant.params import Distill
+
+
+def start_student(student: Recommender, teacher: Recommender | None, settings: Distill) -> None:
+    """Take from the teacher what the settings say; without one, a student starts from scratch."""
+    if teacher is None:
+        return
+    if settings.start_items:
+        start_from_items(student, teacher)
+    if settings.start_layers:
+        start_from_layers(student, teacher, settings.start_layers)
 
 
 def start_from_layers(

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from decant.distillation.adapters import adapt, merge
-from decant.distillation.start import start_from_items, start_from_layers
+from decant.distillation.start import start_student
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
 from decant.features.validation import of_users
@@ -49,10 +49,7 @@ def distill_general(
     """
     shape = architecture(settings, material.encoder, material.vectors)
     model = seeded(shape, material.vectors, seed)
-    if settings.start_items and teacher is not None:
-        start_from_items(model, teacher)
-    if settings.start_layers and teacher is not None:
-        start_from_layers(model, teacher, settings.start_layers)
+    start_student(model, teacher, settings)
     report = train(
         model,
         material.sequences,

@@ -9,18 +9,15 @@ from decant.models import bundle
 from decant.models.recommender import Architecture, Recommender
 
 
-def multiply_adds(a: Architecture, history: int | None = None) -> int:
-    """Multiply-adds of all matrix products of one request, scores of the whole catalogue included.
+def multiply_adds(a: Architecture) -> int:
+    """Multiply-adds of all matrix products of one request with as long a history as the model
+    reads, scores of the whole catalogue included.
 
     What comes from given vectors is left out: it is worked out once, when a model is loaded.
-
-    Args:
-        history: events of the request; None: as many as the model reads.
     """
-    length = a.max_length if history is None else history
     with torch.device("meta"):
         model = Recommender(a).eval()
-        batch = {name: torch.zeros(1, length, dtype=torch.int64) for name in a.event_inputs}
+        batch = {name: torch.zeros(1, a.max_length, dtype=torch.int64) for name in a.event_inputs}
         batch["attributes"] = torch.zeros(1, len(a.attribute_sizes), dtype=torch.int64)
         table = model.table()
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:

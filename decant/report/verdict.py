@@ -125,8 +125,8 @@ def cost_tiles(evidence: Evidence) -> list[Tile]:
         (
             "Faster than the teacher",
             formats.times(_value(evidence.figures.get("latency.ratio"))),
-            "the slowest student, p50 of single requests in the same runtime; multiply-adds of a "
-            f"request with a full history {fewer} fewer",
+            "the slowest student, p50 of single requests in the same runtime; "
+            f"{fewer} in multiply-adds of a request with a full history",
         ),
     ]
 

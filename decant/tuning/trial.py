@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from decant.distillation.start import start_from_items, start_from_layers
+from decant.distillation.start import start_student
 from decant.distillation.student import Material, lesson_for, plain_lesson
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
@@ -77,11 +77,8 @@ def taught(
     """A teacher, or a general student, and its best epoch, from 1."""
     shape = architecture(settings, material.encoder, material.vectors)
     model = seeded(shape, material.vectors, seed)
-    if isinstance(settings, Distill) and teacher is not None:
-        if settings.start_items:
-            start_from_items(model, teacher)
-        if settings.start_layers:
-            start_from_layers(model, teacher, settings.start_layers)
+    if isinstance(settings, Distill):
+        start_student(model, teacher, settings)
     report = train(
         model,
         material.sequences,

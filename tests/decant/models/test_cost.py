@@ -8,9 +8,9 @@ from decant.models.recommender import Architecture
 ITEMS, D, LENGTH, HIDDEN = 100, 16, 10, 64
 
 
-def shape(layers: int, **more: object) -> Architecture:
+def shape(layers: int, length: int = LENGTH, **more: object) -> Architecture:
     return Architecture(
-        ITEMS, D, (2,) * layers, D // 2, (HIDDEN,) * layers, LENGTH, ("item",),
+        ITEMS, D, (2,) * layers, D // 2, (HIDDEN,) * layers, length, ("item",),
         **more,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -25,11 +25,7 @@ def by_hand(layers: int, length: int) -> int:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("length", [1, 7, LENGTH])
 def test_products_are_counted_as_by_hand(layers: int, length: int) -> None:
-    assert multiply_adds(shape(layers), length) == by_hand(layers, length)
-
-
-def test_a_history_is_as_long_as_the_model_reads_unless_said_otherwise() -> None:
-    assert multiply_adds(shape(2)) == multiply_adds(shape(2), LENGTH)
+    assert multiply_adds(shape(layers, length)) == by_hand(layers, length)
 
 
 def test_given_vectors_are_worked_out_once_and_cost_a_request_nothing() -> None:
