@@ -268,10 +268,13 @@ class Releases:
 
 def is_copy(release: Release, folder: Path) -> bool:
     """Does `folder` hold this release's files, unchanged?"""
-    return all(
-        (folder / inner_path(path)).is_file() and digest_file(folder / path) == file.sha256
-        for path, file in release.files.items()
-    )
+    try:
+        return all(
+            digest_file(folder / inner_path(path)) == file.sha256
+            for path, file in release.files.items()
+        )
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False  # also if somebody replaces the folder meanwhile
 
 
 def whoami() -> str:

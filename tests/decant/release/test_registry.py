@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from decant.params import RegistryParams
+from decant.release import releases
 from decant.release.candidate import CandidateError
 from decant.release.content import digest
 from decant.release.records import (
@@ -697,6 +698,24 @@ def test_fetching_again_keeps_what_is_whole_and_replaces_what_is_not(
     (folder / "students").mkdir(parents=True)
     registry.fetch(release, folder)
     assert (folder / "router.json").exists()
+
+
+@on_a_folder
+def test_a_copy_that_is_replaced_while_it_is_looked_at_is_none(
+    registry: Registry, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = registry.release(publish())
+    folder = registry.fetch(release.id, tmp_path / "copy")
+    whole = releases.digest_file
+
+    def replaced(path: Path) -> str:
+        if folder.exists():
+            folder.rename(tmp_path / "old")
+        return whole(path)
+
+    assert is_copy(release, folder)
+    monkeypatch.setattr(releases, "digest_file", replaced)
+    assert not is_copy(release, folder)
 
 
 @on_a_folder
