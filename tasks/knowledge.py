@@ -7,6 +7,7 @@ from tqdm import tqdm
 from decant.distillation.knowledge import extract
 from decant.models.checkpoint import load_model
 from decant.training.batches import training_windows
+from decant.training.device import device_of
 from tasks.material import load_sequences, model_folder
 from tasks.program import Summary, Workspace, program
 
@@ -14,7 +15,8 @@ from tasks.program import Summary, Workspace, program
 def run(workspace: Workspace) -> Summary:
     """Read the teacher and the sequences, write its top-K labels."""
     encoder, sequences = load_sequences(workspace)
-    teacher = load_model(model_folder(workspace, "teacher"))
+    device = device_of(workspace.params.teacher)
+    teacher = load_model(model_folder(workspace, "teacher")).to(device)
     output = workspace.output("knowledge")
     pieces = len(training_windows(sequences, encoder.max_length))
     settings, began = workspace.params.knowledge, time.perf_counter()

@@ -73,20 +73,23 @@ def bench(
         run(project, name, *limit, program=PROGRAM)
 
     of = replace(contest(project.root), tries=tries, without=frozenset(without))
+    refuse_to_leave_out(without, of.family)
     first, *others = names_of(of)
     train_teachers(project, say, [seed], minutes, (lambda: train(*first)) if first else None)
     with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
         for names in others:
             say(f"{', '.join(names)}: {os.cpu_count()} at a time")
             list(pool.map(train, names))
-        family = [TEACHER, GENERAL, *shipping(contested(of), SEGMENT, of.data.params.gate.margin)]
+        general, segment = of.family
+        shipped = shipping(contested(of), segment, of.data.params.gate.margin)
+        family = [TEACHER, general, *shipped]
         say(f"as released: {', '.join(family)}")
         tried = f"--tries={tries}"
         list(pool.map(lambda name: run(project, name, tried, program=RELEASED), family))
     return outcome_of(of, source, profile)
 
 
-def refuse_to_leave_out(without: Sequence[str]) -> None:
+def refuse_to_leave_out(without: Sequence[str], family: Sequence[str] = ()) -> None:
     """Some kinds every comparison needs, others are what one goes on from.
 
     Raises:
@@ -99,7 +102,7 @@ def refuse_to_leave_out(without: Sequence[str]) -> None:
         )
     for name in without:
         heirs = [n for n, way in ways.items() if way.start == name and n not in without]
-        if name in NEEDED or heirs:
+        if name in (*NEEDED, *family) or heirs:
             why = (
                 f"{', '.join(heirs)} starts from it" if heirs else "the others are compared with it"
             )
@@ -115,7 +118,7 @@ def outcome_of(of: Contest, source: str, profile: str) -> Outcome:
     add_gains(outcome, found)
     add_distillation(outcome, found)
     add_shipped(outcome, found, params.gate.margin)
-    add_released(outcome, of, shipping(found, SEGMENT, params.gate.margin))
+    add_released(outcome, of, shipping(found, of.family[1], params.gate.margin))
     for name, difference in found.differences.items():
         outcome.measured(f"difference.{name}", difference, len(found.members[name]))
     outcome.shown = table(outcome.figures, found)
@@ -180,8 +183,8 @@ def add_gains(outcome: Outcome, found: Contested) -> None:
         served = served_by(found, kind, TEST)
         for name, group in {ALL: everybody, "worst_served": inside[worst], **inside}.items():
             outcome.figures[f"gain.{kind}.{name}"] = relative_gain(served, base, group)
-        if general_of(kind) != GENERAL:
-            start = found.users[TEST][general_of(kind)]
+        if general_of(found, kind) != GENERAL:
+            start = found.users[TEST][general_of(found, kind)]
             outcome.figures[f"gain.{kind}.over_its_general"] = relative_gain(
                 served, start, everybody
             )
@@ -221,8 +224,8 @@ def add_distillation(outcome: Outcome, found: Contested) -> None:
 def add_shipped(outcome: Outcome, found: Contested, margin: float) -> None:
     """Of each kind, what the promise would ship: decided on the deciding half of validation.
 
-    `holds` counts the groups whose model surely keeps the quality of general, gain or not: enough
-    where it is cheaper.
+    `holds` counts the groups whose model surely keeps the quality of the family's general student,
+    gain or not: enough where it is cheaper.
     """
     base = found.users[TEST][GENERAL]
     for kind, groups in found.groups.items():
@@ -245,6 +248,7 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
     kinds = {**GENERAL_KINDS, **GROUP_KINDS}
     known = {labels: read(of.result(knowledge_name(labels))) for labels in of.teachers}
     knowledge, margin = known[KNOWLEDGE], of.data.params.gate.margin
+    general = GENERAL_WAYS[GENERAL].settings(of.settings)
     return {
         "data": f"{source}, {len(of.data.encoder.items):,} items, profile {profile}; segments "
         + ", ".join(f"{name} ({size})" for name, size in segments.items()),
@@ -252,7 +256,7 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
         "chosen": "epochs, learning rates and priors by one half of the validation users; the "
         f"other half decides what ships (gain above 0, lower bound above -{margin}, "
         f"{RESAMPLES:,} paired resamples); test ranked once per model",
-        "student": ", ".join(f"{name} {getattr(of.settings, name)}" for name in SHOWN)
+        "student": ", ".join(f"{name} {getattr(general, name)}" for name in SHOWN)
         + f"; {found.of(GENERAL)['parameters']:,} parameters, teacher "
         f"{found.of(TEACHER)['parameters']:,}; every rival has the same steps and settings, and "
         f"tries {', '.join(f'{rate:g}' for rate in RATES[: of.tries])} times the learning rate",
@@ -264,7 +268,8 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
         "`with_difference`: rank correlation with the difference",
         "difference": "Jensen-Shannon divergence of a segment's items from all others', in bits",
         "seconds": "of training, on one thread beside other work, all tries and groups together",
-        "released": f"general and what ships of {SEGMENT}, pruned and quantised to int8, in the "
-        "runtime that serves, beside the teacher there; bytes of all students together",
+        "released": f"the preset's students: {of.family[0]} and what ships of {of.family[1]}, "
+        "pruned and quantised to int8, in the runtime that serves, beside the teacher there; "
+        "bytes of all students together",
         "multiply-adds": "of all products of a request with a full history and the whole catalogue",
     }

@@ -30,7 +30,7 @@ from decant.features.validation import of_users
 from decant.models import bundle
 from decant.models.checkpoint import save_model
 from decant.models.cost import multiply_adds_of
-from decant.params import GENERAL, TEACHER
+from decant.params import TEACHER
 from decant.serving.engine import Model
 from decant.training.checkpoints import digest
 
@@ -106,17 +106,17 @@ def compress(of: Contest, name: str, folder: Path) -> Path:
 
 
 def add_released(outcome: Outcome, of: Contest, shipped: list[str]) -> None:
-    """The family of general and the rivals that ship beside the teacher: quality and cost.
+    """The family's general student and those that ship beside the teacher: quality and cost.
 
     Multiply-adds are those of the dearest student, bytes are those of all students together.
     """
-    k = of.data.params.evaluate.k
-    found = {name: read(result(of, name)) for name in (TEACHER, GENERAL, *shipped)}
-    teacher, served = by_user(found[TEACHER], k), by_user(found[GENERAL], k)
+    k, general = of.data.params.evaluate.k, of.family[0]
+    found = {name: read(result(of, name)) for name in (TEACHER, general, *shipped)}
+    teacher, served = by_user(found[TEACHER], k), by_user(found[general], k)
     for name in shipped:
         served.update(by_user(found[name], k))
     family = np.array([served[user] for user in teacher]).T
-    students = [found[name] for name in (GENERAL, *shipped)]
+    students = [found[name] for name in (general, *shipped)]
     outcome.figures[f"released.ndcg@{k}"] = with_interval([family[0]])
     outcome.figures[f"released.hr@{k}"] = with_interval([family[1]])
     over = lift([family[0]], np.array([quality for quality, _ in teacher.values()]))

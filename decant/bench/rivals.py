@@ -35,12 +35,14 @@ from decant.bench.teach import (
 from decant.bench.ways import (
     ATTRIBUTES,
     EVERYTHING,
+    FROM_ATTRIBUTES,
     GENERAL_WAYS,
     GROUP_WAYS,
     KNOWLEDGE,
     LOSS_WAYS,
     PRIOR,
     RATES,
+    SEGMENT,
     TASTE,
     UNAWARE,
     UNAWARE_LABELS,
@@ -62,6 +64,7 @@ from decant.models.cost import multiply_adds
 from decant.models.recommender import Recommender
 from decant.params import GENERAL, TEACHER, Distill
 from decant.training.checkpoints import Checkpoints, TimeUp, digest
+from decant.training.device import device_of
 from decant.training.loop import seeded
 from decant.training.pupil import Report
 from decant.training.validation import TorchScorer, validate
@@ -89,6 +92,12 @@ class Contest:
     @property
     def settings(self) -> Distill:
         return self.data.params.distill
+
+    @property
+    def family(self) -> tuple[str, str]:
+        """The ways that the students of params.yaml are made by: for everybody, for segments."""
+        reads = ATTRIBUTES in self.settings.inputs
+        return (ATTRIBUTES, FROM_ATTRIBUTES) if reads else (GENERAL, SEGMENT)
 
     @property
     def folder(self) -> Path:
@@ -235,8 +244,9 @@ def write_knowledge(of: Contest, labels: str) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     settings, began = data.params.knowledge, time.monotonic()
+    teacher = load(data, model).to(device_of(data.params.teacher))
     summary = extract(
-        [load(data, model)], data.sequences, temporary, settings.top_k, states=settings.states,
+        [teacher], data.sequences, temporary, settings.top_k, states=settings.states,
         relations=settings.relations,
     )  # fmt: skip
     shutil.rmtree(of.folder / name, ignore_errors=True)
@@ -304,11 +314,13 @@ def trained(of: Contest, name: str) -> Recommender:
 def best_prior(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str, Any]]:
     """The prior whose shrinkage and weight are best on the picking half; general if none is."""
     lesson = lesson_for(of.material(), of.settings, members)
-    best, chosen = trained(of, GENERAL), (0.0, 0.0)
+    device = device_of(of.settings)
+    best, chosen = trained(of, GENERAL).to(device), (0.0, 0.0)
     reached = validate(best, of.data.sequences, lesson)
     for shrinkage in SHRINKAGES:
         for weight in PRIOR_WEIGHTS:
-            tried = with_prior(trained(of, GENERAL), of.data.sequences, members, shrinkage, weight)
+            tried = trained(of, GENERAL).to(device)
+            with_prior(tried, of.data.sequences, members, shrinkage, weight)
             value = validate(tried, of.data.sequences, lesson)
             if value > reached:
                 best, reached, chosen = tried, value, (shrinkage, weight)
@@ -318,7 +330,7 @@ def best_prior(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str,
 def write_rival(of: Contest, name: str, minutes: float | None) -> None:
     """Train, keep the weights, rank; the JSON is written last: it says that all is there."""
     model, facts = train_rival(of, name, minutes)
-    model.cpu().eval()
+    model.to(device_of(of.settings)).eval()
     weights = {n: t.contiguous() for n, t in model.state_dict().items()}
     save_file(weights, of.folder / f"{name}.safetensors")
     write_json(

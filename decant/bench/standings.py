@@ -9,7 +9,7 @@ import numpy as np
 from decant.bench.data_sets import read
 from decant.bench.results import Figure
 from decant.bench.rivals import Contest, names_of
-from decant.bench.ways import GENERAL_KINDS, GROUP_WAYS, PRIOR
+from decant.bench.ways import ATTRIBUTES, GENERAL_KINDS, GROUP_WAYS, PRIOR
 from decant.distillation.prior import group_counts
 from decant.evaluation.comparison import Gain, paired_gain
 from decant.evaluation.metrics import hit, ndcg, user_means
@@ -25,7 +25,8 @@ Users = dict[int, tuple[float, float]]  # NDCG and hit rate of each
 class Contested:
     """What all rivals reached: by window, then by rival, then by user.
 
-    `groups`: of each way for groups its groups and their users; `members`: those by attributes.
+    `groups`: of each way for groups its groups and their users; `members`: those by attributes;
+    `family`: the ways of the students of params.yaml.
     """
 
     users: dict[str, dict[str, Users]]
@@ -33,6 +34,7 @@ class Contested:
     groups: dict[str, dict[str, np.ndarray]]
     members: dict[str, np.ndarray]
     differences: dict[str, float]
+    family: tuple[str, str]
     k: int
 
     def of(self, kind: str) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def contested(of: Contest) -> Contested:
         groups[PRIOR] = of.members
     return Contested(
         users, results, groups, of.members,
-        differences(of.data.sequences, of.members), k,
+        differences(of.data.sequences, of.members), of.family, k,
     )  # fmt: skip
 
 
@@ -91,16 +93,19 @@ def served_by(found: Contested, kind: str, window: str, shipped: set[str] | None
     ship, under the general student of the family."""
     if kind not in found.groups:
         return found.users[window][kind]
-    served = dict(found.users[window][general_of(kind)])
+    served = dict(found.users[window][general_of(found, kind)])
     for name in found.groups[kind] if shipped is None else shipped:
         served.update(found.users[window][f"{kind}@{name}"])
     return served
 
 
-def general_of(kind: str) -> str:
-    """The general student of a kind's family, which serves where none of the kind ships."""
+def general_of(found: Contested, kind: str) -> str:
+    """The general student of a kind's family, which serves where none of the kind ships: one of
+    full size, that reads what the kind reads."""
     way = GROUP_WAYS.get(kind)
-    return GENERAL if way is None or way.start is None or way.width != 1 else way.start
+    if way is not None and way.aware is None:
+        return found.family[0]
+    return ATTRIBUTES if way is not None and way.aware else GENERAL
 
 
 def kinds_of(found: Contested) -> list[str]:
@@ -137,7 +142,7 @@ def gain_to_decide(found: Contested, kind: str, group: str) -> Gain | None:
     """A group's gain over the family's general student, on users that chose nothing; None where
     there are none."""
     ours = found.users[VALIDATION][f"{kind}@{group}"]
-    base = found.users[VALIDATION][general_of(kind)]
+    base = found.users[VALIDATION][general_of(found, kind)]
     users = np.array(sorted(ours))
     deciding = users[~picking(users)]
     if not len(deciding):

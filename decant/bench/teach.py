@@ -28,6 +28,7 @@ from decant.models.checkpoint import parameter_count
 from decant.models.recommender import Recommender
 from decant.params import TEACHER, Params, load_params
 from decant.training.checkpoints import Checkpoints, TimeUp, digest
+from decant.training.device import device_of
 from decant.training.loop import seeded
 from decant.training.validation import TorchScorer
 
@@ -102,7 +103,8 @@ def teach(
     """
     settings, folder = data.params.teacher, data.root / TEACHERS
     material = data.material
-    material = learn_from(taught_by, material, folder / name)
+    device = device_of(settings)
+    material = learn_from([m.to(device) for m in taught_by], material, folder / name)
     model, report = train_alone(
         material,
         settings,
@@ -111,7 +113,6 @@ def teach(
         Checkpoints(folder / name, data.version, minutes),
         lambda line: tqdm.write(f"{name}: {line}", file=sys.stderr),
     )
-    model.cpu()
     save_file({n: t.contiguous() for n, t in model.state_dict().items()}, weights(data, name))
     cuda = torch.cuda.is_available() and settings.device != "cpu"
     facts = {
@@ -147,7 +148,8 @@ def load(data: Prepared, name: str) -> Recommender:
 
 def rank_together(data: Prepared, name: str, members: list[str]) -> None:
     """Rank every case by the mean probability of several models."""
-    scorers = [TorchScorer(load(data, member)) for member in members]
+    device = device_of(data.params.teacher)
+    scorers = [TorchScorer(load(data, member).to(device)) for member in members]
     write_result(data, name, mean_of(scorers), {"members": members})
 
 

@@ -22,7 +22,8 @@ RATES = (1.0, 0.5, 2.0)  # times the learning rate, in the order in which they a
 class Way:
     """How a student is made.
 
-    `changes`: to the settings of `distill`; `reads`: an input more; `width`: of the dimension;
+    `changes`: to the settings of `distill`; `aware`: does it read the user's attributes, None: if
+    the settings say so; `width`: of the dimension;
     `start`: the way of the student that it goes on from, None: from scratch; `labels`: of which
     teacher, None: of none; `groups`: whose it is, by attributes or by taste; `rates`: times the
     learning rate, the best by the picking half is kept.
@@ -30,7 +31,7 @@ class Way:
 
     text: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    reads: str | None = None
+    aware: bool | None = False
     width: float = 1.0
     start: str | None = None
     labels: str | None = KNOWLEDGE
@@ -40,8 +41,9 @@ class Way:
     def settings(self, base: Distill, rate: float = 1.0) -> Distill:
         """The settings of this way, with so many times their learning rate."""
         changes = dict(self.changes)
-        if self.reads is not None:
-            changes["inputs"] = [*base.inputs, *({self.reads} - {*base.inputs})]
+        if self.aware is not None:
+            others = [name for name in base.inputs if name != ATTRIBUTES]
+            changes["inputs"] = [*others, ATTRIBUTES] if self.aware else others
         changes["dimension"] = base.heads * max(1, round(self.width * base.dimension / base.heads))
         if self.width != 1 or self.labels is None:  # no shape, or no teacher, to take layers from
             changes["start_layers"] = []
@@ -61,11 +63,11 @@ GENERAL_WAYS = {
         "the general student, taught by the half of each batch that it knows worst",
         {"worst": HALF},
     ),
-    ATTRIBUTES: Way("the general student, which reads the user's attributes too", reads=ATTRIBUTES),
+    ATTRIBUTES: Way("the general student, which reads the user's attributes too", aware=True),
     UNDISTILLED_ATTRIBUTES: Way(
-        "the same without knowledge of the teacher", reads=ATTRIBUTES, labels=None
+        "the same without knowledge of the teacher", aware=True, labels=None
     ),
-    NARROW: Way("the general student, three quarters as wide", width=NARROWER),
+    NARROW: Way("the family's general student, three quarters as wide", aware=None, width=NARROWER),
     LONGER: Way(
         "the general student, trained on for everybody with a segment's epochs and learning rate",
         start=GENERAL,
@@ -79,7 +81,7 @@ GROUP_WAYS = {
     ),
     FROM_ATTRIBUTES: Way(
         "the general student that reads the attributes, trained on for the segment",
-        reads=ATTRIBUTES, start=ATTRIBUTES,
+        aware=True, start=ATTRIBUTES,
     ),
     TASTE: Way(
         "the general student, trained on for one of as many clusters of taste",
@@ -90,7 +92,8 @@ GROUP_WAYS = {
         {"adapter_rank": RANK}, start=GENERAL,
     ),
     NARROW_SEGMENT: Way(
-        "the narrow general student, trained on for the segment", width=NARROWER, start=NARROW
+        "the narrow general student, trained on for the segment",
+        aware=None, width=NARROWER, start=NARROW,
     ),
     ALONE: Way(
         "trained from scratch on the segment's own events", {"others": 0.0, "anchor": 0.0}
@@ -104,7 +107,7 @@ def of_losses(text: str, **weights: float) -> Way:
     none = {"soft_weight": 0.0, "list_weight": 0.0, "strata_weight": 0.0, "hidden_weight": 0.0,
             "relations_weight": 0.0, "temperature": 1.0, "start_layers": [],
             "start_items": False}  # fmt: skip
-    return Way(text, {**none, **weights}, labels=EVERYTHING, rates=(1.0,))
+    return Way(text, {**none, **weights}, aware=None, labels=EVERYTHING, rates=(1.0,))
 
 
 LOSS_WAYS = {

@@ -114,7 +114,7 @@ def _write(
         labels = with_rest(best.values).clamp(min=float(np.finfo(np.float16).min))
         written[LOG_PROBABILITIES][rows] = labels.cpu().numpy()
         if STATES in written:
-            written[STATES][rows] = states[torch.from_numpy(wanted)].cpu().numpy()
+            written[STATES][rows] = states.cpu().numpy()[wanted]
         if RELATIONS in written:
             inside = position > 0
             found = torch.stack([attending[name] for name in PROJECTIONS], dim=2).cpu().numpy()

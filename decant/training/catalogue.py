@@ -3,7 +3,7 @@
 P predictions, N items, d = dimension, K soft labels, S sampled items.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-CHUNK = 256  # predictions at a time: their scores of some thousand items stay in the cache
+CHUNK = 256  # predictions at a time: their scores of some thousand items stay in a CPU's cache
+AT_ONCE = 2**26  # scores at a time elsewhere: a GPU is kept busy by few large steps
 
 Loss = Callable[[Tensor, slice], Tensor]
 
@@ -27,11 +28,19 @@ def chunked(loss: Loss, hidden: Tensor, table: Tensor, bias: Tensor) -> Tensor:
         hidden: [P, d]. table: [N + 1, d]. bias: [N + 1].
     """
     if not torch.is_grad_enabled():
-        rows = (slice(at, at + CHUNK) for at in range(0, len(hidden), CHUNK))
-        parts = [loss(functional.linear(hidden[r], table, bias).float(), r) for r in rows]
+        parts = [
+            loss(functional.linear(hidden[r], table, bias).float(), r)
+            for r in chunks_of(hidden, table)
+        ]
         return torch.stack(parts).sum()
     total: Tensor = _Chunked.apply(loss, hidden, table, bias)  # type: ignore[no-untyped-call]
     return total
+
+
+def chunks_of(hidden: Tensor, table: Tensor) -> Iterator[slice]:
+    """Rows that are scored together."""
+    size = CHUNK if hidden.device.type == "cpu" else max(CHUNK, AT_ONCE // len(table))
+    return (slice(at, at + size) for at in range(0, len(hidden), size))
 
 
 class _Chunked(torch.autograd.Function):
@@ -41,8 +50,7 @@ class _Chunked(torch.autograd.Function):
         of_hidden = torch.empty_like(hidden)
         sums = [torch.zeros_like(x) for x in leaves]
         total = torch.zeros((), device=hidden.device)
-        for at in range(0, len(hidden), CHUNK):
-            rows = slice(at, at + CHUNK)
+        for rows in chunks_of(hidden, table):
             with torch.enable_grad():
                 part = hidden[rows].detach().requires_grad_()
                 value = loss(functional.linear(part, *leaves).float(), rows)

@@ -54,6 +54,15 @@ def make_fabric(settings: Training) -> Fabric:
     return fabric
 
 
+def device_of(settings: Training) -> torch.device:
+    """Where a model with these settings is trained, and runs fastest.
+
+    Raises:
+        DeviceMissing: there is no such device here.
+    """
+    return make_fabric(settings).device
+
+
 def bfloat16_pays(device: str) -> bool:
     """Is it worth its lower precision? Yes on a CUDA device; on a CPU by trying it once.
 

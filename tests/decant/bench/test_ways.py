@@ -35,10 +35,12 @@ def test_without_a_teacher_of_its_shape_a_student_starts_from_scratch(name: str)
     assert GENERAL_WAYS[name].settings(BASE).start_layers == []
 
 
-def test_an_input_is_read_once_however_often_it_is_asked_for() -> None:
-    reads = Way("", reads="text").settings(BASE)
-    assert reads.inputs == ["item", "text"]
-    assert Way("", reads="rating").settings(BASE).inputs == ["item", "text", "rating"]
+@pytest.mark.parametrize("given", [["item", "text"], ["item", "attributes", "text"]])
+def test_a_way_says_who_reads_the_attributes_or_leaves_it_to_the_settings(given: list[str]) -> None:
+    base = BASE.model_copy(update={"inputs": given})
+    assert Way("", aware=True).settings(base).inputs == ["item", "text", "attributes"]
+    assert Way("").settings(base).inputs == ["item", "text"]
+    assert Way("", aware=None).settings(base).inputs == given
 
 
 def test_the_narrow_width_is_a_multiple_of_the_heads() -> None:
