@@ -50,7 +50,7 @@ def start_from_items(student: Recommender, teacher: Recommender) -> float:
     Returns:
         The share of the table's variance that is kept.
     """
-    told, width = teacher.table()[1:].float(), student.architecture.dimension
+    told, width = teacher.table()[1:].to(student.bias), student.architecture.dimension
     kept, share = told, 1.0
     if width < told.shape[1]:
         centred = told - told.mean(dim=0)

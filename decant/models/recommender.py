@@ -114,10 +114,25 @@ class Attention(nn.Module):
 
     def _bias(self, length: int) -> Tensor:
         """[h, T, T]: the bias of every distance; what it must not look at is hidden."""
+        if self.bias.device.type != "cpu":
+            return self._bias_by_rows(length)
         place = torch.arange(length, device=self.bias.device)
         back = place[:, None] - place[None]
         bias = self.bias[:, self.length - 1 - (back if self.both_ways else back.clamp(min=0))]
         return bias if self.both_ways else bias.masked_fill(back < 0, HIDDEN)
+
+    def _bias_by_rows(self, length: int) -> Tensor:
+        """The same without looking up: each row is the one before it, a place further on.
+
+        On a GPU the gradient of a lookup is summed one by one where indices are equal, and most
+        are: that took longer than everything else together.
+        """
+        first = self.length - length
+        if self.both_ways:
+            row = self.bias[:, first : self.length + length - 1]
+        else:
+            row = functional.pad(self.bias[:, first:], (0, length - 1), value=HIDDEN)
+        return row.unfold(1, length, 1).flip(1)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, self.width)).transpose(1, 2)

@@ -148,7 +148,7 @@ def copy_weights(
     for name, weight in model.named_parameters():
         source = known.get(name)
         if name in TABLES and source is not None:
-            weight[rows] = source[torch.from_numpy(place[rows])]
+            weight[rows] = source[torch.from_numpy(place[rows])].to(weight)
         elif source is not None and source.shape == weight.shape:
             weight.copy_(source)
         elif source is None or not _copy_recency(name, weight, source):

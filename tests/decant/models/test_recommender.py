@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from decant.models.recommender import HIDDEN, Architecture, Attention, Dropout, Recommender
 
@@ -88,3 +89,19 @@ def test_dropout_does_nothing_to_a_model_that_is_asked_or_at_rate_0() -> None:
     x = torch.randn(5, 3)
     assert Dropout(0.5).eval()(x) is x
     assert Dropout(0.0)(x) is x
+
+
+@pytest.mark.parametrize("both_ways", [False, True])
+@pytest.mark.parametrize("length", [1, 4, 6])
+def test_the_way_to_a_bias_that_suits_a_gpu_leads_to_the_same_with_the_same_gradient(
+    length: int, both_ways: bool
+) -> None:
+    attention = Attention(dimension=8, heads=2, width=4, length=6, both_ways=both_ways)
+    nn.init.normal_(attention.bias)
+    counted = torch.randn(2, length, length)
+    found = []
+    for bias in (attention._bias(length), attention._bias_by_rows(length)):
+        (gradient,) = torch.autograd.grad((bias * counted).sum(), attention.bias)
+        found.append((bias.detach(), gradient))
+    assert torch.equal(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1], found[1][1])
