@@ -465,6 +465,12 @@ class Params(Block):
                 "distill: soft_weight, list_weight and strata_weight are shares of the loss, "
                 f"together {shares:g}: lower them to 1 at most"
             )
+        fills_in = distill.objective == "masked" and self.teacher.objective == "next"
+        if fills_in and (shares or distill.hidden_weight):
+            raise ValueError(
+                "distill.objective masked needs teacher.objective: masked; a teacher that predicts "
+                "what is next has nothing to say of a user's first event"
+            )
         if distill.hidden_weight and not knowledge.states:
             raise ValueError("distill.hidden_weight needs knowledge.states: true")
         if not distill.relations_weight:

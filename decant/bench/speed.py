@@ -127,17 +127,16 @@ def loss_of(pupil: Pupil, batch: Batch) -> tuple[torch.Tensor, float]:
     model = pupil.model
     with pupil.fabric.autocast():
         table = model.table()
-        wanted = batch.targets > 0
-        hidden = model.hidden(batch.inputs, table)[wanted].float()
+        states = model.hidden(batch.inputs, table).flatten(0, 1)
+        hidden = states.index_select(0, batch.places).float()
         then = time.perf_counter()
-        targets = batch.targets[wanted]
         loss = chunked(
             lambda scores, rows: nn.functional.cross_entropy(
-                scores, targets[rows], reduction="sum"
+                scores, batch.targets[rows], reduction="sum"
             ),
             hidden, table, model.bias,
         )  # fmt: skip
-    return loss / len(targets), then
+    return loss / batch.predictions, then
 
 
 def equal_time(data: Prepared, settings: Teacher, seed: int, limit: float) -> dict[str, Any]:

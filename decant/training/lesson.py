@@ -99,14 +99,15 @@ def everybody(
 class Batch:
     """One step's material, on the model's device.
 
-    `inputs`: int [B, T] per event input, `attributes` [B, A]. `targets` int [B, T], 0 where
-    nothing is predicted, P predictions in all. `soft`: a teacher's ids [P, K] and log-probabilities
-    [P, K + 1]; `states` [P, D] and `relations` [3, B, T, D]: of a teacher too. `sample`: items
-    drawn in place of a catalogue that is too large.
+    `inputs`: int [B, T] per event input, `attributes` [B, A]. `targets` int [P], what is to be
+    predicted, and `places` int [P], at which of the B · T positions. `soft`: a teacher's ids [P, K]
+    and log-probabilities [P, K + 1]; `states` [P, D] and `relations` [3, B, T, D]: of a teacher
+    too. `sample`: items drawn in place of a catalogue that is too large.
     """
 
     inputs: dict[str, Tensor]
     targets: Tensor
+    places: Tensor
     soft: tuple[Tensor, Tensor] | None = None
     states: Tensor | None = None
     relations: Tensor | None = None
@@ -114,14 +115,14 @@ class Batch:
 
     @property
     def predictions(self) -> int:
-        return int((self.targets > 0).sum())
+        return len(self.targets)
 
     def without_predictions(self) -> "Batch":
         """The same, with nothing to learn from."""
         soft = None if self.soft is None else (self.soft[0][:0], self.soft[1][:0])
         states = None if self.states is None else self.states[:0]
-        nothing = torch.zeros_like(self.targets)
-        return replace(self, targets=nothing, soft=soft, states=states)
+        targets, places = self.targets[:0], self.places[:0]
+        return replace(self, targets=targets, places=places, soft=soft, states=states)
 
 
 class Objective(nn.Module):
@@ -150,12 +151,13 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, share: float = 1.0) -> Tensor:
         """Mean loss of the predictions, times `share`: what they count for among processes."""
         model, table = self.model, self.model.table()
-        wanted = batch.targets > 0
+        targets, places = batch.targets, batch.places
         with captured(model, batch.relations is not None) as attending:
             states = model.hidden(batch.inputs, table)
-        hidden, targets = states[wanted].float(), batch.targets[wanted]
+        hidden = states.flatten(0, 1).index_select(0, places).float()
         if batch.sample is None:
-            counts = self._counts(hidden, targets, wanted, table)
+            window = places // states.shape[1]
+            counts = self._counts(hidden, targets, window, table)
             total = chunked(self._of_scores(targets, batch, counts), hidden, table, model.bias)
         else:
             total = self._sampled(hidden, targets, table, batch, batch.sample)
@@ -177,9 +179,10 @@ class Objective(nn.Module):
         return loss
 
     def _counts(
-        self, hidden: Tensor, targets: Tensor, wanted: Tensor, table: Tensor
+        self, hidden: Tensor, targets: Tensor, window: Tensor, table: Tensor
     ) -> Tensor | None:
-        """What each prediction counts for [P], mean 1; None if all alike.
+        """What each prediction counts for [P], mean 1; None if all alike. `window` int [P]: which
+        one each belongs to.
 
         Of the windows only the share with the highest mean loss counts, the conditional value at
         risk (Rockafellar and Uryasev 2000; as an objective Levy et al. 2020).
@@ -194,7 +197,7 @@ class Objective(nn.Module):
                 return losses[rows].sum()
 
             chunked(note, hidden, table, self.model.bias)
-        return of_the_worst(losses, wanted.nonzero()[:, 0], self.lesson.worst)
+        return of_the_worst(losses, window, self.lesson.worst)
 
     def _of_scores(
         self, targets: Tensor, batch: Batch, counts: Tensor | None

@@ -14,7 +14,7 @@ from decant.training.batches import Windows, cut, cut_masked, random_mask
 from decant.training.catalogue import draw
 from decant.training.lesson import Batch, Lesson, Rows
 from decant.training.pupil import Pupil, total_of
-from decant.training.validation import to_tensors
+from decant.training.validation import to_tensor, to_tensors
 
 CLIP = 1.0
 
@@ -68,9 +68,12 @@ def prepare_batch(
     else:
         arrays, targets, position = cut(sequences, windows, a.event_inputs)
     sample = None if likely is None else draw(likely, settings.negatives)
-    moved = torch.from_numpy(targets).to(device)
     taught = taught_at(lesson, targets, position, device)
-    return Batch(to_tensors(arrays, device), moved, sample=sample, **taught)
+    places = np.flatnonzero(targets)
+    return Batch(
+        to_tensors(arrays, device), to_tensor(targets.ravel()[places], device),
+        to_tensor(places, device), sample=sample, **taught,
+    )  # fmt: skip
 
 
 def taught_at(
@@ -82,11 +85,11 @@ def taught_at(
         return {}
 
     def floats(rows: Rows, at: np.ndarray) -> Tensor:
-        return torch.from_numpy(rows[at].astype(np.float32)).to(device)
+        return to_tensor(rows[at].astype(np.float32), device)
 
     predicted, found = position[targets > 0], dict[str, Any]()
     if weights.soft or weights.listwise or weights.strata:
-        ids = torch.from_numpy(knowledge.ids[predicted].astype(np.int64)).to(device)
+        ids = to_tensor(knowledge.ids[predicted].astype(np.int64), device)
         found["soft"] = (ids, floats(knowledge.log_probabilities, predicted))
     if weights.hidden and knowledge.states is not None:
         found["states"] = floats(knowledge.states, predicted)

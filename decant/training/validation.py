@@ -46,10 +46,15 @@ class TorchScorer:
 
 def to_tensors(arrays: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
     """Arrays as tensors on a device."""
-    return {
-        name: torch.from_numpy(np.ascontiguousarray(array)).to(device)
-        for name, array in arrays.items()
-    }
+    return {name: to_tensor(array, device) for name, array in arrays.items()}
+
+
+def to_tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a tensor on a device; nobody waits until it has arrived on a GPU."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def validate(

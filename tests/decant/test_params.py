@@ -129,6 +129,10 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
             {"distill": {"start_layers": [0, 1], "layers": 2}, "teacher": {"dimension": 128}},
             "distill.start_layers needs teacher.dimension (128) and distill.dimension (64)",
         ),
+        (
+            {"distill": {"objective": "masked", "soft_weight": 0.2}},
+            "distill.objective masked needs teacher.objective: masked; a teacher that predicts ",
+        ),
         ({"distill": {"hidden_weight": 1}}, "distill.hidden_weight needs knowledge.states: true"),
         (
             {"distill": {"relations_weight": 1}},

@@ -271,14 +271,13 @@ def test_what_a_teacher_knows_is_that_of_the_event_that_is_predicted(data: Any) 
     batch = batch_of(data, windows, taught_with, new(data))
     assert batch.soft is not None and batch.states is not None and batch.relations is not None
     rows = batch.soft[0][:, 0].numpy()
-    wanted = batch.targets > 0
-    assert (sequences.items[rows] == batch.targets[wanted].numpy()).all()
+    assert (sequences.items[rows] == batch.targets.numpy()).all()
     expected = torch.from_numpy(rows).half().float()
     torch.testing.assert_close(batch.soft[1], torch.stack([-expected, expected], dim=1))
     torch.testing.assert_close(batch.states[:, 0], expected)
-    assert batch.relations.shape == (3, *batch.targets.shape, 1)
+    assert batch.relations.shape == (3, *batch.inputs["items"].shape, 1)
     for part in batch.relations:
-        torch.testing.assert_close(part[wanted][:, 0], expected)
+        torch.testing.assert_close(part.flatten()[batch.places], expected)
 
 
 def test_knowledge_that_no_weight_asks_for_is_not_read(data: Any) -> None:
@@ -310,8 +309,9 @@ def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any, weights: Weigh
     mixed = replace(lesson, knowledge=knowledge, weights=weights, temperature=2.0)
     strata = torch.from_numpy(np.arange(items + 1) % 2)
     batch = batch_of(data, lesson.windows(rng).take(np.arange(5)), mixed, model)
-    table, wanted = model.table(), batch.targets[batch.targets > 0]
-    scores = model.scores(model.hidden(batch.inputs, table)[batch.targets > 0], table)
+    table, wanted = model.table(), batch.targets
+    states = model.hidden(batch.inputs, table).flatten(0, 1)
+    scores = model.scores(states[batch.places], table)
     expected = weights.hard * hard_loss(scores, wanted).mean()
     if batch.soft is not None:
         taught_ids, taught = batch.soft
@@ -392,7 +392,7 @@ def test_padding_is_no_prediction(data: Any) -> None:
     longer = replace(
         batch,
         inputs={**batch.inputs, "items": pad(batch.inputs["items"], (2, 0))},
-        targets=pad(batch.targets, (2, 0)),
+        places=batch.places + 2,
     )
     objective = Objective(model, data[2])
     torch.testing.assert_close(objective(batch), objective(longer))
