@@ -14,7 +14,7 @@ from typing import Any
 
 from decant.bench.clone import clone, commit_of, renewed, uncommitted
 from decant.bench.results import FOLDER, document, write
-from decant.bench.ways import RATES
+from decant.bench.ways import TRIES
 
 DATA_SETS = "decant.bench.data_sets"
 TRAINING = "decant.bench.training"
@@ -77,7 +77,7 @@ def add_commands(subparsers: Any) -> None:
     )
     rivals = parser.add_argument_group("for the students of groups alone")
     rivals.add_argument(
-        "--tries", type=int, metavar="N", help="learning rates that each rival tries; default: 3"
+        "--tries", type=int, metavar="N", help="settings that each rival tries; default: 4"
     )
     rivals.add_argument(
         "--without", metavar="KIND[,KIND]", help="rivals that are left out, see docs/students.md"
@@ -147,8 +147,8 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     rivals = [name for name in ("tries", "without") if getattr(arguments, name) is not None]
     if rivals and BENCHMARKS[arguments.name][0] != GROUPS:
         raise ValueError(f"--{rivals[0]}: {arguments.name} compares no students of groups")
-    if arguments.tries is not None and not 1 <= arguments.tries <= len(RATES):
-        raise ValueError(f"--tries is {arguments.tries}; 1 to {len(RATES)} are possible")
+    if arguments.tries is not None and not 1 <= arguments.tries <= len(TRIES):
+        raise ValueError(f"--tries is {arguments.tries}; 1 to {len(TRIES)} are possible")
     if arguments.seeds is not None and arguments.seeds < 1:
         raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
 

@@ -35,8 +35,8 @@ from decant.bench.ways import (
     GROUP_WAYS,
     KNOWLEDGE,
     PRIOR,
-    RATES,
     SEGMENT,
+    TRIES,
     UNDISTILLED,
     UNDISTILLED_ATTRIBUTES,
 )
@@ -52,12 +52,12 @@ NEEDED = (UNDISTILLED, GENERAL, SEGMENT)
 
 def bench(
     project: Clone, say: Say, *, source: str, given: Path | None, profile: str,
-    minutes: float | None, tries: int = len(RATES), without: Sequence[str] = (),
+    minutes: float | None, tries: int = len(TRIES), without: Sequence[str] = (),
 ) -> Outcome:  # fmt: skip
     """Prepare the data, train the teacher and every rival, compare them.
 
     Args:
-        tries: learning rates that each rival may try. without: kinds that are left out.
+        tries: settings that each rival may try. without: kinds that are left out.
 
     Raises:
         NotDone: `minutes` have passed (what was learned is kept), or a step failed.
@@ -253,13 +253,13 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
         "data": f"{source}, {len(of.data.encoder.items):,} items, profile {profile}; segments "
         + ", ".join(f"{name} ({size})" for name, size in segments.items()),
         "ranked": "the whole catalogue, ties against the model; mean over users",
-        "chosen": "epochs, learning rates and priors by one half of the validation users; the "
-        f"other half decides what ships (gain above 0, lower bound above -{margin}, "
+        "chosen": "epochs, learning rates, dropout and priors by one half of the validation users; "
+        f"the other half decides what ships (gain above 0, lower bound above -{margin}, "
         f"{RESAMPLES:,} paired resamples); test ranked once per model",
         "student": ", ".join(f"{name} {getattr(general, name)}" for name in SHOWN)
         + f"; {found.of(GENERAL)['parameters']:,} parameters, teacher "
         f"{found.of(TEACHER)['parameters']:,}; every rival has the same steps and settings, and "
-        f"tries {', '.join(f'{rate:g}' for rate in RATES[: of.tries])} times the learning rate",
+        f"tries {'; '.join(map(str, TRIES[: of.tries]))} (times the learning rate, added dropout)",
         "knowledge": f"{knowledge['positions']:,} positions, {sum(knowledge['bytes'].values()):,} "
         f"bytes, {knowledge['mass']:.0%} of the probability in the top {knowledge['top_k']}, "
         f"{knowledge['seconds']:.0f} s",

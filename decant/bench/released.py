@@ -20,7 +20,7 @@ from decant.bench.results import Outcome, write_json
 from decant.bench.rivals import Contest, contest, say, trained
 from decant.bench.standings import by_user
 from decant.bench.teach import code, load, teacher_name
-from decant.bench.ways import RATES, way_of
+from decant.bench.ways import TRIES, way_of
 from decant.compression.compress import compress_student
 from decant.compression.export import export_onnx
 from decant.evaluation.evaluate import RELEASED
@@ -137,7 +137,7 @@ def main() -> int:
     """Be the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
-    parser.add_argument("--tries", type=int, default=len(RATES))
+    parser.add_argument("--tries", type=int, default=len(TRIES))
     arguments = parser.parse_args()
     write_released(replace(contest(Path()), tries=arguments.tries), arguments.name)
     return 0

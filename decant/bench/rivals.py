@@ -41,11 +41,12 @@ from decant.bench.ways import (
     KNOWLEDGE,
     LOSS_WAYS,
     PRIOR,
-    RATES,
     SEGMENT,
     TASTE,
+    TRIES,
     UNAWARE,
     UNAWARE_LABELS,
+    Try,
     Way,
     way_of,
 )
@@ -79,14 +80,14 @@ PRIOR_WEIGHTS = (0.25, 0.5, 1.0)
 class Contest:
     """What every rival is trained on.
 
-    `members`: users by segment; folded ones are left out. `tries`: learning rates that each may
-    try. `without`: kinds that do not take part.
+    `members`: users by segment; folded ones are left out. `tries`: how many settings each may try.
+    `without`: kinds that do not take part.
     """
 
     data: Prepared
     members: dict[str, np.ndarray]
     seed: int
-    tries: int = len(RATES)
+    tries: int = len(TRIES)
     without: frozenset[str] = frozenset()
 
     @property
@@ -269,14 +270,16 @@ def train_rival(
     if way is None:
         assert kind == PRIOR and members is not None
         return best_prior(of, members)
-    began, found = time.monotonic(), list[tuple[float, Recommender, Report]]()
-    for rate in way.rates[: of.tries]:
+    began, found = time.monotonic(), list[tuple[Try, Recommender, Report]]()
+    for tried in way.tries[: of.tries]:
         left = None if minutes is None else minutes - (time.monotonic() - began) / 60
-        saved = Checkpoints(of.folder / name / f"{rate:g}", of.version_of(name), left)
-        found.append((rate, *train_once(of, way, rate, members, saved, f"{name}, {rate:g}")))
-    rate, model, report = max(found, key=lambda trial: trial[2].best)
+        folder = of.folder / name / f"{tried.rate:g}-{tried.dropout:g}"
+        saved = Checkpoints(folder, of.version_of(name), left)
+        found.append((tried, *train_once(of, way, tried, members, saved, f"{name}, {tried}")))
+    tried, model, report = max(found, key=lambda trial: trial[2].best)
     return model, {
-        "rate": rate,
+        "rate": tried.rate,
+        "dropout": way.settings(of.settings, tried).dropout,
         "epochs": len(report.ndcg),
         "best_epoch": report.best_epoch + 1,
         "picks_ndcg": report.ndcg,
@@ -286,10 +289,10 @@ def train_rival(
 
 
 def train_once(
-    of: Contest, way: Way, rate: float, members: np.ndarray | None, saved: Checkpoints, name: str
+    of: Contest, way: Way, tried: Try, members: np.ndarray | None, saved: Checkpoints, name: str
 ) -> tuple[Recommender, Report]:
-    """Train a rival with one of the learning rates; a finished one is read from its checkpoint."""
-    settings, material = way.settings(of.settings, rate), of.material(way.labels)
+    """Train a rival with one of the settings to try; a finished one is read from its checkpoint."""
+    settings, material = way.settings(of.settings, tried), of.material(way.labels)
     log = partial(say, name)
     if way.start is not None:
         users = np.arange(of.data.sequences.users) if members is None else members
@@ -396,7 +399,7 @@ def main() -> int:
     """Be the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
-    parser.add_argument("--tries", type=int, default=len(RATES))
+    parser.add_argument("--tries", type=int, default=len(TRIES))
     parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     try:

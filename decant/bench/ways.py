@@ -15,7 +15,20 @@ UNAWARE_LABELS, FROM_ATTRIBUTES = "unaware_labels", "from_attributes"
 NARROW_SEGMENT = "narrow_segment"
 NARROWER = 0.75  # of the dimension
 HALF, RANK = 0.5, 8
-RATES = (1.0, 0.5, 2.0)  # times the learning rate, in the order in which they are tried
+
+
+@dataclass(frozen=True)
+class Try:
+    """One of the settings that every rival may try: times the learning rate, added dropout."""
+
+    rate: float = 1.0
+    dropout: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.rate:g}x, dropout +{self.dropout:g}"
+
+
+TRIES = (Try(), Try(dropout=0.1), Try(rate=0.5), Try(rate=2.0))  # in this order
 
 
 @dataclass(frozen=True)
@@ -25,8 +38,8 @@ class Way:
     `changes`: to the settings of `distill`; `aware`: does it read the user's attributes, None: if
     the settings say so; `width`: of the dimension;
     `start`: the way of the student that it goes on from, None: from scratch; `labels`: of which
-    teacher, None: of none; `groups`: whose it is, by attributes or by taste; `rates`: times the
-    learning rate, the best by the picking half is kept.
+    teacher, None: of none; `groups`: whose it is, by attributes or by taste; `tries`: the best
+    by the picking half is kept.
     """
 
     text: str
@@ -36,11 +49,14 @@ class Way:
     start: str | None = None
     labels: str | None = KNOWLEDGE
     groups: str = ATTRIBUTES
-    rates: tuple[float, ...] = RATES
+    tries: tuple[Try, ...] = TRIES
 
-    def settings(self, base: Distill, rate: float = 1.0) -> Distill:
-        """The settings of this way, with so many times their learning rate."""
-        changes = dict(self.changes)
+    def settings(self, base: Distill, tried: Try = TRIES[0]) -> Distill:
+        """The settings of this way, as one of the tries changes them."""
+        changes: dict[str, Any] = {
+            **self.changes,
+            "dropout": min(0.9, base.dropout + tried.dropout),
+        }
         if self.aware is not None:
             others = [name for name in base.inputs if name != ATTRIBUTES]
             changes["inputs"] = [*others, ATTRIBUTES] if self.aware else others
@@ -50,7 +66,7 @@ class Way:
         if self.labels is None:
             changes["start_items"] = False
         learning = "learning_rate" if self.start is None else "segment_learning_rate"
-        changes[learning] = min(1.0, rate * getattr(base, learning))
+        changes[learning] = min(1.0, tried.rate * getattr(base, learning))
         return Distill.model_validate({**base.model_dump(), **changes})
 
 
@@ -107,7 +123,7 @@ def of_losses(text: str, **weights: float) -> Way:
     none = {"soft_weight": 0.0, "list_weight": 0.0, "strata_weight": 0.0, "hidden_weight": 0.0,
             "relations_weight": 0.0, "temperature": 1.0, "start_layers": [],
             "start_items": False}  # fmt: skip
-    return Way(text, {**none, **weights}, aware=None, labels=EVERYTHING, rates=(1.0,))
+    return Way(text, {**none, **weights}, aware=None, labels=EVERYTHING, tries=TRIES[:1])
 
 
 LOSS_WAYS = {

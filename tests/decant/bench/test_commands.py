@@ -122,7 +122,7 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
         (["demo", "--seeds", "2"], "--seeds: demo is no data set and takes none"),
         (["faults", "--from", "x", "--minutes", "1"], "--from, --minutes: faults is no data set"),
         (["movielens-1m", "--seeds", "0"], "--seeds is 0; at least 1 teacher is trained"),
-        (["demo-groups", "--tries", "9"], "--tries is 9; 1 to 3"),
+        (["demo-groups", "--tries", "9"], "--tries is 9; 1 to 4"),
         (["demo-losses", "--tries", "2"], "--tries: demo-losses compares no students of groups"),
         (["movielens-1m", "--without", "prior"], "--without: movielens-1m compares no students"),
     ],

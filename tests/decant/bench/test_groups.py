@@ -18,6 +18,7 @@ from decant.bench.ways import (
     NARROW_SEGMENT,
     SEGMENT,
     TASTE,
+    TRIES,
     UNAWARE,
 )
 from decant.params import GENERAL, TEACHER
@@ -95,11 +96,11 @@ def test_the_unaware_teacher_reads_all_but_the_attributes(contested: Contest) ->
     assert json.loads(data.result(name).read_text())["version"] == data.version
 
 
-def test_every_rival_keeps_the_learning_rate_that_the_picking_half_prefers(
+def test_every_rival_keeps_the_settings_that_the_picking_half_prefers(
     contested: Contest,
 ) -> None:
     found = json.loads(contested.result(f"{SEGMENT}@a").read_text())
-    assert found["rate"] in (0.5, 1.0, 2.0)
+    assert (found["rate"], found["dropout"]) in {(t.rate, t.dropout) for t in TRIES}
     assert found["seconds"] > 0
 
 

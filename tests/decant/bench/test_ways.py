@@ -2,7 +2,7 @@
 
 import pytest
 
-from decant.bench.ways import GENERAL_WAYS, GROUP_WAYS, NARROW, UNDISTILLED, Way
+from decant.bench.ways import GENERAL_WAYS, GROUP_WAYS, NARROW, UNDISTILLED, Try, Way
 from decant.params import GENERAL, Distill
 
 BASE = Distill(dimension=64, layers=2, heads=2, start_layers=[0, 1], inputs=["item", "text"])
@@ -22,12 +22,18 @@ def test_general_is_what_the_settings_say() -> None:
 
 
 def test_the_learning_rate_that_counts_is_the_one_that_is_searched() -> None:
-    scratch = Way("").settings(BASE, 2.0)
-    goes_on = Way("", start=GENERAL).settings(BASE, 2.0)
+    scratch = Way("").settings(BASE, Try(rate=2.0))
+    goes_on = Way("", start=GENERAL).settings(BASE, Try(rate=2.0))
     assert scratch.learning_rate == 2 * BASE.learning_rate
     assert scratch.segment_learning_rate == BASE.segment_learning_rate
     assert goes_on.segment_learning_rate == 2 * BASE.segment_learning_rate
     assert goes_on.learning_rate == BASE.learning_rate
+
+
+def test_dropout_is_searched_too() -> None:
+    more = Way("").settings(BASE, Try(dropout=0.1))
+    assert more == BASE.model_copy(update={"dropout": BASE.dropout + 0.1})
+    assert str(Try(dropout=0.1)) == "1x, dropout +0.1"
 
 
 @pytest.mark.parametrize("name", [UNDISTILLED, NARROW])
