@@ -27,6 +27,7 @@ from decant.bench.standings import (
     served_by,
     shipping,
 )
+from decant.bench.teach import teacher_name
 from decant.bench.ways import (
     ATTRIBUTES,
     GENERAL_KINDS,
@@ -34,11 +35,12 @@ from decant.bench.ways import (
     GROUP_KINDS,
     GROUP_WAYS,
     KNOWLEDGE,
-    PRIOR,
     SEGMENT,
+    SHORT,
     TRIES,
     UNDISTILLED,
     UNDISTILLED_ATTRIBUTES,
+    UNTRAINED,
 )
 from decant.features.sequences import TEST, VALIDATION
 from decant.params import GENERAL, TEACHER
@@ -48,6 +50,7 @@ STAGES = ("fingerprint", "embed", "segments")
 SHOWN = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_size",
          "learning_rate", "segment_epochs", "segment_learning_rate")  # fmt: skip
 NEEDED = (UNDISTILLED, GENERAL, SEGMENT)
+CHEAPER = 1.5  # times fewer multiply-adds: a group's own model is worth having for its cost
 
 
 def bench(
@@ -96,9 +99,9 @@ def refuse_to_leave_out(without: Sequence[str], family: Sequence[str] = ()) -> N
         ValueError: there is no such kind, or it cannot be left out.
     """
     ways = {**GENERAL_WAYS, **GROUP_WAYS}
-    if unknown := [name for name in without if name not in (*ways, PRIOR)]:
+    if unknown := [name for name in without if name not in (*ways, *UNTRAINED)]:
         raise ValueError(
-            f"--without: no kind `{unknown[0]}`; there are {', '.join((*ways, PRIOR))}"
+            f"--without: no kind `{unknown[0]}`; there are {', '.join((*ways, *UNTRAINED))}"
         )
     for name in without:
         heirs = [n for n, way in ways.items() if way.start == name and n not in without]
@@ -158,16 +161,20 @@ def add_costs(outcome: Outcome, found: Contested) -> None:
     """How many times fewer multiply-adds a request takes than with the teacher, and parameters;
     seconds of training."""
     for measure in ("multiply_adds", "parameters"):
-        teacher = found.of(TEACHER)[measure]
+        teacher = found.mean(TEACHER, measure)
         outcome.measured(f"{measure}.{TEACHER}", teacher)
         for kind in kinds_of(found):
             if kind != TEACHER:
-                outcome.measured(f"{measure}.fewer.{kind}", teacher / found.of(kind)[measure])
+                outcome.measured(f"{measure}.fewer.{kind}", teacher / found.mean(kind, measure))
     for kind in kinds_of(found):
-        names = [f"{kind}@{group}" for group in found.groups.get(kind, ())] or [kind]
-        seconds = [found.results[name].get("seconds", 0.0) for name in names]
+        seconds = [result.get("seconds", 0.0) for result in found.of(kind)]
         if any(seconds):
-            outcome.measured(f"seconds.{kind}", round(sum(seconds), 1), len(names))
+            outcome.measured(f"seconds.{kind}", round(sum(seconds), 1), len(seconds))
+    for group in found.groups.get(SHORT, ()):
+        for measure in ("history", "of_requests"):
+            outcome.measured(
+                f"{SHORT}.{group}.{measure}", found.results[f"{SHORT}@{group}"][measure]
+            )
 
 
 def add_gains(outcome: Outcome, found: Contested) -> None:
@@ -225,7 +232,7 @@ def add_shipped(outcome: Outcome, found: Contested, margin: float) -> None:
     """Of each kind, what the promise would ship: decided on the deciding half of validation.
 
     `holds` counts the groups whose model surely keeps the quality of the family's general student,
-    gain or not: enough where it is cheaper.
+    gain or not; `cheaper` those of them whose model takes that much less than that student.
     """
     base = found.users[TEST][GENERAL]
     for kind, groups in found.groups.items():
@@ -235,6 +242,12 @@ def add_shipped(outcome: Outcome, found: Contested, margin: float) -> None:
         shipped = {name.partition("@")[2] for name in shipping(found, kind, margin)}
         outcome.measured(f"holds.{kind}", len(holds), len(groups))
         outcome.measured(f"shipped.{kind}", len(shipped), len(groups))
+        whole = found.mean(general_of(found, kind), "multiply_adds")
+        cheap = {
+            name for name in holds
+            if whole >= CHEAPER * found.results[f"{kind}@{name}"]["multiply_adds"]
+        }  # fmt: skip
+        outcome.measured(f"cheaper.{kind}", len(cheap), len(groups))
         family = served_by(found, kind, TEST, shipped)
         add_quality(outcome, f"shipped.{kind}", list(family.values()), found.k)
         outcome.figures[f"shipped.{kind}.gain"] = relative_gain(family, base, set(base))
@@ -256,10 +269,15 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
         "chosen": "epochs, learning rates, dropout and priors by one half of the validation users; "
         f"the other half decides what ships (gain above 0, lower bound above -{margin}, "
         f"{RESAMPLES:,} paired resamples); test ranked once per model",
+        "cheaper": "groups whose model surely keeps within that margin of the family's general "
+        f"student, gain or not, and takes {CHEAPER:g} times fewer multiply-adds; "
+        f"{SHORT}.GROUP.history: events that are read, .of_requests: times fewer multiply-adds of "
+        "the group's own requests",
         "student": ", ".join(f"{name} {getattr(general, name)}" for name in SHOWN)
-        + f"; {found.of(GENERAL)['parameters']:,} parameters, teacher "
-        f"{found.of(TEACHER)['parameters']:,}; every rival has the same steps and settings, and "
-        f"tries {'; '.join(map(str, TRIES[: of.tries]))} (times the learning rate, added dropout)",
+        + f"; {found.mean(GENERAL, 'parameters'):,.0f} parameters, teacher "
+        f"{found.mean(TEACHER, 'parameters'):,.0f}; every rival has the same steps and settings, "
+        f"and tries {'; '.join(map(str, TRIES[: of.tries]))} (times the learning rate, added "
+        "dropout)",
         "knowledge": f"{knowledge['positions']:,} positions, {sum(knowledge['bytes'].values()):,} "
         f"bytes, {knowledge['mass']:.0%} of the probability in the top {knowledge['top_k']}, "
         f"{knowledge['seconds']:.0f} s",
@@ -267,7 +285,8 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
         "gain": "in NDCG over the general student, relative; `mean_of_groups`: each counts alike; "
         "`with_difference`: rank correlation with the difference",
         "difference": "Jensen-Shannon divergence of a segment's items from all others', in bits",
-        "seconds": "of training, on one thread beside other work, all tries and groups together",
+        "seconds": "of training, beside other work, all tries and groups together; the teacher's "
+        f"device: {read(of.data.result(teacher_name(of.seed)))['device']}",
         "released": f"the preset's students: {of.family[0]} and what ships of {of.family[1]}, "
         "pruned and quantised to int8, in the runtime that serves, beside the teacher there; "
         "bytes of all students together",

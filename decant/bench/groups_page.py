@@ -19,7 +19,7 @@ def table(figures: Mapping[str, Figure], found: Contested) -> str:
     k, segments = found.k, found.members
     kinds = sorted(kinds_of(found), key=lambda kind: -figures[f"rival.{kind}.ndcg@{k}"]["value"])
     width = max(len(name) for name in (*kinds, *segments))
-    head = f"NDCG@{k}   HR@{k}  cheaper  gain of all in segments  ships"
+    head = f"NDCG@{k}   HR@{k}  cheaper  gain of all in segments   ships  as good for less"
     lines = [f"{'test window'.ljust(width)}  {head}"]
     for kind in kinds:
         quality = (figures[f"rival.{kind}.{metric}@{k}"]["value"] for metric in ("ndcg", "hr"))
@@ -28,7 +28,9 @@ def table(figures: Mapping[str, Figure], found: Contested) -> str:
         cost = f"{fewer['value']:.1f}x" if fewer else ""
         ships = ""
         if kind in found.groups:
-            ships = f"{figures[f'shipped.{kind}']['value']:.0f} of {len(found.groups[kind])}"
+            shipped, less = (figures[f"{what}.{kind}"]["value"] for what in ("shipped", "cheaper"))
+            ships = f"{shipped:.0f} of {len(found.groups[kind])}"
+            ships += f"  {less:.0f} of {len(found.groups[kind])}" if less else ""
         over = f"{cost:>7}  {shown(gain) if gain else '':>23}"
         lines.append(f"{kind.ljust(width)}  {cells}  {over}  {ships}".rstrip())
     lines += ["", *distillation_lines(figures), released_line(figures, k)]

@@ -46,17 +46,19 @@ from decant.bench.ways import (
     TRIES,
     UNAWARE,
     UNAWARE_LABELS,
+    UNTRAINED,
     Try,
     Way,
     way_of,
 )
+from decant.compression.shorten import mean_multiply_adds, shorten
 from decant.distillation.knowledge import extract, load_knowledge
 from decant.distillation.prior import with_prior
 from decant.distillation.student import Material, distill_general, distill_segment, lesson_for
 from decant.evaluation.evaluate import WINDOWS
 from decant.evaluation.measure import by_group
 from decant.evaluation.scoring import rank
-from decant.features.sequences import cases, training_counts
+from decant.features.sequences import TEST, cases, history_lengths, training_counts
 from decant.features.taste import taste_groups
 from decant.features.validation import of_users
 from decant.models.build import architecture
@@ -74,6 +76,7 @@ RIVALS = Path(".decant/rivals")
 ALL = "all"
 SHRINKAGES = (300.0, 3000.0, 30000.0)  # events
 PRIOR_WEIGHTS = (0.25, 0.5, 1.0)
+HISTORIES = (1 / 8, 1 / 4, 1 / 2)  # of what a model reads
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,11 @@ class Contest:
     def everybody(self) -> dict[str, Way]:
         """The ways for everybody that take part."""
         return {name: way for name, way in GENERAL_WAYS.items() if name not in self.without}
+
+    @property
+    def untrained(self) -> list[str]:
+        """The kinds for groups that take part and are not trained."""
+        return [kind for kind in UNTRAINED if kind not in self.without]
 
     @property
     def teachers(self) -> dict[str, tuple[str, Prepared]]:
@@ -212,14 +220,14 @@ def contest(root: Path) -> Contest:
 def names_of(of: Contest) -> list[list[str]]:
     """Every program to run; those of one list at the same time, one list after another."""
     groups = [f"{name}@{group}" for name, way in of.ways.items() for group in of.groups(way.groups)]
-    priors = [f"{PRIOR}@{group}" for group in of.members if PRIOR not in of.without]
+    untrained = [f"{kind}@{group}" for kind in of.untrained for group in of.members]
     go_on = [name for name, way in of.everybody.items() if way.start is not None]
     scratch = [name for name in of.everybody if name not in go_on]
     return [
         [UNAWARE] if of.aware else [],
         [knowledge_name(labels) for labels in of.teachers],
         [TEACHER, *scratch],
-        [*go_on, *groups, *priors],
+        [*go_on, *groups, *untrained],
     ]
 
 
@@ -268,8 +276,8 @@ def train_rival(
     if kind == TEACHER:
         return load(of.data, teacher_name(of.seed)), {}
     if way is None:
-        assert kind == PRIOR and members is not None
-        return best_prior(of, members)
+        assert members is not None
+        return best_prior(of, members) if kind == PRIOR else shortest(of, members)
     began, found = time.monotonic(), list[tuple[Try, Recommender, Report]]()
     for tried in way.tries[: of.tries]:
         left = None if minutes is None else minutes - (time.monotonic() - began) / 60
@@ -328,6 +336,25 @@ def best_prior(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str,
             if value > reached:
                 best, reached, chosen = tried, value, (shrinkage, weight)
     return best, {"shrinkage": chosen[0], "weight": chosen[1]}
+
+
+def shortest(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str, Any]]:
+    """The family's general student with the shortest history that is enough for the group: on the
+    picking half it loses no more than half of `gate.margin`.
+
+    `of_requests`: how many times fewer multiply-adds the group's requests of the test window take.
+    """
+    device, data = device_of(of.settings), of.data
+    lesson = lesson_for(of.material(), of.settings, members)
+    whole = trained(of, of.family[0]).to(device)
+    enough = validate(whole, data.sequences, lesson) - data.params.gate.margin / 2
+    lengths = [max(1, round(share * whole.architecture.max_length)) for share in HISTORIES]
+    shorter = (shorten(whole, length).to(device) for length in lengths)
+    chosen = next((s for s in shorter if validate(s, data.sequences, lesson) >= enough), whole)
+    requests = of_users(cases(data.sequences, TEST, data.params.split.cases_per_user), members)
+    read = history_lengths(data.sequences, requests)
+    costs = [mean_multiply_adds(model.architecture, read) for model in (whole, chosen)]
+    return chosen, {"history": chosen.architecture.max_length, "of_requests": costs[0] / costs[1]}
 
 
 def write_rival(of: Contest, name: str, minutes: float | None) -> None:

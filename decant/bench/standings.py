@@ -9,7 +9,7 @@ import numpy as np
 from decant.bench.data_sets import read
 from decant.bench.results import Figure
 from decant.bench.rivals import Contest, names_of
-from decant.bench.ways import ATTRIBUTES, GENERAL_KINDS, GROUP_WAYS, PRIOR
+from decant.bench.ways import ATTRIBUTES, GENERAL_KINDS, GROUP_WAYS, SHORT
 from decant.distillation.prior import group_counts
 from decant.evaluation.comparison import Gain, paired_gain
 from decant.evaluation.metrics import hit, ndcg, user_means
@@ -37,10 +37,16 @@ class Contested:
     family: tuple[str, str]
     k: int
 
-    def of(self, kind: str) -> dict[str, Any]:
-        """What a rival's program has written; of the first group's where there is one for each."""
-        group = next(iter(self.groups[kind]), "") if kind in self.groups else ""
-        return self.results[f"{kind}@{group}" if group else kind]
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """What a rival's program has written, or those of all its groups."""
+        names = (
+            [f"{kind}@{group}" for group in self.groups[kind]] if kind in self.groups else [kind]
+        )
+        return [self.results[name] for name in names]
+
+    def mean(self, kind: str, measure: str) -> float:
+        """Of a rival, or of those of all groups."""
+        return float(np.mean([result[measure] for result in self.of(kind)]))
 
 
 def contested(of: Contest) -> Contested:
@@ -53,8 +59,7 @@ def contested(of: Contest) -> Contested:
         for window in (VALIDATION, TEST)
     }
     groups = {kind: of.groups(way.groups) for kind, way in of.ways.items()}
-    if PRIOR not in of.without:
-        groups[PRIOR] = of.members
+    groups.update(dict.fromkeys(of.untrained, of.members))
     return Contested(
         users, results, groups, of.members,
         differences(of.data.sequences, of.members), of.family, k,
@@ -103,7 +108,7 @@ def general_of(found: Contested, kind: str) -> str:
     """The general student of a kind's family, which serves where none of the kind ships: one of
     full size, that reads what the kind reads."""
     way = GROUP_WAYS.get(kind)
-    if way is not None and way.aware is None:
+    if kind == SHORT or (way is not None and way.aware is None):
         return found.family[0]
     return ATTRIBUTES if way is not None and way.aware else GENERAL
 

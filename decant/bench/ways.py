@@ -9,7 +9,7 @@ from decant.params import GENERAL, TEACHER, Distill
 KNOWLEDGE, UNAWARE, EVERYTHING = "knowledge", "unaware", "everything"
 ATTRIBUTES, TASTE = "attributes", "taste"
 UNDISTILLED, WORST, NARROW, LONGER = "undistilled", "worst", "narrow", "longer"
-SEGMENT, ADAPTERS, PRIOR, ALONE = "segment", "adapters", "prior", "alone"
+SEGMENT, ADAPTERS, PRIOR, ALONE, SHORT = "segment", "adapters", "prior", "alone", "short"
 UNDISTILLED_ATTRIBUTES = "undistilled_attributes"
 UNAWARE_LABELS, FROM_ATTRIBUTES = "unaware_labels", "from_attributes"
 NARROW_SEGMENT = "narrow_segment"
@@ -140,10 +140,13 @@ LOSS_WAYS = {
     "items": of_losses("soft labels, .7, from the item table", soft_weight=0.7, start_items=True),
     "relations": of_losses("soft labels, .7, relations", soft_weight=0.7, relations_weight=0.3),
 }
-PRIOR_TEXT = "the general student with the segment's popularity in its item bias"
+UNTRAINED = {  # kinds for groups whose weights are those of a general student
+    PRIOR: "the general student with the segment's popularity in its item bias",
+    SHORT: "the family's general student, which reads no more of a history than the segment needs",
+}
 TEACHER_TEXT = "the teacher itself"
 GENERAL_KINDS = {TEACHER: TEACHER_TEXT, **{name: way.text for name, way in GENERAL_WAYS.items()}}
-GROUP_KINDS = {**{name: way.text for name, way in GROUP_WAYS.items()}, PRIOR: PRIOR_TEXT}
+GROUP_KINDS = {**{name: way.text for name, way in GROUP_WAYS.items()}, **UNTRAINED}
 
 
 def way_of(name: str) -> Way | None:

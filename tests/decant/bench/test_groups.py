@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decant.bench.groups import outcome_of, refuse_to_leave_out
+from decant.bench.groups import CHEAPER, outcome_of, refuse_to_leave_out
 from decant.bench.rivals import ALL, Contest, names_of, run
 from decant.bench.ways import (
     ALONE,
@@ -17,6 +17,7 @@ from decant.bench.ways import (
     GROUP_KINDS,
     NARROW_SEGMENT,
     SEGMENT,
+    SHORT,
     TASTE,
     TRIES,
     UNAWARE,
@@ -79,6 +80,22 @@ def test_the_narrow_student_takes_less(found: Any) -> None:
     )
     assert narrow > full
     assert found.figures[f"multiply_adds.fewer.{GENERAL}"]["value"] == full
+
+
+def test_a_group_that_needs_no_long_history_is_served_for_less(
+    contested: Contest, found: Any
+) -> None:
+    """Of the contradiction the question before is all there is to know."""
+    for group in "ab":
+        result = json.loads(contested.result(f"{SHORT}@{group}").read_text())
+        assert result["history"] == found.figures[f"{SHORT}.{group}.history"]["value"] == 1
+        assert found.figures[f"{SHORT}.{group}.of_requests"]["value"] == 1  # of one event each
+        assert found.figures[f"gain.{SHORT}.{group}"]["value"] == 0
+    of = {k: found.figures[f"multiply_adds.fewer.{k}"]["value"] for k in (SHORT, GENERAL)}
+    assert of[SHORT] > of[GENERAL]
+    assert found.figures[f"holds.{SHORT}"]["value"] == 2
+    dear = of[SHORT] < CHEAPER * of[GENERAL]
+    assert found.figures[f"cheaper.{SHORT}"]["value"] == (0 if dear else 2)
 
 
 def test_clusters_of_taste_divide_everybody_in_segments(contested: Contest, found: Any) -> None:

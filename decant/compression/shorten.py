@@ -1,0 +1,33 @@
+"""A student that reads less of a history, and costs less for it."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from decant.models.cost import multiply_adds
+from decant.models.recommender import Architecture, Recommender
+
+
+def shorten(model: Recommender, length: int) -> Recommender:
+    """A copy that reads the newest `length` events alone; what it keeps of its weights is the same.
+
+    Raises:
+        ValueError: the model does not read so many.
+    """
+    a = model.architecture
+    if not 1 <= length <= a.max_length:
+        raise ValueError(f"a model that reads {a.max_length} events cannot read {length}")
+    shorter = Recommender(replace(a, max_length=length))
+    state, less = model.state_dict(), a.max_length - length
+    for layer in range(len(a.heads)):
+        key = f"blocks.{layer}.attention.bias"
+        state[key] = state[key][:, less : -less or None] if a.masked else state[key][:, less:]
+    shorter.load_state_dict(state)
+    return shorter.eval()
+
+
+def mean_multiply_adds(a: Architecture, lengths: np.ndarray) -> float:
+    """Of requests with histories of these lengths, int [R]; see `multiply_adds`."""
+    read, times = np.unique(lengths.clip(1, a.max_length), return_counts=True)
+    each = [multiply_adds(replace(a, max_length=int(events))) for events in read]
+    return float(np.average(each, weights=times))
