@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from decant.bench.clone import Clone
+from decant.bench.contest import Contest, contest, knowledge_name, names_of
 from decant.bench.data_sets import Say, prepare, read, run, train_teachers, with_interval
 from decant.bench.groups_page import picture, table
 from decant.bench.released import add_released
 from decant.bench.results import Outcome
-from decant.bench.rivals import ALL, Contest, contest, knowledge_name, names_of
+from decant.bench.rivals import ALL
 from decant.bench.shop import change_params
 from decant.bench.standings import (
     RESAMPLES,

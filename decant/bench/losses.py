@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from decant.bench.clone import Clone
+from decant.bench.contest import Contest, contest, knowledge_name, losses_of
 from decant.bench.data_sets import Say, prepare, read, run, train_teachers, with_interval
 from decant.bench.groups import PROGRAM, SHOWN, STAGES
 from decant.bench.groups_page import shown
 from decant.bench.results import Figure, Outcome
-from decant.bench.rivals import Contest, contest, knowledge_name, losses_of
 from decant.bench.shop import change_params
 from decant.bench.standings import by_user, relative_gain
 from decant.bench.ways import EVERYTHING, LOSS_WAYS

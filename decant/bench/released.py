@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from decant.bench.contest import Contest, contest, trained
 from decant.bench.data_sets import lift, read, with_interval
 from decant.bench.results import Outcome, write_json
-from decant.bench.rivals import Contest, contest, say, trained
+from decant.bench.rivals import say
 from decant.bench.standings import by_user
 from decant.bench.teach import code, load, teacher_name
 from decant.bench.ways import TRIES, way_of

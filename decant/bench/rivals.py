@@ -8,232 +8,55 @@ they come first of all, then the ways for everybody, from which the others start
 """
 
 import argparse
-import json
 import shutil
 import sys
 import time
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tqdm import tqdm
 
+from decant.bench.contest import Contest, contest, knowledge_name, losses_of, names_of, trained
 from decant.bench.results import write_json
 from decant.bench.teach import (
     NOT_DONE,
-    Prepared,
-    code,
     load,
     member_name,
-    prepared,
     teach,
     teacher_name,
 )
+from decant.bench.untrained import best_prior, shortest
 from decant.bench.ways import (
-    ATTRIBUTES,
     EVERYTHING,
-    FROM_ATTRIBUTES,
-    GENERAL_WAYS,
-    GROUP_WAYS,
     KNOWLEDGE,
-    LOSS_WAYS,
     PRIOR,
-    SEGMENT,
-    TASTE,
     TRIES,
     UNAWARE,
-    UNAWARE_LABELS,
-    UNTRAINED,
     Try,
     Way,
     way_of,
 )
-from decant.compression.shorten import mean_multiply_adds, shorten
-from decant.distillation.knowledge import extract, load_knowledge
-from decant.distillation.prior import with_prior
-from decant.distillation.student import Material, distill_general, distill_segment, lesson_for
+from decant.distillation.knowledge import extract
+from decant.distillation.student import distill_general, distill_segment
 from decant.evaluation.evaluate import WINDOWS
 from decant.evaluation.measure import by_group
 from decant.evaluation.scoring import rank
-from decant.features.sequences import TEST, cases, history_lengths, training_counts
-from decant.features.taste import taste_groups
+from decant.features.sequences import cases, training_counts
 from decant.features.validation import of_users
-from decant.models.build import architecture
 from decant.models.checkpoint import parameter_count
 from decant.models.cost import multiply_adds
 from decant.models.recommender import Recommender
-from decant.params import GENERAL, TEACHER, Distill
-from decant.training.checkpoints import Checkpoints, TimeUp, digest
+from decant.params import TEACHER
+from decant.training.checkpoints import Checkpoints, TimeUp
 from decant.training.device import device_of
-from decant.training.loop import seeded
 from decant.training.pupil import Report
-from decant.training.validation import TorchScorer, validate
+from decant.training.validation import TorchScorer
 
-RIVALS = Path(".decant/rivals")
 ALL = "all"
-SHRINKAGES = (300.0, 3000.0, 30000.0)  # events
-PRIOR_WEIGHTS = (0.25, 0.5, 1.0)
-HISTORIES = (1 / 8, 1 / 4, 1 / 2)  # of what a model reads
-
-
-@dataclass(frozen=True)
-class Contest:
-    """What every rival is trained on.
-
-    `members`: users by segment; folded ones are left out. `tries`: how many settings each may try.
-    `without`: kinds that do not take part.
-    """
-
-    data: Prepared
-    members: dict[str, np.ndarray]
-    seed: int
-    tries: int = len(TRIES)
-    without: frozenset[str] = frozenset()
-
-    @property
-    def settings(self) -> Distill:
-        return self.data.params.distill
-
-    @property
-    def family(self) -> tuple[str, str]:
-        """The ways that the students of params.yaml are made by: for everybody, for segments."""
-        reads = ATTRIBUTES in self.settings.inputs
-        return (ATTRIBUTES, FROM_ATTRIBUTES) if reads else (GENERAL, SEGMENT)
-
-    @property
-    def folder(self) -> Path:
-        return self.data.root / RIVALS
-
-    @cached_property
-    def tastes(self) -> dict[str, np.ndarray]:
-        """The users of all segments, in as many clusters of taste as there are segments."""
-        everybody = np.sort(np.concatenate(list(self.members.values())))
-        items = len(self.data.encoder.items)
-        return taste_groups(self.data.sequences, items, everybody, len(self.members), self.seed)
-
-    def groups(self, of: str = ATTRIBUTES) -> dict[str, np.ndarray]:
-        """Users by group, of those by attributes or of those by taste."""
-        return self.tastes if of == TASTE else self.members
-
-    @property
-    def aware(self) -> bool:
-        """Does the teacher know the users' attributes, and is one wanted that does not?"""
-        reads = self.data.params.teacher.inputs
-        return ATTRIBUTES in reads and UNAWARE_LABELS not in self.without
-
-    @property
-    def ways(self) -> dict[str, Way]:
-        """The ways for groups that take part; one may need what is not there."""
-        return {
-            name: way
-            for name, way in GROUP_WAYS.items()
-            if name not in self.without and (self.aware or way.labels != UNAWARE)
-        }
-
-    @property
-    def everybody(self) -> dict[str, Way]:
-        """The ways for everybody that take part."""
-        return {name: way for name, way in GENERAL_WAYS.items() if name not in self.without}
-
-    @property
-    def untrained(self) -> list[str]:
-        """The kinds for groups that take part and are not trained."""
-        return [kind for kind in UNTRAINED if kind not in self.without]
-
-    @property
-    def teachers(self) -> dict[str, tuple[str, Prepared]]:
-        """Name and settings of each teacher, by the knowledge it has."""
-        found = {KNOWLEDGE: (teacher_name(self.seed), self.data)}
-        if self.aware:
-            params = self.data.params
-            kept = [name for name in params.teacher.inputs if name != ATTRIBUTES]
-            teacher = params.teacher.model_copy(update={"inputs": kept})
-            unaware = params.model_copy(update={"teacher": teacher})
-            found[UNAWARE] = (UNAWARE, replace(self.data, params=unaware))
-        return found
-
-    @property
-    def everything(self) -> tuple[str, Prepared]:
-        """The teacher, all of whose knowledge is written down."""
-        params = self.data.params
-        knowledge = params.knowledge.model_copy(update={"states": True, "relations": True})
-        data = replace(self.data, params=params.model_copy(update={"knowledge": knowledge}))
-        return teacher_name(self.seed), data
-
-    @cached_property
-    def version(self) -> str:
-        """Digest of all that every rival depends on."""
-        params = self.data.params
-        return digest([
-            self.data.version, code(self.data.root, "distill"), params.distill.model_dump(),
-            params.knowledge.model_dump(), self.seed, sorted(self.members),
-            *(self.members[name] for name in sorted(self.members)),
-        ])  # fmt: skip
-
-    def version_of(self, name: str) -> str:
-        """Digest of all that a rival depends on."""
-        way, members = way_of(name), self.members_of(name)
-        users = [] if members is None else [members]
-        return digest([self.version, self.tries, name, repr(way), *users])
-
-    def members_of(self, name: str) -> np.ndarray | None:
-        """The users whom `kind@group` is for; None: everybody."""
-        way, group = way_of(name), name.partition("@")[2]
-        return self.groups(ATTRIBUTES if way is None else way.groups)[group] if group else None
-
-    def material(self, labels: str | None = KNOWLEDGE) -> Material:
-        """What a student learns from; `labels`: of which teacher."""
-        known = None if labels is None else load_knowledge(self.folder / knowledge_name(labels))
-        return replace(self.data.material, knowledge=known)
-
-    def result(self, name: str) -> Path:
-        return self.folder / f"{name}.json"
-
-    def done(self, name: str) -> bool:
-        """Are there figures of this version?"""
-        path = self.result(name)
-        return path.is_file() and json.loads(path.read_text("utf-8"))["version"] == self.version_of(
-            name
-        )
-
-
-def knowledge_name(labels: str) -> str:
-    """What the knowledge of one of the teachers is called."""
-    return labels if labels == KNOWLEDGE else f"{labels}-{KNOWLEDGE}"
-
-
-def contest(root: Path) -> Contest:
-    """Read what the stages up to `segments` have made."""
-    data, folder = prepared(root), root / "data" / "segments"
-    folded = json.loads((folder / "router.json").read_text("utf-8"))["folded"]
-    members = {
-        name: np.load(folder / f"{name}.npy", allow_pickle=False)
-        for name in data.params.segments
-        if name not in folded
-    }
-    return Contest(data, members, data.params.seed)
-
-
-def names_of(of: Contest) -> list[list[str]]:
-    """Every program to run; those of one list at the same time, one list after another."""
-    groups = [f"{name}@{group}" for name, way in of.ways.items() for group in of.groups(way.groups)]
-    untrained = [f"{kind}@{group}" for kind in of.untrained for group in of.members]
-    go_on = [name for name, way in of.everybody.items() if way.start is not None]
-    scratch = [name for name in of.everybody if name not in go_on]
-    return [
-        [UNAWARE] if of.aware else [],
-        [knowledge_name(labels) for labels in of.teachers],
-        [TEACHER, *scratch],
-        [*go_on, *groups, *untrained],
-    ]
-
-
-def losses_of() -> list[list[str]]:
-    """Every program to run to compare losses, as in `names_of`."""
-    return [[knowledge_name(EVERYTHING)], [TEACHER, *LOSS_WAYS]]
 
 
 def train_unaware(of: Contest, minutes: float | None) -> None:
@@ -308,53 +131,6 @@ def train_once(
         return distill_segment(start, users, material, settings, of.seed, log, saved)
     teacher = load(of.data, teacher_name(of.seed)) if settings.needs_teacher else None
     return distill_general(material, settings, of.seed, log, saved, members, teacher)
-
-
-def trained(of: Contest, name: str) -> Recommender:
-    """A student, as it was trained."""
-    way = way_of(name)
-    assert way is not None
-    settings = way.settings(of.settings)
-    model = seeded(
-        architecture(settings, of.data.encoder, of.data.vectors), of.data.vectors, of.seed
-    )
-    model.load_state_dict(load_file(of.folder / f"{name}.safetensors"))
-    return model.eval()
-
-
-def best_prior(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str, Any]]:
-    """The prior whose shrinkage and weight are best on the picking half; general if none is."""
-    lesson = lesson_for(of.material(), of.settings, members)
-    device = device_of(of.settings)
-    best, chosen = trained(of, GENERAL).to(device), (0.0, 0.0)
-    reached = validate(best, of.data.sequences, lesson)
-    for shrinkage in SHRINKAGES:
-        for weight in PRIOR_WEIGHTS:
-            tried = trained(of, GENERAL).to(device)
-            with_prior(tried, of.data.sequences, members, shrinkage, weight)
-            value = validate(tried, of.data.sequences, lesson)
-            if value > reached:
-                best, reached, chosen = tried, value, (shrinkage, weight)
-    return best, {"shrinkage": chosen[0], "weight": chosen[1]}
-
-
-def shortest(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str, Any]]:
-    """The family's general student with the shortest history that is enough for the group: on the
-    picking half it loses no more than half of `gate.margin`.
-
-    `of_requests`: how many times fewer multiply-adds the group's requests of the test window take.
-    """
-    device, data = device_of(of.settings), of.data
-    lesson = lesson_for(of.material(), of.settings, members)
-    whole = trained(of, of.family[0]).to(device)
-    enough = validate(whole, data.sequences, lesson) - data.params.gate.margin / 2
-    lengths = [max(1, round(share * whole.architecture.max_length)) for share in HISTORIES]
-    shorter = (shorten(whole, length).to(device) for length in lengths)
-    chosen = next((s for s in shorter if validate(s, data.sequences, lesson) >= enough), whole)
-    requests = of_users(cases(data.sequences, TEST, data.params.split.cases_per_user), members)
-    read = history_lengths(data.sequences, requests)
-    costs = [mean_multiply_adds(model.architecture, read) for model in (whole, chosen)]
-    return chosen, {"history": chosen.architecture.max_length, "of_requests": costs[0] / costs[1]}
 
 
 def write_rival(of: Contest, name: str, minutes: float | None) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from decant.bench.contest import Contest, names_of
 from decant.bench.data_sets import read
 from decant.bench.results import Figure
-from decant.bench.rivals import Contest, names_of
 from decant.bench.ways import ATTRIBUTES, GENERAL_KINDS, GROUP_WAYS, SHORT
 from decant.distillation.prior import group_counts
 from decant.evaluation.comparison import Gain, paired_gain

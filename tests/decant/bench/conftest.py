@@ -6,8 +6,9 @@ import pytest
 import torch
 import yaml
 
+from decant.bench.contest import Contest, losses_of, names_of
 from decant.bench.released import write_released
-from decant.bench.rivals import Contest, losses_of, names_of, run
+from decant.bench.rivals import run
 from decant.bench.teach import TEACHERS, Prepared, teach
 from decant.params import GENERAL, TEACHER, parse_params
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from decant.bench.contest import Contest, names_of
 from decant.bench.groups import CHEAPER, outcome_of, refuse_to_leave_out
-from decant.bench.rivals import ALL, Contest, names_of, run
+from decant.bench.rivals import ALL, run
 from decant.bench.ways import (
     ALONE,
     ATTRIBUTES,

@@ -2,8 +2,8 @@
 
 from hashlib import sha256
 
+from decant.bench.contest import Contest
 from decant.bench.losses import HARD, outcome_of
-from decant.bench.rivals import Contest
 from decant.bench.ways import LOSS_WAYS
 from decant.params import TEACHER
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from decant.bench.contest import Contest
 from decant.bench.released import add_released, result, write_released
 from decant.bench.results import Outcome
-from decant.bench.rivals import Contest
 from decant.params import GENERAL, TEACHER
 
 OWN = ["segment@a", "segment@b"]
