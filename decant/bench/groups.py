@@ -82,8 +82,11 @@ def bench(
     train_teachers(project, say, [seed], minutes, (lambda: train(*first)) if first else None)
     with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
         for names in others:
-            say(f"{', '.join(names)}: {os.cpu_count()} at a time")
-            list(pool.map(train, names))
+            left = [name for name in names if not of.done(name)]
+            kinds = dict.fromkeys(name.partition("@")[0] for name in left)
+            if left:
+                say(f"{', '.join(kinds)}: {len(left)} to do, {os.cpu_count()} at a time")
+            list(pool.map(train, left))
         general, segment = of.family
         shipped = shipping(contested(of), segment, of.data.params.gate.margin)
         family = [TEACHER, general, *shipped]
