@@ -97,7 +97,8 @@ def picture(figures: Mapping[str, Figure], segments: list[str]) -> str:
             offset = 0.18 * (number - (len(drawn) - 1) / 2)
             left.errorbar(middle, np.arange(len(order)) + offset, xerr=bars, label=kind, **style)
             differ = [figures[f"difference.{name}"]["value"] for name in order]
-            right.errorbar(differ, middle, yerr=bars, **style)
+            beside = np.ptp(differ) * 0.05 * offset  # groups that differ as much stay apart
+            right.errorbar(np.array(differ) + beside, middle, yerr=bars, **style)
         left.set_yticks(np.arange(len(order)), order)
         left.set_xlabel("gain in NDCG over the general student, %")
         right.set_xlabel("how much the group's items differ from all others', bits")
@@ -107,7 +108,10 @@ def picture(figures: Mapping[str, Figure], segments: list[str]) -> str:
             axes.spines[["top", "right"]].set_visible(False)
         left.axvline(0, color="#444", linewidth=0.8)
         right.axhline(0, color="#444", linewidth=0.8)
-        left.legend(frameon=False, fontsize=9)
+        sheet.legend(
+            *left.get_legend_handles_labels(), frameon=False, fontsize=9,
+            loc="outside upper center", ncols=len(drawn),
+        )  # fmt: skip
         content = io.StringIO()
         sheet.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return content.getvalue()
