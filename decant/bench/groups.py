@@ -265,7 +265,7 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
     kinds = {**GENERAL_KINDS, **GROUP_KINDS}
     known = {labels: read(of.result(knowledge_name(labels))) for labels in of.teachers}
     knowledge, margin = known[KNOWLEDGE], of.data.params.gate.margin
-    general = GENERAL_WAYS[GENERAL].settings(of.settings)
+    general, compress = GENERAL_WAYS[GENERAL].settings(of.settings), of.data.params.compress
     return {
         "data": f"{source}, {len(of.data.encoder.items):,} items, profile {profile}; segments "
         + ", ".join(f"{name} ({size})" for name, size in segments.items()),
@@ -292,7 +292,8 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
         "seconds": "of training, beside other work, all tries and groups together; the teacher's "
         f"device: {read(of.data.result(teacher_name(of.seed)))['device']}",
         "released": f"the preset's students: {of.family[0]} and what ships of {of.family[1]}, "
-        "pruned and quantised to int8, in the runtime that serves, beside the teacher there; "
+        f"pruned ({compress.heads_kept:.0%} of heads and {compress.hidden_kept:.0%} of units stay) "
+        "and quantised to int8, in the runtime that serves, beside the teacher there; "
         "bytes of all students together",
         "multiply-adds": "of all products of a request with a full history and the whole catalogue",
     }
