@@ -8,6 +8,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from decant.compression.export import strip
+from decant.compression.names import shorten_names
 from decant.compression.share import share_table
 
 QUANTISED = ["MatMul", "Gemm", "Gather"]
@@ -26,4 +27,4 @@ def quantize_int8(source: Path, destination: Path) -> None:
             per_channel=True,
             reduce_range=False,
         )
-        onnx.save(strip(share_table(onnx.load(quantised))), destination)
+        onnx.save(shorten_names(strip(share_table(onnx.load(quantised)))), destination)
