@@ -8,21 +8,19 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import load_file
 
-from decant.bench.teach import (
-    Prepared,
-    code,
-    prepared,
-    teacher_name,
-)
+from decant.bench.teach import Prepared, code, prepared, teacher_name
 from decant.bench.ways import (
     ATTRIBUTES,
     EVERYTHING,
     FROM_ATTRIBUTES,
     GENERAL_WAYS,
     GROUP_WAYS,
+    HISTORIES,
     KNOWLEDGE,
     LOSS_WAYS,
+    PRIOR_WEIGHTS,
     SEGMENT,
+    SHRINKAGES,
     TASTE,
     TRIES,
     UNAWARE,
@@ -141,7 +139,14 @@ class Contest:
         """Digest of all that a rival depends on."""
         way, members = way_of(name), self.members_of(name)
         users = [] if members is None else [members]
-        return digest([self.version, self.tries, name, repr(way), *users])
+        rule = self.rules if name.partition("@")[0] in UNTRAINED else []
+        return digest([self.version, self.tries, name, repr(way), *rule, *users])
+
+    @property
+    def rules(self) -> list[object]:
+        """What a student that is not trained is chosen from, and by."""
+        gate = self.data.params.gate
+        return [SHRINKAGES, PRIOR_WEIGHTS, HISTORIES, gate.margin, gate.resamples]
 
     def members_of(self, name: str) -> np.ndarray | None:
         """The users whom `kind@group` is for; None: everybody."""

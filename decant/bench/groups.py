@@ -281,7 +281,7 @@ def protocol(of: Contest, found: Contested, source: str, profile: str) -> dict[s
         + f"; {found.mean(GENERAL, 'parameters'):,.0f} parameters, teacher "
         f"{found.mean(TEACHER, 'parameters'):,.0f}; every rival has the same steps and settings, "
         f"and tries {'; '.join(map(str, TRIES[: of.tries]))} (times the learning rate, added "
-        "dropout)",
+        "dropout); who goes on from a student keeps its dropout and tries the other settings alone",
         "knowledge": f"{knowledge['positions']:,} positions, {sum(knowledge['bytes'].values()):,} "
         f"bytes, {knowledge['mass']:.0%} of the probability in the top {knowledge['top_k']}, "
         f"{knowledge['seconds']:.0f} s",

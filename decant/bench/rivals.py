@@ -102,7 +102,7 @@ def train_rival(
         assert members is not None
         return best_prior(of, members) if kind == PRIOR else shortest(of, members)
     began, found = time.monotonic(), list[tuple[Try, Recommender, Report]]()
-    for tried in way.tries[: of.tries]:
+    for tried in way.tried(of.tries):
         left = None if minutes is None else minutes - (time.monotonic() - began) / 60
         folder = of.folder / name / f"{tried.rate:g}-{tried.dropout:g}"
         saved = Checkpoints(folder, of.version_of(name), left)

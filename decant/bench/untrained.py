@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from decant.bench.contest import Contest, trained
+from decant.bench.ways import HISTORIES, PRIOR_WEIGHTS, SHRINKAGES
 from decant.compression.shorten import mean_multiply_adds, shorten
 from decant.distillation.prior import with_prior
 from decant.distillation.student import lesson_for
@@ -17,10 +18,6 @@ from decant.models.recommender import Recommender
 from decant.params import GENERAL
 from decant.training.device import device_of
 from decant.training.validation import TorchScorer, validate
-
-SHRINKAGES = (300.0, 3000.0, 30000.0)  # events
-PRIOR_WEIGHTS = (0.25, 0.5, 1.0)
-HISTORIES = (1 / 8, 1 / 4, 1 / 2, 5 / 8)  # of what a model reads
 
 
 def best_prior(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str, Any]]:

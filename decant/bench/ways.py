@@ -15,6 +15,9 @@ UNAWARE_LABELS, FROM_ATTRIBUTES = "unaware_labels", "from_attributes"
 NARROW_SEGMENT = "narrow_segment"
 NARROWER = 0.75  # of the dimension
 HALF, RANK = 0.5, 8
+SHRINKAGES = (300.0, 3000.0, 30000.0)  # events
+PRIOR_WEIGHTS = (0.25, 0.5, 1.0)
+HISTORIES = (1 / 8, 1 / 4, 1 / 2, 5 / 8)  # of what a model reads
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Way:
     labels: str | None = KNOWLEDGE
     groups: str = ATTRIBUTES
     tries: tuple[Try, ...] = TRIES
+
+    def tried(self, count: int) -> tuple[Try, ...]:
+        """Those of the first `count` tries that make a difference: a student that goes on from
+        another keeps its dropout."""
+        return tuple(t for t in self.tries[:count] if self.start is None or not t.dropout)
 
     def settings(self, base: Distill, tried: Try = TRIES[0]) -> Distill:
         """The settings of this way, as one of the tries changes them."""

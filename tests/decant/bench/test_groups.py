@@ -132,6 +132,15 @@ def test_what_is_done_is_not_trained_again(contested: Contest) -> None:
     assert json.loads(path.read_text())["version"] == contested.version_of(f"{ALONE}@a")
 
 
+def test_what_is_chosen_and_not_trained_depends_on_the_margin(contested: Contest) -> None:
+    params = contested.data.params
+    gate = params.gate.model_copy(update={"margin": 0.2})
+    data = replace(contested.data, params=params.model_copy(update={"gate": gate}))
+    other = replace(contested, data=data)
+    assert other.version_of(f"{SHORT}@a") != contested.version_of(f"{SHORT}@a")
+    assert other.version_of(f"{SEGMENT}@a") == contested.version_of(f"{SEGMENT}@a")
+
+
 def test_a_rival_that_does_not_exist_is_named(contested: Contest) -> None:
     with pytest.raises(ValueError, match="no rival `nobody@a`; there are unaware, knowledge, "):
         run(contested, "nobody@a", None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from decant.bench.ways import GENERAL_WAYS, GROUP_WAYS, NARROW, UNDISTILLED, Try, Way
+from decant.bench.ways import GENERAL_WAYS, GROUP_WAYS, NARROW, TRIES, UNDISTILLED, Try, Way
 from decant.params import GENERAL, Distill
 
 BASE = Distill(dimension=64, layers=2, heads=2, start_layers=[0, 1], inputs=["item", "text"])
@@ -34,6 +34,12 @@ def test_dropout_is_searched_too() -> None:
     more = Way("").settings(BASE, Try(dropout=0.1))
     assert more == BASE.model_copy(update={"dropout": BASE.dropout + 0.1})
     assert str(Try(dropout=0.1)) == "1x, dropout +0.1"
+
+
+def test_a_student_that_goes_on_keeps_its_dropout_and_tries_nothing_twice() -> None:
+    assert Way("").tried(4) == TRIES
+    assert Way("", start=GENERAL).tried(2) == (Try(),)
+    assert [t.rate for t in Way("", start=GENERAL).tried(4)] == [1.0, 0.5, 2.0]
 
 
 @pytest.mark.parametrize("name", [UNDISTILLED, NARROW])
