@@ -22,14 +22,13 @@ from tqdm import tqdm
 from decant.data.sources.places import Files, check_present, required_files
 from decant.features.segments import parse_rule
 from decant.lock import locked
-from decant.params import SOURCES, Ingest, Params, load_params, parse_params
+from decant.params import OWN, SOURCES, Ingest, Params, load_params, parse_params
 
 DEMO = "demo"
 PRESETS = Path("presets")
 PROFILES = ("quick", "full")
 BLOCK_SIZE = 1 << 20  # bytes copied at a time
 SHOWN = 5  # names of files in one message
-OWN = "files"
 Settings = dict[str, Any]  # block -> key -> value; `students` -> name -> student
 
 

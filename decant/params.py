@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -21,8 +21,11 @@ from pydantic import (
     model_validator,
 )
 
+from decant.features.raw import clean
+
 Source = Literal["demo", "movielens-100k", "movielens-1m", "online-retail", "files"]
 SOURCES: tuple[str, ...] = get_args(Source)
+OWN: Source = "files"  # a team's own tables
 Input = Literal["item", "text", "behaviour", "rating", "gap", "attributes"]
 Objective = Literal["next", "masked"]
 INPUTS: tuple[str, ...] = get_args(Input)
@@ -30,6 +33,7 @@ IMAGE = "image"  # the modality of the demo shop
 GENERAL = "general"
 TEACHER = "teacher"
 
+Name = Annotated[str, AfterValidator(clean)]  # of a column or value, as tables are read
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -42,6 +46,11 @@ Folder = Annotated[
 ]
 Modality = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 CRON_FIELDS = 5
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " "}
+TIME_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
+TIME_FORMS = (*TIME_UNITS, "iso", "day-first", "month-first", "year-first")
+NULLS = ["NULL", "Null", "null"]  # what YAML reads as no value at all
+MISSING = [*NULLS, "\\N", "NaN", "nan", "NAN", "None", "NaT", "<NA>", "N/A", "n/a", "#N/A"]
 
 
 class ParamsError(ValueError):
@@ -69,21 +78,109 @@ class Raw(Block):
     seed: Seed = 1
 
 
+def _known_timezone(timezone: str) -> str:
+    try:
+        ZoneInfo(timezone)
+    except (LookupError, ValueError, OSError):
+        near = difflib.get_close_matches(timezone, available_timezones(), n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "write one such as `Europe/Berlin`"
+        raise ValueError(f"no time zone `{timezone}`; {hint}") from None
+    return timezone
+
+
+Timezone = Annotated[str, AfterValidator(_known_timezone)]
+
+
+class UsersTable(Block):
+    """A table of users, or of item vectors: its file, and its name of the column of ids."""
+
+    file: str
+    id: Name | None = None
+
+
+class ItemsTable(UsersTable):
+    """A table of items."""
+
+    title: Name | None = None
+
+
 class Ingest(Block):
     """Layout of the tables of the source `files`."""
 
     events: str = "events.csv"
     layout: Literal["table", "sequences"] = "table"
-    user: str = "user"
-    item: str = "item"
-    time: str | None = None
-    behaviour: str | None = None
-    behaviour_default: str = "purchase"
-    rating: str | None = None
-    users: str | None = None
-    items: str | None = None
-    item_title: str = "title"
-    vectors: dict[Modality, str] = {}
+    delimiter: str | None = None
+    user: Name = "user"
+    item: Name = "item"
+    time: Name | None = None
+    time_format: str | None = None
+    timezone: Timezone = "UTC"
+    behaviour: Name | None = None
+    behaviour_default: Name = "purchase"
+    rating: Name | None = None
+    users: UsersTable | None = None
+    items: ItemsTable | None = None
+    item_title: Name = "title"
+    vectors: dict[Modality, UsersTable] = {}
+    missing: list[Annotated[str, StringConstraints(min_length=1)]] = MISSING
+
+    @field_validator("users", "items", mode="before")
+    @classmethod
+    def _a_table_may_be_its_file_alone(cls, given: Any) -> Any:
+        return {"file": given} if isinstance(given, str) else given
+
+    @field_validator("vectors", mode="before")
+    @classmethod
+    def _so_may_those_of_vectors(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {n: {"file": t} if isinstance(t, str) else t for n, t in given.items()}
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _yaml_has_spellings_of_its_own(cls, given: Any) -> Any:
+        if not isinstance(given, list):
+            return given
+        spelt = [NULLS if entry is None else [entry] for entry in given]
+        scalars = [entry for entries in spelt for entry in entries]
+        return [str(e) if isinstance(e, int | float) else e for e in scalars]
+
+    @field_validator("delimiter")
+    @classmethod
+    def _a_delimiter_is_one_mark(cls, delimiter: str | None) -> str | None:
+        if delimiter is None or delimiter in DELIMITERS or len(delimiter) == 1:
+            return delimiter
+        near = difflib.get_close_matches(delimiter, DELIMITERS, n=1)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise ValueError(
+            f"`{delimiter}` is not a delimiter; {hint}give one character, or "
+            f"{', '.join(DELIMITERS)}; null: found in each file"
+        )
+
+    @field_validator("time_format")
+    @classmethod
+    def _a_time_format_tells_a_day(cls, form: str | None) -> str | None:
+        if form is None or form in TIME_FORMS:
+            return form
+        moment = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
+        try:
+            if datetime.strptime(moment.strftime(form), form).date() == moment.date():
+                return form
+            problem = "it does not hold year, month and day"
+        except ValueError as error:
+            problem = str(error)
+        near = difflib.get_close_matches(form, TIME_FORMS, n=1)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise ValueError(
+            f"`{form}` is not a format of times ({problem}); {hint}write one such as "
+            f"`%d.%m.%Y %H:%M`, or {', '.join(TIME_FORMS)}"
+        )
+
+    @model_validator(mode="after")
+    def _a_format_is_of_a_time(self) -> "Ingest":
+        if self.time is None and self.time_format is not None:
+            raise ValueError("time_format has no effect without time: name the column of times")
+        return self
 
     @model_validator(mode="after")
     def _a_column_of_events_is_one_thing(self) -> "Ingest":
@@ -97,7 +194,7 @@ class Ingest(Block):
 
     @field_validator("vectors")
     @classmethod
-    def _a_modality_is_no_other_input(cls, vectors: dict[str, str]) -> dict[str, str]:
+    def _a_modality_is_no_other_input(cls, vectors: dict[str, UsersTable]) -> dict[str, UsersTable]:
         for name in vectors:
             if name in INPUTS:
                 raise ValueError(f"`{name}` is an input already: call these vectors otherwise")
@@ -118,6 +215,8 @@ class Validate(Block):
     """What the data gate asks for."""
 
     max_quarantined: Share = 0.05
+    max_drop: Share = 0.2
+    unknown_items: Literal["quarantine", "keep"] = "quarantine"
     min_events: Count = 100
     min_users: Annotated[int, Field(ge=2)] = 2
     min_items: Annotated[int, Field(ge=2)] = 2
@@ -126,11 +225,11 @@ class Validate(Block):
 class Features(Block):
     """Raw tables → model inputs."""
 
-    target_behaviours: list[str] = []
+    target_behaviours: list[Name] = []
     merge_window: NonNegative = 1800
     max_length: Annotated[int, Field(ge=2, le=2000)] = 50
     exclude_seen: bool = True
-    attributes: list[str] = []
+    attributes: list[Name] = []
     attribute_bins: Annotated[int, Field(ge=2, le=100)] = 4
     impute: Literal["mean", "median", "interpolate"] = "median"
     interest_tags: Annotated[int, Field(ge=1, le=20)] = 3
@@ -291,7 +390,7 @@ class Schedule(Block):
     """When the retrain flow runs of itself."""
 
     cron: str = "0 3 * * *"
-    timezone: str = "UTC"
+    timezone: Timezone = "UTC"
 
     @field_validator("cron")
     @classmethod
@@ -307,17 +406,6 @@ class Schedule(Block):
                 "hour, day, month, weekday, such as `0 3 * * *`"
             ) from None
         return cron
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_is_known(cls, timezone: str) -> str:
-        try:
-            ZoneInfo(timezone)
-        except (LookupError, ValueError, OSError):
-            near = difflib.get_close_matches(timezone, available_timezones(), n=1)
-            hint = f"did you mean `{near[0]}`?" if near else "write one such as `Europe/Berlin`"
-            raise ValueError(f"no time zone `{timezone}`; {hint}") from None
-        return timezone
 
 
 class Range(Block):

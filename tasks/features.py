@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from decant.data.prepare import prepare
+from decant.params import OWN
 from tasks.program import Summary, Workspace, program
 
 TABLES = ("events", "users", "items")
@@ -13,7 +14,8 @@ def run(workspace: Workspace) -> Summary:
     """Read the accepted tables, prepare them, write what every later stage reads."""
     validated, params = workspace.input("validated"), workspace.params
     events, users, items = (pd.read_parquet(validated / f"{name}.parquet") for name in TABLES)
-    prepared = prepare(events, users, items, params.features, params.split)
+    missing = params.ingest.missing if params.source == OWN else []
+    prepared = prepare(events, users, items, params.features, params.split, missing)
     output = workspace.output("features")
     prepared.encoder.save(output / "encoder.json")
     prepared.sequences.save(output / "sequences")

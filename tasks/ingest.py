@@ -48,7 +48,7 @@ def run(workspace: Workspace) -> Summary:
     write_vectors(tables.vectors, given)
     write_json(given / "index.json", {name: len(rows) for name, rows in tables.vectors.items()})
     summary = summarise(params.source, tables)
-    for line in known(summary):
+    for line in (*summary["notes"], *known(summary)):
         print(line)
     return summary
 
@@ -73,6 +73,7 @@ def summarise(source: str, tables: Tables) -> Summary:
         },
         "unparsed": count_cells(tables.unparsed),
         "vectors": {name: len(rows) for name, rows in tables.vectors.items()},
+        "notes": list(tables.notes),
     }
 
 
@@ -88,7 +89,7 @@ def describe(summary: Summary) -> str:
     return (
         f"**Ingested {summary['source']}**, {summary['rows']['events']:,} events {clock}, "
         f"from {', '.join(files[:FILES_SHOWN])}{more}\n\n{markdown(('what', 'rows'), rows)}"
-        + "".join(f"\n\n{line}." for line in known(summary))
+        + "".join(f"\n\n{line}." for line in (*summary["notes"], *known(summary)))
     )
 
 

@@ -9,9 +9,12 @@ from typing import Any
 import pandas as pd
 
 from decant.columns import Columns
-from decant.data.clean import Cleaned, bad_share, clean, expectations, judge
+from decant.data import accepted
+from decant.data.clean import Cleaned, accepted_rows, bad_share, clean, expectations, judge
 from decant.data.rules import rules_for
 from decant.data.tables import count_cells, markdown, read_frames, write_frames
+from decant.params import Params
+from decant.release.content import canonical, digest
 from tasks.program import SUMMARY, Summary, Workspace, program
 
 KEPT = Path(".decant/quarantine")  # of a stage that failed: its outputs are removed
@@ -32,28 +35,68 @@ def run(workspace: Workspace) -> Summary:
     tables = read_frames(ingested)
     unparsed = read_frames(ingested, ["unparsed"])["unparsed"]
     facts = json.loads((ingested / SUMMARY).read_text(encoding="utf-8"))
+    params = workspace.params
+    settings = params.validation
     rules = rules_for(
-        workspace.params.source,
+        params.source,
         clock=facts["clock"],
         users=len(tables["users"]),
         items=len(tables["items"]),
+        keep_unknown_items=settings.unknown_items == "keep",
     )
     cleaned = clean(tables, rules)
     quarantine = {**cleaned.quarantined, "cells": unparsed}
     kept = workspace.root / KEPT
+    rows, key = accepted_rows(cleaned.counts), layout_key(params)
     try:
-        judge(cleaned, workspace.params.validation)
+        judge(cleaned, settings, unparsed)
+        accepted.compare(workspace.root, params.source, key, rows, settings.max_drop)
     except ValueError as problem:
         keep(quarantine, kept)
         raise DataRejected(problem, len(quarantine["events"]), KEPT) from problem
     shutil.rmtree(kept, ignore_errors=True)
     write_frames(cleaned.accepted, workspace.output("validated"))
     write_frames(quarantine, workspace.output("quarantine"))
-    print(account("events", cleaned.counts["events"]))
+    accepted.remember(workspace.root, params.source, key, rows)
+    summary = {
+        **summarise(cleaned),
+        "unparsed": count_cells(unparsed),
+        "notes": facts["notes"],
+        "unknown_items": unknown_items(cleaned) if settings.unknown_items == "keep" else 0,
+    }
+    for line in lines(summary):
+        print(line)
+    return summary
+
+
+def layout_key(params: Params) -> str:
+    """What makes two runs of a source comparable: the same size of demo, the same layout."""
+    blocks = params.raw.model_dump(mode="json"), params.ingest.model_dump(mode="json")
+    return digest(canonical(blocks))[:16]
+
+
+def unknown_items(cleaned: Cleaned) -> int:
+    """How many items of the accepted events the table of items does not list."""
+    items = cleaned.accepted["items"][Columns.ITEM]
+    found = pd.Series(cleaned.accepted["events"][Columns.ITEM].unique())
+    return int((~found.isin(items)).sum()) if len(items) else 0
+
+
+def lines(summary: Summary) -> list[str]:
+    """What people should see of it: where the rows went, and what was left out of them."""
+    said = [account("events", summary["events"])]
     for name in ("users", "items"):
-        if cleaned.counts[name]["quarantined"]:
-            print(account(name, cleaned.counts[name]))
-    return {**summarise(cleaned), "unparsed": count_cells(unparsed)}
+        if summary[name]["quarantined"]:
+            said.append(account(name, summary[name]))
+        said += [
+            f"{count:,} {'value' if count == 1 else 'values'} of {name} left out: {why}"
+            for why, count in summary[name]["left_out"].items()
+        ]
+    said += [f"{n:,} unreadable cells of {name}" for name, n in summary["unparsed"].items()]
+    if count := summary["unknown_items"]:
+        subject = "item of the events is" if count == 1 else "items of the events are"
+        said.append(f"{count:,} {subject} not in the table of items")
+    return said
 
 
 def account(table: str, rows: dict[str, Any]) -> str:
@@ -112,7 +155,9 @@ def describe(summary: Summary) -> str:
         f"items; {summary['bad_share']:.2%} of the event rows are bad\n\n"
         f"{markdown(('rows', 'in', 'accepted', 'quarantined', 'duplicates'), rows)}"
     )
-    return page + (f"\n\n{markdown(('rows', 'reason', 'count'), reasons)}" if reasons else "")
+    if reasons:
+        page += f"\n\n{markdown(('rows', 'reason', 'count'), reasons)}"
+    return page + "".join(f"\n\n{note}." for note in summary["notes"])
 
 
 if __name__ == "__main__":

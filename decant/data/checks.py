@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
-from decant.data.rules import EARLIEST, RANGES, Rules
+from decant.data.rules import RANGES, Rules
+from decant.features.raw import EARLIEST, LATEST
 
 LONGEST = 300  # characters of a message
 KNOWN_USER, KNOWN_ITEM, REPEATED = "user is known", "item is known", "id is repeated"
+NO_TIME, TOO_EARLY, TOO_LATE = "no readable time", "time before 1990", "time after 2099"
 
 
 class CheckBroken(RuntimeError):
@@ -63,8 +65,9 @@ def event_checks(rules: Rules, latest: float) -> list[Check]:
         checks.append(_in("unknown behaviour", Columns.BEHAVIOUR, allowed))
     if rules.clock:
         checks += [
-            Check("no readable time", Columns.TIME, "ExpectColumnValuesToNotBeNull"),
-            _between("time before 1990", Columns.TIME, EARLIEST, None),
+            Check(NO_TIME, Columns.TIME, "ExpectColumnValuesToNotBeNull"),
+            _between(TOO_EARLY, Columns.TIME, EARLIEST, None),
+            _between(TOO_LATE, Columns.TIME, None, float(np.nextafter(LATEST, 0))),
         ]
         if np.isfinite(latest):
             checks.append(_between("time in the future", Columns.TIME, None, latest))
@@ -129,7 +132,9 @@ def _finding(check: Check, outcome: Any) -> Finding:
 def _first_message(problem: Any) -> str:
     """Of what Great Expectations says of each metric, with its traceback, the first line."""
     parts = [problem, *problem.values()] if isinstance(problem, dict) else []
-    told = [p["exception_message"] for p in parts if isinstance(p, dict) and "exception_message" in p]
+    told = [
+        p["exception_message"] for p in parts if isinstance(p, dict) and "exception_message" in p
+    ]
     return next((str(t).strip().splitlines()[0] for t in told if t), "no reason is given")[:LONGEST]
 
 

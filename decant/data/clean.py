@@ -7,7 +7,7 @@ quarantined. An event that says exactly the same as an earlier one is a duplicat
 there is a clock: without one, a second time is simply a second time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from decant.columns import Columns
 from decant.data import checks
 from decant.data.checks import Check, Finding
 from decant.data.rules import Rules, latest_plausible
+from decant.data.sources.times import KNOWN, moment
 from decant.data.tables import ORIGIN
 from decant.params import Validate
 
@@ -30,16 +31,20 @@ SAME_EVENT = [
     Columns.RATING,
 ]
 LEFT_OUT = ": value left out, row kept"
+ALL_EVENTS = "all logs"
+FEW = 10  # bad rows of one part, of which fewer say nothing about it
 
 
 class TooManyQuarantined(ValueError):
-    """More rows are bad than `limit` allows; `reasons` has a count for each."""
+    """More rows of `whose` are bad than `limit` allows; `reasons` has a count for each."""
 
-    def __init__(self, share: float, limit: float, reasons: dict[str, int], examples: str) -> None:
-        self.share, self.limit, self.reasons = share, limit, reasons
+    def __init__(
+        self, whose: str, share: float, limit: float, reasons: dict[str, int], examples: str
+    ) -> None:
+        self.whose, self.share, self.limit, self.reasons = whose, share, limit, reasons
         super().__init__(
-            f"{share:.2%} of the event rows are bad, validate.max_quarantined allows {limit:.2%}: "
-            f"{examples}; repair the logs, or raise the limit if this is how they are"
+            f"{share:.2%} of the rows of {whose} are bad, validate.max_quarantined allows "
+            f"{limit:.2%}: {examples}; repair the logs, or raise the limit if this is how they are"
         )
 
 
@@ -123,7 +128,16 @@ def clean_events(events: pd.DataFrame, rules: Rules, users: pd.Series, items: pd
         str(log): _account(rows.index, reason, twice, rules.set_aside)
         for log, rows in events.groupby(Columns.SOURCE, sort=False)
     }
-    counts = {**_account(events.index, reason, twice, rules.set_aside), "logs": logs}
+    behaviours = {
+        str(name): _account(rows.index, reason, twice, rules.set_aside)
+        for name, rows in events.groupby(Columns.BEHAVIOUR, sort=True)
+        if name not in rules.set_aside
+    }
+    counts = {
+        **_account(events.index, reason, twice, rules.set_aside),
+        "logs": logs,
+        "behaviours": behaviours,
+    }
     assert counts["accepted"] == len(accepted) and counts["quarantined"] == len(quarantined)
     return accepted, quarantined, counts, findings
 
@@ -197,12 +211,15 @@ def bad_share(counts: dict[str, Any]) -> float:
     return float(bad / max(counts["rows_in"], 1))
 
 
-def judge(cleaned: Cleaned, settings: Validate) -> None:
-    """Stop a log that is not fit to learn from.
+def judge(cleaned: Cleaned, settings: Validate, cells: pd.DataFrame) -> None:
+    """Stop logs and tables that are not fit to learn from.
+
+    `cells`: those that could not be read (`Tables.unparsed`), to show.
 
     Raises:
         NothingAccepted: a log without a single good row.
-        TooManyQuarantined: above `settings.max_quarantined`.
+        TooManyQuarantined: above `settings.max_quarantined` in all, or in one log, behaviour or
+            table of which more than a few rows are bad.
         TooFew: events, users or items.
     """
     counts = cleaned.counts["events"]
@@ -210,11 +227,14 @@ def judge(cleaned: Cleaned, settings: Validate) -> None:
     for log, account in counts["logs"].items():
         if not account["accepted"] and not account["duplicates"]:
             own = quarantined[quarantined[Columns.SOURCE] == log]
-            raise NothingAccepted(log, account["rows_in"], examples(own))
-    share = bad_share(counts)
-    if share > settings.max_quarantined:
-        shown = examples(quarantined)
-        raise TooManyQuarantined(share, settings.max_quarantined, counts["reasons"], shown)
+            raise NothingAccepted(log, account["rows_in"], examples(own, cells))
+    limit = settings.max_quarantined
+    for whose, account, rows in _parts(cleaned):
+        share = bad_share(account)
+        enough = whose == ALL_EVENTS or account["quarantined"] >= FEW
+        if share > limit and enough:
+            shown = examples(rows, cells)
+            raise TooManyQuarantined(whose, share, limit, account["reasons"], shown)
     events = cleaned.accepted["events"]
     found = {
         "events": len(events),
@@ -227,14 +247,50 @@ def judge(cleaned: Cleaned, settings: Validate) -> None:
             raise TooFew(what, number, needed)
 
 
-def examples(quarantined: pd.DataFrame) -> str:
-    """Each reason with its count and where it occurs first, the most frequent in front."""
-    parts = []
-    for reason, count in quarantined[Columns.REASON].value_counts().items():
+def accepted_rows(counts: dict[str, Any]) -> dict[str, int]:
+    """How many rows of each log, behaviour and table were accepted."""
+    events = counts["events"]
+    parts = {f"the log `{name}`": account for name, account in events["logs"].items()}
+    parts |= {f"the behaviour `{name}`": found for name, found in events["behaviours"].items()}
+    parts |= {f"the table of {name}": counts[name] for name in ("users", "items")}
+    return {whose: account["accepted"] for whose, account in parts.items()}
+
+
+def _parts(cleaned: Cleaned) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
+    """What is judged by itself: its name, where its rows went, those in quarantine."""
+    counts, bad = cleaned.counts["events"], cleaned.quarantined["events"]
+    yield ALL_EVENTS, counts, bad
+    for name, account in counts["logs"].items():
+        yield f"the log `{name}`", account, bad[bad[Columns.SOURCE] == name]
+    for name, account in counts["behaviours"].items():
+        yield f"the behaviour `{name}`", account, bad[bad[Columns.BEHAVIOUR] == name]
+    for name in ("users", "items"):
+        rows = cleaned.quarantined[name]
+        copies = rows[Columns.REASON].str.endswith(LEFT_OUT)
+        yield f"the table of {name}", cleaned.counts[name], rows[~copies]
+
+
+def examples(quarantined: pd.DataFrame, cells: pd.DataFrame) -> str:
+    """Each reason with its count and where it occurs first, the most frequent in front; for times
+    with the cell, and the forms that are known."""
+    parts, reasons = [], quarantined[Columns.REASON].value_counts()
+    for reason, count in reasons.items():
         rows = quarantined[quarantined[Columns.REASON] == reason]
         first = rows.sort_values([Columns.FILE, Columns.ROW]).iloc[0]
-        parts.append(f"{reason}: {count:,} (first {first[Columns.FILE]}:{first[Columns.ROW]})")
-    return ", ".join(parts)
+        place = f"first {first[Columns.FILE]}:{first[Columns.ROW]}{_cell(first, cells)}"
+        parts.append(f"{reason}: {count:,} ({place})")
+    about_times = {checks.NO_TIME, checks.TOO_EARLY, checks.TOO_LATE} & set(reasons.index)
+    return ", ".join(parts) + (f"; {KNOWN}" if about_times else "")
+
+
+def _cell(row: pd.Series, cells: pd.DataFrame) -> str:
+    """How the time of a quarantined row was written or read."""
+    reason = row[Columns.REASON]
+    if reason in (checks.TOO_EARLY, checks.TOO_LATE):
+        return f", read as {moment(float(row[Columns.TIME]))}"
+    place = (cells[Columns.FILE] == row[Columns.FILE]) & (cells[Columns.ROW] == row[Columns.ROW])
+    written = cells.loc[place & (cells["column"] == Columns.TIME), "value"]
+    return f" `{written.iloc[0]}`" if reason == checks.NO_TIME and len(written) else ""
 
 
 def expectations(cleaned: Cleaned) -> list[dict[str, Any]]:

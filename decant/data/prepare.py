@@ -1,7 +1,8 @@
 """Accepted tables → the encoder, the sequences of all users, and feature tables for people."""
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -44,11 +45,17 @@ class Prepared:
 
 
 def prepare(
-    events: pd.DataFrame, users: pd.DataFrame, items: pd.DataFrame, features: Features, cut: Split
+    events: pd.DataFrame,
+    users: pd.DataFrame,
+    items: pd.DataFrame,
+    features: Features,
+    cut: Split,
+    missing: Sequence[str] = (),
 ) -> Prepared:
     """Encode all users' behaviour and fit what the encoder needs.
 
     Users are numbered as they first appear, never by their pseudonym, which depends on a key.
+    `missing`: spellings of no value, which a request may write as the tables did.
 
     Raises:
         FeaturesError: an attribute or a target behaviour that the data does not have, or one with
@@ -58,7 +65,7 @@ def prepare(
     user_index, user_ids = pd.factorize(events[Columns.USER])
     item_ids = np.sort(events[Columns.ITEM].unique().astype(str))
     user_table = pd.DataFrame({Columns.USER: user_ids}).merge(users, on=Columns.USER, how="left")
-    encoder = fit_encoder(events, user_table, item_ids, features)
+    encoder = replace(fit_encoder(events, user_table, item_ids, features), missing=tuple(missing))
     behaviour = {name: i for i, name in enumerate(encoder.behaviours, start=1)}
     raw = Events(
         users=user_index,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from decant.columns import Columns
+from decant.features.raw import EARLIEST, LATEST
 
-EARLIEST = 631_152_000.0  # 1990-01-01, in seconds since the epoch
 HOLE = 365 * 86_400.0  # seconds without a single event …
 STRAGGLERS = 0.1  # … and a smaller share than this behind it: those are wrong clocks
 RANGES: dict[str, tuple[float | None, float | None]] = {  # numeric attributes, both ends allowed
@@ -34,11 +34,14 @@ class Rules:
     rated: bool = False
 
 
-def rules_for(source: str, *, clock: bool, users: int, items: int) -> Rules:
+def rules_for(
+    source: str, *, clock: bool, users: int, items: int, keep_unknown_items: bool = False
+) -> Rules:
     """The rules of `source`, whose tables have `users` and `items` rows.
 
     Public data sets and the demo shop come with complete tables. A team's own users table may be
-    partial, since attributes are optional; its items table, if there is one, is the catalogue.
+    partial, since attributes are optional; its items table, if there is one, is the catalogue,
+    unless `keep_unknown_items` says that it may lag behind.
     """
     if source == "demo":
         return Rules(clock, True, True, behaviours=("view", "cart", "purchase"))
@@ -48,7 +51,7 @@ def rules_for(source: str, *, clock: bool, users: int, items: int) -> Rules:
     if source == "online-retail":
         aside = ("cancellation", "correction", "charge")
         return Rules(clock, behaviours=("purchase",), set_aside=aside)
-    return Rules(clock, known_items=items > 0)
+    return Rules(clock, known_items=items > 0 and not keep_unknown_items)
 
 
 def latest_plausible(times: np.ndarray) -> float:
@@ -57,7 +60,7 @@ def latest_plausible(times: np.ndarray) -> float:
     `times`: float seconds, NaN allowed. Where the log falls silent for more than a year and fewer
     than a tenth of the events come after that, those are wrong clocks. NaN if there is no time.
     """
-    known = np.sort(times[np.isfinite(times) & (times >= EARLIEST)])
+    known = np.sort(times[np.isfinite(times) & (times >= EARLIEST) & (times < LATEST)])
     if not len(known):
         return float("nan")
     behind = len(known) - 1 - np.arange(len(known) - 1)

@@ -50,9 +50,12 @@ def _by_time(offsets: np.ndarray, times: np.ndarray, settings: Split) -> np.ndar
     validation_from = quantile(ordered, 1 - settings.test - settings.validation)
     before = [count_before(offsets, times, t) for t in (validation_from, test_from)]
     if not before[0].any() or (before[0] == before[1]).all():
+        moments = len(np.unique(times))
         raise SplitError(
-            "split.method is `time`, but one of the windows holds no events: the log is too short "
-            f"for validation: {settings.validation} and test: {settings.test}"
+            "split.method is `time`, but one of the windows holds no events: the "
+            f"{len(times):,} events have {moments:,} different time{'s' if moments != 1 else ''}, "
+            f"too few for validation: {settings.validation} and test: {settings.test}; set "
+            "split.method: leave-one-out, or look whether the times are those of the events"
         )
     return np.stack(before, axis=1).astype(np.int64)
 

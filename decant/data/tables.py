@@ -1,18 +1,22 @@
 """The three tables of a source, and how they lie on disk.
 
 `events`: user, item, behaviour, time, rating, source, file, row, malformed, order (types:
-`Columns`). `users`: user, then attributes, file, row, malformed. `items`: item, title, then the same.
+`Columns`). `users`: user, then attributes, file, row, malformed. `items`: item, title, then the
+same.
 A numeric attribute is float64 with NaN for missing; any other is str.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
+from decant.features.raw import attribute_value, identifier, plain_text
 
 EVENT_COLUMNS = (
     Columns.USER,
@@ -29,8 +33,8 @@ EVENT_COLUMNS = (
 ORIGIN = (Columns.FILE, Columns.ROW, Columns.MALFORMED)  # where a row came from, and how
 CELL_COLUMNS = ("table", Columns.FILE, Columns.ROW, "column", "value")
 NAMES = ("events", "users", "items")
-_CONTROL = r"[\x00-\x1f\x7f]"
-_WHOLE = 2.0**63  # a float from here on is no 64-bit integer
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
+_ROUNDED = r"^\d[.,]\d+E\+\d{2,3}$"  # 1.23457E+12
 
 
 def empty(columns: Sequence[str]) -> pd.DataFrame:
@@ -52,6 +56,8 @@ class Tables:
     `unparsed`: cells that could not be read (table, file, row, column, value); the value itself
     is missing in its table. `clock`: the source says when events happened. `used`: the files read.
     `vectors`: item vectors made elsewhere, by the name of their modality (item, vector).
+    `notes`: a line for each thing that was decided on the way: forms of times, spellings of a
+    missing value, the type of a column, the order of files.
     """
 
     events: pd.DataFrame
@@ -61,30 +67,63 @@ class Tables:
     clock: bool = True
     used: tuple[str, ...] = ()
     vectors: dict[str, pd.DataFrame] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def text(values: pd.Series) -> pd.Series:
-    """As str without surrounding blanks; an empty one is missing."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
-    if pd.api.types.is_float_dtype(values):
-        known = values.dropna()
-        if (known % 1 == 0).all() and (known.abs() < _WHOLE).all():
-            values = values.astype("Int64")  # ids that were numbers with gaps: 17.0 is 17
-    stripped = values.astype("str").str.strip()
-    return stripped.where(stripped.ne("") & values.notna())
+    """As clean str (see `decant.features.raw`); an empty cell is missing."""
+    return _each(values, plain_text)
+
+
+def ids(values: pd.Series) -> pd.Series:
+    """As str, one form for each id: the number 12.0 and the text `12` are `12`."""
+    return _each(values, identifier)
+
+
+def attribute_values(values: pd.Series) -> pd.Series:
+    """As str, one form for each value: `TRUE` and true are `true`."""
+    return _each(values, attribute_value)
+
+
+def _each(values: pd.Series, form: Callable[[Any], str | None]) -> pd.Series:
+    """`form` of every cell; it is asked once for each different value."""
+    kind = values.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        values = values.astype(kind.categories.dtype)
+    elif pd.api.types.is_float_dtype(kind) and str(kind).lower() != "float64":
+        values = values.astype("str").astype("float64")  # 28.1 in 32 bits is 28.1
+    elif not pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_string_dtype(kind):
+        values = values.astype("str").where(values.notna())  # timestamps and the like
+    if values.dtype == object:
+        values = values.map(_cell, na_action="ignore").astype("str")
+    codes, different = pd.factorize(values)
+    texts = np.array([*map(form, different), None], dtype=object)  # code -1: missing
+    return pd.Series(texts[codes], index=values.index, dtype="str")
+
+
+def _cell(cell: Any) -> str | None:
+    """A cell of a column of objects: bytes as text, a list as its parts between `|`."""
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", errors="replace")
+    if isinstance(cell, list | tuple | set | np.ndarray):
+        return "|".join(filter(None, map(plain_text, cell)))
+    scalar = isinstance(cell, str | int | float | bool | np.generic | Decimal)
+    return plain_text(cell) if scalar else str(cell)
 
 
 def malformed_ids(table: pd.DataFrame, names: Sequence[str]) -> pd.Series:
-    """The table's `malformed`, and where that is missing the first of `names` whose text holds a
-    control character or a line break: nobody's id does."""
+    """The table's `malformed`, and where that is missing what is wrong with the text in the first
+    of `names`: a control character or line break, which no id has, or digits that are lost."""
     malformed = table[Columns.MALFORMED]
     for name in names:
         different = pd.Series(table[name].dropna().unique(), dtype="str")
-        wrong = different[different.str.contains(_CONTROL)]
-        if len(wrong):
-            found = malformed.isna() & table[name].isin(wrong)
-            malformed = malformed.mask(found, f"a control character or line break in the {name}")
+        for pattern, problem in (
+            (_CONTROL, f"a control character or line break in the {name}"),
+            (_ROUNDED, f"an id of the {name} that a spreadsheet has rounded: export it as text"),
+        ):
+            wrong = different[different.str.contains(pattern)]
+            if len(wrong):
+                malformed = malformed.mask(malformed.isna() & table[name].isin(wrong), problem)
     return malformed
 
 
@@ -102,6 +141,8 @@ def make_events(columns: dict[str, pd.Series | str | float]) -> pd.DataFrame:
             table[name] = table[name].astype("int64")
         elif name in (Columns.TIME, Columns.RATING):
             table[name] = table[name].astype("float64")
+        elif name in (Columns.USER, Columns.ITEM):
+            table[name] = ids(table[name])
         else:
             table[name] = text(table[name])
     named = (Columns.USER, Columns.ITEM, Columns.BEHAVIOUR)

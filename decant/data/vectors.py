@@ -12,8 +12,10 @@ import pandas as pd
 from decant.columns import Columns
 from decant.data.sources.content import TableUnreadable, name_within
 from decant.data.sources.delimited import Table, read_table, require
+from decant.data.sources.layout import separator, vector_tables
 from decant.data.sources.places import Files
 from decant.data.tables import CELL_COLUMNS, malformed_ids
+from decant.params import Ingest
 
 VECTOR = "vector"
 MALFORMED = "malformed line"
@@ -23,11 +25,14 @@ OTHER_LENGTH = "another length than most"
 SECOND = "a second vector of its item"
 
 
-def read_vectors(path: Path, root: Path, name: str, key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One modality's vectors from a CSV or Parquet file.
+def read_vectors(
+    path: Path, root: Path, name: str, key: str, mark: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One modality's vectors from a delimited or Parquet file.
 
     Args:
-        name: of the modality. key: the column of items.
+        name: of the modality. key: the column of items. mark: between the fields, None: found in
+            the file.
 
     Returns:
         `item`, `vector` (float32 arrays of one length); and the rows that are left out, as
@@ -36,9 +41,9 @@ def read_vectors(path: Path, root: Path, name: str, key: str) -> tuple[pd.DataFr
     Raises:
         TableUnreadable, ColumnMissing: it is no such table; says what is wrong in one line.
     """
-    table, file = read_table(path, root), name_within(path, root)
-    require(table, file, {key: "ingest.item"})
-    items = table.column(key)
+    table, file = read_table(path, root, separator=mark, needed=(key,)), name_within(path, root)
+    require(table, file, {key: f"ingest.vectors.{name}: {{file: {file}, id: …}}"})
+    items = table.ids(key)
     rows = _as_rows(table, key, file)
     reasons = _reasons(items, rows, table.origin)
     good = reasons.isna().to_numpy()
@@ -53,10 +58,16 @@ def read_vectors(path: Path, root: Path, name: str, key: str) -> tuple[pd.DataFr
     return kept, lost[list(CELL_COLUMNS)].astype(types).reset_index(drop=True)
 
 
-def read_modalities(files: Files, key: str) -> tuple[dict[str, pd.DataFrame], list[pd.DataFrame]]:
+def read_modalities(
+    files: Files, settings: Ingest
+) -> tuple[dict[str, pd.DataFrame], list[pd.DataFrame]]:
     """The vectors of every modality of a source by name, and the rows that were left out."""
+    named = vector_tables(settings)
+    keys = {name: named[name].id if name in named else settings.item for name in files.vectors}
+    mark = separator(settings)
     read = {
-        name: read_vectors(path, files.root, name, key) for name, path in files.vectors.items()
+        name: read_vectors(path, files.root, name, keys[name], mark)
+        for name, path in files.vectors.items()
     }
     kept = {name: frame for name, (frame, _) in read.items()}
     return kept, [lost for _, lost in read.values()]
@@ -113,7 +124,9 @@ def _is_numeric(column: pd.Series) -> bool:
     known = column.dropna()
     if isinstance(column.dtype, np.dtype) and column.dtype == object and _is_of_lists(column):
         return False
-    return float(pd.to_numeric(known, errors="coerce").notna().mean()) >= 0.9 if len(known) else True
+    return (
+        float(pd.to_numeric(known, errors="coerce").notna().mean()) >= 0.9 if len(known) else True
+    )
 
 
 def _numbers(cell: object) -> np.ndarray:
@@ -131,7 +144,9 @@ def _reasons(items: pd.Series, rows: list[np.ndarray], origin: pd.DataFrame) -> 
     filled = lengths[lengths > 0]
     usual = int(filled.mode().iloc[0]) if len(filled) else 0
     finite = pd.Series([bool(np.isfinite(row).all()) for row in rows], dtype=bool)
-    malformed = malformed_ids(pd.concat([items.rename(Columns.ITEM), origin], axis=1), [Columns.ITEM])
+    malformed = malformed_ids(
+        pd.concat([items.rename(Columns.ITEM), origin], axis=1), [Columns.ITEM]
+    )
     reasons: pd.Series = pd.Series(np.nan, index=items.index, dtype="str")
     checks = (
         (malformed.notna(), MALFORMED),

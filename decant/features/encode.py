@@ -7,12 +7,13 @@ event, and ids become indices. Index 0 always means "nothing here" or "unknown".
 import json
 from bisect import bisect_right
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from decant.features.raw import number, plain, spellings
+from decant.features.raw import attribute_value, clean, number
 
 STRENGTH = ("view", "click", "favourite", "cart", "rating", "purchase")
 GAP_SECONDS = (60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0, 2592000.0)
@@ -37,16 +38,23 @@ class Attribute:
 
     def index(self, value: Any) -> int:
         """Index of one raw value; 0 for a missing or unknown one."""
-        known = plain(value)
+        known = attribute_value(value)
         if self.edges is None:
-            found = (text for text in spellings(known) if text in self.values)
-            return next((self.values.index(text) + 1 for text in found), 0)
+            return self._places.get(known, 0)
         exact = number(known)
         return 0 if exact is None else bisect_right(self.edges, exact) + 1
 
+    @cached_property
+    def _places(self) -> dict[str | None, int]:
+        """Canonical value → index; of two that are the same the first counts."""
+        places: dict[str | None, int] = {}
+        for place, value in enumerate(self.values, start=1):
+            places.setdefault(attribute_value(value), place)
+        return places
+
     def is_unknown(self, value: Any) -> bool:
         """Is it a value, but none that training has seen, or no number where one is due?"""
-        return plain(value) is not None and self.index(value) == 0
+        return attribute_value(value) is not None and self.index(value) == 0
 
 
 class Events(NamedTuple):
@@ -77,6 +85,11 @@ class Encoder:
     merge_window: float
     exclude_seen: bool
     rating_edges: tuple[float, ...] = ()
+    missing: tuple[str, ...] = ()  # spellings of an attribute's value that stand for none
+
+    def canonical(self, user: dict[str, Any]) -> dict[str, str | None]:
+        """A request's raw attributes in canonical form; None where a value is missing."""
+        return {clean(name): attribute_value(v, self.missing) for name, v in user.items()}
 
     @property
     def item_index(self) -> dict[str, int]:

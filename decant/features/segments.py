@@ -1,8 +1,10 @@
 """Which student serves whom: rules on raw user attributes, evaluated the same way everywhere.
 
 A rule is a comparison or several joined by `and`, `or`, `not`: `gender == 'F' and age < 35`,
-`country in ['France', 'Spain']`, `history_length >= 20`. A comparison with an unknown attribute
-is neither true nor false, and a rule that is not true does not match.
+`country in ['France', 'Spain']`, `premium == true`, `history_length >= 20`. Values are compared in
+their canonical form (`decant.features.raw`); beside a number they are compared as numbers. A
+comparison with an unknown attribute is neither true nor false, and a rule that is not true does
+not match.
 """
 
 import ast
@@ -12,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from decant.features.raw import Raw, number, plain
+from decant.features.raw import attribute_value, number
 
 GENERAL = "general"
 HISTORY_LENGTH = "history_length"  # events in the request's own history
@@ -28,6 +30,7 @@ _ORDER: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.GtE: operator.ge,
 }
 _MEMBERSHIP = (ast.In, ast.NotIn)
+_TRUTH = ("true", "false", "True", "False")
 
 
 class RuleError(ValueError):
@@ -126,34 +129,40 @@ class _Reader:
             return self.membership(left, isinstance(op, ast.NotIn), right)
         if type(op) not in _ORDER:
             raise self.error(f"unknown comparison in `{self.text}`; there are == != < <= > >= in")
-        compare, first, second = _ORDER[type(op)], self.operand(left), self.operand(right)
-        return lambda facts: _compare(compare, first(facts), second(facts))
+        return self.compared(_ORDER[type(op)], left, right)
 
     def membership(self, left: ast.expr, negate: bool, right: ast.expr) -> Test:
         if not isinstance(right, ast.List | ast.Tuple | ast.Set):
             raise self.error(f"`in` of `{self.text}` needs a list, such as ['France', 'Spain']")
-        value, options = self.operand(left), [self.constant(option) for option in right.elts]
-        contained: list[Test] = [
-            lambda facts, option=option: _compare(operator.eq, value(facts), option)  # type: ignore[misc]
-            for option in options
-        ]
+        self.operand(left)  # of an empty list too
+        for option in right.elts:
+            self.constant(option)
+        contained = [self.compared(operator.eq, left, option) for option in right.elts]
         among = _joined(contained, True)
         return _negated(among) if negate else among
 
-    def operand(self, node: ast.expr) -> Callable[[Facts], Raw]:
-        if isinstance(node, ast.Name):
+    def compared(
+        self, compare: Callable[[Any, Any], bool], left: ast.expr, right: ast.expr
+    ) -> Test:
+        first, second = self.operand(left), self.operand(right)
+        as_numbers = _is_number(left) or _is_number(right)
+        return lambda facts: _compare(compare, first(facts), second(facts), as_numbers)
+
+    def operand(self, node: ast.expr) -> Callable[[Facts], str | None]:
+        if isinstance(node, ast.Name) and node.id not in _TRUTH:
             name = node.id
             self.names.add(name)
-            return lambda facts: plain(facts.get(name))
+            return lambda facts: attribute_value(facts.get(name))
         constant = self.constant(node)
         return lambda facts: constant
 
-    def constant(self, node: ast.expr) -> Raw:
+    def constant(self, node: ast.expr) -> str:
         try:
-            value = plain(ast.literal_eval(node))
+            literal = node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
         except (ValueError, TypeError):
-            value = None
-        if value is None:
+            literal = None
+        value = attribute_value(literal)
+        if value is None or (isinstance(node, ast.Name) and node.id not in _TRUTH):
             shown = f"`{ast.unparse(node)}` in `{self.text}`"
             raise self.error(f"{shown} is neither an attribute nor a text or number")
         return value
@@ -185,11 +194,24 @@ def _negated(inner: Test) -> Test:
     return test
 
 
-def _compare(compare: Callable[[Any, Any], bool], left: Raw, right: Raw) -> bool | None:
-    """Compare plain values; where one is a number, both must be, else the outcome is unknown."""
+def _is_number(node: ast.expr) -> bool:
+    """Whether a rule writes a number here, such as 35 or -3; '35' in quotes is a text."""
+    inner = node.operand if isinstance(node, ast.UnaryOp) else node
+    kind = type(inner.value) if isinstance(inner, ast.Constant) else None
+    return kind in (int, float)
+
+
+def _compare(
+    compare: Callable[[Any, Any], bool], left: str | None, right: str | None, as_numbers: bool
+) -> bool | None:
+    """Compare canonical values; None where one is unknown, or no number where one is meant.
+
+    Whether two values are in order is asked of numbers if one of them is a number.
+    """
     if left is None or right is None:
         return None
-    if isinstance(left, str) and isinstance(right, str):
-        return compare(left, right)
+    in_order = compare not in (operator.eq, operator.ne)
     first, second = number(left), number(right)
-    return None if first is None or second is None else compare(first, second)
+    if as_numbers or (in_order and (first is not None or second is not None)):
+        return None if first is None or second is None else compare(first, second)
+    return compare(left, right)

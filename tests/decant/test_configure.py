@@ -207,7 +207,7 @@ def test_comments_and_other_settings_survive() -> None:
     changed = set(new.splitlines()) - set(text.splitlines())
     assert changed == {
         "  epochs: 3",
-        "  max_quarantined: 0.35 # share of event rows; more than this stops the run",
+        "  max_quarantined: 0.35 # of the rows of any log, behaviour or table; more stops the run",
     }
 
 

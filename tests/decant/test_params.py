@@ -27,9 +27,9 @@ TRAINING = (
 )
 SETTINGS = {
     "raw": "users items steps missing dirty seed",
-    "ingest": "events layout user item time behaviour behaviour_default rating users items "
-    "item_title vectors",
-    "validate": "max_quarantined min_events min_users min_items",
+    "ingest": "events layout delimiter user item time time_format timezone behaviour "
+    "behaviour_default rating users items item_title vectors missing",
+    "validate": "max_quarantined max_drop unknown_items min_events min_users min_items",
     "features": "target_behaviours merge_window max_length exclude_seen attributes attribute_bins "
     "impute interest_tags",
     "split": "method validation test cases_per_user",
@@ -313,3 +313,48 @@ def test_settings_cannot_be_changed_once_read() -> None:
 def test_what_is_no_finite_number_is_refused(value: str) -> None:
     with pytest.raises(ParamsError, match=r"gate\.min_lift.*finite"):
         parse_params(yaml.safe_load(f"gate: {{min_lift: {value}}}"))
+
+
+@pytest.mark.parametrize(
+    ("ingest", "problem"),
+    [
+        ({"time": "t", "time_format": "dayfirst"}, "did you mean `day-first`"),
+        ({"time": "t", "time_format": "%d/%m"}, "does not hold year, month and day"),
+        ({"time": "t", "time_format": "%Q"}, "`%Q` is not a format of times"),
+        ({"time_format": "iso"}, "time_format has no effect without time"),
+        ({"timezone": "Berlin"}, "did you mean `Europe/Berlin`"),
+        ({"delimiter": "semi"}, "did you mean `semicolon`"),
+        ({"delimiter": "::"}, "`::` is not a delimiter"),
+        ({"delimiter": ""}, "is not a delimiter"),
+        (
+            {"items": {"file": "a.csv", "ids": "x"}},
+            "unknown key `ingest.items.ids`, did you mean `id`",
+        ),
+        ({"users": 3}, "`ingest.users`: "),
+        ({"vectors": {"image": {"id": "x"}}}, "`ingest.vectors.image.file`: Field required"),
+        ({"missing": [""]}, "`ingest.missing.0`"),
+        ({"missing": "NULL"}, "`ingest.missing`"),
+    ],
+)
+def test_a_layout_that_cannot_be_is_explained(ingest: dict[str, Any], problem: str) -> None:
+    (told,) = problems({"ingest": ingest})
+    assert problem in told
+
+
+def test_a_table_may_be_named_by_its_file_alone() -> None:
+    given = {
+        "users": "u.csv",
+        "items": {"file": "i.csv", "id": " sku "},
+        "vectors": {"image": "v.csv"},
+    }
+    ingest = parse_params({"ingest": given}).ingest
+    assert ingest.users and ingest.users.file == "u.csv" and ingest.users.id is None
+    assert ingest.items and (ingest.items.file, ingest.items.id) == ("i.csv", "sku")
+    assert ingest.vectors["image"].file == "v.csv"
+
+
+def test_spellings_of_a_missing_value_may_be_as_yaml_reads_them() -> None:
+    given = yaml.safe_load("missing: [NULL, ~, NaN, -999, 0.5]")
+    found = parse_params({"ingest": given}).ingest.missing
+    assert set(found) == {"NULL", "Null", "null", "NaN", "-999", "0.5"}
+    assert {"NULL", "\\N", "NaN", "None"} <= set(parse_params({}).ingest.missing)

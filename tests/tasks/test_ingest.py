@@ -100,7 +100,12 @@ def test_how_many_users_and_items_have_a_row_in_their_table_is_told(
     page = ingest.describe(run_step(ingest.run, workspace, ingest.describe))
     line = "1 of the 2 users in the events have a row in the table of users"
     assert line in page
+    form = (
+        "3 times in events.csv read as seconds since 1970: `1700000100` is 2023-11-14 22:15:00 UTC"
+    )
+    assert f"{form}." in page
     assert capsys.readouterr().out.splitlines() == [
+        form,
         line,
         "2 of the 2 items in the events have a row in the table of items",
     ]

@@ -75,7 +75,11 @@ def test_the_description_shows_the_account_and_the_reasons(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "limits", "problem"),
     [
-        (log(40, *["u1,,5"] * 10), {}, r"20\.00% of the event rows are bad.*first events\.csv:42"),
+        (
+            log(40, *["u1,,5"] * 10),
+            {},
+            r"20\.00% of the rows of all logs are bad.*first events\.csv:42",
+        ),
         (log(0, "u1,i1,soon", ",i1,5"), {}, "all 2 rows of the log `events` are invalid"),
         (log(5), {}, "5 events after validation, validate.min_events asks for 10"),
         (log(40), {"min_users": 6}, "5 users after validation"),
@@ -124,10 +128,10 @@ def test_rows_of_users_in_quarantine_are_told_too(
     place = workspace(tmp_path, log(40))
     run_step(validate.run, place)
     assert "rows of users" not in capsys.readouterr().out
-    (tmp_path / "data/raw/files/users.csv").write_text("user,age\nu0,30\n,5\n")
+    (tmp_path / "data/raw/files/users.csv").write_text("user,age\nu0,30\nu1,31\n,5\n")
     run_step(ingest.run, Workspace(tmp_path, place.params))
     run_step(validate.run, Workspace(tmp_path, place.params))
-    told = "2 rows of users: 1 accepted, 1 in data/quarantine, 0 duplicates"
+    told = "3 rows of users: 2 accepted, 1 in data/quarantine, 0 duplicates"
     assert told in capsys.readouterr().out
 
 
@@ -146,3 +150,62 @@ def test_the_account_of_the_rows_is_one_line() -> None:
     assert validate.account("events", counts) == (
         "12,345 rows of events: 12,000 accepted, 300 in data/quarantine, 45 duplicates"
     )
+
+
+def test_what_ingest_decided_stands_in_the_summary(tmp_path) -> None:
+    summary = run_step(validate.run, workspace(tmp_path, log(40)), validate.describe)
+    form = (
+        "40 times in events.csv read as seconds since 1970: `1700000000` is 2023-11-14 22:13:20 UTC"
+    )
+    assert summary["notes"] == [form]
+    assert f"{form}." in validate.describe(summary)
+
+
+def test_values_that_are_left_out_are_told(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_step(validate.run, workspace(tmp_path, log(40, "u1,i1,soon")))
+    told = capsys.readouterr().out
+    assert "1 value of users left out: impossible age" in told
+    assert "1 unreadable cells of events.time" in told
+
+
+ITEMS = "item,title\ni0,hat\ni1,pan\ni2,rod\n"
+
+
+@pytest.mark.parametrize(("setting", "accepted"), [("quarantine", 30), ("keep", 40)])
+def test_items_that_the_table_lacks_are_counted_and_stay_where_that_is_set(
+    tmp_path, setting: str, accepted: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = workspace(tmp_path, log(40), unknown_items=setting, max_quarantined=0.5)
+    (tmp_path / "data/raw/files/items.csv").write_text(ITEMS)
+    settings = place.params.model_dump(by_alias=True)
+    settings["ingest"]["items"] = "items.csv"
+    params = parse_params(settings)
+    run_step(ingest.run, Workspace(tmp_path, params))
+    capsys.readouterr()
+    assert run_step(validate.run, Workspace(tmp_path, params))["left"]["events"] == accepted
+    told = "1 item of the events is not in the table of items" in capsys.readouterr().out
+    assert told is (setting == "keep")
+
+
+def test_a_log_that_lost_a_third_since_the_last_accepted_run_stops(tmp_path) -> None:
+    run_step(validate.run, workspace(tmp_path, log(90)))
+    with pytest.raises(validate.DataRejected) as stopped:
+        run_step(validate.run, workspace(tmp_path, log(60)))
+    assert "the log `events`: 60 rows, 90 in the last accepted run (-33.3%)" in str(stopped.value)
+    assert "remove .decant/accepted/files.json" in str(stopped.value)
+    run_step(validate.run, workspace(tmp_path, log(60), max_drop=0.4))
+    run_step(validate.run, workspace(tmp_path, log(60)))  # that was accepted, so it counts
+
+
+def test_a_drop_that_is_meant_is_let_through_without_the_note(tmp_path) -> None:
+    run_step(validate.run, workspace(tmp_path, log(90)))
+    (tmp_path / ".decant/accepted/files.json").unlink()
+    run_step(validate.run, workspace(tmp_path, log(60)))
+
+
+def test_a_note_of_another_layout_or_a_damaged_one_compares_nothing(tmp_path) -> None:
+    note = tmp_path / ".decant/accepted/files.json"
+    for content in ('{"key": "other", "rows": {"the log `events`": 900}}', "{", "[]", '{"key": 1}'):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(content)
+        run_step(validate.run, workspace(tmp_path, log(60)))

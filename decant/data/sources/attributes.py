@@ -8,7 +8,7 @@ import pandas as pd
 from decant.columns import Columns
 from decant.data.sources.cells import parse_numbers, unparsed
 from decant.data.sources.delimited import Table, read_table, require
-from decant.data.tables import malformed_ids, no_cells
+from decant.data.tables import attribute_values, malformed_ids, no_cells
 
 
 def read_attributes(
@@ -27,9 +27,19 @@ def attributes_of(
 
     The first column is the id.
     """
-    written = {column: table.column(column) for column in columns}
+    written = {
+        column: table.ids(column) if column == columns[0] else _cells(table, column)
+        for column in columns
+    }
     parsed = {c: parse_numbers(v) if c in numeric else v for c, v in written.items()}
     lost = [unparsed(name, c, written[c], parsed[c], table.origin) for c in numeric]
     frame = pd.concat([pd.DataFrame(parsed), table.origin], axis=1)
     frame[Columns.MALFORMED] = malformed_ids(frame, columns[:1])
     return frame, pd.concat(lost, ignore_index=True) if lost else no_cells()
+
+
+def _cells(table: Table, column: str) -> pd.Series:
+    """An attribute's values in their one form; a title is text that nothing is compared with."""
+    if column == Columns.TITLE:
+        return table.column(column)
+    return attribute_values(table.cells[column])

@@ -1,15 +1,12 @@
-"""Text cells → times and numbers; what cannot be read becomes missing, and is kept as it was."""
+"""Text cells → numbers; what cannot be read becomes missing, and is kept as it was."""
 
 import numpy as np
 import pandas as pd
-from pandas.tseries.api import guess_datetime_format
 
 from decant.columns import Columns
 from decant.data.tables import CELL_COLUMNS, text
 
 NUMERIC_SHARE = 0.9  # a column with at least this share of numbers is a numeric one
-_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))  # epochs in ns, µs, ms
-_COMPACT = (19_000_101, 22_001_231)  # 20260301 is a date, not a second of August 1970
 
 
 def parse_numbers(values: pd.Series) -> pd.Series:
@@ -18,29 +15,20 @@ def parse_numbers(values: pd.Series) -> pd.Series:
     return numbers.where(np.isfinite(numbers))
 
 
-def looks_numeric(values: pd.Series) -> bool:
-    """Whether nearly all cells that are there are numbers."""
+def not_numbers(values: pd.Series) -> pd.Series:
+    """The cells that are there and are not numbers."""
     present = values.dropna()
-    return len(present) > 0 and float(parse_numbers(present).notna().mean()) >= NUMERIC_SHARE
+    return present[parse_numbers(present).isna()]
 
 
-def parse_times(values: pd.Series, form: str | None = None) -> pd.Series:
-    """Seconds since the epoch in UTC, float64; NaN where there is no time.
+def looks_numeric(values: pd.Series) -> bool:
+    """Whether nearly all cells that are there are numbers, and no other is a code.
 
-    Accepts epochs (s, ms, µs or ns, told apart by size), ISO 8601, timestamps, and any one other
-    format that most rows share. Without a zone, UTC is meant. `form` is a strptime format.
+    A code is a repeated value with a digit, such as `5+`: it stands for a group of its own.
     """
-    if pd.api.types.is_datetime64_any_dtype(values):
-        return _seconds(pd.to_datetime(values, utc=True))
-    if form is None:
-        numbers = parse_numbers(values)
-        if numbers.notna().sum() > 0.5 * values.notna().sum():
-            return _epochs(numbers)
-        form = "ISO8601"
-    stamps = pd.to_datetime(values, format=form, utc=True, errors="coerce")
-    if stamps.notna().sum() < 0.5 * values.notna().sum():
-        stamps = _in_other_format(values, stamps)
-    return _seconds(stamps)
+    count, others = int(values.notna().sum()), not_numbers(values)
+    codes = others[others.str.contains(r"\d") & others.duplicated()]
+    return count > 0 and count - len(others) >= NUMERIC_SHARE * count and not len(codes)
 
 
 def unparsed(
@@ -68,30 +56,3 @@ def most_frequent(keys: pd.Series, values: pd.Series) -> pd.Series:
     counts = pairs.groupby(["key", "value"], sort=False).size().reset_index(name="count")
     best = counts.loc[counts.groupby("key", sort=False)["count"].idxmax()]
     return pd.Series(best["value"].array, index=pd.Index(best["key"]))
-
-
-def _epochs(numbers: pd.Series) -> pd.Series:
-    middle = numbers.median()
-    if _COMPACT[0] <= middle <= _COMPACT[1]:
-        days = numbers.astype("Int64").astype("str")
-        return _seconds(pd.to_datetime(days, format="%Y%m%d", utc=True, errors="coerce"))
-    for limit, unit in _UNITS:
-        if abs(middle) >= limit:
-            return numbers / unit
-    return numbers
-
-
-def _in_other_format(values: pd.Series, stamps: pd.Series) -> pd.Series:
-    """Read as the first cell is written, month before day or after it: what fits more rows."""
-    present = values.dropna().astype("str")
-    for dayfirst in (False, True):
-        form = guess_datetime_format(present.iloc[0], dayfirst=dayfirst) if len(present) else None
-        if form is not None:
-            other = pd.to_datetime(values, format=form, utc=True, errors="coerce")
-            stamps = other if other.notna().sum() > stamps.notna().sum() else stamps
-    return stamps
-
-
-def _seconds(stamps: pd.Series) -> pd.Series:
-    micros = stamps.dt.as_unit("us").astype("int64") / 1e6
-    return micros.where(stamps.notna()).astype("float64")

@@ -1,6 +1,7 @@
 """What a file holds: unpacked, as bytes or as text, with a clear word when it cannot be had."""
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -30,9 +31,21 @@ def name_within(path: Path, root: Path) -> str:
 def read_content(path: Path, file: str) -> bytes:
     """All bytes of a file; one that ends in .gz, .bz2, .xz or .zip is unpacked.
 
+    UTF-16 that says so in its first two bytes, as spreadsheets save it, becomes UTF-8.
+
     Raises:
         TableUnreadable: it is packed in another way or cut off, or a .zip does not hold one file.
     """
+    content = _unpacked(path, file)
+    if not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content
+    try:
+        return content.decode("utf-16").encode()
+    except UnicodeDecodeError as error:
+        raise TableUnreadable(file, f"not utf-16 text at byte {error.start:,}") from None
+
+
+def _unpacked(path: Path, file: str) -> bytes:
     kind = path.suffix.lower()
     if kind not in (*_PACKED, ".zip"):
         return path.read_bytes()
@@ -62,7 +75,7 @@ def decode(content: bytes, file: str, encoding: str = "utf-8-sig") -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text with their ends: \\n, \\r or both, unlike `str.splitlines` nothing else."""
+    """The lines of a text with their ends: \\n, \\r or both, nothing else (`str.splitlines`)."""
     return io.StringIO(text, newline="").readlines()
 
 

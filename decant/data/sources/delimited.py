@@ -3,8 +3,8 @@
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,14 @@ from decant.data.sources.content import (
     split_lines,
 )
 from decant.data.sources.records import miscounted, read_records
-from decant.data.tables import text
+from decant.data.tables import ids, text
+from decant.features.raw import clean
+from decant.params import DELIMITERS
 
 PARQUET = (".parquet", ".pq")
 TAB_SEPARATED = (".tsv", ".tab")
+NOT_IDS = "holds lists, objects, bytes or truth values: an id is a text or a whole number"
+NAMES = {mark: name for name, mark in DELIMITERS.items()}
 # pandas would make floats of them where one is missing, and large ids would become the same
 _EXACT = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
 
@@ -33,11 +37,20 @@ _EXACT = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
 class ColumnMissing(ValueError):
     """A table lacks a column; says which file, the nearest name and all that there are."""
 
-    def __init__(self, file: str, column: str, columns: Sequence[str], setting: str = "") -> None:
+    def __init__(
+        self,
+        file: str,
+        column: str,
+        columns: Sequence[str],
+        setting: str = "",
+        same_ids: str | None = None,
+    ) -> None:
         self.file, self.column, self.columns = file, column, list(columns)
         near = difflib.get_close_matches(column.lower(), [c.lower() for c in columns], n=1)
         nearest = [c for c in columns if near and c.lower() == near[0]]
         hint = f"; the nearest is `{nearest[0]}`" if nearest else ""
+        if same_ids is not None:
+            hint = f"; `{same_ids}` holds the ids of the events"
         what = f"`{column}`" + (f" ({setting})" if setting else "")
         super().__init__(f"{file}: no column {what}{hint}; it has {', '.join(columns) or 'none'}")
 
@@ -54,17 +67,32 @@ class EmptyLog(ValueError):
 @dataclass(frozen=True)
 class Table:
     """Rows of one or more files. `cells`: the columns; `origin`: file, row and what is malformed
-    about that line, aligned with it."""
+    about that line, aligned with it. `note`: what was found out about the file, if anything."""
 
     cells: pd.DataFrame
     origin: pd.DataFrame
+    note: str | None = None
 
     def __len__(self) -> int:
         return len(self.cells)
 
     def column(self, name: str) -> pd.Series:
-        """One column, blanks stripped, empty cells missing."""
+        """One column as clean text, empty cells missing."""
         return text(self.cells[name])
+
+    def ids(self, name: str) -> pd.Series:
+        """A column of ids, each in its one form.
+
+        Raises:
+            TableUnreadable: its cells are lists, bytes or truth values, or numbers too large to be
+                told apart.
+        """
+        values = self.cells[name]
+        rows, problem = unusable_ids(values)
+        if rows.any():
+            file = str(self.origin.loc[rows, Columns.FILE].iloc[0])
+            raise TableUnreadable(file, f"`{name}` {problem} (rows: {int(rows.sum()):,})")
+        return ids(values)
 
 
 def read_table(
@@ -74,10 +102,12 @@ def read_table(
     columns: Sequence[str] | None = None,
     separator: str | None = None,
     encoding: str = "utf-8-sig",
+    needed: Sequence[str] = (),
 ) -> Table:
-    """Read one CSV, TSV (also .gz …) or Parquet file; CSV cells stay text.
+    """Read one delimited (also .gz …) or Parquet file; cells of delimited text stay text.
 
-    `columns` names those of a file without a header. `row` counts lines from 1, the header
+    `columns` names those of a file without a header. Without a `separator` the file's own is
+    found: the first that gives the `needed` columns. `row` counts lines from 1, the header
     included. A malformed line (too many fields, a stray quotation mark) is a row of missing cells
     that says so.
 
@@ -87,35 +117,42 @@ def read_table(
     file = name_within(path, root)
     if _suffix(path) in PARQUET:
         return with_origin(_read_parquet(path, file), file, first_row=1)
-    if separator is None:
-        separator = "\t" if _suffix(path) in TAB_SEPARATED else ","
     content = read_content(path, file)
     header = int(columns is None)
+    usual = "\t" if _suffix(path) in TAB_SEPARATED else ","
     try:
-        names = list(columns) if columns is not None else _header(content, file, separator, encoding)
+        separator = separator or find_separator(content, encoding, usual, needed)
+        names = (
+            list(columns) if columns is not None else _header(content, file, separator, encoding)
+        )
         cells = _read_lines(content, separator, encoding, names, header)
     except UnicodeDecodeError:
         decode(content, file, encoding)  # raises, and knows the line
         raise
     if cells is not None:
-        return with_origin(cells, file, first_row=1 + header)
-    return _read_records(decode(content, file, encoding), file, separator, names, header)
+        table = with_origin(cells, file, first_row=1 + header)
+    else:
+        text_of_it = decode(content, file, encoding)
+        table = _read_records(text_of_it, file, separator, names, header)
+    unusual = separator not in (usual, None) and columns is None
+    note = (
+        f"{file}: fields are separated by {NAMES.get(separator, separator)}s" if unusual else None
+    )
+    return replace(table, note=note)
 
 
-def read_tables(paths: Iterable[Path], root: Path, needed: dict[str, str]) -> Table:
-    """Read files of one layout as one table; each must have the `needed` columns.
+def find_separator(content: bytes, encoding: str, usual: str, needed: Sequence[str]) -> str:
+    """The mark between the fields of a file, judged by its header.
 
-    `needed`: column → the setting that names it, or an empty text.
-
-    Raises:
-        ColumnMissing: the first file that lacks one.
+    The first that gives all `needed` columns, the `usual` one in front; else the one that gives
+    the most columns, blanks left out.
     """
-    parts = []
-    for path in paths:
-        part = read_table(path, root)
-        require(part, name_within(path, root), needed)
-        parts.append(Table(part.cells[list(needed)], part.origin))
-    return stack(parts)
+    marks = list(dict.fromkeys([usual, *DELIMITERS.values()]))
+    columns = {mark: _names(content, encoding, mark) for mark in marks}
+    fitting = [mark for mark in marks if needed and set(needed) <= set(columns[mark])]
+    if fitting:
+        return fitting[0]
+    return max((mark for mark in marks if mark != " "), key=lambda mark: len(columns[mark]))
 
 
 def stack(parts: Sequence[Table]) -> Table:
@@ -183,18 +220,32 @@ def _header(content: bytes, file: str, separator: str, encoding: str) -> list[st
     except csv.Error as error:
         raise TableUnreadable(file, f"line 1 is no header: {error}") from None
     if not any(name.strip() for name in names):
-        raise TableUnreadable(file, "no header in line 1" if content.strip() else "the file is empty")
+        raise TableUnreadable(
+            file, "no header in line 1" if content.strip() else "the file is empty"
+        )
     if any(mark in name for name in names for mark in "\n\r\0"):
         problem = "line 1 is no header: a stray quotation mark, or not a text file"
         raise TableUnreadable(file, problem)
+    names = [clean(name) for name in names]
     _one_of_each(names, file)
     return [name or f"unnamed {number}" for number, name in enumerate(names, start=1)]
+
+
+def _names(content: bytes, encoding: str, separator: str) -> list[str]:
+    """What the first line names with this mark between; nothing if it is not a header with it."""
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
+    try:
+        return [clean(name) for name in next(csv.reader(lines, delimiter=separator), [])]
+    except csv.Error:
+        return []
 
 
 def _one_of_each(names: Sequence[str], file: str) -> None:
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
-        raise TableUnreadable(file, f"{names.count(twice)} columns are called `{twice}`: rename them")
+        raise TableUnreadable(
+            file, f"{names.count(twice)} columns are called `{twice}`: rename them"
+        )
 
 
 def _read_lines(
@@ -243,5 +294,33 @@ def _read_parquet(path: Path, file: str) -> pd.DataFrame:
         table = pq.ParquetFile(io.BytesIO(path.read_bytes())).read()
     except (pa.ArrowException, OSError) as error:
         raise TableUnreadable(file, f"not a Parquet file: {' '.join(str(error).split())}") from None
+    table = table.rename_columns([clean(name) for name in table.column_names])
     _one_of_each(table.column_names, file)
     return table.to_pandas(ignore_metadata=True, types_mapper=_EXACT.get)
+
+
+def unusable_ids(values: pd.Series) -> tuple[np.ndarray, str]:
+    """Which cells cannot be ids, bool [rows], and what they are."""
+    kind = values.dtype
+    if pd.api.types.is_bool_dtype(kind):
+        return values.notna().to_numpy(), NOT_IDS
+    if pd.api.types.is_float_dtype(kind):
+        bits = np.finfo(getattr(kind, "numpy_dtype", kind)).nmant + 1
+        large = (values.abs() >= 2.0**bits).fillna(False).to_numpy(dtype=bool)
+        return large, (
+            f"is floating point and beyond 2^{bits}, where neighbours are the same number: store "
+            "ids as whole numbers or as text"
+        )
+    if pd.api.types.is_object_dtype(kind):
+        wrong = values.map(_not_an_id, na_action="ignore").eq(True).to_numpy(dtype=bool)
+        return wrong, NOT_IDS
+    return np.zeros(len(values), dtype=bool), ""
+
+
+def _not_an_id(cell: object) -> bool:
+    if isinstance(cell, bytes):
+        try:
+            cell.decode()
+        except UnicodeDecodeError:
+            return True
+    return isinstance(cell, list | tuple | set | dict | np.ndarray | bool)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from decant.data.sources.demo_images import draw_images
 from decant.data.sources.demo_law import (
     INTERESTS,
     Law,
@@ -23,7 +24,6 @@ from decant.data.sources.demo_law import (
     next_item_distribution,
     take,
 )
-from decant.data.sources.demo_images import draw_images
 from decant.data.sources.places import DEMO_IMAGES
 from decant.params import Raw
 
@@ -53,8 +53,9 @@ def generate(folder: Path, settings: Raw) -> dict[str, Any]:
     """Write the shop's tables and its law's best ranking into `folder`, all at once.
 
     Files: `views.csv`, `carts.csv`, `purchases.csv` (user, item, time), `users.csv`,
-    `items.csv`, `images.parquet` (item, vector), `oracle.csv` (for every step a user made: the rank of the item taken in the best
-    ranking, and that ranking's expected NDCG@10), `demo.json` (settings, sha256 of each file).
+    `items.csv`, `images.parquet` (item, vector), `oracle.csv` (for every step a user made: the rank
+    of the item taken in the best ranking, and that ranking's expected NDCG@10), `demo.json`
+    (settings, sha256 of each file).
 
     Returns:
         What `demo.json` holds.

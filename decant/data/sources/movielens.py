@@ -138,8 +138,8 @@ def _events(log: Table, files: Files, *, clock: bool) -> tuple[pd.DataFrame, pd.
     parsed = {c: parse_numbers(v) for c, v in written.items()}
     events = make_events(
         {
-            Columns.USER: log.column(Columns.USER),
-            Columns.ITEM: log.column(Columns.ITEM),
+            Columns.USER: log.ids(Columns.USER),
+            Columns.ITEM: log.ids(Columns.ITEM),
             Columns.BEHAVIOUR: RATING,
             Columns.SOURCE: "ratings",
             **{str(name): column for name, column in log.origin.items()},

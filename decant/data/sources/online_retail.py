@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from decant.columns import Columns
-from decant.data.sources.cells import most_frequent, parse_numbers, parse_times, unparsed
+from decant.data.sources.cells import most_frequent, parse_numbers, unparsed
 from decant.data.sources.content import TableUnreadable, name_within
 from decant.data.sources.delimited import (
     EmptyLog,
@@ -23,6 +23,7 @@ from decant.data.sources.delimited import (
     stack,
 )
 from decant.data.sources.places import check_present
+from decant.data.sources.times import parse_column
 from decant.data.tables import ORIGIN, Tables, in_order_of_arrival, make_events
 
 PURCHASE = "purchase"
@@ -37,6 +38,7 @@ _COLUMNS = (
     "CustomerID",
     "Country",
 )
+MONTH_FIRST = "month-first"  # 12/1/2010 8:26, as its publisher writes times
 _PRODUCT = r"\d{5}[A-Z]*"
 
 
@@ -52,10 +54,10 @@ def read(folder: Path) -> Tables:
     log = stack([_read_file(path, files.root) for path in files.events])
     if not len(log):
         raise EmptyLog([name_within(path, files.root) for path in files.events])
-    item = log.column("StockCode").str.upper()
-    user = log.column("CustomerID").str.removesuffix(".0")
+    item = log.ids("StockCode").str.upper()
+    user = log.ids("CustomerID")
     written = log.column("InvoiceDate")
-    time = parse_times(written)
+    time, forms = parse_column(written, log.origin, usual=MONTH_FIRST)
     events = make_events(
         {
             Columns.USER: user,
@@ -73,6 +75,7 @@ def read(folder: Path) -> Tables:
         items=_items(item, log),
         unparsed=unparsed("events", Columns.TIME, written, time, log.origin),
         used=tuple(name_within(path, files.root) for path in files.events),
+        notes=tuple(map(str, forms)),
     )
 
 

@@ -1,44 +1,35 @@
 """A team's own tables, laid out as `ingest` in params.yaml says."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.attributes import attributes_of
-from decant.data.sources.cells import looks_numeric, parse_numbers, parse_times, unparsed
-from decant.data.sources.content import (TableUnreadable, decode, name_within, read_content, split_lines,)
-from decant.data.sources.delimited import (
-    EmptyLog,
-    Table,
-    located,
-    read_table,
-    read_tables,
-    require,
-    stack,
-)
-from decant.data.sources.places import Files, check_present
-from decant.data.vectors import read_modalities
+from decant.data.sources.cells import NUMERIC_SHARE, looks_numeric, not_numbers
+from decant.data.sources.content import TableUnreadable, name_within
+from decant.data.sources.delimited import ColumnMissing, Table, read_table
+from decant.data.sources.layout import OwnTable, items_table, separator, users_table
+from decant.data.sources.notes import Notes, most_common
+from decant.data.sources.own_events import read_events
+from decant.data.sources.places import check_present
 from decant.data.tables import (
     ORIGIN,
     Tables,
+    ids,
     in_order_of_arrival,
-    make_events,
     no_cells,
     no_items,
     no_users,
     with_a_row,
 )
+from decant.data.vectors import read_modalities
 from decant.params import Ingest
 
 RESERVED = (Columns.FILE, Columns.ROW, Columns.MALFORMED, Columns.REASON)
-SOURCE = "events"
-FLOAT_IS_EXACT = 2.0**53  # whole numbers below it
-SECOND_LINE = "a second line of its user (a table of events has `layout: table`)"
-QUOTED = "a quotation mark in a line of `layout: sequences`"
-_HEADERS = ("user", "user_id", "userid")
-_SETTINGS = {Columns.USER: "user", Columns.ITEM: "item", Columns.TITLE: "item_title"}
+SAME_IDS = 0.5  # share of a column's cells that are ids of the events: it is the column of ids
 
 
 class IdsDoNotMatch(ValueError):
@@ -59,27 +50,26 @@ class IdsDoNotMatch(ValueError):
 def read(folder: Path, settings: Ingest) -> Tables:
     """Read the tables that `settings` names; those of users and items are optional.
 
-    An attribute is numeric if nine in ten of its cells are numbers, else text.
+    An attribute is numeric if nine in ten of its cells are numbers and no other value that has a
+    digit, such as `5+`, is repeated; else text.
 
     Raises:
         FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
+        TimesAmbiguous, TimesContradict: day and month cannot be told apart.
         IdsDoNotMatch: a table of users or items is about others than the events.
     """
     files = check_present("files", folder, settings)
-    if settings.layout == "sequences":
-        events, cells = _sequences(files, settings), no_cells()
-    else:
-        events, cells = _table_of_events(files, settings)
-    users, user_cells = _attributes(files.users, folder, "users", {Columns.USER: settings.user})
-    title = {Columns.ITEM: settings.item, Columns.TITLE: settings.item_title}
-    items, item_cells = _attributes(files.items, folder, "items", title)
-    vectors, lost = read_modalities(files, settings.item)
+    notes = Notes()
+    events, cells = read_events(files, settings, notes)
+    users, user_cells = read_users(files.users, folder, settings, notes, events)
+    items, item_cells = read_items(files.items, folder, settings, notes, events)
+    vectors, lost = read_modalities(files, settings)
     for key, path, table in (
         (Columns.USER, files.users, users),
         (Columns.ITEM, files.items, items),
     ):
-        found, ids = with_a_row(events, table, key)
-        if path is not None and ids and not found:
+        found, different = with_a_row(events, table, key)
+        if path is not None and different and not found:
             raise IdsDoNotMatch(key, events, table)
     return Tables(
         events=in_order_of_arrival([events]),
@@ -93,120 +83,120 @@ def read(folder: Path, settings: Ingest) -> Tables:
             if path
         ),
         vectors=vectors,
+        notes=notes.all(),
     )
 
 
-def _table_of_events(files: Files, settings: Ingest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    roles = {
-        role: getattr(settings, role)
-        for role in ("user", "item", "time", "behaviour", "rating")
-        if getattr(settings, role) is not None
-    }
-    needed = {column: f"ingest.{role}" for role, column in roles.items()}
-    log = read_tables(files.events, files.root, needed)
-    if not len(log):
-        raise EmptyLog([name_within(path, files.root) for path in files.events])
-    columns: dict[str, pd.Series | str | float] = {
-        Columns.USER: _ids(log, settings.user),
-        Columns.ITEM: _ids(log, settings.item),
-        Columns.BEHAVIOUR: settings.behaviour_default,
-        Columns.SOURCE: SOURCE,
-        **{str(name): column for name, column in log.origin.items()},
-    }
-    cells = [no_cells()]
-    if settings.behaviour is not None:
-        columns[Columns.BEHAVIOUR] = log.column(settings.behaviour)
-    for role, parse in ((Columns.TIME, parse_times), (Columns.RATING, parse_numbers)):
-        if role in roles:
-            written = log.cells[roles[role]]
-            written = log.column(roles[role]) if pd.api.types.is_string_dtype(written) else written
-            columns[role] = parsed = parse(written)
-            cells.append(unparsed("events", role, written, parsed, log.origin))
-    return make_events(columns), pd.concat(cells, ignore_index=True)
+def read_users(
+    path: Path | None,
+    folder: Path,
+    settings: Ingest,
+    notes: Notes,
+    events: pd.DataFrame | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of users, and the cells that could not be read; both empty without a file.
 
-
-def _ids(table: Table, column: str) -> pd.Series:
-    """A column of ids, as text.
-
-    Raises:
-        TableUnreadable: ids stored as floating point, too large to be told apart.
+    `events`: where a wrong column of ids is looked for in the table.
     """
-    values = table.cells[column]
-    if pd.api.types.is_float_dtype(values):
-        large = (values.abs() >= FLOAT_IS_EXACT).fillna(False).to_numpy(dtype=bool)
-        if large.any():
-            raise TableUnreadable(
-                str(table.origin.loc[large, Columns.FILE].iloc[0]),
-                f"`{column}` is floating point and beyond 2^53 (rows: {large.sum():,}), where "
-                "neighbours are the same number: store ids as whole numbers or as text",
-            )
-    return table.column(column)
+    named = users_table(settings)
+    if path is None or named is None:
+        return no_users(), no_cells()
+    return _attributes(path, folder, "users", named, settings, notes, events)
 
 
-def _sequences(files: Files, settings: Ingest) -> pd.DataFrame:
-    log = stack([_read_lines(path, files.root, settings.user) for path in files.events])
-    if not len(log):
-        raise EmptyLog([name_within(path, files.root) for path in files.events])
-    rows = pd.concat([log.cells, log.origin], axis=1)
-    again = rows[Columns.USER].duplicated() & rows[Columns.USER].ne("")
-    rows[Columns.MALFORMED] = rows[Columns.MALFORMED].mask(again, SECOND_LINE)
-    rows[Columns.ITEM] = rows[Columns.ITEM].mask(rows[Columns.MALFORMED].notna())
-    rows = rows.explode(Columns.ITEM, ignore_index=True)
-    return make_events(
-        {
-            Columns.USER: rows[Columns.USER],
-            Columns.ITEM: rows[Columns.ITEM],
-            Columns.BEHAVIOUR: settings.behaviour_default,
-            Columns.SOURCE: SOURCE,
-            **{name: rows[name] for name in ORIGIN},
-        }
-    )
-
-
-def _read_lines(path: Path, root: Path, user: str) -> Table:
-    """One line per user: the user, then items in order, between blanks or commas."""
-    file = name_within(path, root)
-    content = read_content(path, file)
-    if content.startswith(b"PAR1"):
-        raise TableUnreadable(file, "is Parquet, which `layout: sequences` is not: a line of text each")
-    lines = [line.strip() for line in split_lines(decode(content, file))]
-    fields = [re.split(r"[\s,]+", line) for line in lines]
-    if fields and fields[0][0].casefold() in (user.casefold(), *_HEADERS):
-        problem = f"line 1 begins with `{fields[0][0]}`, a header: `layout: sequences` has none"
-        raise TableUnreadable(file, problem)
-    cells = pd.DataFrame(
-        {
-            Columns.USER: pd.Series([row[0] for row in fields], dtype="str"),
-            Columns.ITEM: pd.Series([row[1:] for row in fields], dtype="object"),
-        }
-    )
-    malformed = [QUOTED if '"' in line else None for line in lines]
-    return located(cells, file, range(1, len(lines) + 1), malformed)
+def read_items(
+    path: Path | None,
+    folder: Path,
+    settings: Ingest,
+    notes: Notes,
+    events: pd.DataFrame | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same of the table of items."""
+    named = items_table(settings)
+    if path is None or named is None:
+        return no_items(), no_cells()
+    return _attributes(path, folder, "items", named, settings, notes, events)
 
 
 def _attributes(
-    path: Path | None, folder: Path, name: str, named: dict[str, str]
+    path: Path,
+    folder: Path,
+    name: str,
+    named: OwnTable,
+    settings: Ingest,
+    notes: Notes,
+    events: pd.DataFrame | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of users or items; `named`: our column → the setting that says what theirs is."""
-    if path is None:
-        return (no_users() if name == "users" else no_items()), no_cells()
-    table = read_table(path, folder)
+    columns = _columns(name, named)
+    needed = tuple(columns.values())
+    table = read_table(path, folder, separator=separator(settings), needed=needed)
     file = name_within(path, folder)
+    notes.add(*([table.note] if table.note else []))
     if not len(table):
         raise TableUnreadable(file, f"has no rows: fill it, or set ingest.{name}: null")
-    require(table, file, {theirs: f"ingest.{_SETTINGS[ours]}" for ours, theirs in named.items()})
-    others = [column for column in table.cells if column not in named.values()]
-    clash = [column for column in others if column in (*RESERVED, *named)]
+    _require(table, file, name, columns, events)
+    others = [column for column in map(str, table.cells) if column not in needed]
+    clash = [column for column in others if column in (*RESERVED, *columns)]
     if clash:
         raise TableUnreadable(file, f"the column `{clash[0]}` has a name that is taken: rename it")
-    _ids(table, next(iter(named.values())))
-    # an item's id may be its title too
-    ours = {name: table.cells[theirs] for name, theirs in named.items()}
-    cells = pd.concat([pd.DataFrame(ours), table.cells[others]], axis=1)
-    columns = [str(column) for column in cells]
-    table = Table(cells, table.origin)
-    numeric = [c for c in columns if c not in named and looks_numeric(table.column(c))]
-    return attributes_of(table, name, columns, numeric)
+    cells = {  # an item's id may be its title too
+        column: notes.take_missing(f"{name}.{column}", table.cells[theirs], settings.missing)
+        for column, theirs in {**columns, **{c: c for c in others}}.items()
+    }
+    table = Table(pd.DataFrame(cells), table.origin)
+    key = next(iter(columns))
+    notes.compare_ids(f"{name}.{key}", table.cells[key], table.ids(key))
+    numeric = [c for c in others if _is_numeric(f"{name}.{c}", table.column(c), notes)]
+    return attributes_of(table, name, [str(column) for column in table.cells], numeric)
+
+
+def _columns(name: str, named: OwnTable) -> dict[str, str]:
+    """Our columns of a table → theirs."""
+    if named.title is None:
+        return {Columns.USER if name == "users" else Columns.ITEM: named.id}
+    return {Columns.ITEM: named.id, Columns.TITLE: named.title}
+
+
+def _require(
+    table: Table, file: str, name: str, columns: dict[str, str], events: pd.DataFrame | None
+) -> None:
+    """Raise `ColumnMissing`, which names the column that looks like the one of ids, unless all of
+    `columns` (ours → theirs) are there."""
+    for ours, theirs in columns.items():
+        if theirs in table.cells:
+            continue
+        setting = (
+            f"ingest.{name}: {{file: {file}, {'id' if ours != Columns.TITLE else 'title'}: …}}"
+        )
+        near = None
+        if ours != Columns.TITLE and events is not None:
+            near = _column_of_ids(table, set(events[ours].dropna()))
+        raise ColumnMissing(file, theirs, list(map(str, table.cells)), setting, near)
+
+
+def _column_of_ids(table: Table, known: set[str]) -> str | None:
+    """The column most of whose cells are ids of the events."""
+    shares = {str(c): float(ids(table.cells[c]).isin(known).mean()) for c in table.cells}
+    best = max(shares, key=shares.__getitem__, default=None)
+    return best if best is not None and shares[best] >= SAME_IDS else None
+
+
+def _is_numeric(name: str, values: pd.Series, notes: Notes) -> bool:
+    """Whether a column is one of numbers; noted where a few cells decide that, or are lost."""
+    others = Counter(not_numbers(values).tolist())
+    count, lost = int(values.notna().sum()), others.total()
+    numeric = looks_numeric(values)
+    if lost and numeric:
+        notes.add(
+            f"{name} is read as numbers: {lost:,} of {count:,} cells are no number and left empty "
+            f"({most_common(others)}); ingest.missing can list what means missing"
+        )
+    elif lost and count - lost >= (1 - NUMERIC_SHARE) * count:
+        notes.add(
+            f"{name} is read as text, each value a category: {count - lost:,} of {count:,} cells "
+            f"are numbers, not {most_common(others)}; ingest.missing can list what means missing"
+        )
+    return numeric
 
 
 def _first_id(frame: pd.DataFrame, key: str) -> str:

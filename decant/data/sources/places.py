@@ -1,10 +1,12 @@
 """Which files each source is made of, and a clear word when they are not there."""
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from decant.data.sources.layout import items_table, users_table, vector_tables
 from decant.params import IMAGE, Ingest
 
 DEMO_IMAGES = "images.parquet"
@@ -52,8 +54,7 @@ def required_files(source: str, settings: Ingest | None = None) -> list[str]:
     if source == "online-retail":
         return ["*.csv or by-day/*.csv"]
     assert source == "files", source
-    named = (settings.events, settings.users, settings.items, *settings.vectors.values())
-    return [name for name in named if name]
+    return [pattern for pattern in _own_patterns(settings).values() if pattern]
 
 
 def check_present(source: str, folder: Path, settings: Ingest | None = None) -> Files:
@@ -98,17 +99,27 @@ def _online_retail(folder: Path) -> Files:
     if folder.is_file():
         return Files(folder.parent, (folder,))
     for pattern in ("*.csv", "by-day/*.csv"):
-        if found := tuple(sorted(folder.glob(pattern))):
+        if found := in_natural_order(folder.glob(pattern)):
             return Files(folder, found)
     raise FilesMissing("online-retail", folder, ["no *.csv or by-day/*.csv is there"])
 
 
+def _own_patterns(settings: Ingest) -> dict[str, str | None]:
+    """Setting → the file or pattern it names."""
+    users, items = users_table(settings), items_table(settings)
+    vectors = vector_tables(settings).items()
+    return {
+        "events": settings.events,
+        "users": users.file if users else None,
+        "items": items.file if items else None,
+        **{f"vectors.{name}": table.file for name, table in vectors},
+    }
+
+
 def _own_files(folder: Path, settings: Ingest) -> Files:
-    given = {"events": settings.events, "users": settings.users, "items": settings.items}
-    given |= {f"vectors.{name}": place for name, place in settings.vectors.items()}
     found: dict[str, tuple[Path, ...]] = {}
     missing = []
-    for key, pattern in given.items():
+    for key, pattern in _own_patterns(settings).items():
         if pattern is None:
             continue
         found[key] = _matches(folder, pattern)
@@ -128,9 +139,20 @@ def _matches(folder: Path, pattern: str) -> tuple[Path, ...]:
     if path.is_absolute() or ".." in path.parts or not path.parts:
         return ()
     try:
-        return tuple(sorted(found for found in folder.glob(pattern) if found.is_file()))
+        return in_natural_order(found for found in folder.glob(pattern) if found.is_file())
     except ValueError:  # `**` beside other characters is no pattern
         return ()
+
+
+def in_natural_order(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Paths with numbers in their names in the order of the numbers: events-2 before events-10."""
+    return tuple(sorted(paths, key=_natural))
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    parts = re.split(r"([0-9]+)", path.as_posix())
+    key = [(1, int(p), "") if n % 2 else (0, 0, p) for n, p in enumerate(parts)]
+    return key, path.as_posix()
 
 
 def _nearest(folder: Path, pattern: str) -> str:

@@ -60,7 +60,7 @@ def _record(
 
 
 def _ends_well(block: Sequence[str], separator: str, width: int) -> bool:
-    """Whether lines are one record of `width` cells whose quotations end in front of a separator."""
+    """Whether lines are one record of `width` cells whose quotations end before a separator."""
     try:
         return len(next(csv.reader(block, delimiter=separator, strict=True))) == width
     except csv.Error:

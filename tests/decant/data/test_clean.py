@@ -11,13 +11,14 @@ from decant.data.clean import (
     NothingAccepted,
     TooFew,
     TooManyQuarantined,
+    accepted_rows,
     bad_share,
     clean,
     expectations,
     judge,
 )
 from decant.data.rules import Rules
-from decant.data.tables import in_order_of_arrival, make_events
+from decant.data.tables import CELL_COLUMNS, in_order_of_arrival, make_events, no_cells
 from decant.params import Validate
 
 NOW = 1_700_000_000.0
@@ -166,22 +167,24 @@ def limits(**given: Any) -> Validate:
 
 
 def test_a_log_that_is_fit_is_let_through() -> None:
-    judge(cleaned(log(GOOD)), limits())
+    judge(cleaned(log(GOOD)), limits(), no_cells())
 
 
 def test_too_many_bad_rows_stop_the_run_and_each_reason_is_shown() -> None:
     result = cleaned(log([*GOOD, (None, "i", NOW), (None, "i", NOW), ("a", "z", NOW)]))
     with pytest.raises(TooManyQuarantined) as stopped:
-        judge(result, limits(max_quarantined=0.4))
+        judge(result, limits(max_quarantined=0.4), no_cells())
     assert stopped.value.reasons == {"no user": 2, "unknown item": 1}
-    assert "no user: 2 (first views.csv:5), unknown item: 1 (first views.csv:7)" in str(stopped.value)
-    judge(result, limits(max_quarantined=0.5))
+    assert "no user: 2 (first views.csv:5), unknown item: 1 (first views.csv:7)" in str(
+        stopped.value
+    )
+    judge(result, limits(max_quarantined=0.5), no_cells())
 
 
 def test_a_log_with_no_good_row_stops_the_run_however_small_it_is() -> None:
     result = cleaned(log(GOOD * 20), log([("a", "i", 1.0)], "buys", "buy"))
     with pytest.raises(NothingAccepted, match="the only row of the log `buys` is invalid"):
-        judge(result, limits())
+        judge(result, limits(), no_cells())
 
 
 @pytest.mark.parametrize(
@@ -189,5 +192,77 @@ def test_a_log_with_no_good_row_stops_the_run_however_small_it_is() -> None:
     [(GOOD[:1], "events"), ([GOOD[0], GOOD[2]], "users"), ([GOOD[1], GOOD[2]], "items")],
 )
 def test_too_few_events_users_or_items_stop_the_run(rows: list[Row], what: str) -> None:
-    with pytest.raises(TooFew, match=f"1 {what[:-1]} after validation, validate.min_{what} asks for 2"):
-        judge(cleaned(log(rows)), limits(min_events=2))
+    with pytest.raises(
+        TooFew, match=f"1 {what[:-1]} after validation, validate.min_{what} asks for 2"
+    ):
+        judge(cleaned(log(rows)), limits(min_events=2), no_cells())
+
+
+MANY: list[Row] = [
+    (user, item, NOW + n) for n in range(100) for user, item in (("a", "i"), ("b", "j"))
+]
+
+
+def test_a_third_of_one_behaviour_stops_the_run_though_it_is_little_of_all() -> None:
+    buys: list[Row] = [*MANY[:20], *[("a", None, NOW)] * 10]
+    result = cleaned(log(MANY), log(buys, "views", "buy"))
+    assert bad_share(result.counts["events"]) < 0.05
+    with pytest.raises(
+        TooManyQuarantined, match=r"33\.33% of the rows of the behaviour `buy` are bad"
+    ):
+        judge(result, limits(), no_cells())
+    judge(result, limits(max_quarantined=0.34), no_cells())
+
+
+def test_a_third_of_one_log_stops_the_run() -> None:
+    result = cleaned(log(MANY), log([*MANY[:20], *[(None, "i", NOW)] * 10], "apps"))
+    with pytest.raises(
+        TooManyQuarantined, match="of the rows of the log `apps` are bad, .*: no user: 10 "
+    ):
+        judge(result, limits(), no_cells())
+
+
+def test_a_third_of_a_table_of_users_or_items_stops_the_run() -> None:
+    ids: list[str | None] = ["a", "b", *(f"u{n}" for n in range(18)), *["a"] * 10]
+    users = table("user", ids, age=[float(n) for n in range(30)])
+    with pytest.raises(
+        TooManyQuarantined, match="of the table of users are bad, .*: repeated id: 10 "
+    ):
+        judge(cleaned(log(MANY), users=users), limits(), no_cells())
+    items = table("item", ["i", "j", *[None] * 10], price=[1.0] * 12)
+    with pytest.raises(TooManyQuarantined, match="of the table of items are bad, .*: no item: 10 "):
+        judge(cleaned(log(MANY), items=items), limits(), no_cells())
+
+
+def test_a_few_bad_rows_say_nothing_about_a_small_part() -> None:
+    judge(cleaned(log(MANY), log([*GOOD, (None, "i", NOW)], "apps")), limits(), no_cells())
+
+
+def test_accepted_rows_are_counted_by_log_behaviour_and_table() -> None:
+    rules = Rules(behaviours=("view", "buy"), set_aside=("cancellation",))
+    logs = log(GOOD), log(GOOD[:2], "buys", "buy"), log(GOOD, "views", "cancellation")
+    assert accepted_rows(cleaned(*logs, rules=rules).counts) == {
+        "the log `views`": 3, "the log `buys`": 2, "the behaviour `view`": 3,
+        "the behaviour `buy`": 2, "the table of users": 2, "the table of items": 2,
+    }  # fmt: skip
+
+
+def test_a_time_of_no_plausible_year_is_quarantined_on_both_sides() -> None:
+    year_55841 = 1_700_000_600_000.0
+    result = cleaned(log([*GOOD, ("a", "i", 12.0), ("a", "i", year_55841)]))
+    assert result.quarantined["events"]["reason"].tolist() == [
+        "time before 1990",
+        "time after 2099",
+    ]
+
+
+def test_bad_times_are_shown_as_they_were_written_or_read_with_the_known_forms() -> None:
+    result = cleaned(log([*GOOD, ("a", "i", np.nan), ("a", "i", 12.0), ("a", "i", 5e9)]))
+    cells = pd.DataFrame([("events", "views.csv", 5, "time", "soon")], columns=list(CELL_COLUMNS))
+    with pytest.raises(TooManyQuarantined) as stopped:
+        judge(result, limits(), cells)
+    told = str(stopped.value)
+    assert "no readable time: 1 (first views.csv:5 `soon`)" in told
+    assert "time before 1990: 1 (first views.csv:6, read as 1970-01-01 00:00:12 UTC)" in told
+    assert "time after 2099: 1 (first views.csv:7, read as 2128-06-11 08:53:20 UTC)" in told
+    assert "times are read as seconds, milliseconds" in told and "ingest.time_format" in told

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.data.prepare import (MOST_VALUES, FeaturesError, Prepared, fit_attribute, impute, prepare,)
+from decant.data.prepare import (
+    MOST_VALUES,
+    FeaturesError,
+    Prepared,
+    fit_attribute,
+    impute,
+    prepare,
+)
 from decant.data.split import SplitError
 from decant.features.sequences import TEST, Sequences, cases
 from decant.params import Features, Split

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from decant.data.rules import EARLIEST, latest_plausible, rules_for
+from decant.data.rules import latest_plausible, rules_for
+from decant.features.raw import EARLIEST, LATEST
 
 DAY = 86_400.0
 START = 1_700_000_000.0
@@ -24,7 +25,7 @@ def test_a_thin_tail_is_not_in_the_future() -> None:
 
 
 def test_missing_and_ancient_times_do_not_matter() -> None:
-    times = np.array([np.nan, 0.0, EARLIEST - 1, START])
+    times = np.array([np.nan, 0.0, EARLIEST - 1, START, *[LATEST] * 9])
     assert latest_plausible(times) == START
     assert np.isnan(latest_plausible(np.array([np.nan])))
 
@@ -44,6 +45,11 @@ def test_which_sources_know_all_their_users_and_items(
 ) -> None:
     rules = rules_for(source, clock=True, users=users, items=3)
     assert (rules.known_users, rules.known_items) == (known_users, known_items)
+
+
+def test_a_catalogue_that_lags_behind_makes_no_item_unknown() -> None:
+    lagging = rules_for("files", clock=True, users=0, items=3, keep_unknown_items=True)
+    assert not lagging.known_items
 
 
 def test_without_an_items_table_every_item_is_known_and_no_rating_asked_for() -> None:

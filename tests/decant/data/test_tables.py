@@ -1,12 +1,18 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from decant.columns import Columns
 from decant.data.tables import (
     EVENT_COLUMNS,
+    attribute_values,
     count_cells,
     empty,
+    ids,
     in_order_of_arrival,
     make_events,
     markdown,
@@ -18,6 +24,7 @@ from decant.data.tables import (
     with_a_row,
     write_frames,
 )
+from decant.features.raw import attribute_value, identifier, plain_text
 
 
 def events(source: str, times: list[float]) -> pd.DataFrame:
@@ -63,7 +70,13 @@ def test_without_a_clock_the_order_of_rows_is_kept() -> None:
     [
         (pd.Series([" a ", "", None], dtype="str"), ["a", None, None]),
         (pd.Series([17.0, np.nan, 3.0]), ["17", None, "3"]),
-        (pd.Series([1.5, 2.0]), ["1.5", "2.0"]),
+        (pd.Series([1.5, 2.0]), ["1.5", "2"]),
+        (pd.Series([28.1, 3], dtype="float32"), ["28.1", "3"]),
+        (pd.Series([True, None]), ["true", None]),
+        (pd.Series([b"a", None]), ["a", None]),
+        (pd.Series([["a", "b"], None]), ["a|b", None]),
+        (pd.Series(pd.to_datetime(["2026-03-01", None])), ["2026-03-01", None]),
+        (pd.Series(["caf\u0065\u0301\u200b", "\u00a0"], dtype="str"), ["caf\u00e9", None]),
         (pd.Series([7, 8]), ["7", "8"]),
         (pd.Series([2**63 + 1, None], dtype="UInt64"), [str(2**63 + 1), None]),
         (pd.Series([1e300, np.nan]), ["1e+300", None]),
@@ -78,7 +91,39 @@ def test_text_strips_blanks_and_writes_whole_numbers_without_a_point(
     assert [None if pd.isna(v) else v for v in result] == expected
 
 
-@pytest.mark.parametrize("mark", ["\0", "\n", "\x1b"])
+def test_ids_and_values_have_one_form_each() -> None:
+    cells = pd.Series(["12.0", "12", "1e+05", "TRUE", "007.0"], dtype="str")
+    assert ids(cells).tolist() == ["12", "12", "100000", "TRUE", "007.0"]
+    assert attribute_values(cells).tolist() == ["12", "12", "100000", "true", "007.0"]
+
+
+CELLS = st.one_of(
+    st.none(), st.text(max_size=6), st.integers(), st.floats(), st.booleans(),
+    st.decimals(allow_nan=False),
+    st.sampled_from(["12.0", "-0", "1e+05", "True", "NULL", "e\u0301", "\u200bx"]),
+)  # fmt: skip
+
+
+@given(st.lists(CELLS, max_size=8))
+def test_a_column_is_read_as_its_cells_are_alone(cells: list[Any]) -> None:
+    column = pd.Series(cells, dtype=object)
+    for of_column, of_cell in (
+        (text, plain_text), (ids, identifier), (attribute_values, attribute_value),
+    ):  # fmt: skip
+        read = [None if pd.isna(value) else value for value in of_column(column)]
+        assert read == [of_cell(cell) for cell in cells]
+
+
+@pytest.mark.parametrize("written", ["1.23457E+12", "1,23457E+12", "8.1E+100"])
+def test_an_id_that_a_spreadsheet_has_rounded_makes_its_row_malformed(written: str) -> None:
+    table = events("a", [1.0, 2.0]).drop(columns=Columns.MALFORMED)
+    table.loc[1, Columns.ITEM] = written
+    malformed = make_events(dict(table.items()))[Columns.MALFORMED]
+    assert pd.isna(malformed[0])
+    assert "an id of the item that a spreadsheet has rounded" in malformed[1]
+
+
+@pytest.mark.parametrize("mark", ["\0", "\n", "\x1b", "\x85", "\u2028"])
 def test_an_id_with_a_control_character_makes_its_row_malformed(mark: str) -> None:
     table = events("a", [1.0, 2.0]).drop(columns=Columns.MALFORMED)
     table.loc[1, Columns.ITEM] = f"a{mark}1"

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from decant.data.sources.content import TableUnreadable
 from decant.data.sources.delimited import ColumnMissing
 from decant.data.sources.places import FilesMissing
 from decant.data.sources.readers import read
-from decant.data.sources.content import TableUnreadable
 from decant.data.vectors import VECTOR, align, read_vectors
 from decant.params import Ingest
 
@@ -92,7 +92,7 @@ def test_a_table_of_something_else_is_told_in_a_line(
 
 def test_a_table_without_the_column_of_items_is_told(tmp_path: Path) -> None:
     (tmp_path / "image.csv").write_text("product,v0\na,1\n")
-    with pytest.raises(ColumnMissing, match=r"no column `item` \(ingest\.item\)"):
+    with pytest.raises(ColumnMissing, match=r"no column `item` \(ingest\.vectors\.image: "):
         found(tmp_path / "image.csv")
 
 

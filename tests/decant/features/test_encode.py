@@ -90,9 +90,18 @@ def test_what_is_no_number_is_unknown_to_a_numeric_attribute(value: Any) -> None
 
 
 def test_numbers_written_as_text_in_the_table_are_found_again() -> None:
-    codes = Attribute(values=("1", "28", "3.5", "True"))
+    codes = Attribute(values=("1", "28", "3.5", "true"))
     assert [codes.index(v) for v in (1, 1.0, "1", 28.0, 3.5, True)] == [1, 1, 1, 2, 3, 4]
     assert Attribute(values=("28.0",)).index(28) == 1
+    assert Attribute(values=("False", "True")).index("TRUE") == 2  # as an older release wrote it
+
+
+def test_a_request_is_brought_to_canonical_form() -> None:
+    encoder = replace(ENCODER, missing=("NULL",))
+    user = {"gender": " F\u200b", "age": 28.0, "premium": True, " city": "NULL", "tags": ["a"]}
+    assert encoder.canonical(user) == {
+        "gender": "F", "age": "28", "premium": "true", "city": None, "tags": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -55,17 +55,37 @@ def test_a_number_may_come_as_text(age: Any) -> None:
     assert not matches("age > 35", age=age)
 
 
-def test_a_number_is_compared_with_text_as_a_number() -> None:
-    assert matches("code == '7'", code=7)
-    assert matches("code == '007'", code=7)
-    assert not matches("code == '007'", code="7")
+def test_a_text_with_digits_is_a_text_whoever_sends_it() -> None:
+    for seven in (7, 7.0, "7", "7.0"):
+        assert matches("code == '7'", code=seven)
+        assert not matches("code == '007'", code=seven)
+        assert matches("code == 7", code=seven)
+    assert matches("code == '007'", code="007")
+    assert matches("code == 7", code="007")  # beside a number, it is one
 
 
-def test_a_truth_value_is_its_text() -> None:
-    assert matches("member == True", member=True)
-    assert matches("member == True", member="True")
-    assert matches("member == 'False'", member=False)
-    assert not matches("member == 1", member=True)
+def test_an_order_is_of_numbers_where_one_is_a_number() -> None:
+    for nine in (9, "9", 9.0):
+        assert matches("size < '35'", size=nine)
+        assert matches("size < 35", size=nine)
+    assert not matches("size >= '4'", size="5+")
+    assert matches("grade < 'C'", grade="B")
+
+
+@pytest.mark.parametrize("value", [True, "true", "True", "TRUE", " true "])
+@pytest.mark.parametrize(
+    "rule", ["member == True", "member == true", "member == 'true'", "member in ['TRUE']"]
+)
+def test_a_truth_value_is_one_however_it_is_written(rule: str, value: Any) -> None:
+    assert matches(rule, member=value)
+    assert not matches(rule, member=False)
+    assert not matches("member == 1", member=value)
+
+
+def test_text_is_compared_in_one_unicode_form() -> None:
+    assert matches("city == 'Ko\u0308ln'", city="K\u00f6ln")
+    assert matches("city == 'K\u00f6ln'", city="Ko\u0308ln\u200b")
+    assert matches("gr\u00f6\u00dfe > 1", **{"gr\u00f6\u00dfe": 2})
 
 
 MISSING = [None, "", "  ", math.nan, [1], {}]

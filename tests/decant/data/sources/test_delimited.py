@@ -9,14 +9,13 @@ import pytest
 from decant.data.sources.delimited import (
     ColumnMissing,
     EmptyLog,
+    Table,
     TableUnreadable,
     count_lines,
     read_split,
     read_table,
-    read_tables,
     require,
 )
-
 from decant.data.sources.records import AMBIGUOUS, STRAY
 
 
@@ -87,7 +86,9 @@ def test_a_stray_quotation_mark_swallows_no_line_uncounted(
 
 
 def test_rows_behind_a_quoted_line_break_know_their_line(tmp_path) -> None:
-    text = 'item,title,price\n1,"hat\nred, ""new""",3\n\n2,"a ""b"" c",4\r\n3,"x\r\ny\r\n",5\n4,z,6\n'
+    text = (
+        'item,title,price\n1,"hat\nred, ""new""",3\n\n2,"a ""b"" c",4\r\n3,"x\r\ny\r\n",5\n4,z,6\n'
+    )
     table = read_table(write(tmp_path, text), tmp_path)
     assert table.column("item").fillna("").tolist() == ["1", "", "2", "3", "4"]
     assert table.origin["row"].tolist() == [2, 4, 5, 6, 9]
@@ -189,13 +190,88 @@ def test_a_missing_column_names_file_column_nearest_and_all(tmp_path) -> None:
         require(table, "log.csv", ["item"])
 
 
-def test_each_file_of_a_log_needs_the_columns(tmp_path) -> None:
-    paths = [write(tmp_path, "u,x\n1,2\n", "1.csv"), write(tmp_path, "x,u\n4,3\n", "2.csv")]
-    table = read_tables(paths, tmp_path, {"u": ""})
-    assert table.cells.to_dict("list") == {"u": ["1", "3"]}
-    paths.append(write(tmp_path, "x\n1\n", "3.csv"))
-    with pytest.raises(ColumnMissing, match=r"3\.csv: no column `u`"):
-        read_tables(paths, tmp_path, {"u": ""})
+@pytest.mark.parametrize(
+    ("mark", "name", "words"),
+    [("\t", "log.dat", "tabs"), (";", "log.csv", "semicolons"), ("|", "log.txt", "pipes"),
+     (" ", "log.txt", "spaces"), (",", "log.tsv", "commas"), (";", "log.tsv", "semicolons")],
+)  # fmt: skip
+def test_the_mark_between_fields_is_found_whatever_the_file_is_called(
+    tmp_path, mark: str, name: str, words: str
+) -> None:
+    lines = [["user", "item", "note"], ["a", "1", "x;y|z"], ["b", "2", ""]]
+    text = "".join(mark.join(f'"{c}"' if mark in c else c for c in line) + "\n" for line in lines)
+    table = read_table(write(tmp_path, text, name), tmp_path, needed=("user", "item"))
+    assert table.cells.fillna("").to_numpy().tolist() == lines[1:]
+    assert table.note == f"{name}: fields are separated by {words}"
+
+
+def test_the_usual_mark_is_not_worth_a_note(tmp_path) -> None:
+    for name, mark in (("log.csv", ","), ("log.tsv", "\t")):
+        path = write(tmp_path, f"user{mark}item\na{mark}1;2\n", name)
+        table = read_table(path, tmp_path, needed=("user",))
+        assert (table.note, list(table.cells)) == (None, ["user", "item"])
+
+
+def test_without_the_needed_columns_the_mark_that_gives_most_is_taken(tmp_path) -> None:
+    table = read_table(write(tmp_path, "a;b;c,d\n1;2;3\n"), tmp_path, needed=("user",))
+    assert list(table.cells) == ["a", "b", "c,d"]
+    assert list(read_table(write(tmp_path, "user\na b\n"), tmp_path).cells) == ["user"]
+
+
+def test_a_mark_that_is_given_is_the_only_one(tmp_path) -> None:
+    path = write(tmp_path, "user,item\n1,2\n")
+    assert list(read_table(path, tmp_path, separator=";").cells) == ["user,item"]
+
+
+def test_names_of_columns_are_clean(tmp_path) -> None:
+    table = read_table(write(tmp_path, " user ,caf\u0065\u0301\u200b\n1,2\n"), tmp_path)
+    assert list(table.cells) == ["user", "caf\u00e9"]
+    pd.DataFrame({" user": ["1"]}).to_parquet(tmp_path / "log.parquet")
+    assert list(read_table(tmp_path / "log.parquet", tmp_path).cells) == ["user"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_utf_16_that_says_so_is_read(tmp_path, encoding: str) -> None:
+    mark = "\ufeff" if encoding != "utf-16" else ""
+    (tmp_path / "log.csv").write_bytes(f"{mark}user\titem\nCaf\u00e9\t1\n".encode(encoding))
+    table = read_table(tmp_path / "log.csv", tmp_path, needed=("user", "item"))
+    assert table.cells.to_dict("list") == {"user": ["Caf\u00e9"], "item": ["1"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (pa.array([[1, 2], [3]]), "lists, objects, bytes or truth"),
+        (pa.array([{"a": 1}, None]), "lists, objects, bytes or truth"),
+        (pa.array([b"\xff\xfe", b"ok"]), "lists, objects, bytes or truth"),
+        (pa.array([True, None]), "truth values"),
+        (pa.array([True, False]), "truth values"),
+        (pa.array([2.0**24, 1.0], pa.float32()), r"beyond 2\^24"),
+        (pa.array([2.0**53, 1.0]), r"beyond 2\^53"),
+    ],
+)
+def test_a_column_that_cannot_be_ids_is_an_error(tmp_path, values: pa.Array, problem: str) -> None:
+    pq.write_table(pa.table({"user": values}), tmp_path / "log.parquet")
+    with pytest.raises(TableUnreadable, match=rf"log\.parquet: `user` .*{problem}.*rows: "):
+        read_table(tmp_path / "log.parquet", tmp_path).ids("user")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array(["12", None]),
+        pa.array([b"12", None]),
+        pa.array([12.0, None]),
+        pa.array([12.0, None], pa.float32()),
+        pa.array([12, None], pa.int8()),
+        pa.array([12, None]).cast(pa.decimal128(21, 2)),
+        pa.array(["12.0", None]).dictionary_encode(),
+    ],
+)
+def test_an_id_is_the_same_in_a_column_of_any_type(tmp_path, values: pa.Array) -> None:
+    pq.write_table(pa.table({"user": values}), tmp_path / "log.parquet")
+    table: Table = read_table(tmp_path / "log.parquet", tmp_path)
+    assert table.ids("user").fillna("").tolist() == ["12", ""]
 
 
 def test_a_long_separator_splits_and_a_line_that_does_not_fit_becomes_blank(tmp_path) -> None:

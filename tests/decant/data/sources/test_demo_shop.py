@@ -53,7 +53,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_others(tmp_path: Path) -
 def test_it_says_what_it_was_made_with(shop: Path) -> None:
     made = json.loads((shop / "demo.json").read_text())
     assert made["settings"] == SMALL.model_dump()
-    names = {*(f"{log}.csv" for log in LOGS), "users.csv", "items.csv", "images.parquet", "oracle.csv"}
+    names = {
+        *(f"{log}.csv" for log in LOGS),
+        "users.csv",
+        "items.csv",
+        "images.parquet",
+        "oracle.csv",
+    }
     assert set(made["files"]) == names
 
 

@@ -1,17 +1,19 @@
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from decant.data.sources.delimited import ColumnMissing, EmptyLog, TableUnreadable
-from decant.data.sources.own_files import IdsDoNotMatch, QUOTED, SECOND_LINE
+from decant.data.sources.own_events import QUOTED, SECOND_LINE
+from decant.data.sources.own_files import IdsDoNotMatch
 from decant.data.sources.readers import read
 from decant.data.tables import Tables
 from decant.params import Ingest
 
 
-def tables(folder: Path, files: dict[str, str], **settings: str) -> Tables:
+def tables(folder: Path, files: dict[str, str], **settings: Any) -> Tables:
     for name, text in files.items():
         (folder / name).write_text(text)
     return read("files", folder, Ingest(**settings))
@@ -60,7 +62,7 @@ def test_logs_may_be_many_files_and_parquet(tmp_path) -> None:
 def test_ids_that_floating_point_cannot_tell_apart_are_an_error(tmp_path) -> None:
     frame = pd.DataFrame({"user": [2.0**53, None, 1.0], "item": [7, 8, 9]})
     frame.to_parquet(tmp_path / "log.parquet")
-    with pytest.raises(TableUnreadable, match=r"log\.parquet: `user` .* beyond 2\^53 \(rows: 1\)"):
+    with pytest.raises(TableUnreadable, match=r"log\.parquet: `user` .* beyond 2\^53.*\(rows: 1\)"):
         tables(tmp_path, {}, events="log.parquet")
     (tmp_path / "events.csv").write_text("user,item\n1,7\n")
     with pytest.raises(TableUnreadable, match=r"log\.parquet: `user`"):
@@ -128,7 +130,7 @@ def test_attributes_are_numeric_where_nearly_all_cells_are(tmp_path) -> None:
 
 
 def test_a_table_of_other_users_is_an_error_that_shows_how_both_write_them(tmp_path) -> None:
-    files = {"events.csv": "user,item\n0,1\n7,1\n", "users.csv": "user,age\n0.0,3\nAb7,4\n"}
+    files = {"events.csv": "user,item\n0,1\n7,1\n", "users.csv": "user,age\n0.5,3\nAb7,4\n"}
     with pytest.raises(IdsDoNotMatch) as caught:
         tables(tmp_path, files, users="users.csv")
     assert str(caught.value) == (
@@ -154,7 +156,7 @@ def test_the_title_may_have_another_name(tmp_path) -> None:
     files = {"events.csv": "user,sku\nu1,1\n", "items.csv": "sku,name,price\n1,hat,3\n"}
     found = tables(tmp_path, files, item="sku", items="items.csv", item_title="name")
     assert list(found.items) == ["item", "title", "price", "file", "row", "malformed"]
-    with pytest.raises(ColumnMissing, match=r"no column `nme` \(ingest\.item_title\).*`name`"):
+    with pytest.raises(ColumnMissing, match=r"no column `nme` \(ingest\.items: .*title.*`name`"):
         tables(tmp_path, files, item="sku", items="items.csv", item_title="nme")
 
 
@@ -184,3 +186,150 @@ def test_a_column_whose_name_is_taken_is_an_error(tmp_path) -> None:
 def test_a_log_without_rows_is_an_error(tmp_path, text: str, layout: str) -> None:
     with pytest.raises(EmptyLog, match=r"events\.csv: no events"):
         tables(tmp_path, {"events.csv": text}, layout=layout)
+
+
+def test_ids_have_their_one_form_before_files_are_put_together(tmp_path) -> None:
+    frame = pd.DataFrame({"user": [12.0, None], "item": ["cafe\u0301", "7.0"]})
+    frame.to_parquet(tmp_path / "log-2.parquet")
+    files = {"log-1.csv": "user,item\n12,caf\u00e9\n13,7\n"}
+    found = tables(tmp_path, files, events="log-*")
+    assert found.events[["user", "item"]].fillna("").to_numpy().tolist() == [
+        ["12", "caf\u00e9"], ["13", "7"], ["12", "caf\u00e9"], ["", "7"],
+    ]  # fmt: skip
+    assert any("events.item: 2 cells brought to the one form of the id" in n for n in found.notes)
+
+
+def test_no_note_shows_a_users_id(tmp_path) -> None:
+    found = tables(tmp_path, {"events.csv": "user,item\nsecret.0,1\n77.0,1\n"})
+    (note,) = [note for note in found.notes if "events.user" in note]
+    assert "77" not in note
+
+
+def test_spellings_of_a_missing_value_are_missing_and_counted(tmp_path) -> None:
+    files = {
+        "events.csv": "user,item\nNULL,i1\nu1,\\N\nu1,i1\nu2,none\n",
+        "users.csv": "user,age,city\nu1,31,NULL\nu2,NULL,NA\nu3,NULL,Lyon\n",
+    }
+    found = tables(tmp_path, files, users="users.csv")
+    assert found.events[["user", "item"]].fillna("").to_numpy().tolist() == [
+        ["", "i1"], ["u1", ""], ["u1", "i1"], ["u2", "none"],
+    ]  # fmt: skip
+    assert found.users["age"].tolist()[0] == 31.0  # two thirds of NULL make it no text
+    assert found.users["city"].fillna("").tolist() == ["", "NA", "Lyon"]
+    assert (
+        "users.age: 2 cells taken as missing (`NULL` 2; ingest.missing lists these spellings)"
+        in (found.notes)
+    )
+    assert not len(found.unparsed)
+
+
+def test_what_means_missing_is_a_setting(tmp_path) -> None:
+    files = {"events.csv": "user,item\nNULL,i1\nu1,i1\n", "users.csv": "user,age\nu1,-999\nu2,3\n"}
+    pd.DataFrame({"user": ["u1", "u2"], "age": [-999, 3]}).to_parquet(tmp_path / "users.parquet")
+    for users in ("users.csv", "users.parquet"):
+        found = tables(tmp_path, files, users=users, missing=["-999"])
+        assert found.events["user"].tolist() == ["NULL", "u1"]
+        assert found.users["age"].fillna(0).tolist() == [0, 3]
+
+
+def test_a_column_that_a_few_cells_make_text_or_that_loses_some_says_so(tmp_path) -> None:
+    rows = [f"u{n},{n % 4 + 1},{n},{n}\n" for n in range(36)]
+    rows += [f"v{n},5+,old,x{n % 3}{n % 2}\n" for n in range(4)]
+    files = {
+        "events.csv": "user,item\nu1,1\n",
+        "users.csv": "user,size,age,code\n" + "".join(rows),
+    }
+    found = tables(tmp_path, files, users="users.csv")
+    assert [str(found.users[c].dtype) for c in ("size", "age", "code")] == [
+        "str",
+        "float64",
+        "float64",
+    ]
+    told = {note.split(" ")[0]: note for note in found.notes}
+    assert (
+        "users.size is read as text, each value a category: 36 of 40 cells are numbers, not `5+` 4"
+        in (told["users.size"])
+    )
+    assert "4 of 40 cells are no number and left empty (`old` 4)" in told["users.age"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_truth_value_is_one_however_it_is_written(tmp_path, kind: str) -> None:
+    if kind == "parquet":
+        frame = pd.DataFrame({"user": ["u1", "u2", "u3"], "premium": [True, False, None]})
+        frame.to_parquet(tmp_path / "users.parquet")
+    files = {
+        "events.csv": "user,item\nu1,1\n",
+        "users.csv": "user,premium\nu1,TRUE\nu2,False\nu3,\n",
+    }
+    found = tables(tmp_path, files, users=f"users.{kind}")
+    assert found.users["premium"].fillna("").tolist() == ["true", "false", ""]
+
+
+def test_each_table_may_call_its_ids_otherwise(tmp_path) -> None:
+    files = {
+        "events.csv": "who,sku\nu1,1\n",
+        "users.csv": "id,age\nu1,3\n",
+        "items.csv": "code,label\n1,hat\n",
+    }
+    (tmp_path / "image.csv").write_text("product,v0\n1,0.5\n")
+    found = tables(
+        tmp_path, files, user="who", item="sku", users={"file": "users.csv", "id": "id"},
+        items={"file": "items.csv", "id": "code", "title": "label"},
+        vectors={"image": {"file": "image.csv", "id": "product"}},
+    )  # fmt: skip
+    assert found.users[["user", "age"]].to_numpy().tolist() == [["u1", 3.0]]
+    assert found.items[["item", "title"]].to_numpy().tolist() == [["1", "hat"]]
+    assert found.vectors["image"]["item"].tolist() == ["1"]
+
+
+@pytest.mark.parametrize("name", ["users", "items"])
+def test_the_column_that_holds_the_ids_of_the_events_is_offered(tmp_path, name: str) -> None:
+    files = {
+        "events.csv": "user,item\na1,a1\na2,a2\n",
+        f"{name}.csv": "id,title\na1,x\na2,y\nb9,z\n",
+    }
+    with pytest.raises(ColumnMissing) as caught:
+        tables(tmp_path, files, **{name: f"{name}.csv"})
+    assert str(caught.value) == (
+        f"{name}.csv: no column `{name[:-1]}` (ingest.{name}: {{file: {name}.csv, id: …}}); `id` "
+        "holds the ids of the events; it has id, title"
+    )
+
+
+def test_fields_may_be_separated_by_any_mark(tmp_path) -> None:
+    files = {"events.dat": "user\titem\na\t1\n", "users.txt": "user;age\na;3\n"}
+    found = tables(tmp_path, files, events="events.dat", users="users.txt")
+    assert found.users["age"].tolist() == [3.0]
+    assert found.notes[:1] == ("events.dat: fields are separated by tabs",)
+    with pytest.raises(ColumnMissing, match="it has user\titem"):
+        tables(tmp_path, files, events="events.dat", delimiter="pipe")
+
+
+def test_the_order_of_files_is_natural_and_said_where_it_is_that_of_the_events(tmp_path) -> None:
+    files = {f"log-{n}.csv": f"user,item\na,step{n}\n" for n in (1, 10, 2)}
+    found = tables(tmp_path, files, events="log-*.csv")
+    assert found.events["item"].tolist() == ["step1", "step2", "step10"]
+    assert found.notes == (
+        "without times, events are in the order of the files: log-1.csv, log-2.csv, log-10.csv",
+    )
+
+
+def test_equal_times_keep_the_order_of_rows_and_are_counted(tmp_path) -> None:
+    rows = "user,item,time\na,z,2026-03-01\na,y,2026-03-01\nb,x,2026-03-01\na,w,2026-02-01\n"
+    found = tables(tmp_path, {"events.csv": rows}, time="time")
+    assert found.events["item"].tolist() == ["w", "z", "y", "x"]
+    assert found.notes[-1] == (
+        "2 of 4 events have the time of another event of their user: they keep the order of files "
+        "and rows"
+    )
+
+
+def test_times_of_two_trackers_are_read_each_in_its_unit(tmp_path) -> None:
+    files = {
+        "log-app.csv": "user,item,time\na,i3,1700000600000\n",
+        "log-web.csv": "user,item,time\na,i1,1700000000\na,i2,1700001200\n",
+    }
+    found = tables(tmp_path, files, events="log-*.csv", time="time")
+    assert found.events["item"].tolist() == ["i1", "i3", "i2"]
+    assert len([note for note in found.notes if "since 1970" in note]) == 2

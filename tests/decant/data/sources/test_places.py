@@ -60,6 +60,15 @@ def test_own_files_may_be_a_pattern(tmp_path) -> None:
     assert found.users == tmp_path / "people.csv"
 
 
+def test_numbers_in_names_are_compared_as_numbers(tmp_path) -> None:
+    names = ["log-2/9.csv", "log-2/10.csv", "log-10/1.csv", "log-1/02.csv", "log-1/2.csv"]
+    touch(tmp_path, *names)
+    found = check_present("files", tmp_path, Ingest(events="log-*/*.csv")).events
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
+        "log-1/02.csv", "log-1/2.csv", "log-2/9.csv", "log-2/10.csv", "log-10/1.csv",
+    ]  # fmt: skip
+
+
 def test_an_own_file_that_is_not_there_names_its_setting_and_the_nearest(tmp_path) -> None:
     touch(tmp_path, "event.csv")
     with pytest.raises(FilesMissing, match=r"`events\.csv` \(ingest\.events\), .* `event\.csv`"):

@@ -1,0 +1,168 @@
+"""Dates as people and programs write them → seconds since 1970 in UTC, float64, NaN if unreadable.
+
+Every function takes cells as str without missing ones and keeps their index. `zone`: of cells that
+name none; an hour that a clock shows twice is the first of both, one that it skips is moved on.
+"""
+
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from decant.features.raw import EARLIEST, LATEST
+
+ORDERS = {  # what a date of numbers alone may mean -> for people
+    "day-first": "day/month/year",
+    "month-first": "month/day/year",
+    "year-first": "year/month/day of two digits",
+}
+_TIME = (
+    r"(?:[T ,:]+(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})"
+    r"(?:[:.](?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
+    r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+    r"\s*(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?(?:\[UTC\])?$"
+)
+_WEEKDAY = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"
+_YEAR_FIRST = r"^(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})" + _TIME
+_NUMBERS = r"^(?P<a>\d{1,2})(?P<mark>[-/. ])(?P<b>\d{1,2})(?P=mark)(?P<c>\d{4}|\d{1,2})" + _TIME
+_NAMED = (
+    rf"^{_WEEKDAY}(?P<day>\d{{1,2}})[-/. ]\s*(?P<name>[A-Za-z]{{3,9}})[-/., ]+"
+    r"(?P<year>\d{4}|\d{2})" + _TIME,
+    rf"^{_WEEKDAY}(?P<name>[A-Za-z]{{3,9}})\.?\s+(?P<day>\d{{1,2}}),?\s+(?P<year>\d{{4}})" + _TIME,
+)
+_CTIME = (
+    r"^[A-Za-z]{3} (?P<name>[A-Za-z]{3}) +(?P<day>\d{1,2}) (?P<clock>\d{2}:\d{2}:\d{2})"
+    r" (?P<zone>[A-Z]+ )?(?P<year>\d{4})$"
+)
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
+_ZONED = r"[T ]\d{1,2}(?::?\d{2}).*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
+
+
+def seconds(stamps: pd.Series, zone: str) -> pd.Series:
+    """Seconds of timestamps; without a zone they are local times of `zone`."""
+    if getattr(stamps.dtype, "tz", None) is None:
+        twice = np.ones(len(stamps), dtype=bool)  # the first of two hours of one name
+        stamps = stamps.dt.tz_localize(ZoneInfo(zone), ambiguous=twice, nonexistent="shift_forward")
+    micros = stamps.dt.tz_convert("UTC").dt.as_unit("us").astype("int64") / 1e6
+    return micros.where(stamps.notna()).astype("float64")
+
+
+def by_format(written: pd.Series, form: str, zone: str) -> pd.Series:
+    """Read one strptime format."""
+    zoned = "%z" in form
+    stamps = pd.to_datetime(written, format=form, errors="coerce", utc=zoned)
+    return seconds(stamps, zone)
+
+
+def iso(written: pd.Series, zone: str) -> pd.Series:
+    """Read ISO 8601 and its everyday variants, such as a comma before the fraction."""
+    found = pd.to_datetime(written, format="ISO8601", utc=True, errors="coerce")
+    local = found.notna() & ~written.str.contains(_ZONED)
+    read = seconds(found, zone)
+    read[local] = seconds(found[local].dt.tz_localize(None), zone)
+    parts = written[read.isna()].str.extract(_YEAR_FIRST)
+    read[parts.index] = _assemble(parts, parts["year"], parts["month"], parts["day"], zone)
+    return read
+
+
+def compact(digits: pd.Series, zone: str) -> pd.Series:
+    """Read digits alone: YYYYMMDD, then hours, minutes, seconds and a fraction, as far as given."""
+    pieces = {
+        name: digits.str[a:b].where(digits.str.len() >= b, "0")
+        for name, (a, b) in {
+            "year": (0, 4), "month": (4, 6), "day": (6, 8),
+            "hour": (8, 10), "minute": (10, 12), "second": (12, 14),
+        }.items()
+    }  # fmt: skip
+    pieces["fraction"] = digits.str[14:].where(digits.str.len() > 14)
+    read = _assemble(pd.DataFrame(pieces), pieces["year"], pieces["month"], pieces["day"], zone)
+    return read.where(digits.str.fullmatch(r"\d+") & (read >= EARLIEST) & (read < LATEST))
+
+
+def with_month_names(written: pd.Series, zone: str) -> pd.Series:
+    """Read dates with an English month's name: `1 Mar 2026`, `Mar 1, 2026`, ctime, web servers'."""
+    read = pd.Series(np.nan, index=written.index, dtype="float64")
+    ordered = written.str.replace(_CTIME, r"\g<day> \g<name> \g<year> \g<clock>", regex=True)
+    for pattern in _NAMED:
+        parts = ordered[read.isna()].str.extract(pattern)
+        month = parts["name"].map(_month).astype("object")
+        read[parts.index] = _assemble(parts, parts["year"], month, parts["day"], zone)
+    return read
+
+
+def by_order(written: pd.Series, zone: str) -> pd.DataFrame:
+    """Readings of dates of numbers alone, a column for each of `ORDERS`, where there is one."""
+    parts = written.str.extract(_NUMBERS)
+    a, b, c = parts["a"], parts["b"], parts["c"]
+    year, day = c.where(c.str.len() > 1), c.where(c.str.len() < 3)
+    readings = pd.DataFrame(
+        {
+            "day-first": _assemble(parts, year, b, a, zone),
+            "month-first": _assemble(parts, year, a, b, zone),
+            "year-first": _assemble(parts, a.where(a.str.len() == 2), b, day, zone),
+        }
+    )
+    return readings[readings.notna().any(axis=1)]
+
+
+def _month(name: object) -> str | None:
+    """The number of a month by its name or the beginning of it."""
+    told = str(name).lower()
+    found = [n for n, month in enumerate(_MONTHS, start=1) if month.startswith(told)]
+    return str(found[0]) if len(found) == 1 and len(told) >= 3 else None
+
+
+def _assemble(
+    parts: pd.DataFrame, year: pd.Series, month: pd.Series, day: pd.Series, zone: str
+) -> pd.Series:
+    """Seconds from the pieces of dates; `parts` has those of the time of day."""
+    numbers = {
+        name: pd.to_numeric(piece, errors="coerce").astype("float64")
+        for name, piece in {"year": _full(year), "month": month, "day": day}.items()
+    }
+    clock = {
+        name: pd.to_numeric(parts[name], errors="coerce").astype("float64").fillna(0.0)
+        for name in ("hour", "minute", "second")
+    }
+    clock["hour"] = _of_the_day(clock["hour"], parts.get("half"))
+    whole = pd.concat([pd.DataFrame(numbers), pd.DataFrame(clock)], axis=1)
+    fits = whole.notna().all(axis=1) & (whole["hour"] < 24) & (whole["minute"] < 60)
+    fits &= (whole["second"] < 60) & (whole["year"] >= 1)
+    read = pd.Series(np.nan, index=parts.index, dtype="float64")
+    if not fits.any():
+        return read
+    stamps = pd.to_datetime(whole[fits].astype("int64"), errors="coerce")
+    fraction = ("0." + parts.loc[fits, "fraction"].fillna("0")).astype("float64")
+    read[fits] = _in_zone(stamps, parts.get("zone"), zone) + fraction
+    return read
+
+
+def _full(year: pd.Series) -> pd.Series:
+    """Years of two digits lie from 1970 to 2069."""
+    short = pd.to_numeric(year.where(year.str.len() == 2), errors="coerce")
+    return (short + np.where(short < 70, 2000, 1900)).astype("object").where(short.notna(), year)
+
+
+def _of_the_day(hour: pd.Series, half: pd.Series | None) -> pd.Series:
+    """Hours of a clock of twelve with am and pm → of the day; NaN if it has no such hour."""
+    if half is None:
+        return hour
+    told = half.str[0].str.lower()
+    of_twelve = (hour % 12 + 12 * told.eq("p")).where((hour >= 1) & (hour <= 12))
+    return hour.where(half.isna(), of_twelve)
+
+
+def _in_zone(stamps: pd.Series, offset: pd.Series | None, zone: str) -> pd.Series:
+    """Seconds of local times; those with an offset, such as +02:00, are of that."""
+    read = seconds(stamps, zone)
+    if offset is None:
+        return read
+    told = offset[stamps.index].dropna()
+    shift = told.str.extract(r"(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?").fillna("0")
+    amount = shift["hours"].astype("int64") * 3600 + shift["minutes"].astype("int64") * 60
+    at_utc = seconds(stamps[told.index], "UTC")
+    read[told.index] = at_utc - amount.where(shift["sign"] != "-", -amount)
+    return read

@@ -1,0 +1,77 @@
+"""What was decided while tables were read, counted, and said in a line each."""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from decant.columns import Columns
+from decant.data.tables import text
+
+SHOWN = 3  # different values in one line
+
+
+@dataclass
+class Notes:
+    """`missing`: cells taken as missing, by `table.column` and spelling; `lines`: all others."""
+
+    missing: dict[str, Counter[str]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    _respelt: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def add(self, *lines: str) -> None:
+        """Note something else, once."""
+        self.lines += [line for line in dict.fromkeys(lines) if line not in self.lines]
+
+    def take_missing(self, name: str, values: pd.Series, spellings: Collection[str]) -> pd.Series:
+        """The cells of `table.column` without spellings of a missing value, which are counted."""
+        written = text(values)
+        spelt = written.isin(list(spellings))
+        if not spelt.any():
+            return values
+        self.missing.setdefault(name, Counter()).update(written[spelt].tolist())
+        return values.mask(spelt)
+
+    def compare_ids(self, name: str, written: pd.Series, ids: pd.Series) -> None:
+        """Count ids that were written otherwise than they are kept: `12.0`, other Unicode forms."""
+        if not pd.api.types.is_string_dtype(written):
+            return
+        stripped = written.str.strip()
+        other = stripped.notna() & ids.notna() & stripped.ne(ids)
+        if other.any():
+            count, example = self._respelt.get(name, (0, ""))
+            first = ascii(stripped[other].iloc[0])[1:-1]
+            self._respelt[name] = (count + int(other.sum()), example or first)
+
+    def all(self) -> tuple[str, ...]:
+        """Every line."""
+        return (*self.lines, *self._of_missing(), *self._of_ids())
+
+    def _of_missing(self) -> list[str]:
+        return [
+            f"{name}: {found.total():,} {_cells(found.total())} taken as missing "
+            f"({most_common(found)}; ingest.missing lists these spellings)"
+            for name, found in self.missing.items()
+        ]
+
+    def _of_ids(self) -> list[str]:
+        lines = []
+        for name, (count, example) in self._respelt.items():
+            shown = "" if name.endswith(f".{Columns.USER}") else f", such as `{example}`"
+            lines.append(
+                f"{name}: {count:,} {_cells(count)} brought to the one form of the id{shown} "
+                "(12.0 is 12; one Unicode form, no invisible characters)"
+            )
+        return lines
+
+
+def most_common(found: Counter[str]) -> str:
+    """The most frequent values with their counts."""
+    more = len(found) - SHOWN
+    shown = ", ".join(f"`{value}` {count:,}" for value, count in found.most_common(SHOWN))
+    return shown + (f" and {more} more" if more > 0 else "")
+
+
+def _cells(count: int) -> str:
+    return "cell" if count == 1 else "cells"

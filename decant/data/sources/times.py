@@ -1,0 +1,280 @@
+"""Time cells → seconds since 1970 in UTC: form and unit are decided from all cells of a file.
+
+What a cell alone tells (a unit by its size, ISO 8601, a month's name) is decided cell by cell.
+Whether `3/1/2026` is in January or in March only other cells can tell: those of its file, else
+those of the other files, else nobody, which is an error.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+
+from decant.columns import Columns
+from decant.data.sources import dates
+from decant.data.tables import text
+from decant.features.raw import EARLIEST, LATEST
+from decant.params import TIME_FORMS, TIME_UNITS
+
+UNITS = dict(zip(TIME_UNITS, (1.0, 1e3, 1e6, 1e9), strict=True))
+ISO = "iso"
+KNOWN = (
+    "times are read as seconds, milliseconds, microseconds or nanoseconds since 1970, "
+    "2026-03-01T12:00:00Z (ISO 8601), 20260301, 20260301120000, 1/3/2026 12:00, 1 Mar 2026; "
+    "ingest.time_format names any other form"
+)
+UTC_NAME = "UTC"
+_NUMBER = r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d+)?"  # 1.7E+12 is what a spreadsheet has rounded
+_HOURS = r"(?:19|20)\d{8}"  # 2026030112, which is a second of 2034 too
+_COMPACT = (8, 12, 14, 17, 20)  # digits of 20260301, 202603011200, …120000, with ms, with µs
+_SINCE_1991 = 6.63e17  # less, as nanoseconds, is what .NET counts from the year 1
+_CONTRADICTED = 0.05  # share of the cells that tell an order and tell another one than most
+
+
+class TimesAmbiguous(ValueError):
+    """Day and month cannot be told apart; `readings` are what a cell could mean, by order."""
+
+    def __init__(self, file: str, cells: int, example: str, readings: dict[str, str]) -> None:
+        self.file, self.example, self.readings = file, example, readings
+        shown = " or ".join(f"{moment} ({order})" for order, moment in readings.items())
+        untold = (
+            "the only time cell does not tell" if cells == 1 else f"none of {cells:,} cells tells"
+        )
+        super().__init__(
+            f"{file}: the time `{example}` is {shown}, and {untold} which: set ingest.time_format "
+            f"to {' or '.join(readings)}, or to a format such as `%d/%m/%Y %H:%M`"
+        )
+
+
+class TimesContradict(ValueError):
+    """Some cells of a file can only be day first and others only month first."""
+
+    def __init__(self, file: str, examples: dict[str, tuple[str, int]]) -> None:
+        self.file, self.examples = file, examples
+        shown = " and ".join(
+            f"{count:,} only {order}, such as `{cell}`" for order, (cell, count) in examples.items()
+        )
+        super().__init__(
+            f"{file}: of its times some can be read {shown}: repair the file, or set "
+            f"ingest.time_format to {' or '.join(examples)} (the others go to quarantine)"
+        )
+
+
+@dataclass(frozen=True)
+class TimeForm:
+    """One form in which times were found: how many cells, and one as written and as read."""
+
+    form: str
+    cells: int
+    files: int
+    file: str
+    example: str
+    read: str  # ISO 8601, UTC
+
+    def __str__(self) -> str:
+        where = self.file if self.files == 1 else f"{self.files:,} files"
+        count = f"{self.cells:,} time{'s' if self.cells != 1 else ''} in {where}"
+        return f"{count} read as {self.form}: `{self.example}` is {self.read}"
+
+
+@dataclass
+class _Cells:
+    """The times of one file. `written` str; `seconds` float64, NaN where not read so far; `form`
+    str; `dates`: readings by order of the cells that an order decides, with their index."""
+
+    file: str
+    written: pd.Series
+    seconds: pd.Series
+    form: pd.Series
+    dates: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def put(self, seconds: pd.Series, form: str) -> None:
+        """Keep what was read of cells not read so far."""
+        found = seconds[seconds.notna() & self.seconds[seconds.index].isna()]
+        self.seconds[found.index] = found
+        self.form[found.index] = form
+
+    def left(self) -> pd.Series:
+        """The cells that nothing could read so far."""
+        return self.written[self.written.notna() & self.seconds.isna()]
+
+
+def parse_times(
+    parts: Sequence[tuple[str, pd.Series]],
+    form: str | None = None,
+    zone: str = UTC_NAME,
+    usual: str | None = None,
+) -> tuple[pd.Series, list[TimeForm]]:
+    """Read the time cells of one or more files.
+
+    Args:
+        parts: a file's name and its cells, of any type.
+        form: a name of `TIME_FORMS` or a strptime format, None to decide by the cells.
+        zone: of times that name none.
+        usual: the order of day and month where no cell tells it; None: that is an error.
+
+    Returns:
+        Seconds since 1970 in UTC, float64, of all parts below one another, NaN where there is no
+        readable time; the forms that were found, the most frequent first.
+
+    Raises:
+        TimesAmbiguous, TimesContradict: day and month cannot be told apart.
+    """
+    files = [_read(file, cells.reset_index(drop=True), form, zone) for file, cells in parts]
+    _settle(files, form, usual)
+    seconds = [file.seconds for file in files] or [pd.Series(dtype="float64")]
+    return pd.concat(seconds, ignore_index=True), _forms(files)
+
+
+def parse_column(
+    values: pd.Series, origin: pd.DataFrame, usual: str | None = None
+) -> tuple[pd.Series, list[TimeForm]]:
+    """`parse_times` of a column whose rows come from the files that `origin` names; same index."""
+    names = origin[Columns.FILE].to_numpy()
+    changes = np.flatnonzero(names[1:] != names[:-1]) + 1
+    starts, ends = [0, *changes], [*changes, len(names)]
+    pieces = zip(starts, ends, strict=True) if len(names) else ()
+    parts = [(str(names[a]), values.iloc[a:b]) for a, b in pieces]
+    seconds, forms = parse_times(parts, usual=usual)
+    return pd.Series(seconds.to_numpy(), index=values.index, dtype="float64"), forms
+
+
+def _read(file: str, values: pd.Series, form: str | None, zone: str) -> _Cells:
+    cells = _Cells(
+        file,
+        text(values),
+        pd.Series(np.nan, index=values.index, dtype="float64"),
+        pd.Series("", index=values.index, dtype="object"),
+    )
+    if pd.api.types.is_datetime64_any_dtype(values):
+        cells.put(dates.seconds(values, zone), "timestamps")
+    elif form in UNITS:
+        cells.put(_epochs(cells.left()) / UNITS[form], f"{form} since 1970")
+    elif form is not None and form not in TIME_FORMS:
+        cells.put(dates.by_format(cells.left(), form, zone), f"`{form}`")
+    else:
+        _guess(cells, form, zone)
+    return cells
+
+
+def _guess(cells: _Cells, form: str | None, zone: str) -> None:
+    """Every form that a cell alone tells, then the readings of what an order decides."""
+    if form is None:
+        _numeric(cells, zone)
+    cells.put(dates.iso(cells.left(), zone), "ISO 8601")
+    if form != ISO:
+        cells.put(dates.with_month_names(cells.left(), zone), "dates with a month's name")
+        cells.dates = dates.by_order(cells.left(), zone)
+
+
+def _numeric(cells: _Cells, zone: str) -> None:
+    """Compact dates, and epochs in the one unit that gives a plausible year.
+
+    Raises:
+        TimesAmbiguous: all could be hours (2026030112) as well as seconds.
+    """
+    left = cells.left()
+    numbers = left[left.str.fullmatch(_NUMBER)]
+    whole = numbers.str.replace(r"\.0*$", "", regex=True)
+    if len(whole) and whole.str.fullmatch(_HOURS).all():
+        hours = dates.compact(whole, zone)
+        if hours.notna().all():
+            first = str(whole.iloc[0])
+            readings = {"seconds": moment(float(first)), "%Y%m%d%H": moment(hours.iloc[0])}
+            raise TimesAmbiguous(cells.file, len(whole), first, readings)
+    cells.put(dates.compact(whole[whole.str.len().isin(_COMPACT)], zone), "dates in digits alone")
+    epochs = _epochs(cells.left()[cells.left().index.intersection(numbers.index)])
+    for unit, factor in UNITS.items():
+        found = epochs / factor
+        plausible = (found >= EARLIEST) & (found < LATEST)
+        if unit == "nanoseconds":
+            plausible &= epochs >= _SINCE_1991
+        cells.put(found.where(plausible), f"{unit} since 1970")
+    cells.put(epochs, "seconds since 1970, of no plausible year")
+
+
+def _epochs(written: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(written, errors="coerce").astype("float64")
+    return numbers.where(np.isfinite(numbers))
+
+
+def _settle(files: list[_Cells], form: str | None, usual: str | None) -> None:
+    """Decide the order of day and month in each file, and keep that reading."""
+    if form in dates.ORDERS:
+        orders: list[str | None] = [form for _ in files]
+    else:
+        orders = [_order(file) for file in files]
+        decided = {order for order in orders if order}
+        for place, file in enumerate(files):
+            if orders[place] is None and len(file.dates):
+                if len(decided) != 1 and usual is None:
+                    raise _ambiguous(file)
+                orders[place] = next(iter(decided)) if len(decided) == 1 else usual
+    for file, order in zip(files, orders, strict=True):
+        if order and len(file.dates):
+            file.put(file.dates[order], dates.ORDERS[order])
+
+
+def _order(file: _Cells) -> str | None:
+    """The order that reads most of a file's dates; None if several do and differ.
+
+    Raises:
+        TimesContradict: too many cells can only be read in another order.
+    """
+    if not len(file.dates):
+        return None
+    valid = file.dates.notna()
+    alone = valid[valid.sum(axis=1) == 1].sum()
+    if alone.sum() - alone.max() > _CONTRADICTED * alone.sum():
+        raise _contradiction(file, valid)
+    best = valid.sum().idxmax()
+    rivals = [order for order in dates.ORDERS if valid[order].sum() == valid[best].sum()]
+    alike = all(file.dates[best].equals(file.dates[order]) for order in rivals)
+    return str(best) if alike else None
+
+
+def _contradiction(file: _Cells, valid: pd.DataFrame) -> TimesContradict:
+    alone = valid[valid.sum(axis=1) == 1]
+    examples = {}
+    for order in dates.ORDERS:
+        index = alone.index[alone[order]]
+        if len(index):
+            examples[order] = (str(file.written[index[0]]), len(index))
+    return TimesContradict(file.file, examples)
+
+
+def _ambiguous(file: _Cells) -> TimesAmbiguous:
+    several = file.dates[file.dates.nunique(axis=1) > 1]
+    place = several.index[0] if len(several) else file.dates.index[0]
+    first = file.dates.loc[place]
+    readings = {o: moment(float(first[o]))[:10] for o in dates.ORDERS if pd.notna(first[o])}
+    return TimesAmbiguous(file.file, len(file.dates), str(file.written[place]), readings)
+
+
+def _forms(files: Iterable[_Cells]) -> list[TimeForm]:
+    found: dict[str, TimeForm] = {}
+    for file in files:
+        read = file.form[file.seconds.notna()]
+        for name in map(str, read.unique()):
+            index = np.flatnonzero(read == name)
+            before, first = found.get(name), read.index[index[0]]
+            found[name] = TimeForm(
+                name,
+                len(index) + (before.cells if before else 0),
+                1 + (before.files if before else 0),
+                before.file if before else file.file,
+                before.example if before else str(file.written[first]),
+                before.read if before else moment(float(file.seconds[first])),
+            )
+    return sorted(found.values(), key=lambda form: (-form.cells, form.form))
+
+
+def moment(seconds: float) -> str:
+    """A time for people; beyond the calendar, its year."""
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"the year {1970 + seconds / 31_556_952:.0f}"
+    return moment.isoformat(sep=" ", timespec="auto").replace("+00:00", " UTC")
