@@ -163,10 +163,12 @@ def _guess(cells: _Cells, form: str | None, zone: str) -> None:
     """Every form that a cell alone tells, then the readings of what an order decides."""
     if form is None:
         _numeric(cells, zone)
-    cells.put(dates.iso(cells.left(), zone), "ISO 8601")
-    if form != ISO:
-        cells.put(dates.with_month_names(cells.left(), zone), "dates with a month's name")
-        cells.dates = dates.by_order(cells.left(), zone)
+    if len(left := cells.left()):
+        cells.put(dates.iso(left, zone), "ISO 8601")
+    if form == ISO or not len(left := cells.left()):
+        return
+    cells.put(dates.with_month_names(left, zone), "dates with a month's name")
+    cells.dates = dates.by_order(cells.left(), zone)
 
 
 def _numeric(cells: _Cells, zone: str) -> None:
@@ -177,14 +179,18 @@ def _numeric(cells: _Cells, zone: str) -> None:
     """
     left = cells.left()
     numbers = left[left.str.fullmatch(_NUMBER)]
+    if not len(numbers):
+        return
     whole = numbers.str.replace(r"\.0*$", "", regex=True)
-    if len(whole) and whole.str.fullmatch(_HOURS).all():
+    if whole.str.fullmatch(_HOURS).all():
         hours = dates.compact(whole, zone)
         if hours.notna().all():
             first = str(whole.iloc[0])
             readings = {"seconds": moment(float(first)), "%Y%m%d%H": moment(hours.iloc[0])}
             raise TimesAmbiguous(cells.file, len(whole), first, readings)
-    cells.put(dates.compact(whole[whole.str.len().isin(_COMPACT)], zone), "dates in digits alone")
+    digits = whole[whole.str.len().isin(_COMPACT)]
+    if len(digits):
+        cells.put(dates.compact(digits, zone), "dates in digits alone")
     epochs = _epochs(cells.left()[cells.left().index.intersection(numbers.index)])
     for unit, factor in UNITS.items():
         found = epochs / factor
