@@ -19,8 +19,10 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
+from decant.data.membership import check_rules
+from decant.data.sources.notes import Notes
+from decant.data.sources.own_files import read_users
 from decant.data.sources.places import Files, check_present, required_files
-from decant.features.segments import parse_rule
 from decant.lock import locked
 from decant.params import OWN, SOURCES, Ingest, Params, load_params, parse_params
 
@@ -57,24 +59,30 @@ def configure(
     params = load_params(path)
     files = settle_files(root, source, given, params.ingest)
     if profile is None and source == params.source:
-        read_rules(params)
+        check(params, files)
         return []
     preset = load_preset(root, source, profile or PROFILES[0], files)
     if source == OWN:
         preset = keep_own(preset, params, root)
     before = path.read_text(encoding="utf-8")
     after = rewrite(before, {"source": source, **preset}, path)
-    read_rules(parse_params(yaml.safe_load(after), path))
+    check(parse_params(yaml.safe_load(after), path), files)
     if after != before:
         replace(path, after)
     old, new = before.splitlines(), after.splitlines()
     return list(difflib.unified_diff(old, new, "params.yaml before", "params.yaml", lineterm=""))
 
 
-def read_rules(params: Params) -> None:
-    """See that the rules of segments parse: a run would notice some stages later."""
-    for name, student in params.segments.items():
-        parse_rule(name, student.where or "")
+def check(params: Params, files: Files | None) -> None:
+    """See that the rules of segments can be meant so: a run would notice some stages later.
+
+    Of own tables the users are read, so that values which nobody has are told too.
+    """
+    users = None
+    if params.source == OWN and files is not None and files.users is not None:
+        users, _ = read_users(files.users, files.root, params.ingest, Notes())
+    for line in check_rules(params.segments, users):
+        print(f"note: {line}", file=sys.stderr)
 
 
 def settle_files(root: Path, source: str, given: Path | None, settings: Ingest) -> Files | None:

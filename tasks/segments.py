@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from decant.data.membership import assign
+from decant.data.membership import assign, check_rules
 from decant.features.sequences import Sequences
 from decant.params import GENERAL
 from tasks.material import SERVED_BY_GENERAL
@@ -15,6 +15,9 @@ def run(workspace: Workspace) -> Summary:
     features, params = workspace.input("features"), workspace.params
     users = pd.read_parquet(features / "users.parquet")
     sequences = Sequences.load(features / "sequences")
+    told = check_rules(params.segments, users)
+    for line in told:
+        print(line)
     membership = assign(
         users, np.asarray(sequences.split[:, 0]), params.segments, params.distill.min_users
     )
@@ -29,6 +32,7 @@ def run(workspace: Workspace) -> Summary:
         "users": {name: len(found) for name, found in membership.members.items()},
         "folded": membership.folded,
         "rules": {name: student.where for name, student in params.segments.items()},
+        "notes": told,
     }
 
 
@@ -38,7 +42,8 @@ def describe(summary: Summary) -> str:
         f"{' (folded)' if name in summary['folded'] else ''} |"
         for name, count in sorted(summary["users"].items())
     )
-    return f"| student | rule | users |\n|---|---|---|\n{rows}"
+    table = f"| student | rule | users |\n|---|---|---|\n{rows}"
+    return table + "".join(f"\n\n{note}." for note in summary["notes"])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Users → student: who belongs to which segment, and which segments are large enough."""
 
+import difflib
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +9,21 @@ import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
-from decant.features.segments import GENERAL, HISTORY_LENGTH, Rule, RuleError, parse_rules, route
+from decant.data.sources.notes import most_common
+from decant.data.tables import ORIGIN, attribute_values
+from decant.features import rule_check
+from decant.features.raw import number
+from decant.features.segments import (
+    GENERAL,
+    HISTORY_LENGTH,
+    Constant,
+    Rule,
+    RuleError,
+    in_order_of_asking,
+    parse_rule,
+    parse_rules,
+    route,
+)
 from decant.params import Student
 
 
@@ -37,6 +53,80 @@ class Membership:
     router: dict[str, Any]
 
 
+def check_rules(segments: dict[str, Student], users: pd.DataFrame | None = None) -> list[str]:
+    """What a person should know of the rules before anything runs, a line each.
+
+    `users`: their raw attributes, where they can be had already.
+
+    Raises:
+        RuleError: a rule does not parse, can never match or is shadowed by others, or `users` has
+            no such attribute.
+    """
+    if users is not None:
+        rules = known_rules(segments, users)
+    else:
+        told = [parse_rule(name, s.where or "", s.priority) for name, s in segments.items()]
+        rules = in_order_of_asking(told)
+    return [
+        *rule_check.check(rules),
+        *(values_without_users(rules, users) if users is not None else ()),
+    ]
+
+
+def known_rules(segments: dict[str, Student], users: pd.DataFrame) -> list[Rule]:
+    """The rules in the order in which they are asked, on attributes that the users have.
+
+    Raises:
+        RuleError: a rule does not parse, names an unknown attribute or one that has two meanings.
+    """
+    rules = parse_rules(
+        {name: (s.where or "", s.priority) for name, s in segments.items()},
+        [c for c in users.columns if c not in (Columns.USER, *ORIGIN)],
+    )
+    for rule in rules:
+        if HISTORY_LENGTH in rule.attributes and HISTORY_LENGTH in users:
+            problem = f"`{HISTORY_LENGTH}` is the number of events; rename the users' column"
+            raise RuleError(rule.segment, problem)
+    return rules
+
+
+def values_without_users(rules: list[Rule], users: pd.DataFrame) -> list[str]:
+    """Values that rules name and no user has, and values that cannot be compared with a number.
+
+    A misspelt value in a list of right ones makes a group smaller, and nothing else tells it.
+    """
+    found: dict[str, Counter[str]] = {}
+    lines = []
+    for rule in rules:
+        for constant in sorted(rule.constants, key=lambda c: (c.attribute, c.value)):
+            if constant.attribute == HISTORY_LENGTH:
+                continue
+            if constant.attribute not in found:
+                values = attribute_values(users[constant.attribute]).dropna()
+                found[constant.attribute] = Counter(values.tolist())
+            lines += _about(rule, constant, found[constant.attribute])
+    return list(dict.fromkeys(lines))
+
+
+def _about(rule: Rule, constant: Constant, found: Counter[str]) -> list[str]:
+    """What is odd about one value of a rule, given all users' values of its attribute."""
+    name, value = constant.attribute, constant.value
+    where = f"students.{rule.segment}: `{rule.text}`"
+    if constant.is_number and (
+        others := Counter({v: n for v, n in found.items() if number(v) is None})
+    ):
+        return [
+            f"{where} compares {name} with a number, and {others.total():,} of {found.total():,} "
+            f"users have another value there ({most_common(others)}): they never match"
+        ]
+    equal = [v for v in found if (number(v) == number(value) if constant.is_number else v == value)]
+    if constant.in_order or equal:
+        return []
+    near = difflib.get_close_matches(value, found, n=1)
+    hint = f"did you mean `{near[0]}`? " if near else ""
+    return [f"{where}: no user has the {name} `{value}`; {hint}known: {most_common(found)}"]
+
+
 def assign(
     users: pd.DataFrame,
     history: np.ndarray,
@@ -53,14 +143,7 @@ def assign(
         RuleError: a rule does not parse, names an unknown attribute or one that has two meanings.
         SegmentError: a segment has no users.
     """
-    rules = parse_rules(
-        {name: (s.where or "", s.priority) for name, s in segments.items()},
-        [c for c in users.columns if c != Columns.USER],
-    )
-    for rule in rules:
-        if HISTORY_LENGTH in rule.attributes and HISTORY_LENGTH in users:
-            problem = f"`{HISTORY_LENGTH}` is the number of events; rename the users' column"
-            raise RuleError(rule.segment, problem)
+    rules = known_rules(segments, users)
     columns = sorted({a for rule in rules for a in rule.attributes} - {HISTORY_LENGTH})
     facts = {c: users[c].astype(object).where(users[c].notna(), None).tolist() for c in columns}
     facts[HISTORY_LENGTH] = [int(length) for length in history]

@@ -42,14 +42,28 @@ class RuleError(ValueError):
 
 
 @dataclass(frozen=True)
+class Constant:
+    """What a rule compares an attribute with: a canonical value, as a number or as a text, and
+    whether the two must be equal (or unlike) or in order."""
+
+    attribute: str
+    value: str
+    is_number: bool
+    in_order: bool
+
+
+@dataclass(frozen=True)
 class Rule:
-    """One segment's rule, parsed. `attributes`: every name it reads."""
+    """One segment's rule, parsed. `attributes`: every name it reads; `constants`: what they are
+    compared with; `joint`: two attributes are compared with each other."""
 
     segment: str
     text: str
     priority: int
     attributes: frozenset[str]
     test: Test = field(compare=False, repr=False)
+    constants: frozenset[Constant] = frozenset()
+    joint: bool = False
 
     def matches(self, facts: Facts) -> bool:
         """Is the rule true of a user with these raw attributes?"""
@@ -70,11 +84,12 @@ def parse_rule(segment: str, text: str, priority: int = 0) -> Rule:
         raise RuleError(segment, problem) from None
     except (ValueError, RecursionError, MemoryError) as error:  # a null byte, a thousand brackets
         raise RuleError(segment, f"cannot read it: {error}") from None
-    names: set[str] = set()
-    test = _Reader(segment, text, names).test(tree)
-    if not names:
+    reader = _Reader(segment, text)
+    test = reader.test(tree)
+    if not reader.names:
         raise RuleError(segment, f"`{text}` reads no attribute, so it tells nobody apart")
-    return Rule(segment, text, priority, frozenset(names), test)
+    names, constants = frozenset(reader.names), frozenset(reader.constants)
+    return Rule(segment, text, priority, names, test, constants, reader.joint)
 
 
 def parse_rules(rules: Mapping[str, tuple[str, int]], known: Collection[str]) -> list[Rule]:
@@ -104,13 +119,15 @@ def route(rules: list[Rule], facts: Facts) -> str:
     return next((rule.segment for rule in rules if rule.matches(facts)), GENERAL)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Reader:
-    """Turns the syntax tree of one rule into a test; `names` collects what it reads."""
+    """Turns the syntax tree of one rule into a test, and collects what it reads."""
 
     segment: str
     text: str
-    names: set[str]
+    names: set[str] = field(default_factory=set)
+    constants: set[Constant] = field(default_factory=set)
+    joint: bool = False
 
     def test(self, node: ast.expr) -> Test:
         match node:
@@ -146,10 +163,17 @@ class _Reader:
     ) -> Test:
         first, second = self.operand(left), self.operand(right)
         as_numbers = _is_number(left) or _is_number(right)
+        sides = [_is_attribute(left), _is_attribute(right)]
+        self.joint |= all(sides)
+        for attribute, constant in ((left, right), (right, left)):
+            if _is_attribute(attribute) and not _is_attribute(constant):
+                in_order = compare not in (operator.eq, operator.ne)
+                told = self.constant(constant)
+                self.constants.add(Constant(ast.unparse(attribute), told, as_numbers, in_order))
         return lambda facts: _compare(compare, first(facts), second(facts), as_numbers)
 
     def operand(self, node: ast.expr) -> Callable[[Facts], str | None]:
-        if isinstance(node, ast.Name) and node.id not in _TRUTH:
+        if isinstance(node, ast.Name) and _is_attribute(node):
             name = node.id
             self.names.add(name)
             return lambda facts: attribute_value(facts.get(name))
@@ -162,7 +186,7 @@ class _Reader:
         except (ValueError, TypeError):
             literal = None
         value = attribute_value(literal)
-        if value is None or (isinstance(node, ast.Name) and node.id not in _TRUTH):
+        if value is None or _is_attribute(node):
             shown = f"`{ast.unparse(node)}` in `{self.text}`"
             raise self.error(f"{shown} is neither an attribute nor a text or number")
         return value
@@ -192,6 +216,10 @@ def _negated(inner: Test) -> Test:
         return None if result is None else not result
 
     return test
+
+
+def _is_attribute(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id not in _TRUTH
 
 
 def _is_number(node: ast.expr) -> bool:

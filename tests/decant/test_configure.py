@@ -156,6 +156,50 @@ def test_a_rule_that_does_not_parse_is_told_before_anything_runs(
     assert path.read_text() == text
 
 
+OWN_STUDENTS = """students:
+  general: {init: teacher}
+  families: {init: general, where: "size >= 4", priority: 5}
+  typo: {init: general, where: "age in ['19 - 24', '25-34']", priority: 5}
+"""
+
+
+def with_own_users(root: Path, folder: Path, students: str = OWN_STUDENTS) -> None:
+    """Own tables with a table of users, and rules on it."""
+    rows = [f"u{n},{n % 4 + 1 if n % 5 else '5+'},{('19-24', '25-34')[n % 2]}" for n in range(40)]
+    (folder / "users.csv").write_text("\n".join(["user,size,age", *rows]) + "\n")
+    text = (root / "params.yaml").read_text()
+    text = text.replace("  users: null ", "  users: users.csv ")
+    start = text.index("students: ")
+    (root / "params.yaml").write_text(text[:start] + students + text[text.index("\ncompress:") :])
+
+
+def test_what_is_odd_about_rules_is_told_before_anything_runs(
+    root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_own_users(root, files["files"])
+    configure(root, "files", files["files"])
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 3
+    assert "families and students.typo have priority 5 and can match the same user" in notes[0]
+    assert "compares size with a number, and 8 of 40 users have another value there" in notes[1]
+    assert "no user has the age `19 - 24`; did you mean `19-24`?" in notes[2]
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [("age == 'x' and age == 'y'", "can never match"), ("town == 'x'", "unknown attribute `town`")],
+)
+def test_a_rule_that_serves_nobody_is_refused_before_anything_runs(
+    root: Path, files: dict[str, Path], rule: str, problem: str
+) -> None:
+    students = OWN_STUDENTS + f'  odd: {{init: general, where: "{rule}", priority: 9}}\n'
+    with_own_users(root, files["files"], students)
+    text = (root / "params.yaml").read_text()
+    with pytest.raises(RuleError, match=problem):
+        configure(root, "files", files["files"])
+    assert (root / "params.yaml").read_text() == text
+
+
 def test_places_below_the_folder_are_kept(root: Path, files: dict[str, Path]) -> None:
     configure(root, "online-retail", files["online-retail"])
     assert len(list((root / "data/raw/online-retail/by-day").iterdir())) == 2

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.data.membership import Membership, SegmentError, assign
+from decant.data.membership import Membership, SegmentError, assign, check_rules
 from decant.features.segments import RuleError
 from decant.params import Student
 
@@ -122,3 +122,41 @@ def test_a_rule_whose_users_all_go_elsewhere_is_an_error() -> None:
     message = "`gender == 'F' and age > 35` matches none of the 5 of 8 users that rules asked"
     with pytest.raises(SegmentError, match=re.escape(message)):
         assign(USERS, HISTORY, rules, 1)
+
+
+def test_a_value_that_no_user_has_is_told_with_the_nearest() -> None:
+    users = pd.DataFrame(
+        {"user": list("abc"), "city": ["Lyon", "Lyon", "Paris"], "age": [1.0, 2, 3]}
+    )
+    rules = students(lyon="city in ['Lyn', 'Paris']", two="age == 2 or age == 9", old="age > 90")
+    assert check_rules(rules, users)[-2:] == [
+        "students.lyon: `city in ['Lyn', 'Paris']`: no user has the city `Lyn`; did you mean "
+        "`Lyon`? known: `Lyon` 2, `Paris` 1",
+        "students.two: `age == 2 or age == 9`: no user has the age `9`; known: `1` 1, `2` 1, `3` 1",
+    ]
+
+
+def test_values_that_are_no_numbers_where_a_rule_compares_with_one_are_counted() -> None:
+    users = pd.DataFrame({"user": list("abcd"), "size": ["1", "4", "5+", None]})
+    (line,) = check_rules(students(big="size >= 4"), users)
+    assert line == (
+        "students.big: `size >= 4` compares size with a number, and 1 of 3 users have another "
+        "value there (`5+` 1): they never match"
+    )
+
+
+def test_rules_are_checked_without_users_too() -> None:
+    assert check_rules(students(a="age < 3", b="gender == 'F'")) != []
+    assert check_rules(students(lyon="city == 'Lyn'")) == []
+    with pytest.raises(RuleError, match="can never match"):
+        check_rules(students(a="age < 3 and age > 5"))
+
+
+@pytest.mark.parametrize(
+    "table", [["true", "false", None], [True, False, None], ["TRUE", "False", ""]], ids=range(3)
+)
+def test_a_truth_value_selects_the_same_users_however_the_table_writes_it(table: list[Any]) -> None:
+    users = pd.DataFrame({"user": list("abc"), "premium": pd.Series(table, dtype=object)})
+    for rule in ("premium == True", "premium == true", "premium == 'true'"):
+        found = assign(users, np.array([1, 1, 1]), students(p=rule), 1)
+        assert groups(found) == {"p": [0], "general": [1, 2]}

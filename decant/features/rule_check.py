@@ -1,0 +1,110 @@
+"""What is wrong with rules themselves, before anybody's data is looked at.
+
+A rule asks each attribute only how it compares with a few constants, so a few values of each stand
+for all: every constant, what lies between two of them and beyond, and no value. On all combinations
+of those, a rule that never holds can never match, and one that holds only where a rule asked before
+it does is shadowed.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from decant.features.raw import attribute_value, number
+from decant.features.segments import HISTORY_LENGTH, Facts, Rule, RuleError
+
+MOST = 20_000  # combinations that are looked at; beyond, nothing is said
+_AFTER = "!"  # behind a text: the next one in order, and not a value that anybody writes
+
+
+def check(rules: Sequence[Rule]) -> list[str]:
+    """Find rules that can never serve anybody, and those between which a name decides.
+
+    Args:
+        rules: in the order in which they are asked.
+
+    Returns:
+        A line for each two rules of one priority that both match somebody.
+
+    Raises:
+        RuleError: a rule can never match, or those asked before it take everybody it matches.
+    """
+    for place, rule in enumerate(rules):
+        _must_match(rule, rules[:place])
+    return [
+        _undecided(first, second, shared)
+        for first, second in itertools.combinations(rules, 2)
+        if first.priority == second.priority and (shared := _shared(first, second)) is not None
+    ]
+
+
+def _must_match(rule: Rule, before: Sequence[Rule]) -> None:
+    cases = _cases([rule])
+    if cases is None:
+        return
+    if not any(map(rule.matches, cases)):
+        raise RuleError(rule.segment, f"`{rule.text}` can never match")
+    taken = _cases([rule, *before])
+    if taken is None or not before:
+        return
+    left = (facts for facts in taken if rule.matches(facts))
+    if all(any(other.matches(facts) for other in before) for facts in left):
+        others = [other.segment for other in before if _shared(other, rule) is not None]
+        raise RuleError(
+            rule.segment,
+            f"`{rule.text}` can never serve anybody: all it matches go to "
+            f"{' or '.join(others)}, asked before it (a higher priority, or the same and the name "
+            "in front); give it a higher priority, or change the rule",
+        )
+
+
+def _shared(first: Rule, second: Rule) -> Facts | None:
+    """A user that both rules match; None if there is none, or none could be looked for."""
+    cases = _cases([first, second])
+    both = (f for f in cases or () if first.matches(f) and second.matches(f))
+    return next(both, None)
+
+
+def _undecided(first: Rule, second: Rule, shared: Facts) -> str:
+    user = ", ".join(f"{name} {value}" for name, value in shared.items() if value is not None)
+    return (
+        f"students.{first.segment} and students.{second.segment} have priority {first.priority} "
+        f"and can match the same user ({user}): {first.segment} is asked first, by its name; "
+        "different priorities say which is meant"
+    )
+
+
+def _cases(rules: Sequence[Rule]) -> Iterator[Facts] | None:
+    """Users that stand for all, as far as these rules tell them apart; None if too many."""
+    if any(rule.joint for rule in rules):
+        return None
+    names = sorted({name for rule in rules for name in rule.attributes})
+    values = [list(_values(name, rules)) for name in names]
+    if math.prod(map(len, values)) > MOST:
+        return None
+    return (dict(zip(names, case, strict=True)) for case in itertools.product(*values))
+
+
+def _values(name: str, rules: Iterable[Rule]) -> Iterator[str | None]:
+    """Values of one attribute: its constants, what lies between and beyond them, none."""
+    constants = {c for rule in rules for c in rule.constants if c.attribute == name}
+    numbers = sorted({n for c in constants if (n := number(c.value)) is not None})
+    texts = sorted({c.value for c in constants})
+    if name == HISTORY_LENGTH:
+        whole = {math.floor(n) + step for n in numbers for step in (-1, 0, 1)}
+        yield from (str(n) for n in sorted(whole) if n >= 0)
+        return
+    yield from texts
+    for below, above in itertools.pairwise([None, *numbers, None]):
+        yield attribute_value(_between(below, above))
+    if any(not constant.is_number for constant in constants):
+        yield _AFTER
+        yield from (value + _AFTER for value in texts)
+        yield from (f"+{c.value}" for c in constants if c.is_number)  # equal as numbers alone
+    yield None
+
+
+def _between(below: float | None, above: float | None) -> float:
+    if below is None or above is None:
+        return (above or 0.0) - 1.0 if below is None else below + 1.0
+    return (below + above) / 2
