@@ -386,6 +386,20 @@ class RegistryParams(Block):
         return self
 
 
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Serve(Block):
+    """Limits of the HTTP service: what it reads, how long it waits."""
+
+    max_events: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    header_seconds: Seconds = 5.0
+    body_seconds: Seconds = 15.0
+    idle_seconds: Seconds = 75.0
+    shutdown_seconds: Seconds = 10.0
+
+
 class Schedule(Block):
     """When the retrain flow runs of itself."""
 
@@ -522,6 +536,7 @@ class Params(Block):
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
     registry: RegistryParams = RegistryParams()
+    serve: Serve = Serve()
     schedule: Schedule = Schedule()
     tune: Tune = Tune()
 

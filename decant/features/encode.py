@@ -6,6 +6,7 @@ event, and ids become indices. Index 0 always means "nothing here" or "unknown".
 
 import json
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from decant.features.raw import attribute_value, clean, number
+from decant.features.raw import attribute_value, number
 
 STRENGTH = ("view", "click", "favourite", "cart", "rating", "purchase")
 GAP_SECONDS = (60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0, 2592000.0)
@@ -52,10 +53,6 @@ class Attribute:
             places.setdefault(attribute_value(value), place)
         return places
 
-    def is_unknown(self, value: Any) -> bool:
-        """Is it a value, but none that training has seen, or no number where one is due?"""
-        return attribute_value(value) is not None and self.index(value) == 0
-
 
 class Events(NamedTuple):
     """Events of one or more users, flat arrays of one length, ordered by user and time.
@@ -87,16 +84,12 @@ class Encoder:
     rating_edges: tuple[float, ...] = ()
     missing: tuple[str, ...] = ()  # spellings of an attribute's value that stand for none
 
-    def canonical(self, user: dict[str, Any]) -> dict[str, str | None]:
-        """A request's raw attributes in canonical form; None where a value is missing."""
-        return {clean(name): attribute_value(v, self.missing) for name, v in user.items()}
-
     @property
     def item_index(self) -> dict[str, int]:
         """Item id → index, from 1."""
         return {item: i for i, item in enumerate(self.items, start=1)}
 
-    def attribute_indices(self, user: dict[str, Any]) -> np.ndarray:
+    def attribute_indices(self, user: Mapping[str, Any]) -> np.ndarray:
         """One user's raw attributes → int64 [A], in the order of `attributes`."""
         return np.array(
             [a.index(user.get(name)) for name, a in self.attributes.items()], dtype=np.int64

@@ -84,11 +84,6 @@ def number(value: str | None) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def plausible_time(seconds: float) -> bool:
-    """Whether a time (seconds since 1970) lies in a year in which behaviour is logged."""
-    return EARLIEST <= seconds < LATEST
-
-
 def _decimal(value: float) -> str | None:
     if not math.isfinite(value):
         return None

@@ -24,7 +24,12 @@ from decant.release.content import (
 
 IDENTITY_FILES = ("model.onnx", "config.json", "items.json")  # of each student
 NOT_SHIPPED = ("model.safetensors",)
-WITHOUT_EFFECT = {"registry", "schedule", "tune"}  # blocks of params that change no byte of a model
+WITHOUT_EFFECT = {
+    "registry",
+    "serve",
+    "schedule",
+    "tune",
+}  # blocks of params that change no byte of a model
 ID_LENGTH = 16
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from decant.params import Serve
 from decant.release.provenance import version
 from decant.serving.engine import RequestError
 from decant.serving.loading import Current, Served
@@ -23,10 +26,12 @@ from decant.serving.requests import (
     MalformedError,
     RecommendAnswer,
     RecommendRequest,
-    respond,
+    ask,
+    encode,
 )
 
 POLL = 1.0  # seconds between two looks at the channel
+FIRST_LOOK = 5.0  # seconds that requests wait for the first release when the service starts
 JSON = "application/json"
 TITLE = "Decant"
 VERSION = version("decant") or "unknown"
@@ -50,20 +55,37 @@ class Health(msgspec.Struct, frozen=True):
     items: Annotated[int, msgspec.Meta(description="the catalogue's size, the largest k")]
     since: Annotated[str, msgspec.Meta(description="when the channel was pointed at it")]
     loaded: Annotated[str, msgspec.Meta(description="when this process loaded it")]
+    unknown_events: Annotated[
+        int,
+        msgspec.Meta(
+            description="events of unknown items in all requests since this process began"
+        ),
+    ]
     problem: str | None = None
 
 
-def create_app(current: Current, poll: float = POLL) -> FastAPI:
+@dataclass
+class ServedRequests:
+    """What this process has answered so far."""
+
+    unknown_events: int = 0
+
+
+def create_app(current: Current, poll: float = POLL, settings: Serve | None = None) -> FastAPI:
     """The service on `current`, which looks at its channel every `poll` seconds."""
+    settings = settings or Serve()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(current.refresh)
-        following = asyncio.create_task(follow(current, poll))
+        looked, ended = threading.Event(), threading.Event()
+        # a daemon: a store that does not answer must not hold up the end of the service
+        following = threading.Thread(
+            target=follow, args=(current, poll, looked, ended), name="follow", daemon=True
+        )
+        following.start()
+        await asyncio.to_thread(looked.wait, FIRST_LOOK)
         yield
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        ended.set()
 
     app = FastAPI(
         title=TITLE,
@@ -76,31 +98,35 @@ def create_app(current: Current, poll: float = POLL) -> FastAPI:
     app.add_exception_handler(Exception, _unexpected)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(ClientDisconnect, _gone)
-    _add_endpoints(app, current)
+    _add_endpoints(app, current, settings.max_events)
     return app
 
 
-async def follow(current: Current, poll: float) -> None:
-    """Keep `current` on its channel; loading happens beside the event loop."""
-    while True:
-        await asyncio.sleep(poll)
-        await asyncio.to_thread(current.refresh)
+def follow(current: Current, poll: float, looked: threading.Event, ended: threading.Event) -> None:
+    """Keep `current` on its channel until `ended`; `looked` is set after the first look."""
+    while not ended.is_set():
+        current.refresh()
+        looked.set()
+        ended.wait(poll)
 
 
-def _add_endpoints(app: FastAPI, current: Current) -> None:
+def _add_endpoints(app: FastAPI, current: Current, max_events: int) -> None:
+    counts = ServedRequests()
+
     @app.post("/recommend")
     async def recommend(request: Request) -> Response:
         body = await read_body(request)
         if body is None:
             return problem(413, f"the body is larger than {MAX_BODY} bytes; send less history")
-        return answer(current, body)
+        return answer(current, counts, body, max_events)
 
     @app.get("/healthz")
     async def healthz() -> Response:
         served = current.served
         if served is None:
             return unavailable(current)
-        return Response(msgspec.json.encode(health(served, current.problem)), media_type=JSON)
+        told = health(served, counts, current.problem)
+        return Response(msgspec.json.encode(told), media_type=JSON)
 
     @app.get("/")
     async def root() -> Response:
@@ -115,13 +141,15 @@ def _add_endpoints(app: FastAPI, current: Current) -> None:
         return Response(orjson.dumps(openapi(current.served)), media_type=JSON)
 
 
-def answer(current: Current, body: bytes) -> Response:
+def answer(current: Current, counts: ServedRequests, body: bytes, max_events: int) -> Response:
     """A request's body → the response, whatever is wrong with it."""
     served = current.served
     if served is None:
         return unavailable(current)
     try:
-        return Response(respond(served.family, body), media_type=JSON)
+        found = ask(served.family, body, max_events)
+        counts.unknown_events += found.unknown_events
+        return Response(encode(found), media_type=JSON)
     except MalformedError as error:
         return problem(400, str(error))
     except RequestError as error:
@@ -141,7 +169,7 @@ async def read_body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def health(served: Served, trouble: str | None) -> Health:
+def health(served: Served, counts: ServedRequests, trouble: str | None) -> Health:
     """What /healthz says while a release is served."""
     return Health(
         status="ok",
@@ -151,6 +179,7 @@ def health(served: Served, trouble: str | None) -> Health:
         items=len(served.family.encoder.items),
         since=served.change.at.isoformat(),
         loaded=datetime.fromtimestamp(served.family.loaded_at, UTC).isoformat(),
+        unknown_events=counts.unknown_events,
         problem=trouble,
     )
 
@@ -176,8 +205,9 @@ def openapi(served: Served | None) -> dict[str, Any]:
     body = {"schema": asked, "example": example(served.family if served else None)}
     wrongs = {
         "400": "the body is not JSON",
+        "408": "the header or the body was not complete in time",
         "413": f"the body is larger than {MAX_BODY} bytes",
-        "422": "a wrong key, type or value, an unknown behaviour, or no known item",
+        "422": "a wrong key, type or value, or an unknown behaviour",
         "503": "no release is loaded",
     }
     recommend = {

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from decant.cli import COMMANDS, port
+from decant.cli import COMMANDS, INTERRUPTED, port
 from decant.features.encode import Attribute
+from decant.params import load_params
 from decant.release.registry import PRODUCTION
 from decant.serving.loading import Current, open_source
 from decant.serving.requests import DEFAULT_K, RecommendAnswer, respond
@@ -134,7 +135,8 @@ def _recommend(arguments: argparse.Namespace) -> int:
     body = request_body(arguments.user, arguments.history, arguments.events, arguments.k)
     source = open_source(arguments.root, arguments.channel)
     family = source.load(source.pointer().release)
-    said = respond(family, body)
+    max_events = load_params(arguments.root / "params.yaml").serve.max_events
+    said = respond(family, body, max_events)
     answer = msgspec.json.decode(said, type=RecommendAnswer)
     if arguments.json:
         sys.stdout.buffer.write(said + b"\n")  # UTF-8 is JSON's, whatever the terminal speaks
@@ -152,9 +154,8 @@ def _recommend(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    import uvicorn
-
     from decant.serving.app import create_app
+    from decant.serving.limits import Limits, make_server
 
     if not arguments.poll > 0:
         raise OptionError(f"--poll is {arguments.poll:g}; seconds above 0 are meant")
@@ -163,11 +164,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     with listen(arguments.host, arguments.port) as waiting:
         host, number = waiting.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        app = create_app(current, arguments.poll)
-        config = uvicorn.Config(app, log_config=None, log_level="warning", access_log=False)
+        settings = load_params(arguments.root / "params.yaml").serve
+        server = make_server(create_app(current, arguments.poll, settings), Limits.of(settings))
         print(f"http://{shown}:{number}/docs (Ctrl-C ends it)", flush=True)
-        uvicorn.Server(config).run(sockets=[waiting])
-    return 0
+        server.run(sockets=[waiting])
+    return INTERRUPTED if server.interrupted else 0
 
 
 def _parsed(option: str, content: bytes) -> Any:

@@ -4,9 +4,10 @@ Imports neither torch nor pandas. Shapes: N items; index 0 is no item; T events;
 """
 
 import difflib
+import itertools
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import onnxruntime as ort
 
 from decant.evaluation.metrics import top_items
 from decant.features.encode import Encoder, Events, encode_events, right_align, tidy
+from decant.features.raw import attribute_value, clean, identifier
 from decant.features.segments import (
     GENERAL,
     HISTORY_LENGTH,
@@ -28,8 +30,11 @@ from decant.models import bundle
 
 ATTRIBUTES = "attributes"
 ENCODER, ROUTER, STUDENTS = "encoder.json", "router.json", "students"
-SHOWN = 80  # characters of a name that a message repeats
-SEARCHED = 20_000  # names among which the nearest is looked for: more would hold up the service
+NAN = float("nan")
+NOTHING = Events(*(np.zeros(0, dtype=kind) for kind in (*[np.int64] * 3, *[np.float64] * 2)))
+SHOWN = 80  # characters of a name that an answer repeats
+MOST_NAMES = 100  # that an answer lists
+SEARCHED = 100  # names among which the nearest is looked for: more would hold up the service
 
 
 class RequestError(ValueError):
@@ -74,11 +79,38 @@ class Event:
 
 
 @dataclass(frozen=True)
+class History:
+    """A request's events as columns of one length: what an `Event` is, NaN in place of None.
+
+    `older`: events before these that are not read.
+    """
+
+    items: list[str]
+    behaviours: list[str | None]
+    times: np.ndarray
+    ratings: np.ndarray
+    older: int = 0
+
+    @staticmethod
+    def of(events: Iterable[Event]) -> "History":
+        """Columns of events."""
+        listed = list(events)
+        return History(
+            [event.item for event in listed],
+            [event.behaviour for event in listed],
+            np.array([NAN if event.time is None else event.time for event in listed]),
+            np.array([NAN if event.rating is None else event.rating for event in listed]),
+        )
+
+
+@dataclass(frozen=True)
 class Answer:
     """What is recommended, and why it can be trusted: which release, which student.
 
     Fewer than k items where the catalogue has no more that the user has not seen. `segment` is
-    the rule that matched; `student` is general's where the segment has none of its own.
+    the rule that matched; `student` is general's where the segment has none of its own. Of unknown
+    names the first `MOST_NAMES` are listed; `unknown_events` counts the events of unknown items,
+    `older_events` those before the newest that are read.
     """
 
     items: list[str]
@@ -89,6 +121,8 @@ class Answer:
     unknown_items: list[str] = field(default_factory=list)
     unknown_attributes: list[str] = field(default_factory=list)
     unknown_values: list[str] = field(default_factory=list)  # names of attributes
+    unknown_events: int = 0
+    older_events: int = 0
 
 
 class Family:
@@ -114,38 +148,49 @@ class Family:
         self._behaviours = {name: i for i, name in enumerate(self.encoder.behaviours, start=1)}
         self._ids = np.array(["", *self.encoder.items], dtype=object)
 
-    def recommend(self, user: dict[str, Any], history: list[Event], k: int) -> Answer:
+    def recommend(
+        self, user: Mapping[str, Any], history: History | Iterable[Event], k: int
+    ) -> Answer:
         """The `k` best items for a user with these raw attributes and this history.
 
         Items and attributes that the release does not know are left out and named in the answer,
-        as are attributes of which it does not know this value.
+        as are attributes of which it does not know this value. A history of which no item is known
+        is as good as none.
 
         Raises:
-            RequestError: k out of range, an unknown behaviour, or a history of which no item
-                is known.
+            RequestError: k out of range, or an unknown behaviour.
         """
         if not 1 <= k <= len(self.encoder.items):
             raise RequestError(
                 f"k is {k}; it must be from 1 to {len(self.encoder.items)}, the catalogue's size"
             )
-        events = self._events(history)
-        batch = encode_request(self.encoder, user, events)
-        segment = route(self.rules, {**user, HISTORY_LENGTH: len(events.items)})
+        if not isinstance(history, History):
+            history = History.of(history)
+        known, unknown_attributes = self._attributes(user)
+        indices = np.fromiter(map(self._item, history.items), np.int64, len(history.items))
+        events = tidy(self.encoder, self._events(history, indices))
+        batch = encode_request(self.encoder, known, events)
+        segment = route(self.rules, {**known, HISTORY_LENGTH: len(events.items)})
         student = segment if segment in self.models else GENERAL
         scores = self.models[student].scores(batch)
         top = top_items(scores, self._masked(events.items, scores.shape[1]), k)[0]
         top = top[top > 0]
+        left_out = [history.items[place] for place in np.flatnonzero(indices == 0)]
         return Answer(
             items=self._ids[top].tolist(),
             scores=scores[0, top].tolist(),
             student=student,
             segment=segment,
             release=self.release,
-            unknown_items=_once(e.item for e in history if e.item not in self.item_index),
-            unknown_attributes=[name for name in user if name not in self.attributes],
+            unknown_items=_shown(left_out),
+            unknown_attributes=_shown(unknown_attributes),
             unknown_values=[
-                name for name, a in self.encoder.attributes.items() if a.is_unknown(user.get(name))
+                name
+                for name, index in zip(self.encoder.attributes, batch[ATTRIBUTES][0], strict=True)
+                if not index and known.get(name) is not None
             ],
+            unknown_events=len(left_out),
+            older_events=history.older,
         )
 
     def warm_up(self) -> None:
@@ -155,7 +200,7 @@ class Family:
             BundleError: a model cannot answer, or not for this catalogue.
         """
         width = len(self.encoder.items) + 1
-        batch = encode_request(self.encoder, {}, self._arrays([]))
+        batch = encode_request(self.encoder, {}, tidy(self.encoder, NOTHING))
         for student, model in self.models.items():
             try:
                 scores = model.scores(batch)
@@ -167,14 +212,38 @@ class Family:
                     f"{width - 1}"
                 )
 
-    def _events(self, history: list[Event]) -> Events:
-        """The known part of a history, tidy."""
-        for event in history:
-            self._behaviour(event.behaviour)
-        known = [event for event in history if event.item in self.item_index]
-        if history and not known:
-            raise RequestError(self._nothing_known(history))
-        return tidy(self.encoder, self._arrays(known))
+    def _attributes(self, user: Mapping[str, Any]) -> tuple[dict[str, str | None], list[str]]:
+        """The attributes that the release uses, in canonical form; names of all others."""
+        known, others = {}, []
+        for name, value in user.items():
+            found = name if name in self.attributes else clean(name)
+            if found in self.attributes:
+                known[found] = attribute_value(value, self.encoder.missing)
+            else:
+                others.append(name)
+        return known, others
+
+    def _item(self, name: str) -> int:
+        """Index of an item, 0 if the release does not know it."""
+        found = self.item_index.get(name)
+        return self.item_index.get(identifier(name) or "", 0) if found is None else found
+
+    def _events(self, history: History, indices: np.ndarray) -> Events:
+        """The known part of a history, as it was given.
+
+        Raises:
+            RequestError: a behaviour is unknown, be it of an unknown item.
+        """
+        behaviours = {name: self._behaviour(name) for name in set(history.behaviours)}
+        size = len(indices)
+        events = Events(
+            users=np.zeros(size, dtype=np.int64),
+            items=indices,
+            behaviours=np.fromiter(map(behaviours.__getitem__, history.behaviours), np.int64, size),
+            times=history.times.astype(np.float64),
+            ratings=history.ratings.astype(np.float64),
+        )
+        return events if indices.all() else events.take(np.flatnonzero(indices))
 
     def _masked(self, seen: np.ndarray, width: int) -> np.ndarray:
         masked = np.zeros((1, width), dtype=bool)
@@ -183,22 +252,10 @@ class Family:
             masked[0, seen] = True
         return masked
 
-    def _arrays(self, history: list[Event]) -> Events:
-        nan = float("nan")
-        times = [nan if e.time is None else e.time for e in history]
-        ratings = [nan if e.rating is None else e.rating for e in history]
-        return Events(
-            users=np.zeros(len(history), dtype=np.int64),
-            items=np.array([self.item_index[e.item] for e in history], dtype=np.int64),
-            behaviours=np.array([self._behaviour(e.behaviour) for e in history], dtype=np.int64),
-            times=np.array(times, dtype=np.float64),
-            ratings=np.array(ratings, dtype=np.float64),
-        )
-
     def _behaviour(self, name: str | None) -> int:
         if name is None:
             return 1
-        index = self._behaviours.get(name)
+        index = self._behaviours.get(name) or self._behaviours.get(clean(name))
         if index is None:
             known = self.encoder.behaviours
             raise RequestError(
@@ -206,13 +263,6 @@ class Family:
                 f"{', '.join(known)}"
             )
         return index
-
-    def _nothing_known(self, history: list[Event]) -> str:
-        first, hint = history[0].item, did_you_mean(history[0].item, self.encoder.items)
-        return (
-            f"none of the {len(history)} items of the history is in release {self.release}, "
-            f"first `{first[:SHOWN]}`; {hint}send known ids, or no history for a new user"
-        )
 
 
 def load_models(folder: Path, encoder: Encoder, threads: int) -> dict[str, Model]:
@@ -233,7 +283,7 @@ def load_models(folder: Path, encoder: Encoder, threads: int) -> dict[str, Model
 
 
 def encode_request(
-    encoder: Encoder, user: dict[str, Any], history: Events
+    encoder: Encoder, user: Mapping[str, Any], history: Events
 ) -> dict[str, np.ndarray]:
     """One user's tidy events and raw attributes → model inputs, int64 [1, T] and [1, A]."""
     encoded = encode_events(encoder, history)
@@ -264,5 +314,6 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     return f"did you mean `{near[0]}`? " if near else ""
 
 
-def _once(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+def _shown(names: Iterable[str]) -> list[str]:
+    """The first of different names, each cut to a length that can be shown."""
+    return [name[:SHOWN] for name in itertools.islice(dict.fromkeys(names), MOST_NAMES)]

@@ -8,15 +8,25 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import orjson
 
-from decant.serving.engine import SHOWN, Answer, Event, Family, RequestError, did_you_mean
+from decant.features.raw import EARLIEST, LATEST
+from decant.params import Serve
+from decant.serving.engine import (
+    MOST_NAMES,
+    NAN,
+    SHOWN,
+    Answer,
+    Family,
+    History,
+    RequestError,
+    did_you_mean,
+)
 
 MAX_BODY = 1_000_000  # bytes
-MAX_EVENTS = 10_000  # of one history
-LAST_SECOND = 253_402_300_799.0  # of the year 9999, since the epoch
+MAX_EVENTS = Serve().max_events  # of one history that are read, where nothing else is set
 DEFAULT_K = 10
-AN_ATTRIBUTE = "user[...]"  # what msgspec calls any of them
 
 Attribute = str | int | float | bool | None
 ItemId = str | int
@@ -36,7 +46,7 @@ class HistoryEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time: Annotated[
         float | str | None,
         msgspec.Meta(
-            description="seconds since the epoch, or ISO 8601 (UTC unless it names a zone). "
+            description="seconds since 1970, or ISO 8601 (UTC unless it names a zone). "
             "Events are put in order by it; those without one follow in the order given"
         ),
     ] = None
@@ -47,13 +57,19 @@ class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who asks: raw attributes, and what they did so far."""
 
     user: Annotated[
-        dict[str, Attribute], msgspec.Meta(description="raw attributes, none of them required")
+        dict[str, msgspec.Raw],
+        msgspec.Meta(
+            description="raw attributes, none of them required",
+            extra_json_schema={
+                "additionalProperties": {"type": ["string", "number", "boolean", "null"]}
+            },
+        ),
     ] = {}
     history: Annotated[
         list[str | int | HistoryEvent],
         msgspec.Meta(
-            description="item ids or events, the oldest first; empty for a new user",
-            extra_json_schema={"maxItems": MAX_EVENTS},
+            description="item ids or events, the oldest first; empty for a new user. Of a long "
+            "one the newest are read, the last of the list"
         ),
     ] = []
     k: Annotated[
@@ -80,10 +96,18 @@ class RecommendAnswer(msgspec.Struct, frozen=True):
     segment: Annotated[str, msgspec.Meta(description="the group whose rule matched the user")]
     release: str
     unknown_items: Annotated[
-        list[str], msgspec.Meta(description="items of the history that the release does not know")
+        list[str],
+        msgspec.Meta(
+            description="items of the history that the release does not know, the first "
+            f"{MOST_NAMES} of them"
+        ),
     ]
     unknown_attributes: Annotated[
-        list[str], msgspec.Meta(description="attributes of the user that the release does not use")
+        list[str],
+        msgspec.Meta(
+            description="attributes of the user that the release does not use, the first "
+            f"{MOST_NAMES} of them"
+        ),
     ]
     unknown_values: Annotated[
         list[str],
@@ -92,24 +116,40 @@ class RecommendAnswer(msgspec.Struct, frozen=True):
             "it knows `F`; the models take them as not given"
         ),
     ]
+    unknown_events: Annotated[
+        int, msgspec.Meta(description="events of items that the release does not know: left out")
+    ]
+    older_events: Annotated[
+        int, msgspec.Meta(description="events before the newest that are read: left out")
+    ]
 
 
 _decoder = msgspec.json.Decoder(RecommendRequest)
+_attribute = msgspec.json.Decoder(Attribute)
 
 
-def respond(family: Family, body: bytes) -> bytes:
-    """A request's JSON → the answer's JSON.
+def respond(family: Family, body: bytes, max_events: int = MAX_EVENTS) -> bytes:
+    """A request's JSON → the answer's JSON; see `ask`."""
+    return encode(ask(family, body, max_events))
+
+
+def ask(family: Family, body: bytes, max_events: int = MAX_EVENTS) -> Answer:
+    """Answer a request's JSON; of its history the newest `max_events` are read.
 
     Raises:
         RequestError: one clear line about what is wrong with the request.
     """
     request = decode(body)
-    answer = family.recommend(request.user, events(request), request.k)
+    return family.recommend(attributes(request), history(request, max_events), request.k)
+
+
+def encode(answer: Answer) -> bytes:
+    """An answer's JSON."""
     return orjson.dumps(to_wire(answer))
 
 
 def decode(body: bytes) -> RecommendRequest:
-    """A request's JSON → the request.
+    """A request's JSON → the request, each attribute as it was written.
 
     Raises:
         MalformedError: it is not JSON. RequestError: a key or a type is wrong.
@@ -117,26 +157,57 @@ def decode(body: bytes) -> RecommendRequest:
     try:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
-        problem = _explain(str(error))
-        if problem.startswith(AN_ATTRIBUTE):
-            problem = f"user.{_nested(body)}{problem.removeprefix(AN_ATTRIBUTE)}"
-        raise RequestError(problem) from None
+        raise RequestError(_explain(str(error))) from None
+    except RecursionError:
+        raise RequestError("user: an attribute is nested too deeply, a scalar is meant") from None
     except ValueError as error:  # msgspec's own, or broken UTF-8
         problem = "it is empty" if not body.strip() else str(error)
         raise MalformedError(f"the body is not valid JSON: {problem}") from None
 
 
-def events(request: RecommendRequest) -> list[Event]:
-    """The history as the engine takes it.
+def attributes(request: RecommendRequest) -> dict[str, Attribute]:
+    """The user's attributes.
 
     Raises:
-        RequestError: too long, or a time that is none.
+        RequestError: one is a list or an object.
     """
-    if len(request.history) > MAX_EVENTS:
-        raise RequestError(
-            f"history has {len(request.history)} events; send the newest {MAX_EVENTS}"
-        )
-    return [_event(number, given) for number, given in enumerate(request.history)]
+    found = {}
+    for name, written in request.user.items():
+        try:
+            found[name] = _attribute.decode(written)
+        except msgspec.ValidationError as error:
+            raise RequestError(f"user.{name[:SHOWN]}: {_lower(str(error))}") from None
+        except ValueError as error:
+            problem = f"the body is not valid JSON: user.{name[:SHOWN]}: {error}"
+            raise MalformedError(problem) from None
+    return found
+
+
+def history(request: RecommendRequest, max_events: int = MAX_EVENTS) -> History:
+    """The newest events as the engine takes them, and how many older ones there are.
+
+    Raises:
+        RequestError: a time that is none.
+    """
+    older = max(0, len(request.history) - max_events)
+    items: list[str] = []
+    behaviours: list[str | None] = []
+    times: list[float] = []
+    ratings: list[float] = []
+    for number, given in enumerate(request.history[older:], start=older):
+        if isinstance(given, HistoryEvent):
+            item, behaviour, time, rating = given.item, given.behaviour, given.time, given.rating
+            if isinstance(time, str):
+                time = _moment(number, time)
+        else:
+            item, behaviour, time, rating = given, None, None, None
+        items.append(item if isinstance(item, str) else str(item))
+        behaviours.append(behaviour)
+        times.append(NAN if time is None else time)
+        ratings.append(NAN if rating is None else rating)
+    found = History(items, behaviours, np.array(times), np.array(ratings), older)
+    _check_times(request, found)
+    return found
 
 
 def to_wire(answer: Answer) -> dict[str, Any]:
@@ -150,40 +221,34 @@ def to_wire(answer: Answer) -> dict[str, Any]:
         "unknown_items": answer.unknown_items,
         "unknown_attributes": answer.unknown_attributes,
         "unknown_values": answer.unknown_values,
+        "unknown_events": answer.unknown_events,
+        "older_events": answer.older_events,
     }
 
 
-def _event(number: int, given: str | int | HistoryEvent) -> Event:
-    if not isinstance(given, HistoryEvent):
-        return Event(str(given))
-    time = None if given.time is None else _seconds(number, given.time)
-    return Event(str(given.item), given.behaviour, time, given.rating)
+def _check_times(request: RecommendRequest, history: History) -> None:
+    wrong = np.flatnonzero((history.times < EARLIEST) | (history.times >= LATEST))
+    if not len(wrong):
+        return
+    number = history.older + int(wrong[0])
+    given = request.history[number]
+    assert isinstance(given, HistoryEvent), "an id alone has no time"
+    shown = f"{given.time:.15g}" if isinstance(given.time, float) else f"`{given.time}`"[:SHOWN]
+    raise RequestError(
+        f"history[{number}].time is {shown}, not from 1990 to 2099; seconds since 1970 are meant "
+        "(not milliseconds), or a time such as 2026-03-01T12:00:00Z"
+    )
 
 
-def _seconds(number: int, time: float | str) -> float:
-    where = f"history[{number}].time"
-    if isinstance(time, float):
-        if abs(time) > LAST_SECOND:
-            raise RequestError(f"{where} is {time:g}; seconds are meant, not milliseconds")
-        return time
+def _moment(number: int, time: str) -> float:
     try:
         moment = datetime.fromisoformat(time.strip())
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         raise RequestError(
-            f"{where}: `{time[:SHOWN]}` is not a time; write 2026-03-01T12:00:00Z, or seconds "
-            "since the epoch"
+            f"history[{number}].time: `{time[:SHOWN]}` is not a time; write 2026-03-01T12:00:00Z, "
+            "or seconds since 1970"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _nested(body: bytes) -> str:
-    """Name of the first attribute that is a list or an object."""
-    try:
-        user = msgspec.json.decode(body)["user"]
-        name = next(name for name, value in user.items() if isinstance(value, list | dict))
-    except (ValueError, StopIteration):  # broken further on, or wrong in another way
-        return "*"
-    return str(name)[:SHOWN]
 
 
 _MESSAGE = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
@@ -202,5 +267,9 @@ def _explain(message: str) -> str:
         key, place = unknown["key"], f" in {path}" if path else ""
         hint = did_you_mean(key, known)
         return f"unknown key `{key[:SHOWN]}`{place}; {hint}known: {', '.join(known)}"
-    problem = found["problem"].replace("`", "")
-    return f"{path or 'the body'}: {problem[:1].lower()}{problem[1:]}"
+    return f"{path or 'the body'}: {_lower(found['problem'])}"
+
+
+def _lower(problem: str) -> str:
+    problem = problem.replace("`", "")
+    return problem[:1].lower() + problem[1:]

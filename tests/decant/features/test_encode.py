@@ -96,14 +96,6 @@ def test_numbers_written_as_text_in_the_table_are_found_again() -> None:
     assert Attribute(values=("False", "True")).index("TRUE") == 2  # as an older release wrote it
 
 
-def test_a_request_is_brought_to_canonical_form() -> None:
-    encoder = replace(ENCODER, missing=("NULL",))
-    user = {"gender": " F\u200b", "age": 28.0, "premium": True, " city": "NULL", "tags": ["a"]}
-    assert encoder.canonical(user) == {
-        "gender": "F", "age": "28", "premium": "true", "city": None, "tags": None,
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "value", [None, "", " ", NAN, "X", "f", 1, False, {}, pytest.param(10**5000, id="huge")]
 )

@@ -11,14 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decant.features.raw import (
-    EARLIEST,
-    LATEST,
     attribute_value,
     clean,
     identifier,
     number,
     plain_text,
-    plausible_time,
 )
 
 HUGE = 10**5000
@@ -108,8 +105,3 @@ def test_a_whole_number_is_the_same_as_a_float_and_as_text(value: int) -> None:
     assert {attribute_value(v) for v in (value, float(value), str(value), f"{value}.0")} == {
         str(value)
     }
-
-
-def test_a_plausible_time_is_of_a_year_that_has_logs() -> None:
-    assert plausible_time(EARLIEST) and plausible_time(LATEST - 1)
-    assert not any(map(plausible_time, (EARLIEST - 1, LATEST, math.nan)))

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+from decant.params import Serve
 from decant.serving.app import create_app
 from decant.serving.commands import listen
 from decant.serving.loading import Current, Source
@@ -68,7 +69,7 @@ def test_an_empty_object_is_answered(client: TestClient) -> None:
         (b'{"k": 13}', 422, "k is 13; it must be from 1 to 12"),
         (b'{"k": 99999999999999999999999999}', 422, "it must be from 1 to 12"),
         (b'{"history": [{"item": "item-01", "behaviour": "veiw"}]}', 422, "did you mean `view`"),
-        (b'{"history": ["item-1"]}', 422, "did you mean `item-1"),
+        (b'{"user": {"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}}", 422, "user: an attribute is"),
         (b" " * (MAX_BODY + 1), 413, "larger than 1000000 bytes"),
     ],
     ids=range(11),
@@ -100,7 +101,7 @@ def test_other_paths_and_methods_say_what_there_is(
 
 def test_an_error_of_ours_is_one_line_of_json(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.promote(1)
-    monkeypatch.setattr("decant.serving.app.respond", lambda *_: 1 / 0)
+    monkeypatch.setattr("decant.serving.app.ask", lambda *_: 1 / 0)
     app = create_app(Current(shop.source), NEVER)
     with TestClient(app, raise_server_exceptions=False) as client:
         response = client.post("/recommend", content=b"{}")
@@ -119,8 +120,29 @@ def test_healthz_says_what_is_served(client: TestClient, shop: Any) -> None:
         "students": ["general", "women"],
         "items": 12,
         "since": change.at.isoformat(),
+        "unknown_events": 0,
         "problem": None,
     }
+
+
+def test_events_of_unknown_items_are_answered_and_counted(client: TestClient) -> None:
+    for history in (["gone", "gone too"], ["item-03", "gone"]):
+        answer = client.post("/recommend", json={"history": history})
+        assert answer.status_code == 200 and answer.json()["items"]
+        assert "gone" in answer.json()["unknown_items"]
+    assert client.get("/healthz").json()["unknown_events"] == 3
+
+
+def test_a_long_history_is_cut_as_the_settings_say(shop: Any) -> None:
+    shop.promote(1)
+    app = create_app(Current(shop.source), NEVER, Serve(max_events=2))
+    with TestClient(app) as client:
+        answer = client.post(
+            "/recommend", json={"history": ["item-01", "item-02", "item-03"]}
+        ).json()
+    assert answer["older_events"] == 1
+    assert {item["item"] for item in answer["items"]}.isdisjoint({"item-02", "item-03"})
+    assert "item-01" in {item["item"] for item in answer["items"]}
 
 
 def test_without_a_release_it_says_so(empty: TestClient) -> None:
@@ -143,8 +165,8 @@ def test_the_documented_example_is_answered(client: TestClient) -> None:
     body = document["paths"]["/recommend"]["post"]["requestBody"]["content"]["application/json"]
     answer = client.post("/recommend", json=body["example"])
     assert answer.status_code == 200
-    left_out = {name: told for name, told in answer.json().items() if name.startswith("unknown")}
-    assert left_out == {"unknown_items": [], "unknown_attributes": [], "unknown_values": []}
+    left_out = {name: told for name, told in answer.json().items() if name.startswith("unknown_")}
+    assert not any(left_out.values()) and len(left_out) == 4
 
 
 def test_the_document_describes_what_is_really_read_and_sent(client: TestClient) -> None:

@@ -136,7 +136,7 @@ def test_events_come_from_a_file_or_stdin(shop: Any) -> None:
         (["--user", "3"], "user: expected object, got int"),
         (["-k", "0"], "k is 0; it must be from 1 to 12"),
         (["-k", "many"], "invalid int value: 'many'"),
-        (["--history", "item-1"], "did you mean `item-1"),
+        (["--user", '{"a": ' + "[" * 50_000 + "]" * 50_000 + "}"], "--user: not valid JSON"),
         (["--events", "no.json"], "no.json: No such file or directory"),
         (["--events", "params.yaml"], "--events params.yaml: not valid JSON"),
         (["--events", "a", "--history", "b"], "not allowed with argument"),

@@ -1,17 +1,25 @@
 """A request's bytes are decoded strictly, and what is wrong is said in one line."""
 
 import json
+import math
 from typing import Any
 
 import orjson
 import pytest
 
+from decant.features.encode import Attribute
 from decant.serving.engine import Event, RequestError
-from decant.serving.requests import MAX_EVENTS, MalformedError, decode, events, respond
+from decant.serving.requests import MalformedError, attributes, decode, history, respond
 
 
-def history(*given: Any) -> list[Event]:
-    return events(decode(orjson.dumps({"history": list(given)})))
+def events(*given: Any, most: int = 100) -> list[Event]:
+    """What is read of a history, event by event."""
+    found = history(decode(orjson.dumps({"history": list(given)})), most)
+    columns = found.items, found.behaviours, found.times, found.ratings
+    return [
+        Event(item, behaviour, *(None if math.isnan(x) else x for x in (time, rating)))
+        for item, behaviour, time, rating in zip(*columns, strict=True)
+    ]
 
 
 def test_an_empty_request_has_defaults() -> None:
@@ -20,14 +28,15 @@ def test_an_empty_request_has_defaults() -> None:
 
 
 def test_an_event_may_be_an_id_alone() -> None:
-    assert history("a", 7, {"item": 8}) == [Event("a"), Event("7"), Event("8")]
+    assert events("a", 7, {"item": 8}) == [Event("a"), Event("7"), Event("8")]
 
 
 @pytest.mark.parametrize(
     ("time", "seconds"),
     [
         (1767225600, 1767225600.0),
-        (0.5, 0.5),
+        (1767225600.5, 1767225600.5),
+        ("20260101", 1767225600.0),
         ("2026-01-01T00:00:00Z", 1767225600.0),
         ("2026-01-01T01:00:00+01:00", 1767225600.0),
         ("2026-01-01 00:00", 1767225600.0),
@@ -37,7 +46,35 @@ def test_an_event_may_be_an_id_alone() -> None:
 )
 def test_a_time_is_seconds_or_iso_8601(time: Any, seconds: float | None) -> None:
     event = {"item": "a", "behaviour": "view", "time": time, "rating": 4}
-    assert history(event) == [Event("a", "view", seconds, 4.0)]
+    assert events(event) == [Event("a", "view", seconds, 4.0)]
+
+
+@pytest.mark.parametrize(
+    ("time", "shown"),
+    [
+        (1767225600000, "1767225600000"),
+        (2e11, "200000000000"),
+        (20260301, "20260301"),
+        (0, "0"),
+        (-1.5, "-1.5"),
+        ("1812-06-24", "`1812-06-24`"),
+        ("9999-12-31T23:59:59Z", "`9999-12-31T23:59:59Z`"),
+    ],
+)
+def test_a_time_of_no_plausible_year_is_refused(time: Any, shown: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        events("a", {"item": "b", "time": time})
+    assert str(caught.value).startswith(
+        f"history[1].time is {shown}, not from 1990 to 2099; seconds"
+    )
+
+
+def test_of_a_long_history_the_newest_are_read_and_the_others_counted() -> None:
+    request = decode(orjson.dumps({"history": [f"i{n}" for n in range(7)]}))
+    found = history(request, 3)
+    assert (found.items, found.older) == (["i4", "i5", "i6"], 4)
+    with pytest.raises(RequestError, match=r"history\[6\].time"):
+        history(decode(orjson.dumps({"history": ["a"] * 6 + [{"item": "b", "time": "x"}]})), 3)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +85,7 @@ def test_a_time_is_seconds_or_iso_8601(time: Any, seconds: float | None) -> None
 )  # fmt: skip
 def test_what_is_not_json_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedError):
-        decode(body)
+        attributes(decode(body))
 
 
 @pytest.mark.parametrize(
@@ -78,24 +115,19 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
             "known: item, behaviour, time, rating",
         ),
         (
-            {"history": [{"item": "a", "time": 1767225600000}]},
-            "history[0].time is 1.76723e+12; seconds are meant, not milliseconds",
-        ),
-        (
             {"history": [{"item": "a", "time": "soon"}]},
             "history[0].time: `soon` is not a time; write 2026-03-01T12:00:00Z, or seconds since "
-            "the epoch",
+            "1970",
         ),
-        (
-            {"history": ["a"] * (MAX_EVENTS + 1)},
-            f"history has {MAX_EVENTS + 1} events; send the newest {MAX_EVENTS}",
-        ),
+        ({"user": {"a": {"b": 1}}}, "user.a: expected bool | int | float | str | null, got object"),
     ],
-    ids=range(16),
+    ids=range(15),
 )
 def test_a_wrong_key_or_type_is_named(body: Any, message: str) -> None:
     with pytest.raises(RequestError) as caught:
-        events(decode(orjson.dumps(body)))
+        request = decode(orjson.dumps(body))
+        attributes(request)
+        history(request)
     assert str(caught.value) == message
     assert not isinstance(caught.value, MalformedError)
 
@@ -112,7 +144,29 @@ def test_the_answer_is_json(tiny: Any) -> None:
         "unknown_items": ["gone"],
         "unknown_attributes": [],
         "unknown_values": [],
+        "unknown_events": 1,
+        "older_events": 0,
     }
+
+
+@pytest.mark.parametrize("depth", [2, 900, 50_000, 400_000])
+@pytest.mark.parametrize(("left", "right"), [("[", "]"), ('{"b":', "}")])
+@pytest.mark.parametrize("place", ['{"user": {"a": %s}}', '{"user": {"a": 1, "a": %s}}'])
+def test_an_attribute_that_is_nested_is_one_line_however_deep(
+    tiny: Any, depth: int, left: str, right: str, place: str
+) -> None:
+    body = (place % (left * depth + "1" + right * depth)).encode()
+    with pytest.raises(RequestError, match=r"^user(\.a)?: ") as caught:
+        respond(tiny.family, body)
+    assert not isinstance(caught.value, MalformedError)
+
+
+@pytest.mark.parametrize("value", [True, "true", "True", " TRUE"])
+def test_a_truth_value_of_a_request_is_one_however_it_is_written(tiny: Any, value: Any) -> None:
+    premium = Attribute(values=("false", "true"))
+    family = tiny.with_encoder(attributes={"premium": premium, "age": Attribute(edges=())})
+    body = json.dumps({"user": {"premium": value}}).encode()
+    assert json.loads(respond(family, body))["unknown_values"] == []
 
 
 @pytest.mark.parametrize("value", [10**40, -1.5e300, "", "28", True, None])
