@@ -213,10 +213,23 @@ def candidate(work: Path, seed: int, params: Params) -> None:
     assemble(parts, params, work / "candidate")
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def make_shop(folder: Path) -> Shop:
     """A project that has published nothing yet."""
-    root = tmp_path / "shop"
+    root = folder / "shop"
     root.mkdir()
     (root / "params.yaml").write_text(PARAMS)
     return Shop(root, open_registry(parse_params(SETTINGS).registry, root))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """`make_shop` for one test."""
+    return make_shop(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A project with a release in production, for all tests of a module."""
+    shop = make_shop(tmp_path_factory.mktemp("shared"))
+    shop.promote(1)
+    return shop
