@@ -27,6 +27,7 @@ BENCHMARKS = {
     "robustness": ("decant.bench.robustness", "quality of every model on ever noisier histories"),
     "incremental": ("decant.bench.incremental", "training anew against going on, day by day"),
     "modalities": ("decant.bench.modalities", "what text and images add, new items among them"),
+    "serving": ("decant.bench.serving", "what one client costs another, with the service's limits"),
     "reruns": ("decant.bench.reruns", "exactly what a change touches runs again; same release id"),
     "movielens-100k": (DATA_SETS, "the teacher beside every traditional model, by time"),
     "movielens-1m": (DATA_SETS, "the same as published: leave-one-out, the whole catalogue"),
