@@ -32,6 +32,7 @@ INPUTS: tuple[str, ...] = get_args(Input)
 IMAGE = "image"  # the modality of the demo shop
 GENERAL = "general"
 TEACHER = "teacher"
+POPULAR = "popular"  # answers in place of a student where a history is empty
 
 Name = Annotated[str, AfterValidator(clean)]  # of a column or value, as tables are read
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -618,9 +619,10 @@ class Params(Block):
         if general.where is not None or general.init != TEACHER:
             raise ValueError(f"students.{GENERAL} is for everybody: init: {TEACHER} and no `where`")
         for name, student in self.segments.items():
-            if not name.isidentifier() or name == TEACHER:
+            if not name.isidentifier() or name in (TEACHER, POPULAR):
                 raise ValueError(
-                    f"students.{name}: a name is made of letters, digits and _, and not `{TEACHER}`"
+                    f"students.{name}: a name is made of letters, digits and _, and not "
+                    f"`{TEACHER}` or `{POPULAR}`"
                 )
             if not student.where:
                 raise ValueError(f"students.{name}.where is missing: the rule of who belongs to it")

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from decant.data.membership import assign, check_rules
+from decant.data.membership import assign, check_rules, popular_items
+from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
 from decant.params import GENERAL
 from tasks.material import SERVED_BY_GENERAL
@@ -27,7 +28,9 @@ def run(workspace: Workspace) -> Summary:
     for name, found in {**membership.members, GENERAL: everybody}.items():
         np.save(output / f"{name}.npy", found, allow_pickle=False)
     np.save(output / SERVED_BY_GENERAL, membership.members[GENERAL], allow_pickle=False)
-    write_json(output / "router.json", membership.router)
+    encoder = Encoder.load(features / "encoder.json")
+    popular = popular_items(sequences, encoder.items, {**membership.members, GENERAL: everybody})
+    write_json(output / "router.json", {**membership.router, "popular": popular})
     return {
         "users": {name: len(found) for name, found in membership.members.items()},
         "folded": membership.folded,

@@ -24,7 +24,10 @@ from decant.features.segments import (
     parse_rules,
     route,
 )
+from decant.features.sequences import Sequences, training_events
 from decant.params import Student
+
+MOST_POPULAR = 1000  # items of a group's list
 
 
 class SegmentError(ValueError):
@@ -168,3 +171,23 @@ def assign(
         folded,
         {"students": kept, "folded": folded},
     )
+
+
+def popular_items(
+    sequences: Sequences, items: tuple[str, ...], members: dict[str, np.ndarray]
+) -> dict[str, list[list[Any]]]:
+    """For each group its most popular items with their events in training, the most popular first.
+
+    What a user is recommended of whom nothing is known: the models have learned what follows a
+    history, and say nothing of what comes first.
+    """
+    events = training_events(sequences)
+    starts = np.asarray(sequences.offsets)
+    user = np.searchsorted(starts, events, side="right") - 1
+    taken = np.asarray(sequences.items)[events]
+    lists = {}
+    for name, found in members.items():
+        counts = np.bincount(taken[np.isin(user, found)], minlength=len(items) + 1)
+        best = np.argsort(-counts, kind="stable")[:MOST_POPULAR]
+        lists[name] = [[items[item - 1], int(counts[item])] for item in best if counts[item]]
+    return lists

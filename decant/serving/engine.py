@@ -27,11 +27,13 @@ from decant.features.segments import (
     route,
 )
 from decant.models import bundle
+from decant.params import POPULAR
 
 ATTRIBUTES = "attributes"
 ENCODER, ROUTER, STUDENTS = "encoder.json", "router.json", "students"
 NAN = float("nan")
 NOTHING = Events(*(np.zeros(0, dtype=kind) for kind in (*[np.int64] * 3, *[np.float64] * 2)))
+FROM_ALL = 50.0  # events of all users that are added to a segment's
 SHOWN = 80  # characters of a name that an answer repeats
 MOST_NAMES = 100  # that an answer lists
 SEARCHED = 100  # names among which the nearest is looked for: more would hold up the service
@@ -139,10 +141,12 @@ class Family:
         self.release = release
         self.loaded_at = time.time()
         self.encoder = Encoder.load(folder / ENCODER)
-        self.rules = read_rules(json.loads((folder / ROUTER).read_text("utf-8")))
+        router = json.loads((folder / ROUTER).read_text("utf-8"))
+        self.rules = read_rules(router)
         self.models = load_models(folder / STUDENTS, self.encoder, threads)
         self.students = sorted(self.models)
         self.item_index = self.encoder.item_index
+        self.popular = read_popular(router, self.item_index)
         read = (rule.attributes for rule in self.rules)
         self.attributes = {*self.encoder.attributes}.union(*read) - {HISTORY_LENGTH}
         self._behaviours = {name: i for i, name in enumerate(self.encoder.behaviours, start=1)}
@@ -171,8 +175,7 @@ class Family:
         events = tidy(self.encoder, self._events(history, indices))
         batch = encode_request(self.encoder, known, events)
         segment = route(self.rules, {**known, HISTORY_LENGTH: len(events.items)})
-        student = segment if segment in self.models else GENERAL
-        scores = self.models[student].scores(batch)
+        student, scores = self._score(segment, batch, len(events.items))
         top = top_items(scores, self._masked(events.items, scores.shape[1]), k)[0]
         top = top[top > 0]
         left_out = [history.items[place] for place in np.flatnonzero(indices == 0)]
@@ -211,6 +214,19 @@ class Family:
                     f"student {student} scores {scores.shape[-1] - 1} items; the release has "
                     f"{width - 1}"
                 )
+
+    def _score(
+        self, segment: str, batch: dict[str, np.ndarray], events: int
+    ) -> tuple[str, np.ndarray]:
+        """Which model answers, and its scores, float32 [1, N + 1].
+
+        Without an event it is the popularity in the segment: a model has learned what follows a
+        history. A release of an older version has no such list.
+        """
+        if not events and segment in self.popular:
+            return POPULAR, self.popular[segment]
+        student = segment if segment in self.models else GENERAL
+        return student, self.models[student].scores(batch)
 
     def _attributes(self, user: Mapping[str, Any]) -> tuple[dict[str, str | None], list[str]]:
         """The attributes that the release uses, in canonical form; names of all others."""
@@ -304,6 +320,33 @@ def read_rules(router: dict[str, Any]) -> list[Rule]:
     except (KeyError, TypeError, AttributeError) as error:
         raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
     return in_order_of_asking([parse_rule(*rule) for rule in named])
+
+
+def read_popular(router: dict[str, Any], index: dict[str, int]) -> dict[str, np.ndarray]:
+    """Scores of every item by its popularity in each segment, float32 [1, N + 1].
+
+    An item's share of the segment's events, a little of it that of all users: what nobody in a
+    small segment took is still in the order of all.
+
+    Raises:
+        BundleError: the router's lists are not such lists.
+    """
+    try:
+        lists = router.get("popular", {}).items()
+        counts = {name: np.zeros(len(index) + 1) for name, _ in lists}
+        for name, listed in lists:
+            for item, count in listed:
+                counts[name][index[item]] = float(count)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise bundle.BundleError(f"{ROUTER}: no lists of popular items: {error!r}") from None
+    if not counts:
+        return {}
+    everybody = counts.get(GENERAL, np.zeros(len(index) + 1))
+    everybody = everybody / max(everybody.sum(), 1.0)
+    return {
+        name: ((own + FROM_ALL * everybody) / (own.sum() + FROM_ALL)).astype(np.float32)[None]
+        for name, own in counts.items()
+    }
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -92,7 +92,13 @@ class RecommendAnswer(msgspec.Struct, frozen=True):
     """The best items, best first; fewer than k where the user has seen nearly everything."""
 
     items: list[ScoredItem]
-    student: Annotated[str, msgspec.Meta(description="the model that answered")]
+    student: Annotated[
+        str,
+        msgspec.Meta(
+            description="the model that answered; `popular` where no item of the history is known: "
+            "the segment's most popular items"
+        ),
+    ]
     segment: Annotated[str, msgspec.Meta(description="the group whose rule matched the user")]
     release: str
     unknown_items: Annotated[

@@ -5,7 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.data.membership import Membership, SegmentError, assign, check_rules
+from decant.data.membership import (
+    Membership,
+    SegmentError,
+    assign,
+    check_rules,
+    popular_items,
+)
 from decant.features.segments import RuleError
 from decant.params import Student
 
@@ -160,3 +166,13 @@ def test_a_truth_value_selects_the_same_users_however_the_table_writes_it(table:
     for rule in ("premium == True", "premium == true", "premium == 'true'"):
         found = assign(users, np.array([1, 1, 1]), students(p=rule), 1)
         assert groups(found) == {"p": [0], "general": [1, 2]}
+
+
+def test_the_popular_items_of_a_group_are_those_of_its_training_events(make_sequences: Any) -> None:
+    sequences = make_sequences([[1, 2, 2, 3, 3], [3, 1, 1, 2, 2], [3, 3, 3, 1, 1]])
+    members = {"a": np.array([0, 1]), "b": np.array([2]), "c": np.array([], dtype=int)}
+    assert popular_items(sequences, ("x", "y", "z"), members) == {
+        "a": [["x", 3], ["y", 2], ["z", 1]],  # the last two events of each are held out
+        "b": [["z", 3]],
+        "c": [],
+    }

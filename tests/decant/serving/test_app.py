@@ -250,7 +250,7 @@ def test_a_damaged_release_is_reported_and_the_old_one_answers_on(shop: Any) -> 
         pointer.write_text(json.dumps(moved))
         for _ in range(200):
             health = client.get("/healthz").json()
-            if "damaged" in (health["problem"] or ""):
+            if f"release {second} is damaged" in (health["problem"] or ""):
                 break
             time.sleep(0.05)
         assert f"release {second} is damaged" in health["problem"]

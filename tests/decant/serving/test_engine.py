@@ -165,6 +165,44 @@ def test_a_history_of_which_nothing_is_known_is_as_good_as_none(tiny: Any) -> No
     assert answer.unknown_events == 3
 
 
+def with_popular(tiny: Any, popular: Any) -> Family:
+    router = json.loads((tiny.folder / "router.json").read_text())
+    (tiny.folder / "router.json").write_text(json.dumps({**router, "popular": popular}))
+    return Family(tiny.folder, "0123456789abcdef")
+
+
+def test_who_has_no_known_history_gets_what_is_popular_in_the_segment(tiny: Any) -> None:
+    popular = {
+        "general": [["item-05", 300], ["item-03", 200], ["item-01", 100]],
+        "women": [["item-07", 9], ["item-01", 1]],
+    }
+    family = with_popular(tiny, popular)
+    answer = family.recommend({"gender": "M"}, [], 3)
+    assert answer.items == ids(5, 3, 1)
+    assert (answer.student, answer.segment) == ("popular", "general")
+    answer = family.recommend({"gender": "F"}, [Event("gone")], 4)
+    assert answer.items[:1] == ids(7)
+    assert set(answer.items) == set(ids(1, 3, 5, 7))  # what the segment lacks is that of all
+    assert answer.segment == "women"
+    assert len(family.recommend({}, [], N).items) == N
+    known = family.recommend({"gender": "F"}, bare(3), 3)
+    assert known.student == "women"
+
+
+def test_a_segment_without_a_list_is_answered_by_its_student(tiny: Any) -> None:
+    family = with_popular(tiny, {"women": [["item-07", 9]]})
+    assert family.recommend({}, [], 3).student == "general"
+    assert family.recommend({"gender": "F"}, [], 3).items[0] == "item-07"
+
+
+@pytest.mark.parametrize(
+    "popular", [[], {"general": 3}, {"general": [["gone", 1]]}, {"general": [["item-01"]]}]
+)
+def test_lists_of_popular_items_that_are_none_are_not_loaded(tiny: Any, popular: Any) -> None:
+    with pytest.raises(BundleError, match="no lists of popular items"):
+        with_popular(tiny, popular)
+
+
 def test_an_answer_lists_a_bounded_number_of_unknown_names(tiny: Any) -> None:
     history = [Event(f"gone-{n}") for n in range(5 * MOST_NAMES)]
     user = {f"attribute-{n}": 1 for n in range(5 * MOST_NAMES)}
