@@ -174,7 +174,7 @@ def with_popular(tiny: Any, popular: Any) -> Family:
 def test_who_has_no_known_history_gets_what_is_popular_in_the_segment(tiny: Any) -> None:
     popular = {
         "general": [["item-05", 300], ["item-03", 200], ["item-01", 100]],
-        "women": [["item-07", 9], ["item-01", 1]],
+        "women": [["item-07", 900], ["item-01", 100]],
     }
     family = with_popular(tiny, popular)
     answer = family.recommend({"gender": "M"}, [], 3)
