@@ -2,8 +2,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from decant.compression import compress
 from decant.compression.compress import compress_student, graph_ndcg, holds
@@ -55,6 +57,20 @@ def test_figures_are_of_the_files_that_were_written(family: Any) -> None:
     assert hops["int8"]["ndcg"] == measured
     assert hops["int8"]["bytes"] == bundle.size_bytes(folder)
     assert bundle.read_json(folder, bundle.METRICS)["weights"] == "int8"
+
+
+def test_no_weight_of_a_students_products_has_more_than_7_bits(family: Any) -> None:
+    graph = onnx.load(family.compressed / "a" / "int8" / bundle.GRAPH).graph
+    made = {name: node for node in graph.node for name in node.output}
+    weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    found = 0
+    for node in graph.node:
+        if node.op_type == "MatMulInteger":
+            name = node.input[1]  # the item table is turned on the way
+            values = weights[made[name].input[0] if name in made else name]
+            assert values.dtype == np.int8 and np.abs(values.astype(int)).max() <= 64
+            found += 1
+    assert found > 3
 
 
 def test_pruning_that_loses_too_much_is_tried_milder_then_left_out(
