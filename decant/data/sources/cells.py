@@ -21,14 +21,19 @@ def not_numbers(values: pd.Series) -> pd.Series:
     return present[parse_numbers(present).isna()]
 
 
-def looks_numeric(values: pd.Series) -> bool:
-    """Whether nearly all cells that are there are numbers, and no other is a code.
+def codes(values: pd.Series) -> pd.Series:
+    """The cells whose digits are not an amount: a zero in front (`007`), or a repeated `5+`."""
+    others = not_numbers(values)
+    repeated = others[others.str.contains(r"\d") & others.duplicated(keep=False)]
+    present = values.dropna()
+    return pd.concat([repeated, present[present.str.fullmatch(r"0\d+")]])
 
-    A code is a repeated value with a digit, such as `5+`: it stands for a group of its own.
-    """
+
+def looks_numeric(values: pd.Series) -> bool:
+    """Whether nearly all cells that are there are numbers, and none is a code."""
     count, others = int(values.notna().sum()), not_numbers(values)
-    codes = others[others.str.contains(r"\d") & others.duplicated()]
-    return count > 0 and count - len(others) >= NUMERIC_SHARE * count and not len(codes)
+    nearly_all = count > 0 and count - len(others) >= NUMERIC_SHARE * count
+    return nearly_all and not len(codes(values))
 
 
 def unparsed(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.attributes import attributes_of
-from decant.data.sources.cells import NUMERIC_SHARE, looks_numeric, not_numbers
+from decant.data.sources.cells import NUMERIC_SHARE, codes, looks_numeric, not_numbers
 from decant.data.sources.content import TableUnreadable, name_within
 from decant.data.sources.delimited import ColumnMissing, Table, read_table
 from decant.data.sources.layout import OwnTable, items_table, separator, users_table
@@ -50,8 +50,8 @@ class IdsDoNotMatch(ValueError):
 def read(folder: Path, settings: Ingest) -> Tables:
     """Read the tables that `settings` names; those of users and items are optional.
 
-    An attribute is numeric if nine in ten of its cells are numbers and no other value that has a
-    digit, such as `5+`, is repeated; else text.
+    An attribute is numeric if nine in ten of its cells are numbers and none is a code (see
+    `cells.codes`); else text.
 
     Raises:
         FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
@@ -184,17 +184,19 @@ def _column_of_ids(table: Table, known: set[str]) -> str | None:
 def _is_numeric(name: str, values: pd.Series, notes: Notes) -> bool:
     """Whether a column is one of numbers; noted where a few cells decide that, or are lost."""
     others = Counter(not_numbers(values).tolist())
-    count, lost = int(values.notna().sum()), others.total()
+    odd = others or Counter(codes(values).tolist())
+    count, numbers = int(values.notna().sum()), int(values.notna().sum()) - others.total()
     numeric = looks_numeric(values)
-    if lost and numeric:
+    hint = "ingest.missing can list what means missing"
+    if others and numeric:
         notes.add(
-            f"{name} is read as numbers: {lost:,} of {count:,} cells are no number and left empty "
-            f"({most_common(others)}); ingest.missing can list what means missing"
+            f"{name} is read as numbers: {others.total():,} of {count:,} cells are no number and "
+            f"left empty ({most_common(others)}); {hint}"
         )
-    elif lost and count - lost >= (1 - NUMERIC_SHARE) * count:
+    elif odd and not numeric and numbers >= (1 - NUMERIC_SHARE) * count:
         notes.add(
-            f"{name} is read as text, each value a category: {count - lost:,} of {count:,} cells "
-            f"are numbers, not {most_common(others)}; ingest.missing can list what means missing"
+            f"{name} is read as text, each value a category: {numbers:,} of {count:,} cells are "
+            f"numbers, but there are {most_common(odd)}; {hint}"
         )
     return numeric
 
