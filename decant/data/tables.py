@@ -106,7 +106,7 @@ def _cell(cell: Any) -> str | None:
     if isinstance(cell, bytes):
         return cell.decode("utf-8", errors="replace")
     if isinstance(cell, list | tuple | set | np.ndarray):
-        return "|".join(filter(None, map(plain_text, cell)))
+        return "|".join(filter(None, map(plain_text, cell))) or (str(cell) if len(cell) else None)
     scalar = isinstance(cell, str | int | float | bool | np.generic | Decimal)
     return plain_text(cell) if scalar else str(cell)
 

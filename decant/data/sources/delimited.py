@@ -3,6 +3,7 @@
 import csv
 import difflib
 import io
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from decant.params import DELIMITERS
 
 PARQUET = (".parquet", ".pq")
 TAB_SEPARATED = (".tsv", ".tab")
+UUID_BYTES = 16
 NOT_IDS = "holds lists, objects, bytes or truth values: an id is a text or a whole number"
 NAMES = {mark: name for name, mark in DELIMITERS.items()}
 # pandas would make floats of them where one is missing, and large ids would become the same
@@ -296,7 +298,16 @@ def _read_parquet(path: Path, file: str) -> pd.DataFrame:
         raise TableUnreadable(file, f"not a Parquet file: {' '.join(str(error).split())}") from None
     table = table.rename_columns([clean(name) for name in table.column_names])
     _one_of_each(table.column_names, file)
-    return table.to_pandas(ignore_metadata=True, types_mapper=_EXACT.get)
+    frame = table.to_pandas(ignore_metadata=True, types_mapper=_EXACT.get)
+    for field in table.schema:
+        if pa.types.is_fixed_size_binary(field.type):
+            frame[field.name] = frame[field.name].map(_digits, na_action="ignore").astype("str")
+    return frame
+
+
+def _digits(content: bytes) -> str:
+    """Bytes of a fixed number, which are no text: 16 are a UUID."""
+    return str(uuid.UUID(bytes=content)) if len(content) == UUID_BYTES else content.hex()
 
 
 def unusable_ids(values: pd.Series) -> tuple[np.ndarray, str]:

@@ -28,6 +28,7 @@ SECOND_LINE = "a second line of its user (a table of events has `layout: table`)
 QUOTED = "a quotation mark in a line of `layout: sequences`"
 ROLES = ("user", "item", "time", "behaviour", "rating")
 FILES_SHOWN = 12
+ROUNDED = ("float16", "float32", "Float32")  # types in which a second of today has no number
 _HEADERS = ("user", "user_id", "userid")
 
 
@@ -84,6 +85,9 @@ def _read_part(
         role: notes.take_missing(f"events.{role}", part.cells[column], settings.missing)
         for role, column in roles.items()
     }
+    if (kind := cells.get(Columns.TIME, pd.Series(dtype="str")).dtype) in ROUNDED:
+        problem = f"`{roles[Columns.TIME]}` holds times as {kind}, which rounds them to minutes"
+        raise TableUnreadable(file, f"{problem}: store them as timestamps or whole numbers")
     found = Table(pd.DataFrame(cells), part.origin)
     for role in (Columns.USER, Columns.ITEM):
         ids = found.ids(role)

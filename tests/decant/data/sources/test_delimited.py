@@ -1,4 +1,5 @@
 import gzip
+import uuid
 from pathlib import Path
 
 import pandas as pd
@@ -221,6 +222,18 @@ def test_without_the_needed_columns_the_mark_that_gives_most_is_taken(tmp_path) 
 def test_a_mark_that_is_given_is_the_only_one(tmp_path) -> None:
     path = write(tmp_path, "user,item\n1,2\n")
     assert list(read_table(path, tmp_path, separator=";").cells) == ["user,item"]
+
+
+def test_bytes_of_a_fixed_number_are_written_as_people_do(tmp_path) -> None:
+    unique = uuid.UUID(int=5)
+    columns = {
+        "user": pa.array([unique.bytes, None], pa.binary(16)),
+        "key": pa.array([b"\x01\xff"] * 2, pa.binary(2)),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "log.parquet")
+    table = read_table(tmp_path / "log.parquet", tmp_path)
+    assert table.ids("user").fillna("").tolist() == [str(unique), ""]
+    assert table.ids("key").tolist() == ["01ff", "01ff"]
 
 
 def test_names_of_columns_are_clean(tmp_path) -> None:

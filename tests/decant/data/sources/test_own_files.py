@@ -334,3 +334,12 @@ def test_times_of_two_trackers_are_read_each_in_its_unit(tmp_path) -> None:
     found = tables(tmp_path, files, events="log-*.csv", time="time")
     assert found.events["item"].tolist() == ["i1", "i3", "i2"]
     assert len([note for note in found.notes if "since 1970" in note]) == 2
+
+
+def test_times_that_their_type_has_rounded_are_an_error(tmp_path) -> None:
+    frame = pd.DataFrame(
+        {"user": ["a"], "item": ["x"], "time": pd.Series([1.7e9], dtype="float32")}
+    )
+    frame.to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(TableUnreadable, match=r"log\.parquet: `time` holds times as float32"):
+        tables(tmp_path, {}, events="log.parquet", time="time")
