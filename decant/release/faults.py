@@ -32,13 +32,14 @@ ADVICE = {number: advice for advice, numbers in FAULTS for number in numbers}
 OF_THE_PROCESS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing about the file
 
 
-def told(error: OSError) -> str:
-    """An error in a few words, with the path that it names and what to do."""
-    reason = error.strerror or str(error)
+def told(error: OSError, named: Path | None = None) -> str:
+    """An error in a few words and what to do, with its path unless that is `named` already."""
     path = error.filename2 or error.filename
-    where = f" ({os.fsdecode(path)})" if isinstance(path, str | bytes | os.PathLike) else ""
+    where = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else None
+    reason = error.strerror or str(error)
+    place = f" ({where})" if where and where != str(named) else ""
     advice = ADVICE.get(error.errno or 0)
-    return f"{reason}{where}" + (f"; {advice}" if advice else "")
+    return f"{reason}{place}" + (f"; {advice}" if advice else "")
 
 
 def in_the_way(path: Path, root: Path) -> Path | None:
@@ -53,9 +54,8 @@ def in_the_way(path: Path, root: Path) -> Path | None:
 
 def obstacle(place: Path) -> str:
     """What `in_the_way` found, for a person."""
-    if not place.exists():
-        return f"{place}: a symbolic link to nothing is in the way of the registry's folder"
-    return f"{place}: a file is in the way of the registry's folder"
+    what = "a file" if place.exists() else "a symbolic link to nothing (is a disk not mounted?)"
+    return f"{place}: {what} is in the way of the registry's folder"
 
 
 def fingerprint(path: Path) -> str:

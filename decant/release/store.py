@@ -57,7 +57,7 @@ class UnreadableKeyError(StoreFaultError):
 
     def __init__(self, store: str, key: str, error: OSError, version: str) -> None:
         self.store, self.key, self.version = store, key, version
-        self.problem = f"cannot be read: {told(error)}"
+        self.problem = f"cannot be read: {told(error, Path(store, key))}"
         super().__init__(f"{store}/{key} {self.problem}", error)
 
 
@@ -218,12 +218,14 @@ class LocalStore:
     def _unread(self, path: Path, key: str, error: OSError) -> StoreError:
         """Why `path` was not read, as an error that says what to do."""
         if error.errno in OF_THE_PROCESS:
-            return StoreFaultError(f"{path} cannot be read: {told(error)}", error)
+            return StoreFaultError(f"{path} cannot be read: {told(error, path)}", error)
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             return UnreadableKeyError(self.name, key, error, fingerprint(path))
         place = in_the_way(path, self.folder)
         if place is None:
             return MissingKeyError(self.name, key)
+        if place == self.folder:
+            return StoreError(f"{obstacle(place)}; move it away")
         if place == path and path.is_symlink():
             problem = "is a symbolic link to nothing"
             return ObstructedKeyError(self.name, key, problem, fingerprint(path))
@@ -243,7 +245,8 @@ class LocalStore:
         except StoreError:
             raise
         except OSError as error:
-            message = f"{self.folder / key} cannot be written: {told(error)}"
+            path = self.folder / key
+            message = f"{path} cannot be written: {told(error, path)}"
             raise StoreFaultError(message, error) from error
 
     def _path(self, key: str) -> Path:
