@@ -154,7 +154,8 @@ class Registry(Releases):
 
     def rolled_back(self, release: str, channel: str = PRODUCTION) -> Change | None:
         """The rollback that took a release off a channel, unless it has been back there since."""
-        changes = self.history(channel)
+        found, _ = self._changes(self.pointer(channel))
+        changes = [found[number] for number in sorted(found)]
         for before, change in zip(reversed(changes[:-1]), reversed(changes[1:]), strict=True):
             if change.release == release:
                 return None
