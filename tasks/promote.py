@@ -53,7 +53,7 @@ def promote(
 def rolled_back(root: Path, params: Params, release: str, channel: str) -> str | None:
     """That a release was taken off a channel by a rollback, which no schedule may undo; or None.
 
-    Where a change since the release was published cannot be read, it may have been that rollback.
+    An unreadable change since the release was published may have been that rollback.
     """
     registry = open_registry(params.registry, root)
     change = registry.rolled_back(release, channel)
@@ -67,8 +67,7 @@ def rolled_back(root: Path, params: Params, release: str, channel: str) -> str |
     if unread:
         return (
             f"not promoted: {len(unread)} change(s) of {channel} since it was published cannot be "
-            f"read, a rollback among them cannot be ruled out ({unread[0]}); `decant promote "
-            f"{release}` promotes it"
+            f"read and may include a rollback ({unread[0]}); `decant promote {release}` promotes it"
         )
     return None
 

@@ -14,7 +14,7 @@ from decant.params import Params, ParamsError, load_params, parse_params
 from decant.release.candidate import check_candidate, params_digest
 from decant.release.comparison import Comparison, Evidence, compare
 from decant.release.content import ContentError, parse_json, readable
-from decant.release.pointer import HARMED
+from decant.release.pointer import DAMAGED_KEY
 from decant.release.provenance import provenance
 from decant.release.records import (
     DamagedReleaseError,
@@ -112,39 +112,38 @@ def origin(root: Path, candidate: dict[str, Any]) -> dict[str, bytes]:
 def against_production(registry: Registry, new: Evidence, limit: float) -> Comparison:
     """The candidate against the release that production points at.
 
-    Where the pointer is harmed, that is the release that the channel's history ends at. Where
-    this one is not known, or the release is damaged or gone, nothing can be compared: the
-    candidate may be published, and a person has to promote it. A candidate that is there already
-    is fine.
+    With a damaged pointer: against the last release in the channel's history. If that is unknown,
+    damaged or gone, nothing can be compared: the candidate may be published, and a person has to
+    promote it. A candidate that is there already is fine.
     """
     pointer = registry.pointer()
     if pointer.problem:
-        logger.warning("%s", pointer.told())
+        logger.warning("%s", pointer.summary())
     if not pointer.certain:
-        return _left_to_a_person(pointer.told(), pointer.release)
+        return _needs_review(pointer.summary(), pointer.release)
     if pointer.release is None or pointer.release == new.release:
         return compare(new, new if pointer.release else None, limit)
     try:
         release = registry.release(pointer.release)
         settings, verdict = (registry.read(release, n) for n in ("params.yaml", "verdict.json"))
         return compare(new, evidence(release.id, settings, verdict), limit)
-    except (DamagedReleaseError, UnknownReleaseError, ContentError, *HARMED) as error:
-        return _left_to_a_person(str(error), pointer.release)
+    except (DamagedReleaseError, UnknownReleaseError, ContentError, *DAMAGED_KEY) as error:
+        return _needs_review(str(error), pointer.release)
 
 
-def _left_to_a_person(why: str, production: str | None) -> Comparison:
+def _needs_review(why: str, production: str | None) -> Comparison:
     return Comparison(True, f"production cannot be compared with: {why}", production, by_hand=True)
 
 
 def registry_trouble(root: Path, params: Params) -> str | None:
-    """What could keep a release from being published and promoted now, None if nothing is known."""
+    """A problem that could keep a release from being published and promoted, or None."""
     try:
         registry = open_registry(params.registry, root)
         registry.store.probe()
         pointer = registry.pointer()
     except (RegistryError, StoreError, OSError) as error:
         return str(error)
-    return f"{pointer.told()}; {pointer.advice()}" if pointer.problem else None
+    return f"{pointer.summary()}; {pointer.advice()}" if pointer.problem else None
 
 
 def evidence(release: str, settings: bytes, verdict: bytes) -> Evidence:

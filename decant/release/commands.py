@@ -15,7 +15,7 @@ from decant.cli import COMMANDS
 from decant.params import load_params
 from decant.release.candidate import CandidateError, check_candidate
 from decant.release.content import ContentError
-from decant.release.pointer import HARMED, Pointer
+from decant.release.pointer import DAMAGED_KEY, Pointer
 from decant.release.records import (
     Change,
     DamagedReleaseError,
@@ -27,7 +27,7 @@ from decant.release.registry import CHANNELS, PRODUCTION, Registry, open_registr
 from decant.release.trace import describe, trace
 
 Handler = Callable[[argparse.Namespace], int]
-UNREADABLE = (UnknownReleaseError, DamagedReleaseError, *HARMED)  # of one release
+UNREADABLE = (UnknownReleaseError, DamagedReleaseError, *DAMAGED_KEY)  # of one release
 UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))  # seconds each
 
 logger = logging.getLogger(__name__)
@@ -94,11 +94,11 @@ def add_commands(subparsers: Any) -> None:
 def status(registry: Registry, root: Path, channel: str, now: datetime) -> dict[str, Any]:
     """What a channel serves and what waits in the workspace, as one JSON document.
 
-    `damaged` tells that the pointer or the manifest of its release cannot be read; `problems` has
-    a line for each. `release` is then what the channel's history knows, if it knows one.
+    `damaged`: the pointer or its release's manifest cannot be read; `problems` has a line for
+    each. `release` is then the last one in the channel's history, null if there is none.
     """
     pointer = registry.pointer(channel)
-    problems = [f"{pointer.told()}; {pointer.advice()}"] if pointer.problem else []
+    problems = [f"{pointer.summary()}; {pointer.advice()}"] if pointer.problem else []
     document: dict[str, Any] = {
         "channel": channel,
         "release": pointer.release,
@@ -138,7 +138,7 @@ def check_channel(registry: Registry, name: str) -> None:
 
 
 def known_channels(registry: Registry) -> list[str]:
-    """Those that are there from the start, then those that were made."""
+    """The default channels, then the others."""
     return list(dict.fromkeys([*CHANNELS, *registry.channels()]))
 
 
@@ -152,8 +152,8 @@ def age(seconds: float) -> str:
 
 
 @contextmanager
-def warnings_shown() -> Iterator[None]:
-    """Print what the library warns of as lines on stderr, each once."""
+def show_warnings() -> Iterator[None]:
+    """Print the library's warnings as lines on stderr, each once."""
     library, handler = logging.getLogger("decant"), _Warnings(logging.WARNING)
     library.addHandler(handler)
     try:
@@ -175,11 +175,11 @@ class _Warnings(logging.Handler):
 
 
 def pointers(registry: Registry) -> list[Pointer]:
-    """Where every channel points; a harmed pointer is warned of."""
+    """Where every channel points; logs a warning about damaged pointers."""
     found = [registry.pointer(name) for name in known_channels(registry)]
     for pointer in found:
         if pointer.problem:
-            logger.warning("%s; %s", pointer.told(), pointer.advice())
+            logger.warning("%s; %s", pointer.summary(), pointer.advice())
     return found
 
 
@@ -314,7 +314,7 @@ def _command(subparsers: Any, name: str, text: str, handler: Handler) -> argpars
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
     )
-    parser.set_defaults(func=warnings_shown()(handler))
+    parser.set_defaults(func=show_warnings()(handler))
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Errors of the file system as one line: what happened, and what to do."""
+"""Errors of the file system as one line, with advice."""
 
 import errno
 import os
@@ -29,11 +29,11 @@ FAULTS = (
     ("raise this process's limit of open files", (errno.EMFILE, errno.ENFILE)),
 )
 ADVICE = {number: advice for advice, numbers in FAULTS for number in numbers}
-OF_THE_PROCESS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing about the file
+PROCESS_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # not the file's fault
 
 
-def told(error: OSError, named: Path | None = None) -> str:
-    """An error in a few words and what to do, with its path unless that is `named` already."""
+def describe(error: OSError, named: Path | None = None) -> str:
+    """Reason, path (unless it is `named` already) and advice."""
     path = error.filename2 or error.filename
     where = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else None
     reason = error.strerror or str(error)
@@ -42,8 +42,8 @@ def told(error: OSError, named: Path | None = None) -> str:
     return f"{reason}{place}" + (f"; {advice}" if advice else "")
 
 
-def in_the_way(path: Path, root: Path) -> Path | None:
-    """What is no folder at `path`, or above it up to `root`; None: there is just nothing."""
+def find_obstacle(path: Path, root: Path) -> Path | None:
+    """First file or link to nothing from `path` up to `root`, None if there is neither."""
     for place in [path, *path.parents]:
         if place.is_file() or (place.is_symlink() and not place.exists()):
             return place
@@ -52,14 +52,14 @@ def in_the_way(path: Path, root: Path) -> Path | None:
     return None
 
 
-def obstacle(place: Path) -> str:
-    """What `in_the_way` found, for a person."""
+def describe_obstacle(place: Path) -> str:
+    """An obstacle in words."""
     what = "a file" if place.exists() else "a symbolic link to nothing (is a disk not mounted?)"
     return f"{place}: {what} is in the way of the registry's folder"
 
 
 def fingerprint(path: Path) -> str:
-    """A version of what cannot be read; another file in its place has another one."""
+    """Version of an unreadable file: another file in its place has another one."""
     try:
         found = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""A channel's pointer and its history, read whatever has become of them."""
+"""A channel's pointer and history, readable even if damaged."""
 
 import re
 from contextlib import suppress
@@ -18,7 +18,7 @@ from decant.release.store import (
 RELEASE_ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 ENTRY_KEY = re.compile(r"history/([^/]+)/(\d{8,})\.json")
 GONE = "is gone"
-HARMED = (ObstructedKeyError, UnreadableKeyError)  # one key is; the store itself is well
+DAMAGED_KEY = (ObstructedKeyError, UnreadableKeyError)  # the store itself works
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Pointer:
     """Where a channel points.
 
     Attributes:
-        change: the channel's last change; None before the first. If the pointer is harmed, the
-            last change that the history knows, None if it knows none.
+        change: the channel's last change, None before the first; from the history if the pointer
+            is damaged, None if the history has no readable change either.
         version: of the pointer, for the store's `swap`.
-        problem: what is wrong with the pointer; None if nothing is.
-        unread: how many later changes the history has that cannot be read.
-        blocked: no write can replace what lies in the pointer's place.
+        problem: the damage in words, None if the pointer is sound.
+        unread: number of later changes in the history that cannot be read.
+        blocked: no write can replace the pointer, something has to be moved away first.
     """
 
     channel: str
@@ -43,7 +43,7 @@ class Pointer:
 
     @property
     def release(self) -> str | None:
-        """The release that the channel points at, as far as it is known."""
+        """The channel's last known release."""
         return self.change.release if self.change else None
 
     @property
@@ -51,13 +51,13 @@ class Pointer:
         """Whether `change` is the channel's last one as far as the registry can tell."""
         return self.problem is None or (self.change is not None and not self.unread)
 
-    def told(self) -> str:
-        """What is wrong, and what the history knows, in one line."""
+    def summary(self) -> str:
+        """The damage and the last known change in one line."""
         line = f"{pointer_key(self.channel)} in the registry {self.problem}; {self._history()}"
         return " ".join(line.split())
 
     def advice(self) -> str:
-        """What to do about it."""
+        """The way to repair it."""
         first = "move it away, then " if self.blocked else ""
         return f"{first}`decant promote RELEASE --channel {self.channel}` writes it anew"
 
@@ -89,7 +89,7 @@ class History:
         return dict(sorted(found.items()))
 
     def newest(self) -> tuple[Change | None, int]:
-        """The newest entry that can be read, and how many newer ones cannot.
+        """The newest readable entry, and the number of newer ones that cannot be read.
 
         Raises:
             ObstructedKeyError, UnreadableKeyError: they cannot be listed.
@@ -103,16 +103,16 @@ class History:
         return None, unread
 
     def entries(self) -> tuple[dict[int, Change], dict[int, str]]:
-        """Number → change of the entries that can be read, number → problem of the others."""
+        """Number → change of readable entries, number → problem of the others."""
         try:
             found = {number: self.read(number, key) for number, key in self.keys().items()}
-        except HARMED as error:
+        except DAMAGED_KEY as error:
             found = {0: str(error)}
         changes = {number: entry for number, entry in found.items() if isinstance(entry, Change)}
         return changes, {n: problem for n, problem in found.items() if isinstance(problem, str)}
 
     def read(self, number: int, key: str) -> Change | str:
-        """An entry, or what is wrong with it."""
+        """An entry, or its damage in words."""
         try:
             change = parse_change(key, self.store.read(key), self.channel)
         except (RegistryError, MissingKeyError, UnreadableKeyError) as error:
@@ -137,17 +137,19 @@ class History:
 
 
 def parse_change(key: str, content: bytes, channel: str) -> Change:
-    """A change of `channel` from what is stored under `key`.
+    """Parse the content of `key` as a change of `channel`.
 
     Raises:
-        RegistryError: it is none, or another channel's.
+        RegistryError: not a change, or another channel's.
     """
     change = parse(Change, key, content)
     if change.channel != channel:
-        raise RegistryError(f"{key} in the registry is damaged: it is that of `{change.channel}`")
+        raise RegistryError(
+            f"{key} in the registry is damaged: it belongs to channel `{change.channel}`"
+        )
     return change
 
 
 def pointer_key(channel: str) -> str:
-    """Where a channel's pointer is stored."""
+    """Key of a channel's pointer."""
     return f"channels/{channel}.json"

@@ -1,4 +1,4 @@
-"""What a bucket answers when it refuses, and what to do: one line each."""
+"""Refusals of a bucket and errors on the way to it, one line each with advice."""
 
 import re
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ LOST = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 ABSENT = ("NoSuchKey", "404")
 KMS, KMS_MENTION = "KMS", re.compile(r"\bkms", re.IGNORECASE)
 NAMED_PERMISSION = re.compile(r"perform: ([\w-]+:\w+)")
-PAGE_ANSWERS = ("400", "401", "403", "404", "405", "500")  # a web page with one is no store's
+PAGE_ANSWERS = ("400", "401", "403", "404", "405", "500")  # statuses a web page may have
 LONGEST = 300  # characters of a store's own words
 
 NOT_S3 = (
-    "this is no answer of an S3 store: see whether a proxy's login page is in between, and whether "
+    "not an answer from an S3 store: look for a proxy's login page in between, and check that "
     "registry.endpoint in params.yaml is the store's address"
 )
 BUSY = "the store is overloaded or down: try again later"
@@ -29,7 +29,7 @@ ELSEWHERE = (
 SESSION = "the session has expired: renew it (`aws sso login`, or a new AWS_SESSION_TOKEN)"
 NAMES = "correct registry.bucket or registry.prefix in params.yaml"
 
-# advice, and the codes (a store's own, or the status where it gives none) that call for it
+# advice, and its codes: a store's own, or the status where it sends none
 REFUSALS = (
     (
         "this machine's clock differs from the store's: set it (`timedatectl` shows it)",
@@ -123,18 +123,18 @@ REFUSALS = (
         ("InvalidObjectState",),
     ),
     (
-        "it arrived otherwise than it was sent: try again, then look for a proxy in between",
+        "the content changed on the way: try again, then look for a proxy in between",
         ("BadDigest", "InvalidDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"),
     ),
     (
-        "the store gives no reason; expired credentials and another region are the usual ones",
+        "the store gives no reason: check for expired credentials and another region",
         ("400",),
     ),
     (NOT_S3, ("MethodNotAllowed", "404", "405")),
 )
 ADVICE = {code: advice for advice, codes in REFUSALS for code in codes}
 
-# what goes wrong on the way to an answer; the first line that fits
+# errors on the way to an answer; the first entry that matches counts
 FAULTS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     (
         (boto.NoCredentialsError, boto.PartialCredentialsError, boto.ProfileNotFound),
@@ -144,8 +144,8 @@ FAULTS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((boto.SSOError, boto.LoginError, boto.TokenRetrievalError), f"{SESSION} ({{reason}})"),
     (
         (boto.SSLError,),
-        "no TLS connection to {endpoint}: {reason}; see whether https or http is spoken there, and "
-        "whether AWS_CA_BUNDLE names the authority of its certificate",
+        "no TLS connection to {endpoint}: {reason}; check http against https in registry.endpoint, "
+        "and that AWS_CA_BUNDLE names the authority of its certificate",
     ),
     (
         (boto.ProxyConnectionError,),
@@ -157,13 +157,13 @@ FAULTS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ),
     (
         (boto.ConnectionClosedError,),
-        "{endpoint} closes the connection without an answer; see whether the store speaks http or "
-        "https there",
+        "{endpoint} closes the connection without an answer; check http against https, and the "
+        "port, in registry.endpoint",
     ),
     (
         (boto.ConnectionError,),
-        "{endpoint} does not answer after {attempts} attempts: {reason}; see whether it runs, and "
-        "whether registry.endpoint in params.yaml is its address",
+        "{endpoint} does not answer after {attempts} attempts: {reason}; check that it runs, "
+        "and that registry.endpoint in params.yaml is its address",
     ),
     ((boto.HTTPClientError, ResponseParserError, boto.PaginationError), f"{NOT_S3} ({{reason}})"),
     ((boto.ParamValidationError, boto.InvalidDNSNameError), f"{{reason}}; {NAMES}"),
@@ -182,8 +182,8 @@ PERMISSIONS = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a bucket was asked for."""
+class Request:
+    """A request to a bucket, as far as messages name it."""
 
     store: str  # its name in messages
     bucket: str
@@ -193,7 +193,7 @@ class Asked:
     attempts: int
 
     def refused(self, error: boto.ClientError) -> StoreError:
-        """A refusal as an error that says what to do."""
+        """The error for a refusal, with advice."""
         code, message, headers = _parts(error)
         if code in LOST:
             return SwapLostError(self.store, self.key)
@@ -211,16 +211,16 @@ class Asked:
         return StoreError(f"{self.store}: {line}{'; ' if filled else ''}{filled}")
 
     def failed(self, error: Exception) -> StoreError:
-        """An error on the way as one that says what to do."""
+        """The error for a failure on the way, with advice."""
         advice = next(advice for kinds, advice in FAULTS if isinstance(error, kinds))
         filled = advice.format(
             reason=_line(str(error)), endpoint=self.endpoint, attempts=self.attempts
         )
         return StoreError(f"{self.store}: {filled}")
 
-    def not_s3(self, what: str) -> StoreError:
-        """An answer that an S3 store does not give; `what` is odd in it."""
-        return StoreError(f"{self.store}: the answer for `{self.key}` {what}; {NOT_S3}")
+    def not_s3(self, oddity: str) -> StoreError:
+        """The error for an answer with a body or headers that no S3 store sends."""
+        return StoreError(f"{self.store}: the answer for `{self.key}` {oddity}; {NOT_S3}")
 
     def _permission(self, operation: str, message: str) -> str:
         named = NAMED_PERMISSION.search(message)
@@ -229,7 +229,7 @@ class Asked:
 
 
 def is_page(headers: Mapping[str, str], *kinds: str) -> bool:
-    """Whether an answer has a body of one of these kinds, which no store gives."""
+    """Whether an answer has a body of these kinds, by default HTML, which no store sends."""
     found = headers.get("content-type", "").startswith(kinds or ("text/html",))
     return found and headers.get("content-length") != "0"
 

@@ -18,9 +18,9 @@ from typing import Literal
 
 from decant.params import RegistryParams
 from decant.release.pointer import (
+    DAMAGED_KEY,
     ENTRY_KEY,
     GONE,
-    HARMED,
     RELEASE_ID,
     History,
     Pointer,
@@ -68,14 +68,14 @@ class Registry(Releases):
         """
         pointer = self._read(name)
         if pointer.problem:
-            raise RegistryError(f"{pointer.told()}; {pointer.advice()}")
+            raise RegistryError(f"{pointer.summary()}; {pointer.advice()}")
         return pointer.change
 
     def pointer(self, channel: str = PRODUCTION) -> Pointer:
-        """Where a channel points, whatever has become of its pointer.
+        """Where a channel points, from its history if the pointer is damaged or missing.
 
-        A pointer that names a release which is not in the registry is harmed, too. The history is
-        believed then, unless the pointer is newer.
+        A pointer to a release that is not in the registry counts as damaged; its own change is
+        kept if it is newer than the history.
         """
         pointer = self._read(channel)
         own = pointer.change
@@ -84,7 +84,7 @@ class Registry(Releases):
         absent = replace(pointer, problem=f"names {own.release}, which is not in the registry")
         try:
             newest, unread = self._log(channel).newest()
-        except HARMED:
+        except DAMAGED_KEY:
             return absent
         if newest is None or own.number > newest.number:
             return absent
@@ -95,8 +95,8 @@ class Registry(Releases):
     ) -> Change:
         """Point a channel at a release, after every file of it was checked.
 
-        Promoting what the channel points at already changes nothing; a harmed pointer is
-        written anew, on top of the channel's history.
+        Promoting what the channel points at already changes nothing; a damaged or
+        missing pointer is written anew, on top of the channel's history.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError, GateFailedError: it must not be served.
@@ -120,7 +120,7 @@ class Registry(Releases):
     ) -> Change:
         """Point a channel at the release it had before, or at an earlier one of its own.
 
-        Where the pointer is harmed, that is the release before the last one in the history.
+        With a damaged pointer: at the release before the last one in the history.
 
         Raises:
             NothingToRollBackError: there is none, or `to` was not in this channel before.
@@ -130,7 +130,7 @@ class Registry(Releases):
         pointer = self.pointer(channel)
         if pointer.change is None:
             if pointer.problem:
-                raise NothingToRollBackError(f"{pointer.told()}; {pointer.advice()}")
+                raise NothingToRollBackError(f"{pointer.summary()}; {pointer.advice()}")
             known = ", ".join(self.channels()) or "none"
             raise NothingToRollBackError(
                 f"nothing was promoted to {channel} yet; channels: {known}"
@@ -140,15 +140,15 @@ class Registry(Releases):
         return self._move(pointer, "rollback", path, reason, actor)
 
     def history(self, channel: str = PRODUCTION) -> list[Change]:
-        """Every change of a channel that can be read, oldest first; the others are warned of."""
+        """Every readable change of a channel, oldest first; logs a warning about the others."""
         pointer = self.pointer(channel)
         changes, damaged = self._changes(pointer)
         if pointer.problem:
-            logger.warning("%s; %s", pointer.told(), pointer.advice())
+            logger.warning("%s; %s", pointer.summary(), pointer.advice())
         if damaged:
             first = "; ".join([*damaged.values()][:SHOWN_PROBLEMS])
             logger.warning(
-                "%d change(s) of %s left out, they cannot be read: %s", len(damaged), channel, first
+                "skipped %d unreadable change(s) of %s: %s", len(damaged), channel, first
             )
         return [changes[number] for number in sorted(changes)]
 
@@ -164,13 +164,13 @@ class Registry(Releases):
         return None
 
     def unread_since(self, moment: datetime, channel: str = PRODUCTION) -> list[str]:
-        """What is wrong with the changes that cannot be read and may be later than `moment`."""
+        """Problems of unreadable changes that may be later than `moment`."""
         changes, damaged = self._changes(self.pointer(channel))
         before = max((n for n, change in changes.items() if change.at <= moment), default=-1)
         return [problem for number, problem in damaged.items() if number > before]
 
     def _changes(self, pointer: Pointer) -> tuple[dict[int, Change], dict[int, str]]:
-        """Number → change of those that can be read, number → problem of the others."""
+        """Number → change of readable ones, number → problem of the others."""
         changes, damaged = self._log(pointer.channel).entries()
         if pointer.change:
             changes[pointer.change.number] = pointer.change
@@ -178,13 +178,13 @@ class Registry(Releases):
         return changes, damaged
 
     def _read(self, channel: str) -> Pointer:
-        """A channel's pointer as it is written; the history's last change where it is harmed."""
+        """A channel's pointer, with the history's last change if it is damaged or missing."""
         pointer = self._as_written(channel)
         if not pointer.problem:
             return pointer
         try:
             change, unread = self._log(channel).newest()
-        except HARMED:
+        except DAMAGED_KEY:
             problem = "is missing" if pointer.problem == GONE else pointer.problem
             return replace(pointer, problem=problem, unread=1)
         if pointer.problem == GONE and change is None and not unread:
@@ -195,7 +195,7 @@ class Registry(Releases):
         key = pointer_key(_checked_name(channel))
         try:
             found = self.store.read_versioned(key)
-        except HARMED as error:
+        except DAMAGED_KEY as error:
             version = error.version
             return Pointer(channel, None, version, error.problem, blocked=version is None)
         if found is None:
@@ -209,12 +209,12 @@ class Registry(Releases):
         return Pointer(channel, change, version, self._misnamed(change.release))
 
     def _misnamed(self, release: str) -> str | None:
-        """What is wrong with the release that a pointer names; None if it is an id."""
+        """The problem of a pointer's release, None if it is an id."""
         if RELEASE_ID.fullmatch(release):
             return None
         try:
             begun = [known for known in self.ids() if release and known.startswith(release)]
-        except HARMED:
+        except DAMAGED_KEY:
             begun = []
         if not begun:
             return f"names no release (`{release[:SHOWN]}`)"
@@ -224,8 +224,8 @@ class Registry(Releases):
     def _has(self, release: str) -> bool:
         try:
             return self.store.exists(f"releases/{release}/{MANIFEST}")
-        except HARMED:
-            return True  # something is there; whoever needs it is told what
+        except DAMAGED_KEY:
+            return True  # the release is damaged, not absent
 
     def _log(self, channel: str) -> History:
         return History(self.store, _checked_name(channel))
@@ -233,13 +233,13 @@ class Registry(Releases):
     def _listed(self, prefix: str) -> list[str]:
         try:
             return self.store.list(prefix)
-        except HARMED:  # `pointer` and `history` of a channel say so
+        except DAMAGED_KEY:  # `pointer` and `history` report it
             return []
 
     def _next_number(self, pointer: Pointer) -> int:
         try:
             copied = [*self._log(pointer.channel).keys()]
-        except HARMED:
+        except DAMAGED_KEY:
             copied = []
         return max([*copied, pointer.change.number if pointer.change else 0]) + 1
 
@@ -257,8 +257,8 @@ class Registry(Releases):
         if pointer.change:
             try:
                 log.keep(pointer.change)
-            except HARMED as error:
-                logger.warning("change %d is not in the history: %s", pointer.change.number, error)
+            except DAMAGED_KEY as error:
+                logger.warning("change %d was not kept: %s", pointer.change.number, error)
         change = Change(
             number=self._next_number(pointer),
             channel=channel,
@@ -277,7 +277,7 @@ class Registry(Releases):
             now = self.pointer(channel).release
             raise ChannelMovedError(channel, now or "nothing") from None
         if pointer.problem:
-            logger.warning("%s; it was written anew", pointer.told())
+            logger.warning("%s; it was written anew", pointer.summary())
         try:
             log.keep(change)
         except (StoreError, OSError) as error:

@@ -12,7 +12,7 @@ from botocore import exceptions as boto
 from botocore.config import Config
 
 from decant.release.content import CHUNK
-from decant.release.refusals import TRANSPORT, Asked, is_page
+from decant.release.refusals import TRANSPORT, Request, is_page
 from decant.release.store import (
     KeyExistsError,
     MissingKeyError,
@@ -28,7 +28,7 @@ ATTEMPTS = 3
 PAGE = 1000  # keys of one answer
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30  # seconds, each attempt
 REDIRECTS = (301, 302, 303, 307, 308)
-REASONLESS = ("400", "403")  # of a HEAD, whose answer has no body
+REASONLESS = ("400", "403")  # refusals of a HEAD, whose answer has no body
 NO_VERSION = f'"{"0" * 32}"'
 
 logger = logging.getLogger(__name__)
@@ -51,13 +51,13 @@ class S3Store:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def probe(self) -> None:
-        """Check once all that a promotion relies on: some stores accept every write.
+        """Check once every promise that promotions rely on, as some stores accept any write.
 
-        A write that must be refused is refused, one that must be accepted is accepted, and what
-        was written is read and listed at once.
+        Three conditional writes must be refused, two accepted, and their content must be read and
+        listed at once.
 
         Raises:
-            StoreError: the store does otherwise, or cannot be reached.
+            StoreError: the store breaks one, or cannot be reached.
         """
         if self._probed:
             return
@@ -71,7 +71,7 @@ class S3Store:
             version = self._must_accept(key, version, b"2")
             if self.read_versioned(key) != (b"2", version) or key not in self.list(key):
                 raise StoreError(
-                    f"{self.name}: what was written is not read or listed at once, so a promotion "
+                    f"{self.name}: a written key is not read or listed at once, so a promotion "
                     "could be missed; use a store without a cache in between"
                 )
         self._probed = True
@@ -90,7 +90,7 @@ class S3Store:
         except boto.ClientError as error:
             if error.response["Error"]["Code"] not in REASONLESS:
                 raise
-            answer = self._client.get_object(**self._at(key))  # whose refusal tells the reason
+            answer = self._client.get_object(**self._at(key))  # its refusal has the reason
             answer["Body"].close()
             return answer
 
@@ -104,7 +104,7 @@ class S3Store:
             )
             for page in pages:
                 if "IsTruncated" not in page and "Name" not in page:
-                    raise self._asked(prefix).not_s3("lists nothing")
+                    raise self._request(prefix).not_s3("lists nothing")
                 keys += [found["Key"][skip:] for found in page.get("Contents", [])]
         return sorted(keys)
 
@@ -161,9 +161,9 @@ class S3Store:
             StoreError: it is not an S3 store's.
         """
         if is_page(answer["ResponseMetadata"]["HTTPHeaders"]):
-            raise self._asked(key).not_s3("is a web page")
+            raise self._request(key).not_s3("is a web page")
         if not answer.get("ETag"):
-            raise self._asked(key).not_s3("has no ETag")
+            raise self._request(key).not_s3("has no ETag")
         return str(answer["ETag"])
 
     def _must_accept(self, key: str, version: str | None, content: bytes) -> str:
@@ -172,7 +172,7 @@ class S3Store:
         except SwapLostError:
             raise StoreError(
                 f"{self.name}: the store refuses a conditional write that is right, so nothing "
-                "could be promoted; use another store, or no proxy that changes its ETags"
+                "could be promoted; use another store, or a proxy that keeps its ETags"
             ) from None
 
     def _must_refuse(self, key: str, deed: str, **condition: str) -> None:
@@ -197,10 +197,10 @@ class S3Store:
         path = inner_path(key).as_posix()
         return {"Bucket": self.bucket, "Key": f"{self.prefix}/{path}" if self.prefix else path}
 
-    def _asked(self, key: str) -> Asked:
+    def _request(self, key: str) -> Request:
         place = "/".join(part for part in (self.bucket, self.prefix, key) if part)
         where = self.endpoint or "AWS"
-        return Asked(self.name, self.bucket, place, key, where, ATTEMPTS)
+        return Request(self.name, self.bucket, place, key, where, ATTEMPTS)
 
     @contextlib.contextmanager
     def _explained(self, key: str = "") -> Iterator[None]:
@@ -210,13 +210,13 @@ class S3Store:
         except StoreError:
             raise
         except boto.ClientError as error:
-            raise self._asked(key).refused(error) from error
+            raise self._request(key).refused(error) from error
         except TRANSPORT as error:
-            raise self._asked(key).failed(error) from error
+            raise self._request(key).failed(error) from error
 
 
 def _refuse_redirect(response: Any, operation: Any, **_: Any) -> None:
-    """Stop at a redirect that names no region: botocore would go on asking for the region."""
+    """Stop at a redirect without a region, for which botocore would ask again and again."""
     if response is None:
         return
     answer, parsed = response

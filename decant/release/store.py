@@ -16,7 +16,13 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from decant.release.content import CHUNK, digest, pieces
-from decant.release.faults import OF_THE_PROCESS, fingerprint, in_the_way, obstacle, told
+from decant.release.faults import (
+    PROCESS_ERRORS,
+    describe,
+    describe_obstacle,
+    find_obstacle,
+    fingerprint,
+)
 
 STALE = 24 * 3600  # seconds after which a temporary file belongs to nobody
 
@@ -34,9 +40,11 @@ class MissingKeyError(StoreError):
 
 
 class ObstructedKeyError(MissingKeyError):
-    """Something that is no file lies in the place of `key`, or in that of a folder above it.
+    """A folder, a link to nothing or the like instead of a file at `key` or a folder above it.
 
-    `problem` says what; `version` is for `swap`, None where no write can replace it.
+    Attributes:
+        problem: the obstacle in words.
+        version: for `swap`; None where no write can replace the obstacle.
     """
 
     def __init__(self, store: str, key: str, problem: str, version: str | None = None) -> None:
@@ -45,7 +53,7 @@ class ObstructedKeyError(MissingKeyError):
 
 
 class StoreFaultError(StoreError, OSError):
-    """The file system refuses; `errno` is its reason."""
+    """An error of the file system, with its `errno`."""
 
     def __init__(self, message: str, error: OSError) -> None:
         super().__init__(message)
@@ -53,11 +61,11 @@ class StoreFaultError(StoreError, OSError):
 
 
 class UnreadableKeyError(StoreFaultError):
-    """What is stored under `key` cannot be read; `problem` says why, `version` is for `swap`."""
+    """Unreadable content under `key`, with the `problem` in words and the `version` for `swap`."""
 
     def __init__(self, store: str, key: str, error: OSError, version: str) -> None:
         self.store, self.key, self.version = store, key, version
-        self.problem = f"cannot be read: {told(error, Path(store, key))}"
+        self.problem = f"cannot be read: {describe(error, Path(store, key))}"
         super().__init__(f"{store}/{key} {self.problem}", error)
 
 
@@ -107,7 +115,7 @@ class Store(Protocol):
         """The bytes under `key` with their version for `swap`; None when there are none.
 
         Raises:
-            ObstructedKeyError, UnreadableKeyError: something is there that cannot be read.
+            ObstructedKeyError, UnreadableKeyError: the content cannot be read.
         """
 
     def write_new(self, key: str, content: bytes | Path) -> None:
@@ -152,7 +160,7 @@ class LocalStore:
         if ".." in start.parts or start.is_absolute():
             return []
         keys = []
-        for folder, subfolders, files in os.walk(self.folder / start, onerror=self._unlisted):
+        for folder, subfolders, files in os.walk(self.folder / start, onerror=self._on_walk_error):
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
             inside = Path(folder).relative_to(self.folder)
             keys += [(inside / name).as_posix() for name in files if not name.startswith(".")]
@@ -199,7 +207,7 @@ class LocalStore:
         return found[1] if found else None
 
     def _check(self, key: str) -> None:
-        """Raise what keeps `key` from being read: no file, or something else in its place."""
+        """Raise if there is no file at `key`, or something else in its place."""
         with self._reading(key):
             mode = self._path(key).stat().st_mode
         if not stat.S_ISREG(mode):
@@ -213,28 +221,28 @@ class LocalStore:
         except StoreError:
             raise
         except OSError as error:
-            raise self._unread(self._path(key), key, error) from None
+            raise self._read_error(self._path(key), key, error) from None
 
-    def _unread(self, path: Path, key: str, error: OSError) -> StoreError:
-        """Why `path` was not read, as an error that says what to do."""
-        if error.errno in OF_THE_PROCESS:
-            return StoreFaultError(f"{path} cannot be read: {told(error, path)}", error)
+    def _read_error(self, path: Path, key: str, error: OSError) -> StoreError:
+        """The error of reading `path` as a StoreError with advice."""
+        if error.errno in PROCESS_ERRORS:
+            return StoreFaultError(f"{path} cannot be read: {describe(error, path)}", error)
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             return UnreadableKeyError(self.name, key, error, fingerprint(path))
-        place = in_the_way(path, self.folder)
+        place = find_obstacle(path, self.folder)
         if place is None:
             return MissingKeyError(self.name, key)
         if place == self.folder:
-            return StoreError(f"{obstacle(place)}; move it away")
+            return StoreError(f"{describe_obstacle(place)}; move it away")
         if place == path and path.is_symlink():
             problem = "is a symbolic link to nothing"
             return ObstructedKeyError(self.name, key, problem, fingerprint(path))
-        return ObstructedKeyError(self.name, key, f"cannot be reached: {obstacle(place)}")
+        return ObstructedKeyError(self.name, key, f"cannot be reached: {describe_obstacle(place)}")
 
-    def _unlisted(self, error: OSError) -> None:
-        """Raise what keeps a folder from being listed, unless there is none."""
+    def _on_walk_error(self, error: OSError) -> None:
+        """Raise if a folder cannot be listed; a missing one is empty."""
         path = Path(error.filename)
-        problem = self._unread(path, path.relative_to(self.folder).as_posix(), error)
+        problem = self._read_error(path, path.relative_to(self.folder).as_posix(), error)
         if isinstance(problem, ObstructedKeyError) or not isinstance(problem, MissingKeyError):
             raise problem
 
@@ -246,7 +254,7 @@ class LocalStore:
             raise
         except OSError as error:
             path = self.folder / key
-            message = f"{path} cannot be written: {told(error, path)}"
+            message = f"{path} cannot be written: {describe(error, path)}"
             raise StoreFaultError(message, error) from error
 
     def _path(self, key: str) -> Path:
@@ -305,8 +313,8 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        place = in_the_way(folder, Path(folder.anchor)) or folder
-        raise StoreError(f"{obstacle(place)}; move it away") from None
+        place = find_obstacle(folder, Path(folder.anchor)) or folder
+        raise StoreError(f"{describe_obstacle(place)}; move it away") from None
 
 
 def _copy(content: bytes | Path, file: BinaryIO) -> None:
@@ -318,8 +326,8 @@ def _copy(content: bytes | Path, file: BinaryIO) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed writers left behind, as far as it can be removed."""
+    """Remove leftovers of killed writers, as far as possible."""
     for path in folder.iterdir():
-        with contextlib.suppress(OSError):  # gone meanwhile, or another account's
+        with contextlib.suppress(OSError):  # removed meanwhile, or owned by another account
             if time.time() - path.stat().st_mtime > STALE:
                 path.unlink()

@@ -47,7 +47,7 @@ def test_numbers_are_compared_as_numbers(store: Store) -> None:
     [
         (b"", "Invalid JSON"),
         (dump(change(7)), "it is change 7"),
-        (dump(change(1, channel="canary")), "it is that of `canary`"),
+        (dump(change(1, channel="canary")), "it belongs to channel `canary`"),
         (dump(change(1, release="abc")), "it names no release"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_replaced_and_a_good_one_is_kept(store: Store) -> Non
     ],
 )
 def test_a_harmed_pointer_tells_what_the_history_knows(pointer: Pointer, words: str) -> None:
-    told = pointer.told()
+    told = pointer.summary()
     assert told.startswith("channels/p.json in the registry is gone; ")
     assert words in told and "\n" not in told
 

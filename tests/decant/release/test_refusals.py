@@ -3,9 +3,9 @@
 import pytest
 from botocore import exceptions as boto
 
-from decant.release.refusals import ADVICE, FAULTS, KMS, REFUSALS, Asked, is_page
+from decant.release.refusals import ADVICE, FAULTS, KMS, REFUSALS, Request, is_page
 
-ASKED = Asked("s3://b/p", "b", "b/p/key", "key", "http://store", 3)
+REQUEST = Request("s3://b/p", "b", "b/p/key", "key", "http://store", 3)
 
 
 def test_every_code_stands_once() -> None:
@@ -17,7 +17,7 @@ def test_every_code_stands_once() -> None:
 @pytest.mark.parametrize("code", ADVICE)
 def test_every_advice_can_be_filled_in(code: str) -> None:
     answer = {"Error": {"Code": code, "Message": "two\nlines"}}
-    line = str(ASKED.refused(boto.ClientError(answer, "HeadBucket")))
+    line = str(REQUEST.refused(boto.ClientError(answer, "HeadBucket")))
     assert "{" not in line and "\n" not in line
     if code != "404":  # of a key: nothing is stored there
         assert line.startswith(f"s3://b/p: HeadBucket of `key` was refused ({code}: two lines); ")
@@ -31,14 +31,14 @@ def test_every_fault_can_be_filled_in(advice: str) -> None:
 def test_a_missing_permission_is_that_of_the_operation() -> None:
     answer = {"Error": {"Code": "AccessDenied", "Message": "no"}}
     for operation in ("PutObject", "GetObject", "DeleteObject"):
-        said = str(ASKED.refused(boto.ClientError(answer, operation)))
+        said = str(REQUEST.refused(boto.ClientError(answer, operation)))
         assert f"need s3:{operation} on b/p/key" in said
-    assert "s3:ListBucket on b" in str(ASKED.refused(boto.ClientError(answer, "ListObjectsV2")))
+    assert "s3:ListBucket on b" in str(REQUEST.refused(boto.ClientError(answer, "ListObjectsV2")))
 
 
 def test_long_words_of_a_store_are_cut() -> None:
     answer = {"Error": {"Code": "Odd", "Message": "x" * 10_000}}
-    assert len(str(ASKED.refused(boto.ClientError(answer, "PutObject")))) < 500
+    assert len(str(REQUEST.refused(boto.ClientError(answer, "PutObject")))) < 500
 
 
 def test_an_empty_answer_is_no_page() -> None:
