@@ -356,6 +356,8 @@ def check_trace(world: World, damage: Damage, decant: Decant) -> None:
         moves = json.loads(said.out)["channels"]
         expected = [("production", "promote", f"try {model}")] if model in damage.moves else []
         assert [(m["channel"], m["action"], m["reason"]) for m in moves] == expected
+        if not damage.told and damage.moves == "abc":
+            assert said.lines == []  # the pointer stands in for its damaged entry
     said = decant("trace", world.releases["c"])
     said.warned_of(damage, ANEW, world)
     assert ("never promoted" in said.out) == ("c" not in damage.moves)
