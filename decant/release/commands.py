@@ -112,7 +112,7 @@ def status(registry: Registry, root: Path, channel: str, now: datetime) -> dict[
             release = registry.release(change.release)
             document |= release.model_dump(include={"source", "students", "folded", "passed"})
         except UNREADABLE as error:
-            problems.append(str(error))
+            problems = problems or [str(error)]
     return document | {"damaged": bool(problems), "problems": problems}
 
 

@@ -118,7 +118,8 @@ def parse(kind: type[R], key: str, content: bytes) -> R:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RegistryError(f"{key} in the registry is damaged: {where} {first['msg']}") from None
+        problem = f"{where} {first['msg']}".strip()
+        raise RegistryError(f"{key} in the registry is damaged: {problem}") from None
 
 
 def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> list[str]:

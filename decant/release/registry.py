@@ -187,8 +187,12 @@ class Registry(Releases):
         except DAMAGED_KEY:
             problem = "is missing" if pointer.problem == GONE else pointer.problem
             return replace(pointer, problem=problem, unread=1)
-        if pointer.problem == GONE and change is None and not unread:
-            return Pointer(channel)
+        if pointer.problem == GONE:
+            if change is None and not unread:
+                return Pointer(channel)
+            pointer = self._as_written(channel)  # the first promotion may have come in between
+            if not pointer.problem:
+                return pointer
         return replace(pointer, change=change, unread=unread)
 
     def _as_written(self, channel: str) -> Pointer:
@@ -205,7 +209,7 @@ class Registry(Releases):
             change = parse_change(key, content, channel)
         except RegistryError as error:
             problem = str(error).partition(" is damaged: ")[2]
-            return Pointer(channel, None, version, f"is damaged ({problem.strip()})")
+            return Pointer(channel, None, version, f"is damaged ({problem})")
         return Pointer(channel, change, version, self._misnamed(change.release))
 
     def _misnamed(self, release: str) -> str | None:
