@@ -15,6 +15,7 @@ from decant.params import load_params
 from flows.console import guarded
 from flows.retrain import Channel
 from flows.server import temporary_server
+from flows.workspace import quieten
 from tasks.promote import promote_task
 
 ABOUT = "Point a channel at a release, as a flow that a Prefect server shows."
@@ -31,7 +32,11 @@ class Options(BaseModel):
 
 @flow(name="promote", flow_run_name="promote-{options.release}", persist_result=False)
 def promote(options: Options) -> None:
-    """Swap one pointer; the service reloads of itself."""
+    """Swap one pointer; the service reloads of itself.
+
+    A pointer that is damaged or gone is written anew, on top of the channel's history.
+    """
+    quieten()
     root = Path.cwd()
     params = load_params(root / "params.yaml")
     promote_task(root, params, options.release, options.channel.value, "by hand")

@@ -32,32 +32,44 @@ def promote(
 ) -> PromoteResult:
     """Point a channel at a release, given by its id or a unique beginning of it.
 
+    A pointer that is damaged or gone is written anew, on top of the channel's history.
+
     Raises:
         RegistryError: no such release, damaged, did not pass, or the channel moved meanwhile.
         StoreError: the registry cannot be reached or is not fit to be one.
     """
     registry = open_registry(params.registry, root)
-    before = registry.channel(channel)
+    before = registry.pointer(channel)
     change = registry.promote(release, channel, reason, actor)
     return PromoteResult(
         release=change.release,
         channel=channel,
-        moved=before is None or before.change != change.change,
-        before=before.release if before else None,
+        moved=before.change is None or before.change.change != change.change,
+        before=before.release,
         number=change.number,
     )
 
 
 def rolled_back(root: Path, params: Params, release: str, channel: str) -> str | None:
-    """That a release was taken off a channel by a rollback, which no schedule may undo; or None."""
-    change = open_registry(params.registry, root).rolled_back(release, channel)
-    if change is None:
-        return None
-    reason = f", {change.reason}" if change.reason else ""
-    return (
-        f"not promoted: {change.by} rolled {channel} back from it on "
-        f"{change.at:%Y-%m-%d}{reason}; `decant promote {release}` puts it back"
-    )
+    """That a release was taken off a channel by a rollback, which no schedule may undo; or None.
+
+    An unreadable change since the release was published may have been that rollback.
+    """
+    registry = open_registry(params.registry, root)
+    change = registry.rolled_back(release, channel)
+    if change:
+        reason = f", {change.reason}" if change.reason else ""
+        return (
+            f"not promoted: {change.by} rolled {channel} back from it on "
+            f"{change.at:%Y-%m-%d}{reason}; `decant promote {release}` puts it back"
+        )
+    unread = registry.unread_since(registry.release(release).published_at, channel)
+    if unread:
+        return (
+            f"not promoted: {len(unread)} change(s) of {channel} since it was published cannot be "
+            f"read and may include a rollback ({unread[0]}); `decant promote {release}` promotes it"
+        )
+    return None
 
 
 def describe(result: PromoteResult) -> str:

@@ -1,5 +1,6 @@
 """Publish the candidate: compare it with production, add its origin, copy it to the registry."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from decant.params import Params, ParamsError, load_params, parse_params
 from decant.release.candidate import check_candidate, params_digest
 from decant.release.comparison import Comparison, Evidence, compare
 from decant.release.content import ContentError, parse_json, readable
+from decant.release.pointer import DAMAGED_KEY
 from decant.release.provenance import provenance
 from decant.release.records import (
     DamagedReleaseError,
@@ -22,6 +24,8 @@ from decant.release.records import (
 )
 from decant.release.registry import Registry, open_registry
 from decant.release.store import StoreError
+
+logger = logging.getLogger(__name__)
 
 
 class NotPublishableError(ValueError):
@@ -108,37 +112,45 @@ def origin(root: Path, candidate: dict[str, Any]) -> dict[str, bytes]:
 def against_production(registry: Registry, new: Evidence, limit: float) -> Comparison:
     """The candidate against the release that production points at.
 
-    Where that release is damaged or gone, nothing can be compared: the candidate may be
-    published, and a person has to promote it. A candidate that is there already is fine.
+    With a damaged pointer: against the last release in the channel's history. If that is unknown,
+    damaged or gone, nothing can be compared: the candidate may be published, and a person has to
+    promote it. A candidate that is there already is fine.
     """
-    change = registry.channel()
-    if change is None or change.release == new.release:
-        return compare(new, new if change else None, limit)
+    pointer = registry.pointer()
+    if pointer.problem:
+        logger.warning("%s", pointer.summary())
+    if not pointer.certain:
+        return _needs_review(pointer.summary(), pointer.release)
+    if pointer.release is None or pointer.release == new.release:
+        return compare(new, new if pointer.release else None, limit)
     try:
-        release = registry.release(change.release)
+        release = registry.release(pointer.release)
         settings, verdict = (registry.read(release, n) for n in ("params.yaml", "verdict.json"))
         return compare(new, evidence(release.id, settings, verdict), limit)
-    except (DamagedReleaseError, UnknownReleaseError, ContentError) as error:
-        why = f"production cannot be compared with: {error}"
-        return Comparison(True, why, change.release, by_hand=True)
+    except (DamagedReleaseError, UnknownReleaseError, ContentError, *DAMAGED_KEY) as error:
+        return _needs_review(str(error), pointer.release)
+
+
+def _needs_review(why: str, production: str | None) -> Comparison:
+    return Comparison(True, f"production cannot be compared with: {why}", production, by_hand=True)
 
 
 def registry_trouble(root: Path, params: Params) -> str | None:
-    """Why nothing could be published and promoted now, None if it could."""
+    """A problem that could keep a release from being published and promoted, or None."""
     try:
         registry = open_registry(params.registry, root)
         registry.store.probe()
-        registry.channel()
+        pointer = registry.pointer()
     except (RegistryError, StoreError, OSError) as error:
         return str(error)
-    return None
+    return f"{pointer.summary()}; {pointer.advice()}" if pointer.problem else None
 
 
 def evidence(release: str, settings: bytes, verdict: bytes) -> Evidence:
     """What is known of a family, from its files."""
     try:
         params = parse_params(yaml.safe_load(settings))
-    except ParamsError:
+    except (ParamsError, yaml.YAMLError):
         params = None
     return Evidence(release, params, parse_json("verdict.json", verdict))
 

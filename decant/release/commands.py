@@ -3,7 +3,10 @@
 import argparse
 import difflib
 import json
-from collections.abc import Callable
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,23 @@ from typing import Any
 from decant.cli import COMMANDS
 from decant.params import load_params
 from decant.release.candidate import CandidateError, check_candidate
-from decant.release.records import Change, RegistryError, Release
-from decant.release.registry import PRODUCTION, Registry, open_registry
+from decant.release.content import ContentError
+from decant.release.pointer import DAMAGED_KEY, Pointer
+from decant.release.records import (
+    Change,
+    DamagedReleaseError,
+    RegistryError,
+    Release,
+    UnknownReleaseError,
+)
+from decant.release.registry import CHANNELS, PRODUCTION, Registry, open_registry
 from decant.release.trace import describe, trace
 
 Handler = Callable[[argparse.Namespace], int]
-CHANNELS = (PRODUCTION, "canary")  # there from the start; others are made when they are asked for
+UNREADABLE = (UnknownReleaseError, DamagedReleaseError, *DAMAGED_KEY)  # of one release
 UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))  # seconds each
+
+logger = logging.getLogger(__name__)
 
 
 class UnknownChannelError(RegistryError):
@@ -79,27 +92,35 @@ def add_commands(subparsers: Any) -> None:
 
 
 def status(registry: Registry, root: Path, channel: str, now: datetime) -> dict[str, Any]:
-    """What a channel serves and what waits in the workspace, as one JSON document."""
-    change = registry.channel(channel)
+    """What a channel serves and what waits in the workspace, as one JSON document.
+
+    `damaged`: the pointer or its release's manifest cannot be read; `problems` has a line for
+    each. `release` is then the last one in the channel's history, null if there is none.
+    """
+    pointer = registry.pointer(channel)
+    problems = [f"{pointer.summary()}; {pointer.advice()}"] if pointer.problem else []
     document: dict[str, Any] = {
         "channel": channel,
-        "release": change.release if change else None,
+        "release": pointer.release,
         "releases": len(registry.ids()),
         "workspace": workspace(registry, root),
     }
-    if change:
+    if change := pointer.change:
         document |= change.model_dump(mode="json", include={"at", "by", "reason", "previous"})
         document["age_s"] = round((now - change.at).total_seconds())
-        release = registry.release(change.release)
-        document |= release.model_dump(include={"source", "students", "folded", "passed"})
-    return document
+        try:
+            release = registry.release(change.release)
+            document |= release.model_dump(include={"source", "students", "folded", "passed"})
+        except UNREADABLE as error:
+            problems = problems or [str(error)]
+    return document | {"damaged": bool(problems), "problems": problems}
 
 
 def workspace(registry: Registry, root: Path) -> dict[str, Any]:
     """The candidate in `root`: its id, whether it passed, whether it is published."""
     try:
         candidate = check_candidate(root / "data" / "candidate")
-    except CandidateError as error:
+    except (CandidateError, ContentError, OSError) as error:
         return {"candidate": None, "problem": str(error)}
     published = candidate["id"] in registry.ids()
     return {"candidate": candidate["id"], "passed": candidate["passed"], "published": published}
@@ -111,9 +132,14 @@ def check_channel(registry: Registry, name: str) -> None:
     Raises:
         UnknownChannelError: there is none.
     """
-    known = list(dict.fromkeys([*CHANNELS, *registry.channels()]))
+    known = known_channels(registry)
     if name not in known:
         raise UnknownChannelError(name, known)
+
+
+def known_channels(registry: Registry) -> list[str]:
+    """The default channels, then the others."""
+    return list(dict.fromkeys([*CHANNELS, *registry.channels()]))
 
 
 def age(seconds: float) -> str:
@@ -125,16 +151,49 @@ def age(seconds: float) -> str:
     return "less than a minute"
 
 
+@contextmanager
+def show_warnings() -> Iterator[None]:
+    """Print the library's warnings as lines on stderr, each once."""
+    library, handler = logging.getLogger("decant"), _Warnings(logging.WARNING)
+    library.addHandler(handler)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = " ".join(record.getMessage().split())
+        if line not in self.said:
+            print(f"decant: warning: {line}", file=sys.stderr)
+        self.said.add(line)
+
+
+def pointers(registry: Registry) -> list[Pointer]:
+    """Where every channel points; logs a warning about damaged pointers."""
+    found = [registry.pointer(name) for name in known_channels(registry)]
+    for pointer in found:
+        if pointer.problem:
+            logger.warning("%s; %s", pointer.summary(), pointer.advice())
+    return found
+
+
 def _releases(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
-    found = registry.releases()
-    serving = {
-        name: change.release for name in registry.channels() if (change := registry.channel(name))
-    }
+    serving = pointers(registry)
     rows = [
-        _row(release, [name for name in serving if serving[name] == release.id])
-        for release in found
+        _row(release, [pointer.channel for pointer in serving if pointer.release == release.id])
+        for release in registry.releases()
     ]
+    listed = {row["id"] for row in rows}
+    for pointer in serving:
+        if pointer.release and not pointer.problem and pointer.release not in listed:
+            logger.warning("the manifest of %s's %s is damaged", pointer.channel, pointer.release)
     if arguments.json:
         _print_json(rows)
     elif not rows:
@@ -165,9 +224,9 @@ def _promote(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
     if not arguments.new_channel:
         check_channel(registry, arguments.channel)
-    before = registry.channel(arguments.channel)
+    before = registry.pointer(arguments.channel)
     change = registry.promote(arguments.release, arguments.channel, arguments.reason)
-    if before and before.change == change.change:
+    if before.change and before.change.change == change.change:
         print(f"{change.channel} points at {change.release} already, since {change.at:%F %T}")
     else:
         print(_moved(change, before))
@@ -177,7 +236,7 @@ def _promote(arguments: argparse.Namespace) -> int:
 def _rollback(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
     check_channel(registry, arguments.channel)
-    before = registry.channel(arguments.channel)
+    before = registry.pointer(arguments.channel)
     change = registry.rollback(arguments.channel, arguments.to, arguments.reason)
     print(_moved(change, before))
     return 0
@@ -196,6 +255,8 @@ def _status(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
     check_channel(registry, arguments.channel)
     document = status(registry, arguments.root, arguments.channel, datetime.now(UTC))
+    for problem in document["problems"]:
+        logger.warning("%s", problem)
     if arguments.json:
         _print_json(document)
     else:
@@ -206,17 +267,7 @@ def _status(arguments: argparse.Namespace) -> int:
 def describe_status(document: dict[str, Any]) -> str:
     """A status as lines for a person."""
     work = document["workspace"]
-    if document["release"]:
-        since = f"for {age(document['age_s'])}, promoted by {document['by']}"
-        lines = [
-            f"{document['channel']}  {document['release']}  {since}",
-            f"students    {', '.join(document['students'])}",
-            f"folded      {', '.join(document['folded']) or 'none'}",
-            f"gate        {'passed' if document['passed'] else 'failed'}",
-            f"before it   {document['previous'] or 'nothing'}",
-        ]
-    else:
-        lines = [f"{document['channel']}  nothing promoted yet"]
+    lines = _channel_lines(document)
     if work["candidate"]:
         state = "published" if work["published"] else "not published"
         verdict = "passed" if work["passed"] else "failed"
@@ -226,8 +277,25 @@ def describe_status(document: dict[str, Any]) -> str:
     return "\n".join([*lines, f"releases    {document['releases']}"])
 
 
-def _moved(change: Change, before: Change | None) -> str:
-    return f"{change.channel}: {before.release if before else 'nothing'} -> {change.release}"
+def _channel_lines(document: dict[str, Any]) -> list[str]:
+    if not document["release"]:
+        known = "damaged, no release is known" if document["damaged"] else "nothing promoted yet"
+        return [f"{document['channel']}  {known}"]
+    damaged = ", damaged" if document["damaged"] else ""
+    since = f"for {age(document['age_s'])}, promoted by {document['by']}{damaged}"
+    lines = [f"{document['channel']}  {document['release']}  {since}"]
+    if "students" in document:
+        lines += [
+            f"students    {', '.join(document['students'])}",
+            f"folded      {', '.join(document['folded']) or 'none'}",
+            f"gate        {'passed' if document['passed'] else 'failed'}",
+        ]
+    return [*lines, f"before it   {document['previous'] or 'nothing'}"]
+
+
+def _moved(change: Change, before: Pointer) -> str:
+    known = "unknown" if before.problem else "nothing"
+    return f"{change.channel}: {before.release or known} -> {change.release}"
 
 
 def _open(arguments: argparse.Namespace) -> Registry:
@@ -246,7 +314,7 @@ def _command(subparsers: Any, name: str, text: str, handler: Handler) -> argpars
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
     )
-    parser.set_defaults(func=handler)
+    parser.set_defaults(func=show_warnings()(handler))
     return parser
 
 

@@ -1,10 +1,9 @@
 """What the registry writes down, and what can be wrong with it."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from decant.release.candidate import candidate_id
 from decant.release.content import ContentError, parse_json, readable
@@ -75,7 +74,7 @@ class Release(Record):
     """A release's manifest."""
 
     id: str
-    published_at: datetime
+    published_at: AwareDatetime
     published_by: str
     source: str
     students: list[str]
@@ -88,13 +87,13 @@ class Release(Record):
 class Change(Record):
     """One move of a channel; the newest one is the channel's pointer."""
 
-    number: int
+    number: PositiveInt
     channel: str
     action: Literal["promote", "rollback"]
     release: str
     previous: str | None  # where a rollback would go
     trail: list[str]  # the releases below `release`, oldest first
-    at: datetime
+    at: AwareDatetime
     by: str
     reason: str
     change: str  # unique, so that two equal moves differ
@@ -119,7 +118,8 @@ def parse(kind: type[R], key: str, content: bytes) -> R:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RegistryError(f"{key} in the registry is damaged: {where} {first['msg']}") from None
+        problem = f"{where} {first['msg']}".strip()
+        raise RegistryError(f"{key} in the registry is damaged: {problem}") from None
 
 
 def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> list[str]:

@@ -11,38 +11,38 @@ history/ is made right after the move, or else before the next one.
 import logging
 import re
 import uuid
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from decant.params import RegistryParams
+from decant.release.pointer import (
+    DAMAGED_KEY,
+    ENTRY_KEY,
+    GONE,
+    RELEASE_ID,
+    History,
+    Pointer,
+    parse_change,
+    pointer_key,
+)
 from decant.release.records import (
     Change,
     ChannelMovedError,
     NothingToRollBackError,
     RegistryError,
     dump,
-    parse,
 )
-from decant.release.releases import Releases, whoami
-from decant.release.store import KeyExistsError, LocalStore, StoreError, SwapLostError
+from decant.release.releases import MANIFEST, Releases, whoami
+from decant.release.store import LocalStore, StoreError, SwapLostError
 
 PRODUCTION = "production"
+CHANNELS = (PRODUCTION, "canary")  # there from the start; others are made when they are asked for
 TRAIL = 50  # earlier releases of a channel that a rollback can reach
 CHANNEL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-COPY_NAME = re.compile(r"\d{8,}\.json")  # of a change under history/
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """Where a channel points: its last change, None before the first, and its version in the
-    store. `damaged`: it cannot be read, and `change` is the newest one that the history has."""
-
-    change: Change | None
-    version: str | None
-    damaged: bool = False
-
+POINTER_KEY = re.compile(r"channels/([^/]+)\.json")
+SHOWN, SHOWN_PROBLEMS = 40, 3  # characters of a wrong value, damaged entries, in a message
 
 logger = logging.getLogger(__name__)
 
@@ -51,46 +51,65 @@ class Registry(Releases):
     """Releases and channels of one store."""
 
     def channels(self) -> list[str]:
-        """Names of the channels that point at something."""
-        keys = self.store.list("channels/")
-        names = [key.removeprefix("channels/").removesuffix(".json") for key in keys]
-        return [name for name in names if _is_name(name) and _pointer_key(name) in keys]
+        """Names of the channels that have a pointer or a history."""
+        found = [
+            match[1]
+            for prefix, pattern in (("channels/", POINTER_KEY), ("history/", ENTRY_KEY))
+            for key in self._listed(prefix)
+            if (match := pattern.fullmatch(key))
+        ]
+        return sorted({name for name in found if CHANNEL_NAME.fullmatch(name)})
 
     def channel(self, name: str = PRODUCTION) -> Change | None:
         """Where a channel points, and since when; None before the first promotion.
 
         Raises:
-            RegistryError: its pointer is damaged.
+            RegistryError: its pointer is damaged, or gone although it has a history.
         """
-        pointer = self._pointer(name)
-        if pointer.damaged:
-            last = f", its history ends at {pointer.change.release}" if pointer.change else ""
-            raise RegistryError(
-                f"{_pointer_key(name)} in the registry is damaged{last}; `decant promote RELEASE "
-                f"--channel {name}` writes it anew"
-            )
+        pointer = self._read(name)
+        if pointer.problem:
+            raise RegistryError(f"{pointer.summary()}; {pointer.advice()}")
         return pointer.change
+
+    def pointer(self, channel: str = PRODUCTION) -> Pointer:
+        """Where a channel points, from its history if the pointer is damaged or missing.
+
+        A pointer to a release that is not in the registry counts as damaged; its own change is
+        kept if it is newer than the history.
+        """
+        pointer = self._read(channel)
+        own = pointer.change
+        if pointer.problem or own is None or self._has(own.release):
+            return pointer
+        absent = replace(pointer, problem=f"names {own.release}, which is not in the registry")
+        try:
+            newest, unread = self._log(channel).newest()
+        except DAMAGED_KEY:
+            return absent
+        if newest is None or own.number > newest.number:
+            return absent
+        return replace(absent, change=newest, unread=unread)
 
     def promote(
         self, given: str, channel: str = PRODUCTION, reason: str = "", actor: str | None = None
     ) -> Change:
         """Point a channel at a release, after every file of it was checked.
 
-        Promoting what the channel points at already changes nothing; a damaged pointer is
-        written anew, on top of the channel's history.
+        Promoting what the channel points at already changes nothing; a damaged or
+        missing pointer is written anew, on top of the channel's history.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError, GateFailedError: it must not be served.
             ChannelMovedError: somebody else moved the channel meanwhile.
         """
-        pointer = self._pointer(channel)
+        pointer = self.pointer(channel)
         release = self.fit_to_serve(given)
         last = pointer.change
-        if last and last.release == release and not pointer.damaged:
+        if last and last.release == release and not pointer.problem:
             return last
         trail = [*last.trail, last.release] if last else []
         below = trail[:-1] if trail[-1:] == [release] else trail
-        return self._move(channel, pointer, "promote", [*below, release], reason, actor)
+        return self._move(pointer, "promote", [*below, release], reason, actor)
 
     def rollback(
         self,
@@ -101,32 +120,42 @@ class Registry(Releases):
     ) -> Change:
         """Point a channel at the release it had before, or at an earlier one of its own.
 
+        With a damaged pointer: at the release before the last one in the history.
+
         Raises:
             NothingToRollBackError: there is none, or `to` was not in this channel before.
             UnknownReleaseError, DamagedReleaseError, GateFailedError: it must not be served.
             ChannelMovedError: somebody else moved the channel meanwhile.
         """
-        pointer = self._pointer(channel)
+        pointer = self.pointer(channel)
         if pointer.change is None:
+            if pointer.problem:
+                raise NothingToRollBackError(f"{pointer.summary()}; {pointer.advice()}")
             known = ", ".join(self.channels()) or "none"
             raise NothingToRollBackError(
                 f"nothing was promoted to {channel} yet; channels: {known}"
             )
         path = pointer.change.trail[: rollback_place(pointer.change, to) + 1]
         self.fit_to_serve(path[-1])
-        return self._move(channel, pointer, "rollback", path, reason, actor)
+        return self._move(pointer, "rollback", path, reason, actor)
 
     def history(self, channel: str = PRODUCTION) -> list[Change]:
-        """Every change of a channel, oldest first."""
-        keys = self._copies(channel)
-        changes = {c.number: c for c in (parse(Change, key, self.store.read(key)) for key in keys)}
-        if pointer := self.channel(channel):
-            changes[pointer.number] = pointer
+        """Every readable change of a channel, oldest first; logs a warning about the others."""
+        pointer = self.pointer(channel)
+        changes, damaged = self._changes(pointer)
+        if pointer.problem:
+            logger.warning("%s; %s", pointer.summary(), pointer.advice())
+        if damaged:
+            first = "; ".join([*damaged.values()][:SHOWN_PROBLEMS])
+            logger.warning(
+                "skipped %d unreadable change(s) of %s: %s", len(damaged), channel, first
+            )
         return [changes[number] for number in sorted(changes)]
 
     def rolled_back(self, release: str, channel: str = PRODUCTION) -> Change | None:
         """The rollback that took a release off a channel, unless it has been back there since."""
-        changes = self.history(channel)
+        found, _ = self._changes(self.pointer(channel))
+        changes = [found[number] for number in sorted(found)]
         for before, change in zip(reversed(changes[:-1]), reversed(changes[1:]), strict=True):
             if change.release == release:
                 return None
@@ -134,35 +163,92 @@ class Registry(Releases):
                 return change
         return None
 
-    def _pointer(self, channel: str) -> Pointer:
-        key = _pointer_key(channel)
-        found = self.store.read_versioned(key)
-        if found is None:
-            return Pointer(None, None)
+    def unread_since(self, moment: datetime, channel: str = PRODUCTION) -> list[str]:
+        """Problems of unreadable changes that may be later than `moment`."""
+        changes, damaged = self._changes(self.pointer(channel))
+        before = max((n for n, change in changes.items() if change.at <= moment), default=-1)
+        return [problem for number, problem in damaged.items() if number > before]
+
+    def _changes(self, pointer: Pointer) -> tuple[dict[int, Change], dict[int, str]]:
+        """Number → change of readable ones, number → problem of the others."""
+        changes, damaged = self._log(pointer.channel).entries()
+        if pointer.change:
+            changes[pointer.change.number] = pointer.change
+            damaged.pop(pointer.change.number, None)
+        return changes, damaged
+
+    def _read(self, channel: str) -> Pointer:
+        """A channel's pointer, with the history's last change if it is damaged or missing."""
+        pointer = self._as_written(channel)
+        if not pointer.problem:
+            return pointer
         try:
-            return Pointer(parse(Change, key, found[0]), found[1])
-        except RegistryError:
-            return Pointer(self._newest_copy(channel), found[1], damaged=True)
+            change, unread = self._log(channel).newest()
+        except DAMAGED_KEY:
+            problem = "is missing" if pointer.problem == GONE else pointer.problem
+            return replace(pointer, problem=problem, unread=1)
+        if pointer.problem == GONE:
+            if change is None and not unread:
+                return Pointer(channel)
+            pointer = self._as_written(channel)  # the first promotion may have come in between
+            if not pointer.problem:
+                return pointer
+        return replace(pointer, change=change, unread=unread)
 
-    def _copies(self, channel: str) -> list[str]:
-        """Keys of a channel's history, oldest first."""
-        keys = self.store.list(f"history/{_checked_name(channel)}/")
-        return [key for key in keys if COPY_NAME.fullmatch(key.rpartition("/")[2])]
+    def _as_written(self, channel: str) -> Pointer:
+        key = pointer_key(_checked_name(channel))
+        try:
+            found = self.store.read_versioned(key)
+        except DAMAGED_KEY as error:
+            version = error.version
+            return Pointer(channel, None, version, error.problem, blocked=version is None)
+        if found is None:
+            return Pointer(channel, problem=GONE)
+        content, version = found
+        try:
+            change = parse_change(key, content, channel)
+        except RegistryError as error:
+            problem = str(error).partition(" is damaged: ")[2]
+            return Pointer(channel, None, version, f"is damaged ({problem})")
+        return Pointer(channel, change, version, self._misnamed(change.release))
 
-    def _newest_copy(self, channel: str) -> Change | None:
-        for key in reversed(self._copies(channel)):
-            with suppress(RegistryError):  # damaged as well: the one before
-                return parse(Change, key, self.store.read(key))
-        return None
+    def _misnamed(self, release: str) -> str | None:
+        """The problem of a pointer's release, None if it is an id."""
+        if RELEASE_ID.fullmatch(release):
+            return None
+        try:
+            begun = [known for known in self.ids() if release and known.startswith(release)]
+        except DAMAGED_KEY:
+            begun = []
+        if not begun:
+            return f"names no release (`{release[:SHOWN]}`)"
+        whole = f"release {begun[0]}" if len(begun) == 1 else f"{len(begun)} releases"
+        return f"names `{release}`, the beginning of {whole}"
 
-    def _next_number(self, channel: str, last: Change | None) -> int:
-        names = [key.rpartition("/")[2] for key in self._copies(channel)]
-        copied = [int(name.removesuffix(".json")) for name in names]
-        return max([*copied, last.number if last else 0]) + 1
+    def _has(self, release: str) -> bool:
+        try:
+            return self.store.exists(f"releases/{release}/{MANIFEST}")
+        except DAMAGED_KEY:
+            return True  # the release is damaged, not absent
+
+    def _log(self, channel: str) -> History:
+        return History(self.store, _checked_name(channel))
+
+    def _listed(self, prefix: str) -> list[str]:
+        try:
+            return self.store.list(prefix)
+        except DAMAGED_KEY:  # `pointer` and `history` report it
+            return []
+
+    def _next_number(self, pointer: Pointer) -> int:
+        try:
+            copied = [*self._log(pointer.channel).keys()]
+        except DAMAGED_KEY:
+            copied = []
+        return max([*copied, pointer.change.number if pointer.change else 0]) + 1
 
     def _move(
         self,
-        channel: str,
         pointer: Pointer,
         action: Literal["promote", "rollback"],
         path: list[str],
@@ -170,11 +256,15 @@ class Registry(Releases):
         actor: str | None,
     ) -> Change:
         """Swap the pointer; `path` is the new trail with the release to point at as its end."""
+        channel, log = pointer.channel, self._log(pointer.channel)
         self.store.probe()
-        if pointer.change and not pointer.damaged:
-            self._copy_to_history(pointer.change)
+        if pointer.change:
+            try:
+                log.keep(pointer.change)
+            except DAMAGED_KEY as error:
+                logger.warning("change %d was not kept: %s", pointer.change.number, error)
         change = Change(
-            number=self._next_number(channel, pointer.change),
+            number=self._next_number(pointer),
             channel=channel,
             action=action,
             release=path[-1],
@@ -186,20 +276,17 @@ class Registry(Releases):
             change=uuid.uuid4().hex,
         )
         try:
-            self.store.swap(_pointer_key(channel), pointer.version, dump(change))
+            self.store.swap(pointer_key(channel), pointer.version, dump(change))
         except SwapLostError:
-            now = self._pointer(channel).change
-            raise ChannelMovedError(channel, now.release if now else "nothing") from None
+            now = self.pointer(channel).release
+            raise ChannelMovedError(channel, now or "nothing") from None
+        if pointer.problem:
+            logger.warning("%s; it was written anew", pointer.summary())
         try:
-            self._copy_to_history(change)
+            log.keep(change)
         except (StoreError, OSError) as error:
             logger.warning("%s moved; its history is copied at the next move: %s", channel, error)
         return change
-
-    def _copy_to_history(self, change: Change) -> None:
-        with suppress(KeyExistsError):
-            key = f"history/{change.channel}/{change.number:08d}.json"
-            self.store.write_new(key, dump(change))
 
 
 def open_registry(settings: RegistryParams, root: Path) -> Registry:
@@ -233,16 +320,8 @@ def rollback_place(pointer: Change, to: str | None) -> int:
     return places[-1]
 
 
-def _pointer_key(channel: str) -> str:
-    return f"channels/{_checked_name(channel)}.json"
-
-
-def _is_name(channel: str) -> bool:
-    return CHANNEL_NAME.fullmatch(channel) is not None
-
-
 def _checked_name(channel: str) -> str:
-    if not _is_name(channel):
+    if not CHANNEL_NAME.fullmatch(channel):
         raise RegistryError(
             f"`{channel}` is no name of a channel: small letters, digits, _ and - make one"
         )

@@ -12,6 +12,7 @@ from botocore import exceptions as boto
 from botocore.config import Config
 
 from decant.release.content import CHUNK
+from decant.release.refusals import TRANSPORT, Request, is_page
 from decant.release.store import (
     KeyExistsError,
     MissingKeyError,
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 PAGE = 1000  # keys of one answer
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30  # seconds, each attempt
-LOST = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-ABSENT = ("NoSuchKey", "404")
-DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403")
-UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError)
+REDIRECTS = (301, 302, 303, 307, 308)
+REASONLESS = ("400", "403")  # refusals of a HEAD, whose answer has no body
+NO_VERSION = f'"{"0" * 32}"'
 
 logger = logging.getLogger(__name__)
 
@@ -44,52 +44,75 @@ class S3Store:
             self._client: S3Client = boto3.Session().client(
                 "s3", endpoint_url=endpoint, config=_config(endpoint)
             )
+        self._client.meta.events.register_first("needs-retry.s3", _refuse_redirect)
 
     @property
     def name(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def probe(self) -> None:
-        """Check once that the store honours conditions: some accept them and overwrite anyway.
+        """Check once every promise that promotions rely on, as some stores accept any write.
+
+        Three conditional writes must be refused, two accepted, and their content must be read and
+        listed at once.
 
         Raises:
-            StoreError: a second conditional PUT was not refused with 412, or no access.
+            StoreError: the store breaks one, or cannot be reached.
         """
         if self._probed:
             return
-        key = f"probe/{uuid.uuid4().hex}"
-        version = self.swap(key, None, b"1")
-        try:
-            self._must_refuse(key, IfNoneMatch="*")
-            self._must_refuse(key, IfMatch=f'"{"0" * 32}"')
-            self.swap(key, version, b"2")
-        finally:
-            self._forget(key)
+        key, absent = f"probe/{uuid.uuid4().hex}", f"probe/{uuid.uuid4().hex}"
+        with contextlib.ExitStack() as stack:
+            version = self._must_accept(key, None, b"1")
+            stack.callback(self._forget, key)
+            self._must_refuse(key, "overwrites an existing key", IfNoneMatch="*")
+            self._must_refuse(key, "overwrites another version", IfMatch=NO_VERSION)
+            self._must_refuse(absent, "writes a key that is not there", IfMatch=NO_VERSION)
+            version = self._must_accept(key, version, b"2")
+            if self.read_versioned(key) != (b"2", version) or key not in self.list(key):
+                raise StoreError(
+                    f"{self.name}: a written key is not read or listed at once, so a promotion "
+                    "could be missed; use a store without a cache in between"
+                )
         self._probed = True
 
     def exists(self, key: str) -> bool:
         try:
             with self._explained(key):
-                self._client.head_object(**self._at(key))
+                self._check(key, self._head(key))
         except MissingKeyError:
             return False
         return True
 
+    def _head(self, key: str) -> Any:
+        try:
+            return self._client.head_object(**self._at(key))
+        except boto.ClientError as error:
+            if error.response["Error"]["Code"] not in REASONLESS:
+                raise
+            answer = self._client.get_object(**self._at(key))  # its refusal has the reason
+            answer["Body"].close()
+            return answer
+
     def list(self, prefix: str) -> list[str]:
         skip = len(self.prefix) + 1 if self.prefix else 0
         start = f"{self.prefix}/{prefix}" if self.prefix else prefix
+        keys: list[str] = []
         with self._explained(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=start, PaginationConfig={"PageSize": PAGE}
             )
-            return sorted(
-                found["Key"][skip:] for page in pages for found in page.get("Contents", [])
-            )
+            for page in pages:
+                if "IsTruncated" not in page and "Name" not in page:
+                    raise self._request(prefix).not_s3("lists nothing")
+                keys += [found["Key"][skip:] for found in page.get("Contents", [])]
+        return sorted(keys)
 
     def stream(self, key: str) -> Iterator[bytes]:
         with self._explained(key):
-            body = self._client.get_object(**self._at(key))["Body"]
-            with contextlib.closing(body):
+            answer = self._client.get_object(**self._at(key))
+            with contextlib.closing(answer["Body"]) as body:
+                self._check(key, answer)
                 yield from body.iter_chunks(CHUNK)
 
     def read(self, key: str) -> bytes:
@@ -100,7 +123,8 @@ class S3Store:
             with self._explained(key):
                 answer = self._client.get_object(**self._at(key))
                 with contextlib.closing(answer["Body"]) as body:
-                    return body.read(), answer["ETag"]
+                    version = self._check(key, answer)
+                    return body.read(), version
         except MissingKeyError:
             return None
 
@@ -128,16 +152,38 @@ class S3Store:
             )
             stack.enter_context(self._explained(key))
             arguments: Any = {**self._at(key), "Body": body, **condition}
-            return self._client.put_object(**arguments)["ETag"]
+            return self._check(key, self._client.put_object(**arguments))
 
-    def _must_refuse(self, key: str, **condition: str) -> None:
+    def _check(self, key: str, answer: Any) -> str:
+        """The version in an answer.
+
+        Raises:
+            StoreError: it is not an S3 store's.
+        """
+        if is_page(answer["ResponseMetadata"]["HTTPHeaders"]):
+            raise self._request(key).not_s3("is a web page")
+        if not answer.get("ETag"):
+            raise self._request(key).not_s3("has no ETag")
+        return str(answer["ETag"])
+
+    def _must_accept(self, key: str, version: str | None, content: bytes) -> str:
+        try:
+            return self.swap(key, version, content)
+        except SwapLostError:
+            raise StoreError(
+                f"{self.name}: the store refuses a conditional write that is right, so nothing "
+                "could be promoted; use another store, or a proxy that keeps its ETags"
+            ) from None
+
+    def _must_refuse(self, key: str, deed: str, **condition: str) -> None:
         try:
             self._put(key, b"overwritten", **condition)
-        except SwapLostError:
+        except (SwapLostError, MissingKeyError):
             return
+        self._forget(key)
         raise StoreError(
-            f"{self.name}: the store ignores conditional writes ({next(iter(condition))}), so two "
-            "promotions could both win; use a store that answers 412"
+            f"{self.name}: the store ignores conditional writes ({next(iter(condition))} {deed}), "
+            "so two promotions could both win; use a store that answers 412"
         )
 
     def _forget(self, key: str) -> None:
@@ -151,51 +197,31 @@ class S3Store:
         path = inner_path(key).as_posix()
         return {"Bucket": self.bucket, "Key": f"{self.prefix}/{path}" if self.prefix else path}
 
+    def _request(self, key: str) -> Request:
+        place = "/".join(part for part in (self.bucket, self.prefix, key) if part)
+        where = self.endpoint or "AWS"
+        return Request(self.name, self.bucket, place, key, where, ATTEMPTS)
+
     @contextlib.contextmanager
     def _explained(self, key: str = "") -> Iterator[None]:
         """Turn boto's errors into one line each."""
-        where = self.endpoint or "AWS"
         try:
             yield
+        except StoreError:
+            raise
         except boto.ClientError as error:
-            raise self._refusal(error, key) from error
-        except (
-            boto.NoCredentialsError,
-            boto.PartialCredentialsError,
-            boto.ProfileNotFound,
-        ) as error:
-            raise StoreError(
-                f"{self.name}: no AWS credentials ({_line(error)}): set AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-            ) from error
-        except UNREACHABLE as error:
-            raise StoreError(
-                f"{self.name}: {where} does not answer after {ATTEMPTS} attempts: {_line(error)}"
-            ) from error
-        except (boto.BotoCoreError, ValueError) as error:
-            if isinstance(error, StoreError):
-                raise
-            raise StoreError(f"{self.name}: {_line(error)}") from error
+            raise self._request(key).refused(error) from error
+        except TRANSPORT as error:
+            raise self._request(key).failed(error) from error
 
-    def _refusal(self, error: boto.ClientError, key: str) -> StoreError:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-        if code == "NoSuchBucket":
-            return StoreError(
-                f"{self.name}: no bucket `{self.bucket}` at {self.endpoint or 'AWS'}: create it "
-                "or correct registry.bucket in params.yaml"
-            )
-        if code in LOST:
-            return SwapLostError(self.name, key)
-        if code == "NotImplemented" or status == "501":
-            return StoreError(
-                f"{self.name}: the store does not know conditional writes; use one that does"
-            )
-        if code in ABSENT:
-            return MissingKeyError(self.name, key)
-        if code in DENIED or status in DENIED:
-            return StoreError(f"{self.name}: access denied ({_line(error)}); check the credentials")
-        return StoreError(f"{self.name}: {_line(error)}")
+
+def _refuse_redirect(response: Any, operation: Any, **_: Any) -> None:
+    """Stop at a redirect without a region, for which botocore would ask again and again."""
+    if response is None:
+        return
+    answer, parsed = response
+    if answer.status_code in REDIRECTS and "x-amz-bucket-region" not in answer.headers:
+        raise boto.ClientError(parsed, operation.name)
 
 
 def _config(endpoint: str | None) -> Config:
@@ -207,7 +233,3 @@ def _config(endpoint: str | None) -> Config:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if endpoint else "auto"},
     )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,13 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from decant.release.content import CHUNK, digest, pieces
+from decant.release.faults import (
+    PROCESS_ERRORS,
+    describe,
+    describe_obstacle,
+    find_obstacle,
+    fingerprint,
+)
 
 STALE = 24 * 3600  # seconds after which a temporary file belongs to nobody
 
@@ -26,9 +34,39 @@ class StoreError(ValueError):
 class MissingKeyError(StoreError):
     """Nothing is stored under `key`."""
 
-    def __init__(self, store: str, key: str) -> None:
+    def __init__(self, store: str, key: str, problem: str | None = None) -> None:
         self.store, self.key = store, key
-        super().__init__(f"{store}: nothing is stored under `{key}`")
+        super().__init__(problem or f"{store}: nothing is stored under `{key}`")
+
+
+class ObstructedKeyError(MissingKeyError):
+    """A folder, a link to nothing or the like instead of a file at `key` or a folder above it.
+
+    Attributes:
+        problem: the obstacle in words.
+        version: for `swap`; None where no write can replace the obstacle.
+    """
+
+    def __init__(self, store: str, key: str, problem: str, version: str | None = None) -> None:
+        self.problem, self.version = problem, version
+        super().__init__(store, key, f"{store}/{key} {problem}; move it away")
+
+
+class StoreFaultError(StoreError, OSError):
+    """An error of the file system, with its `errno`."""
+
+    def __init__(self, message: str, error: OSError) -> None:
+        super().__init__(message)
+        self.errno = error.errno
+
+
+class UnreadableKeyError(StoreFaultError):
+    """Unreadable content under `key`, with the `problem` in words and the `version` for `swap`."""
+
+    def __init__(self, store: str, key: str, error: OSError, version: str) -> None:
+        self.store, self.key, self.version = store, key, version
+        self.problem = f"cannot be read: {describe(error, Path(store, key))}"
+        super().__init__(f"{store}/{key} {self.problem}", error)
 
 
 class KeyExistsError(StoreError):
@@ -68,13 +106,17 @@ class Store(Protocol):
         """All keys that start with `prefix`, sorted."""
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The bytes under `key` in pieces. Raises MissingKeyError."""
+        """The bytes under `key` in pieces. Raises MissingKeyError, UnreadableKeyError."""
 
     def read(self, key: str) -> bytes:
-        """The bytes under `key`. Raises MissingKeyError."""
+        """The bytes under `key`. Raises MissingKeyError, UnreadableKeyError."""
 
     def read_versioned(self, key: str) -> tuple[bytes, str] | None:
-        """The bytes under `key` with their version for `swap`; None when there are none."""
+        """The bytes under `key` with their version for `swap`; None when there are none.
+
+        Raises:
+            ObstructedKeyError, UnreadableKeyError: the content cannot be read.
+        """
 
     def write_new(self, key: str, content: bytes | Path) -> None:
         """Store bytes, or a file's, under a new key, all at once. Raises KeyExistsError."""
@@ -99,49 +141,121 @@ class LocalStore:
 
     def probe(self) -> None:
         """Check that the folder can be made and locked."""
-        with self._locked():
+        with self._writing(""), self._locked():
             return
 
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        try:
+            self._check(key)
+        except ObstructedKeyError as error:
+            if error.version is None:
+                raise
+            return False
+        except MissingKeyError:
+            return False
+        return True
 
     def list(self, prefix: str) -> list[str]:
+        start = PurePosixPath(prefix.rpartition("/")[0])
+        if ".." in start.parts or start.is_absolute():
+            return []
         keys = []
-        for folder, subfolders, files in os.walk(self.folder):
+        for folder, subfolders, files in os.walk(self.folder / start, onerror=self._on_walk_error):
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
             inside = Path(folder).relative_to(self.folder)
             keys += [(inside / name).as_posix() for name in files if not name.startswith(".")]
         return sorted(key for key in keys if key.startswith(prefix))
 
     def stream(self, key: str) -> Iterator[bytes]:
-        try:
+        self._check(key)
+        with self._reading(key):
             yield from pieces(self._path(key))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise MissingKeyError(self.name, key) from None
 
     def read(self, key: str) -> bytes:
         return b"".join(self.stream(key))
 
     def read_versioned(self, key: str) -> tuple[bytes, str] | None:
         try:
-            content = self.read(key)
+            with self._reading(key):
+                content = self.read(key)
+        except ObstructedKeyError:
+            raise
         except MissingKeyError:
             return None
         return content, digest(content)
 
     def write_new(self, key: str, content: bytes | Path) -> None:
-        with self._temporary(content) as temporary, self._locked():
+        with self._writing(key), self._temporary(content) as temporary, self._locked():
             if self.exists(key):
                 raise KeyExistsError(self.name, key)
             self._rename(temporary, self._path(key))
 
     def swap(self, key: str, expected: str | None, content: bytes) -> str:
-        with self._temporary(content) as temporary, self._locked():
-            found = self.read_versioned(key)
-            if (found[1] if found else None) != expected:
+        with self._writing(key), self._temporary(content) as temporary, self._locked():
+            if self._version(key) != expected:
                 raise SwapLostError(self.name, key)
             self._rename(temporary, self._path(key))
         return digest(content)
+
+    def _version(self, key: str) -> str | None:
+        try:
+            found = self.read_versioned(key)
+        except (ObstructedKeyError, UnreadableKeyError) as error:
+            if error.version is None:
+                raise
+            return error.version
+        return found[1] if found else None
+
+    def _check(self, key: str) -> None:
+        """Raise if there is no file at `key`, or something else in its place."""
+        with self._reading(key):
+            mode = self._path(key).stat().st_mode
+        if not stat.S_ISREG(mode):
+            problem = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
+            raise ObstructedKeyError(self.name, key, problem)
+
+    @contextlib.contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            raise self._read_error(self._path(key), key, error) from None
+
+    def _read_error(self, path: Path, key: str, error: OSError) -> StoreError:
+        """The error of reading `path` as a StoreError with advice."""
+        if error.errno in PROCESS_ERRORS:
+            return StoreFaultError(f"{path} cannot be read: {describe(error, path)}", error)
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            return UnreadableKeyError(self.name, key, error, fingerprint(path))
+        place = find_obstacle(path, self.folder)
+        if place is None:
+            return MissingKeyError(self.name, key)
+        if place == self.folder:
+            return StoreError(f"{describe_obstacle(place)}; move it away")
+        if place == path and path.is_symlink():
+            problem = "is a symbolic link to nothing"
+            return ObstructedKeyError(self.name, key, problem, fingerprint(path))
+        return ObstructedKeyError(self.name, key, f"cannot be reached: {describe_obstacle(place)}")
+
+    def _on_walk_error(self, error: OSError) -> None:
+        """Raise if a folder cannot be listed; a missing one is empty."""
+        path = Path(error.filename)
+        problem = self._read_error(path, path.relative_to(self.folder).as_posix(), error)
+        if isinstance(problem, ObstructedKeyError) or not isinstance(problem, MissingKeyError):
+            raise problem
+
+    @contextlib.contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            path = self.folder / key
+            message = f"{path} cannot be written: {describe(error, path)}"
+            raise StoreFaultError(message, error) from error
 
     def _path(self, key: str) -> Path:
         return self.folder / inner_path(key)
@@ -199,8 +313,8 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        file = next(path for path in [folder, *folder.parents] if path.is_file())
-        raise StoreError(f"{file}: a file is in the way of the registry's folder") from None
+        place = find_obstacle(folder, Path(folder.anchor)) or folder
+        raise StoreError(f"{describe_obstacle(place)}; move it away") from None
 
 
 def _copy(content: bytes | Path, file: BinaryIO) -> None:
@@ -212,8 +326,8 @@ def _copy(content: bytes | Path, file: BinaryIO) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed writers left behind."""
+    """Remove leftovers of killed writers, as far as possible."""
     for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # removed meanwhile, or owned by another account
             if time.time() - path.stat().st_mtime > STALE:
                 path.unlink()

@@ -1,5 +1,6 @@
 """Where a release came from, down to the raw data's bytes."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,9 @@ import yaml
 
 from decant.release.content import parse_json
 from decant.release.records import Release
-from decant.release.registry import Registry
+from decant.release.registry import CHANNELS, Registry
+
+logger = logging.getLogger(__name__)
 
 READ_BY = {"raw": "demo", "ingest": "files"}  # blocks of params that one source alone reads
 
@@ -48,9 +51,10 @@ def trace(registry: Registry, given: str) -> dict[str, Any]:
 
 def stages(lock: Mapping[str, Any]) -> dict[str, Any]:
     """dvc.lock as `{stage: {"deps": {path: md5}, "outs": {path: md5}}}`."""
+    listed = lock.get("stages")
     return {
         name: {side: _hashes(stage.get(side, [])) for side in ("deps", "outs")}
-        for name, stage in lock.get("stages", {}).items()
+        for name, stage in (listed if isinstance(listed, dict) else {}).items()
     }
 
 
@@ -108,7 +112,7 @@ def _moves(registry: Registry, release: str) -> list[dict[str, Any]]:
     shown = {"channel", "action", "at", "by", "reason"}
     return [
         change.model_dump(mode="json", include=shown)
-        for channel in registry.channels()
+        for channel in sorted({*CHANNELS, *registry.channels()})
         for change in registry.history(channel)
         if change.release == release
     ]
@@ -123,5 +127,9 @@ def _json(registry: Registry, release: Release, name: str) -> dict[str, Any]:
 def _yaml(registry: Registry, release: Release, name: str) -> dict[str, Any]:
     if name not in release.files:
         return {}
-    parsed = yaml.safe_load(registry.read(release, name))
+    try:
+        parsed = yaml.safe_load(registry.read(release, name))
+    except yaml.YAMLError as error:
+        logger.warning("%s of release %s is left out: not YAML: %s", name, release.id, error)
+        return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -68,6 +68,47 @@ def test_a_release_that_was_rolled_back_is_not_promoted_by_itself(release: Relea
     assert "complaints" in told and f"`decant promote {second}`" in told
 
 
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", None])
+def test_a_damaged_or_missing_pointer_is_written_anew(
+    release: Release, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, params, first = release()
+    promote(root, params, first)
+    _, _, second = release(model="new")
+    pointer = root / params.registry.folder / "channels" / "production.json"
+    pointer.unlink() if content is None else pointer.write_bytes(content)
+    assert rolled_back(root, params, second, "production") is None
+    result = promote(root, params, second)
+    assert (result.moved, result.before, result.number) == (True, first, 2)
+    assert "it was written anew" in caplog.text
+    assert open_registry(params.registry, root).rollback().release == first
+
+
+def test_promoting_the_same_beside_a_damaged_pointer_is_a_move(release: Release) -> None:
+    root, params, first = release()
+    promote(root, params, first)
+    (root / params.registry.folder / "channels" / "production.json").write_text("")
+    result = promote(root, params, first)
+    assert (result.moved, result.before, result.number) == (True, first, 2)
+
+
+def test_a_rollback_that_may_stand_in_a_damaged_entry_is_not_undone(release: Release) -> None:
+    root, params, first = release()
+    promote(root, params, first)
+    _, _, second = release(model="new")
+    promote(root, params, second)
+    registry = open_registry(params.registry, root)
+    registry.rollback(reason="complaints")  # change 3, which the pointer is as well
+    _, _, third = release(model="newer")
+    promote(root, params, third)
+    (root / params.registry.folder / "history" / "production" / "00000003.json").write_text("{")
+    told = rolled_back(root, params, second, "production")
+    assert told is not None and "1 change(s) of production since it was published" in told
+    assert "00000003.json" in told and f"`decant promote {second}`" in told
+    _, _, fourth = release(model="newest")  # published after all of them
+    assert rolled_back(root, params, fourth, "production") is None
+
+
 def test_another_channel_can_be_named(release: Release) -> None:
     root, params, first = release()
     promote(root, params, first, "canary")

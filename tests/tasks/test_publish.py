@@ -12,6 +12,7 @@ import tasks.publish
 from decant.params import Params, load_params
 from decant.release.candidate import CandidateError
 from decant.release.registry import Registry, open_registry
+from decant.release.store import StoreError
 from tasks.candidate import run
 from tasks.program import Workspace, run_step
 from tasks.promote import promote
@@ -19,6 +20,7 @@ from tasks.publish import (
     NotPublishableError,
     PublishResult,
     describe,
+    evidence,
     publish,
     publish_task,
     registry_trouble,
@@ -169,15 +171,113 @@ def with_damaged_production(candidate: Candidate, harm: str) -> tuple[Path, Para
     return root, params, first
 
 
+POINTER = "channels/production.json"
+
+
+def cut(registry: Path) -> None:
+    (registry / POINTER).write_text("{")
+
+
+def gone(registry: Path) -> None:
+    (registry / POINTER).unlink()
+
+
+def folder(registry: Path) -> None:
+    gone(registry)
+    (registry / POINTER).mkdir()
+
+
+def beginning(registry: Path) -> None:
+    change = json.loads((registry / POINTER).read_text())
+    (registry / POINTER).write_text(json.dumps({**change, "release": change["release"][:8]}))
+
+
+def unknown(registry: Path) -> None:
+    change = json.loads((registry / POINTER).read_text())
+    (registry / POINTER).write_text(json.dumps({**change, "release": "0123456789abcdef"}))
+
+
+def spoil_history(registry: Path) -> None:
+    for entry in (registry / "history" / "production").iterdir():
+        entry.write_text("{")
+
+
+@pytest.mark.parametrize("harm", [cut, gone, folder, beginning, unknown])
+def test_beside_a_harmed_pointer_the_last_known_release_is_compared_with(
+    candidate: Candidate, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    root, params = candidate(ndcg=0.40)
+    first = publish(root, params).release
+    promote(root, params, first)
+    harm(root / params.registry.folder)
+    candidate(model="worse", ndcg=0.30)
+    result = publish(root, params)
+    assert not result.published
+    assert "25.0% below production's 0.4000" in result.reasons[0]
+    candidate(model="better", ndcg=0.41)
+    result = publish(root, params)
+    assert result.promotable and result.comparison.production == first
+    assert f"its history ends at {first}" in caplog.text
+
+
+@pytest.mark.parametrize("harm", [cut, gone, folder, beginning])
+def test_where_production_is_not_known_a_person_has_to_promote(
+    candidate: Candidate, harm: Callable[[Path], None]
+) -> None:
+    root, params = candidate()
+    promote(root, params, publish(root, params).release)
+    harm(root / params.registry.folder)
+    spoil_history(root / params.registry.folder)
+    candidate(model="new")
+    result = publish(root, params)
+    assert result.published and not result.promotable and not result.reasons
+    assert result.comparison.by_hand
+    assert "nothing in its history can be read" in result.comparison.why
+
+
+def test_a_history_that_may_lag_behind_is_not_compared_with(candidate: Candidate) -> None:
+    root, params = candidate()
+    promote(root, params, publish(root, params).release)
+    candidate(model="second")
+    promote(root, params, publish(root, params).release)
+    registry = root / params.registry.folder
+    cut(registry)
+    (registry / "history" / "production" / "00000002.json").write_text("{")
+    candidate(model="third")
+    result = publish(root, params)
+    assert result.published and not result.promotable
+    assert "1 later change(s) cannot be read" in result.comparison.why
+
+
+def test_a_manifest_that_is_a_folder_leaves_promotion_to_a_person(candidate: Candidate) -> None:
+    root, params = candidate()
+    first = publish(root, params).release
+    promote(root, params, first)
+    manifest = root / params.registry.folder / "releases" / first / "manifest.json"
+    manifest.unlink()
+    manifest.mkdir()
+    with pytest.raises(StoreError, match=r"manifest\.json is a folder; move it away"):
+        publish(root, params)
+    candidate(model="new")
+    result = publish(root, params)
+    assert result.published and not result.promotable
+    assert "manifest.json is a folder" in result.comparison.why
+
+
+def test_settings_that_are_no_yaml_are_of_another_version() -> None:
+    assert evidence("ab", b"a: [", b"{}").params is None
+
+
 def test_what_would_keep_a_release_from_the_registry_is_known_before(
     candidate: Candidate,
 ) -> None:
     root, params = candidate()
     assert registry_trouble(root, params) is None
     promote(root, params, publish(root, params).release)
-    pointer = root / params.registry.folder / "channels" / "production.json"
-    pointer.write_text("{")
+    cut(root / params.registry.folder)
     assert "production.json in the registry is damaged" in str(registry_trouble(root, params))
+    folder(root / params.registry.folder)
+    assert "is a folder; its history ends at" in str(registry_trouble(root, params))
     shutil.rmtree(root / params.registry.folder)
     (root / params.registry.folder).write_text("")
     assert "a file is in the way" in str(registry_trouble(root, params))

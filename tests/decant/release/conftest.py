@@ -59,51 +59,65 @@ def registry(store: Store) -> Registry:
     return Registry(store)
 
 
+def write_parts(
+    folder: Path,
+    *,
+    model: str = "model",
+    passed: Any = True,
+    ships: tuple[str, ...] = ("women",),
+    ndcg: float = 0.4,
+) -> Parts:
+    """Write what the pipeline makes before the candidate."""
+    for student in ("general", "women", "men"):
+        bundle(folder / "compressed" / student / "int8", f"{model} of {student}")
+    segments = {s: {"ships": s in ships, "reason": f"why {s}"} for s in ("women", "men")}
+    check = {"name": "retention", "value": 0.8, "threshold": 0.9, "why": "family ÷ teacher"}
+    write(folder / "router.json", ROUTER)
+    write(folder / "encoder.json", {"items": 3})
+    checks = [{**check, "passed": passed}]
+    write(folder / "verdict.json", {"passed": passed, "checks": checks, "segments": segments})
+    write(folder / "metrics.json", {"k": 10, "ndcg": ndcg})
+    write(folder / "raw.json", {"views.csv": hashlib.sha256(b"user,item").hexdigest()})
+    return Parts(
+        bundles=folder / "compressed",
+        router=folder / "router.json",
+        encoder=folder / "encoder.json",
+        verdict=folder / "verdict.json",
+        metrics=folder / "metrics.json",
+        raw=folder / "raw.json",
+    )
+
+
 @pytest.fixture
 def make_parts(tmp_path: Path) -> MakeParts:
     """Write what the pipeline makes before the candidate: `make(folder, text, …)`."""
 
-    def make(
-        name: str = "data",
-        *,
-        model: str = "model",
-        passed: Any = True,
-        ships: tuple[str, ...] = ("women",),
-        ndcg: float = 0.4,
-    ) -> Parts:
-        folder = tmp_path / name
-        for student in ("general", "women", "men"):
-            bundle(folder / "compressed" / student / "int8", f"{model} of {student}")
-        segments = {s: {"ships": s in ships, "reason": f"why {s}"} for s in ("women", "men")}
-        check = {"name": "retention", "value": 0.8, "threshold": 0.9, "why": "family ÷ teacher"}
-        write(folder / "router.json", ROUTER)
-        write(folder / "encoder.json", {"items": 3})
-        checks = [{**check, "passed": passed}]
-        write(folder / "verdict.json", {"passed": passed, "checks": checks, "segments": segments})
-        write(folder / "metrics.json", {"k": 10, "ndcg": ndcg})
-        write(folder / "raw.json", {"views.csv": hashlib.sha256(b"user,item").hexdigest()})
-        return Parts(
-            bundles=folder / "compressed",
-            router=folder / "router.json",
-            encoder=folder / "encoder.json",
-            verdict=folder / "verdict.json",
-            metrics=folder / "metrics.json",
-            raw=folder / "raw.json",
-        )
+    def make(name: str = "data", **settings: Any) -> Parts:
+        return write_parts(tmp_path / name, **settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def assemble_candidate() -> Callable[..., Path]:
+    """Assemble a candidate in a folder; the same settings give the same id."""
+
+    def make(folder: Path, **settings: Any) -> Path:
+        number = next(_numbers)
+        candidate = folder / f"candidate-{number}"
+        candidate.mkdir()
+        assemble(write_parts(folder / f"data-{number}", **settings), PARAMS, candidate)
+        return candidate
 
     return make
 
 
 @pytest.fixture
-def make_candidate(make_parts: MakeParts, tmp_path: Path) -> MakeCandidate:
+def make_candidate(assemble_candidate: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
     """Assemble a candidate; the same arguments give the same id."""
 
     def make(**settings: Any) -> Path:
-        number = next(_numbers)
-        folder = tmp_path / f"candidate-{number}"
-        folder.mkdir()
-        assemble(make_parts(f"data-{number}", **settings), PARAMS, folder)
-        return folder
+        return assemble_candidate(tmp_path, **settings)
 
     return make
 

@@ -161,6 +161,66 @@ def test_status_tells_what_is_served_and_what_waits(
     assert f"candidate {candidate}, passed the gate, not published" in text
 
 
+@pytest.mark.parametrize("harm", ["gone", "manifest cut", "manifest is a folder"])
+def test_status_shows_what_is_known_of_a_damaged_release(
+    shop: Path,
+    decant: Decant,
+    registry: Registry,
+    make_candidate: MakeCandidate,
+    capsys: pytest.CaptureFixture[str],
+    harm: str,
+) -> None:
+    a, b = (registry.publish(make_candidate(model=name), EXTRA) for name in "ab")
+    registry.promote(a, actor="ann")
+    registry.promote(b, actor="ann")
+    manifest = shop / "registry" / "releases" / b / "manifest.json"
+    if harm == "gone":
+        shutil.rmtree(manifest.parent)
+    elif harm == "manifest cut":
+        manifest.write_text("{")
+    else:
+        manifest.unlink()
+        manifest.mkdir()
+    found = json.loads(decant("status", "--json"))
+    assert (found["release"], found["damaged"], found["previous"]) == (b, True, a)
+    assert "students" not in found
+    [problem] = found["problems"]
+    assert b in problem
+    decant("status")
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+    parsed = parser.parse_args(["status", "--root", str(shop)])
+    assert parsed.func(parsed) == 0
+    said = capsys.readouterr()
+    assert said.err == f"decant: warning: {problem}\n"
+    assert said.out.startswith(f"production  {b}  for less than a minute, promoted by ann, damaged")
+    assert decant("rollback") == f"production: {b} -> {a}\n"
+
+
+def test_releases_tell_of_a_channel_whose_release_they_cannot_show(
+    shop: Path,
+    decant: Decant,
+    registry: Registry,
+    make_candidate: MakeCandidate,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release = registry.publish(make_candidate(), EXTRA)
+    registry.promote(release)
+    manifest = shop / "registry" / "releases" / release / "manifest.json"
+    manifest.unlink()
+    manifest.mkdir()
+    assert "no releases yet" in decant("releases")
+    assert f"the manifest of production's {release} is damaged" in caplog.text
+
+
+def test_a_candidate_that_is_no_json_keeps_nobody_from_the_status(
+    shop: Path, decant: Decant
+) -> None:
+    (shop / "data" / "candidate").mkdir(parents=True)
+    (shop / "data" / "candidate" / "candidate.json").write_text("{")
+    assert "candidate.json is not valid JSON" in decant("status")
+
+
 def test_status_of_another_channel(
     decant: Decant, registry: Registry, make_candidate: MakeCandidate
 ) -> None:

@@ -502,6 +502,26 @@ def test_numbers_go_on_when_the_pointer_was_removed(registry: Registry, publish:
 
 
 @on_a_folder
+def test_a_first_promotion_between_two_reads_is_not_a_missing_pointer(
+    store: Store, publish: Publish
+) -> None:
+    change = Registry(store).promote(publish())
+
+    class Early(Wrapped):
+        """Reads the pointer for the first time before the promotion."""
+
+        early = True
+
+        def read_versioned(self, key: str) -> tuple[bytes, str] | None:
+            if self.early:
+                self.early = False
+                return None
+            return self._store.read_versioned(key)
+
+    assert Registry(Early(store, lambda kind, key: None)).channel() == change
+
+
+@on_a_folder
 def test_a_damaged_pointer_is_named(registry: Registry, publish: Publish) -> None:
     release = publish()
     registry.promote(release)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,5 +119,17 @@ def test_a_forged_origin_is_not_told(registry: Registry, make_candidate: MakeCan
         trace(registry, release)
 
 
-def test_a_lock_without_stages_has_none() -> None:
-    assert stages({}) == {}
+def test_what_is_no_yaml_is_left_out(
+    registry: Registry, make_candidate: MakeCandidate, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = registry.publish(
+        make_candidate(), {**EXTRA, "dvc.lock": b"a: [", "params.yaml": b"["}
+    )
+    found = trace(registry, release)
+    assert found["stages"] == found["params"] == {}
+    assert f"dvc.lock of release {release} is left out: not YAML" in caplog.text
+
+
+@pytest.mark.parametrize("lock", [{}, {"stages": None}, {"stages": []}])
+def test_a_lock_without_stages_has_none(lock: dict[str, Any]) -> None:
+    assert stages(lock) == {}

@@ -1,0 +1,97 @@
+"""The promote flow: a damaged pointer is written anew, and a mistake is told without a stack."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from decant.release.candidate import candidate_id
+from decant.release.content import digest, write_json
+from decant.release.records import UnknownReleaseError
+from decant.release.registry import Registry
+from decant.release.store import LocalStore, StoreError
+from flows.promote import Options, promote
+
+Release = Callable[[str], str]
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """The registry of a project that is the working directory."""
+    (tmp_path / "params.yaml").write_text("seed: 3\n")
+    monkeypatch.chdir(tmp_path)
+    return Registry(LocalStore(tmp_path / "registry"))
+
+
+@pytest.fixture
+def release(registry: Registry, tmp_path: Path) -> Release:
+    """Publish a release that is made of a text."""
+
+    def make(text: str) -> str:
+        folder = tmp_path / text
+        contents = {
+            "students/general/model.onnx": text,
+            "router.json": "{}",
+            "encoder.json": "{}",
+            "verdict.json": '{"passed": true}',
+        }
+        for name, content in contents.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content)
+        document = {
+            "source": "demo", "students": {"general": {}}, "folded": [], "passed": True,
+            "files": {name: digest(content.encode()) for name, content in contents.items()},
+            "raw": {}, "data": "", "params": "",
+        }  # fmt: skip
+        write_json(folder / "candidate.json", document | {"id": candidate_id(document)})
+        return registry.publish(folder, {})
+
+    return make
+
+
+@pytest.fixture
+def said() -> Iterator[list[logging.LogRecord]]:
+    """What Prefect's runs log."""
+    records: list[logging.LogRecord] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    loggers = [logging.getLogger(f"prefect.{kind}") for kind in ("task_runs", "flow_runs")]
+    handler = Kept()
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield records
+    for logger in loggers:
+        logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("content", [b'{"action": "promote",\n  "at": "2026-1', None])
+def test_a_damaged_or_missing_pointer_is_written_anew(
+    registry: Registry, release: Release, prefect_server: None, content: bytes | None
+) -> None:
+    first, second = release("first"), release("second")
+    promote(Options(release=first))
+    pointer = Path("registry", "channels", "production.json")
+    pointer.unlink() if content is None else pointer.write_bytes(content)
+    promote(Options(release=second))
+    found = json.loads(pointer.read_text())
+    assert (found["release"], found["trail"], found["number"]) == (second, [first], 2)
+    assert registry.rollback().release == first
+
+
+def test_a_mistake_is_told_without_a_stack(
+    registry: Registry, release: Release, prefect_server: None, said: list[logging.LogRecord]
+) -> None:
+    first = release("first")
+    with pytest.raises(UnknownReleaseError, match="nearest"):
+        promote(Options(release="zzzz"))
+    Path("registry", "channels", "production.json").mkdir(parents=True)
+    with pytest.raises(StoreError, match="production.json is a folder; move it away"):
+        promote(Options(release=first))
+    errors = [record for record in said if record.levelno >= logging.ERROR]
+    assert len(errors) >= 4  # of the task and of the flow, twice
+    assert not [record for record in errors if record.exc_info]
