@@ -88,7 +88,7 @@ def describe(document: Mapping[str, Any]) -> str:
 def settings(params: Mapping[str, Any]) -> list[str]:
     """The settings that make a release what it is: a line for each block, and for each student."""
     source = params.get("source")
-    unread = {"registry", "schedule", "tune"}  # where it went, when, what else was tried
+    unread = {"registry", "serve", "schedule", "tune"}  # where it went, when, what else was tried
     unread |= {block for block, reader in READ_BY.items() if source != reader}
     blocks = {name: value for name, value in params.items() if name not in unread}
     students = {f"students.{name}": told for name, told in blocks.pop("students", {}).items()}
