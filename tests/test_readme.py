@@ -113,3 +113,11 @@ def test_every_table_stands_in_a_file_of_results() -> None:
     assert [block.split()[0] for block in blocks] == first
     for block in blocks:
         assert any(block in page for page in pages)
+
+
+def test_every_odd_input_names_tests_that_exist_and_every_sample_is_listed() -> None:
+    page = (ROOT / "docs" / "inputs.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"tests/[\w./-]+", page)) - {"tests/inputs"}
+    assert {place for place in named if not (ROOT / place).exists()} == set()
+    samples = {path.parent.name for path in (ROOT / "tests" / "inputs").glob("*/case.yaml")}
+    assert samples == {Path(place).name for place in named if place.startswith("tests/inputs/")}
