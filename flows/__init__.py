@@ -1,7 +1,13 @@
-"""Flows compose tasks. Prefect reads its settings when it is imported, so they are given here."""
+"""Flows compose tasks. Prefect reads its settings when it is imported, so they are given here.
+
+A process that another one of Decant has started, such as a server, asks here to end with it: see
+`decant.starter`. A command of the shell has no starter there, and outlives it.
+"""
 
 import os
 from pathlib import Path
+
+from decant.starter import VARIABLE, end_with_starter
 
 SETTINGS = {
     "DO_NOT_TRACK": "1",
@@ -19,4 +25,6 @@ def settle(workspace: Path) -> None:
         os.environ["PREFECT_HOME"] = str(home)
 
 
+if VARIABLE in os.environ:
+    end_with_starter()
 settle(Path.cwd())

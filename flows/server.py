@@ -18,7 +18,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_UI_URL, temporary_settings
 
-from tasks.program import die_with_parent
+from decant.starter import signature
 from tasks.run import Told
 
 STARTUP_SECONDS = 90.0
@@ -100,13 +100,14 @@ def start_server(host: str, port: int, *, ephemeral: bool) -> tuple[subprocess.P
     log = server_log()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "flows.server", str(os.getpid()), host, str(port)),
+            *(sys.executable, "-m", "flows.server", host, str(port)),
             "ephemeral" if ephemeral else "lasting",
         ],
         env={
             **os.environ,
             "PREFECT_SERVER_UI_API_URL": f"{address}/api",
             "PYTHONPATH": os.pathsep.join(filter(None, [code, os.getenv("PYTHONPATH")])),
+            **signature(),
         },
         stdin=subprocess.DEVNULL,
         stderr=log.open("wb") if ephemeral else None,
@@ -176,9 +177,8 @@ def try_port(host: str, port: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Be the server: PARENT HOST PORT ephemeral|lasting."""
-    parent, host, port, kind = arguments
-    die_with_parent(int(parent))
+    """Be the server: HOST PORT ephemeral|lasting."""
+    host, port, kind = arguments
     import uvicorn
     from prefect.server.api.server import create_app
 

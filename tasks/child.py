@@ -1,8 +1,7 @@
 """What runs in a child process of a flow: DVC, tied to the life of the process that started it.
 
-`python -m tasks.child PARENT state` prints the graph and what is stale as one JSON document;
-`python -m tasks.child PARENT dvc …` is the command line of DVC. PARENT is the id of the process
-that asks; the child ends when that process does.
+`python -m tasks.child state` prints the graph and what is stale as one JSON document;
+`python -m tasks.child dvc …` is the command line of DVC.
 """
 
 import json
@@ -10,8 +9,6 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
-
-from tasks.program import die_with_parent
 
 
 def state(root: Path) -> dict[str, Any]:
@@ -39,8 +36,7 @@ def _describe(stage: Any, root: Path) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Run one command; returns the exit status."""
-    parent, command, *rest = arguments
-    die_with_parent(int(parent))
+    command, *rest = arguments
     if command == "dvc":
         from dvc.cli import main as dvc
 

@@ -18,8 +18,8 @@ BUCKET = "releases"
 
 STEP = '''"""A trivial step: NAME OUTPUT INPUT…; control/NAME can make it fail, crash or wait."""
 import hashlib, json, os, pathlib, sys, time
-from tasks.program import die_with_parent
-die_with_parent()
+from decant.starter import end_with_starter
+end_with_starter()
 name, output, *inputs = sys.argv[1:]
 with open("control/log", "a") as log:
     log.write(name + "\\n")

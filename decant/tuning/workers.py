@@ -2,7 +2,7 @@
 
 A line is one JSON document. To the worker goes its job once, then an order for each trial;
 after each epoch it is told whether to go on. A worker ends when the search does, however that
-ends: its input is closed then.
+ends: its input is closed then, and on Linux it is killed, its imports included.
 """
 
 import io
@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+from decant.starter import signature
 
 OnEpoch = Callable[[int, int, float], bool]  # fold, epoch, value -> whether to go on
 Report = Callable[[int, int, float], None]
@@ -89,7 +91,7 @@ class Worker:
                 self._process = subprocess.Popen(
                     list(self.command),
                     cwd=self.root,
-                    env={**os.environ, "OMP_WAIT_POLICY": _waiting()},
+                    env={**os.environ, **signature(), "OMP_WAIT_POLICY": _waiting()},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
