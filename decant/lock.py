@@ -55,7 +55,7 @@ def only_program(root: Path, name: str, patience: float = DYING) -> Iterator[Non
     Raises:
         Busy: another program holds it for `patience` seconds. Unusable: there can be no lock.
     """
-    what = f"the program of {name} runs already in this folder"
+    what = f"the program of {name} is already running in this folder"
     with _held(root / PROGRAMS / f"{name}.lock", what, patience):
         yield
 

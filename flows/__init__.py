@@ -1,7 +1,7 @@
 """Flows compose tasks. Prefect reads its settings when it is imported, so they are given here.
 
 A process that another one of Decant has started, such as a server, asks here to end with it: see
-`decant.starter`. A command of the shell has no starter there, and outlives it.
+`decant.starter`. A command of the shell has no starter, and outlives the shell.
 """
 
 import os
@@ -25,6 +25,15 @@ def settle(workspace: Path) -> None:
         os.environ["PREFECT_HOME"] = str(home)
 
 
-if VARIABLE in os.environ:
-    end_with_starter()
+def end_with_server() -> None:
+    """End with the process of Decant that has started this one, if one has.
+
+    The kernel forgets with the thread that asked: ask again in the main one, where Prefect imports
+    flows in another.
+    """
+    if VARIABLE in os.environ:
+        end_with_starter()
+
+
+end_with_server()
 settle(Path.cwd())

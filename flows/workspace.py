@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from decant.lock import locked
 from decant.params import load_params
+from flows import end_with_server
 from tasks import fingerprint
 from tasks.run import Run, WorkspaceError, look
 from tasks.stage import OneLineErrors
@@ -38,6 +39,7 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     if root in _OPEN:
         yield _OPEN[root]
         return
+    end_with_server()
     quieten()
     with locked(root, wait=wait):
         params = load_params(root / "params.yaml")

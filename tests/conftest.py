@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BUCKET = "releases"
 
-STEP = '''"""A trivial step: NAME OUTPUT INPUT…; control/NAME can make it fail, crash or wait."""
+STEP = '''"""A trivial step: NAME OUTPUT INPUT…; control/NAME lets it fail, crash, wait, be slow."""
 import hashlib, json, os, pathlib, sys, time
 from decant.starter import end_with_starter
 end_with_starter()
@@ -29,6 +30,8 @@ if order == "fail":
     sys.exit("warning: not this one\\nerror: users.csv:3: age -4 is impossible")
 if order == "crash":
     raise ZeroDivisionError("nothing to divide by")
+if order == "slow":
+    time.sleep(1)
 while order == "wait" and control.exists():
     pathlib.Path("control/waiting-" + control.name).write_text(str(os.getpid()))
     time.sleep(0.05)
@@ -93,7 +96,7 @@ class Project:
     root: Path
 
     def order(self, step: str, what: str) -> Path:
-        """Tell a step to `fail`, `crash` or `wait` until the returned file is removed."""
+        """Tell a step to `fail`, `crash`, be `slow`, or `wait` until the returned file is gone."""
         path = self.root / "control" / step.replace("@", "-")
         path.write_text(what)
         return path
@@ -108,6 +111,17 @@ class Project:
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the interpreter here."""
         return run_python(self.root, *arguments)
+
+    def running(self) -> list[str]:
+        """Command lines of the processes that work here."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if Path(process.cwd()).is_relative_to(self.root):
+                    found.append(" ".join(process.cmdline()))
+            except (psutil.Error, OSError):
+                continue  # it has ended, or is not ours to look at
+        return found
 
     def add_row(self) -> None:
         """One more line in the raw log."""
