@@ -20,7 +20,7 @@ from decant.starter import tied
 
 MARKER = "DECANT_BENCH"
 LEFT_OUT = re.compile(r"GIT_|PREFECT_|DECANT_|PYTHONPATH$|AWS_")  # not the caller's
-PATIENCE = 15.0  # seconds that killed processes have to be gone
+PATIENCE = 2.0  # seconds that killed processes have to be gone
 TIMEOUT = 3600.0  # seconds that any command may take
 _DONE = re.compile(r"^\S+ ([\w@-]+): (ran|restored|accepted) in ", re.MULTILINE)
 
