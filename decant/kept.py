@@ -22,8 +22,10 @@ def unusable(path: Path, error: OSError) -> Unusable:
     blocking = next((folder for folder in reversed(path.parents) if _no_folder(folder)), None)
     if blocking is not None:
         return Unusable(blocking, "a folder is needed there")
-    if path.is_symlink() and not path.exists():
+    if os.path.islink(path) and not os.path.exists(path):
         return Unusable(path, f"it is a link to {os.readlink(path)}, which is not there")
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return Unusable(path, "a folder is needed there")
     why = (error.strerror or type(error).__name__).lower()
     if error.errno in READ_ONLY:
         return Unusable(path, why, "make it readable and writable for you, or move it away")
@@ -33,4 +35,4 @@ def unusable(path: Path, error: OSError) -> Unusable:
 
 
 def _no_folder(path: Path) -> bool:
-    return (path.exists() or path.is_symlink()) and not path.is_dir()
+    return os.path.lexists(path) and not os.path.isdir(path)  # unlike Path's, they never raise

@@ -5,24 +5,12 @@ A process that another one of Decant has started, such as a server, asks here to
 """
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 from decant.starter import VARIABLE, end_with_starter
-
-SETTINGS = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-}
-
-
-def settle(workspace: Path) -> None:
-    """Give Prefect a home in the workspace and keep it quiet, where nothing else was asked for."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if (workspace / "dvc.yaml").is_file() and "PREFECT_HOME" not in os.environ:
-        home = workspace / ".decant" / "prefect"
-        home.mkdir(parents=True, exist_ok=True)
-        os.environ["PREFECT_HOME"] = str(home)
+from flows.home import settle
 
 
 def end_with_server() -> None:
@@ -35,5 +23,15 @@ def end_with_server() -> None:
         end_with_starter()
 
 
+def leave_quietly() -> None:
+    """Let Ctrl-C end a command while it is imported, for seconds, without a stack trace.
+
+    `flows.console.guarded` takes it over then, and says it in a line.
+    """
+    if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+leave_quietly()
 end_with_server()
 settle(Path.cwd())

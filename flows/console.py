@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ class Refused(Told):
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; an error that is the user's or a stage's is one line on stderr."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     print_what_can_be()
     speak_plainly()
     try:
