@@ -28,7 +28,8 @@ def unusable(path: Path, error: OSError) -> Unusable:
         return Unusable(path, "a folder is needed there")
     why = (error.strerror or type(error).__name__).lower()
     if error.errno in READ_ONLY:
-        return Unusable(path, why, "make it readable and writable for you, or move it away")
+        there = next((p for p in (path, *path.parents) if os.path.lexists(p)), path)
+        return Unusable(there, why, "make it readable and writable for you, or move it away")
     if error.errno in FULL:
         return Unusable(path, why, "make room on the disk")
     return Unusable(path, why)

@@ -12,6 +12,7 @@ import httpx
 from decant.lock import Busy
 from decant.terminal import print_what_can_be
 from flows.log import speak_plainly
+from tasks.program import explain
 from tasks.run import Told
 
 FAILED, MISTAKE = 1, 2
@@ -45,7 +46,8 @@ def guarded(command: Callable[[], int]) -> int:
 
 def complain(error: BaseException, status: int) -> int:
     """Print one line, return the exit status."""
-    print(f"decant: error: {' '.join(str(error).split())}", file=sys.stderr)
+    told = explain(error) if isinstance(error, ValueError | OSError) else str(error)
+    print(f"decant: error: {' '.join(told.split())}", file=sys.stderr)
     return status
 
 

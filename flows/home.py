@@ -40,10 +40,39 @@ def settle(workspace: Path) -> None:
         os.environ.setdefault(name, value)
     if (workspace / "dvc.yaml").is_file():
         os.environ.setdefault(HOME, str(workspace / OWN))
-    home = Path(os.environ.get(HOME, "~/.prefect")).expanduser()
+    home = open_home(workspace, Path(os.environ.get(HOME, "~/.prefect")).expanduser())
     leave_out(PROFILES, home / "profiles.toml", read_profiles)
     leave_out("PREFECT_LOGGING_CONFIG_PATH", home / "logging.yml", read_logging)
     import_prefect(Path(os.environ.get(PROFILES) or home / "profiles.toml"))
+
+
+def open_home(workspace: Path, home: Path) -> Path:
+    """A home that may be looked into, since Prefect does so when it is imported: else the spare.
+
+    Raises:
+        SystemExit: neither may be.
+    """
+    closed = forbidden(home)
+    if closed is None:
+        return home
+    spare = workspace / SPARE
+    if worse := forbidden(spare):
+        print(f"decant: error: {worse}", file=sys.stderr)
+        sys.exit(MISTAKE)
+    note(f"{closed}; Prefect goes on with {SPARE}")
+    os.environ[HOME] = str(spare)
+    return spare
+
+
+def forbidden(home: Path) -> Unusable | None:
+    """Why a home may not be looked into, None if it may or is not there."""
+    try:
+        os.stat(home / DATABASE)
+    except PermissionError as error:
+        return unusable(home, error)
+    except OSError:
+        return None
+    return None
 
 
 def import_prefect(profiles: Path) -> None:
@@ -112,15 +141,18 @@ def note(line: str) -> None:
     print(f"decant: note: {line}", file=sys.stderr, flush=True)
 
 
-def trouble(home: Path) -> Unusable | None:
-    """Why a server could not work with a home, None if it could; the home is made."""
+def trouble(home: Path, *, database: bool = True) -> Unusable | None:
+    """Why a server could not work with a home, None if it could; the home is made.
+
+    `database`: it would work with the one that is there, if there is one.
+    """
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home) as probe:
             probe.write(b"\n")
     except OSError as error:
         return unusable(home, error)
-    return database_trouble(home / DATABASE)
+    return database_trouble(home / DATABASE) if database else None
 
 
 def database_trouble(path: Path) -> Unusable | None:
@@ -143,6 +175,7 @@ def damage(database: sqlite3.Connection) -> str | None:
     """What is wrong with the bytes of a database, or with the right to write it."""
     database.isolation_level = None
     database.execute("BEGIN IMMEDIATE")
+    database.execute("CREATE TABLE decant_probe (x)")  # a right to write shows here alone
     database.execute("ROLLBACK")
     found: Any = database.execute("PRAGMA quick_check(1)").fetchone()
     return None if found == ("ok",) else " ".join(str(found[0]).split())
@@ -168,13 +201,13 @@ def revisions() -> set[str]:
     return {name for path in files for name in _REVISION.findall(path.read_text(encoding="utf-8"))}
 
 
-def usable(root: Path, home: Path) -> tuple[Path, Unusable | None]:
+def usable(root: Path, home: Path, *, database: bool = True) -> tuple[Path, Unusable | None]:
     """A home that a run can work with: that one, else a spare one; why not that one.
 
     Raises:
         Unusable: neither.
     """
-    first = trouble(home)
+    first = trouble(home, database=database)
     if first is None:
         return home, None
     spare = root / SPARE

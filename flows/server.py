@@ -6,6 +6,7 @@ Both end with the process that started them, however that ends.
 import atexit
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,10 +19,17 @@ from typing import IO, Any
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_UI_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_DATABASE_CONNECTION_URL,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_UI_URL,
+    temporary_settings,
+)
 
 from decant.starter import signature
 from flows import home as homes
+from flows.console import SCARCE
 from tasks.run import Told
 
 STARTUP_SECONDS = 90.0
@@ -60,7 +68,8 @@ def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
             yield configured
         return
     spare = Path.cwd() / homes.SPARE
-    home, trouble = homes.usable(Path.cwd(), Path(PREFECT_HOME.value()))
+    usual = Path(PREFECT_HOME.value())
+    home, trouble = homes.usable(Path.cwd(), usual, database=holds_database(usual))
     if trouble is not None:
         homes.note(f"{trouble}; this run goes on with {homes.SPARE}")
     server = start_temporary(home)
@@ -116,7 +125,7 @@ def lasting_server(host: str, port: int) -> Iterator[str]:
     """
     try_port(host, port)
     home = Path(PREFECT_HOME.value())
-    trouble = homes.trouble(home)
+    trouble = homes.trouble(home, database=holds_database(home))
     if trouble is not None:
         raise trouble
     server = start_server(host, port, home, ephemeral=False)
@@ -155,6 +164,11 @@ def start_server(host: str, port: int, home: Path, *, ephemeral: bool) -> Server
     return Server(process, address, log)
 
 
+def holds_database(home: Path) -> bool:
+    """Whether a server would work with the database in a home, and not with one named elsewhere."""
+    return str(PREFECT_API_DATABASE_CONNECTION_URL.value()).endswith(f"/{home / homes.DATABASE}")
+
+
 def own_database(home: Path) -> dict[str, str]:
     """What a server's environment needs to work with a home that is not the one it would take."""
     if home == Path(PREFECT_HOME.value()):
@@ -174,8 +188,12 @@ def opened(log: Path) -> IO[bytes] | int:
 
 def last_words(log: Path | None) -> str:
     """The error that a server ended with, in one line; where it is not known, nothing."""
+    if log is None:
+        return ""
+    if shutil.disk_usage(log.parent).free < SCARCE:
+        return f": the disk of {log.parent} is full, make room"
     try:
-        said = log.read_text(encoding="utf-8", errors="replace") if log is not None else ""
+        said = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     errors = _EXCEPTION.findall(said) or said.strip().splitlines()

@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from decant.kept import unusable
+
+OWN = ".dvc"  # the folder that DVC keeps for itself
+
 
 def state(root: Path) -> dict[str, Any]:
     """What DVC knows of a project.
@@ -50,10 +54,20 @@ def _print_state() -> int:
     try:
         print(json.dumps(state(Path.cwd())))
     except (DvcException, ValueError, OSError) as error:
-        told = [str(cause) for cause in (error, error.__cause__) if cause is not None]
-        print(f"error: {' '.join(': '.join(told).split())}", file=sys.stderr)
+        print(f"error: {' '.join(_explain(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _explain(error: Exception) -> str:
+    """An error and its cause; of a file of DVC's own, what to do with it."""
+    causes = [cause for cause in (error, error.__cause__) if cause is not None]
+    for cause in causes:
+        if isinstance(cause, OSError) and isinstance(cause.filename, str):
+            path = Path(os.path.relpath(cause.filename))
+            if path.parts[:1] == (OWN,):
+                return str(unusable(path, cause))
+    return ": ".join(map(str, causes))
 
 
 if __name__ == "__main__":

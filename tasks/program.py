@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decant.kept import FOLDER, unusable
 from decant.lock import only_program
 from decant.params import Params, Training, load_params
 from decant.starter import end_with_starter
@@ -215,7 +216,9 @@ def known_student(name: str, params: Params) -> str:
 
 
 def explain(error: ValueError | OSError) -> str:
-    """An error in one line, for a person."""
+    """An error in one line, for a person; of a file that runs keep, what to do with it too."""
     if isinstance(error, OSError) and error.strerror and error.filename:
+        if os.path.relpath(error.filename).startswith(f"{FOLDER}{os.sep}"):
+            return str(unusable(Path(error.filename), error))
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__

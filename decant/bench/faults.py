@@ -65,9 +65,9 @@ def protocol(could_fill: bool, seconds: float, drawn: list[float]) -> dict[str, 
     """How it is done, for people."""
     return {
         "shop": describe(),
-        "killed.anywhere": f"SIGKILL to the flow's process at {INSTANTS} instants drawn uniformly "
-        f"over the {seconds:.0f} s of an undisturbed run and {AT_STARTUP} over its first "
-        f"{STARTUP:g} s: after {', '.join(f'{instant:.2f}' for instant in drawn)} s",
+        "killed.anywhere": f"SIGKILL to the flow's process at {INSTANTS} instants drawn uniformly, "
+        f"one in each equal part, over the {seconds:.0f} s of an undisturbed run, and {AT_STARTUP} "
+        f"over its first {STARTUP:g} s: after {', '.join(f'{instant:.2f}' for instant in drawn)} s",
         "killed.flow": "the same within the first second of the stage's program, from the moment "
         "its process exists; its children must end of themselves",
         "killed.program": "SIGKILL to the stage's program alone, within its first second; the flow "

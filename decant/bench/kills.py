@@ -13,7 +13,7 @@ from decant.bench.survival import POLL, Delay, Faults, Undisturbed, after_kill, 
 
 SEED = 0
 ATTEMPTS = 5  # to strike in a window of milliseconds
-INSTANTS = 8  # kills at any instant of a run
+INSTANTS = 6  # kills at any instant of a run
 STARTUP = 8.0  # seconds: imports, Prefect's server, what DVC says is stale
 AT_STARTUP = 6  # kills in those
 KILLED = -9  # status of what SIGKILL has ended
@@ -36,9 +36,9 @@ class Instants:
     def kill(self) -> None:
         """Kill as often as is planned, early instants first; then let the run get through."""
         rng = random.Random(SEED)
-        longest = [STARTUP] * AT_STARTUP + [self.done.seconds] * INSTANTS
-        while len(self.drawn) < len(longest):
-            instant = rng.uniform(0, longest[len(self.drawn)])
+        spans = [*equal_parts(STARTUP, AT_STARTUP), *equal_parts(self.done.seconds, INSTANTS)]
+        while len(self.drawn) < len(spans):
+            instant = rng.uniform(*spans[len(self.drawn)])
             run = self.shop.start("-m", "flows.retrain")
             if killed_after(run, instant):
                 self.drawn.append(instant)
@@ -59,6 +59,11 @@ class Instants:
         last = outcome_of(self.shop, ended, self.done)
         for name, problems in self._open.items():
             self.faults.add(name, [*problems, *last])
+
+
+def equal_parts(seconds: float, count: int) -> list[tuple[float, float]]:
+    """The parts of a duration, beginning and end each: an instant in each is near any instant."""
+    return [(seconds * n / count, seconds * (n + 1) / count) for n in range(count)]
 
 
 def killed_after(run: Running, seconds: float) -> bool:

@@ -16,8 +16,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
+from decant.kept import Unusable
 from decant.tuning import space
-from decant.tuning.journal import open_study
+from decant.tuning.cases import CASES
+from decant.tuning.journal import ANEW, JOURNAL, open_study
 from decant.tuning.plan import Plan, settings_of
 from decant.tuning.progress import ending, opening
 from decant.tuning.tried import (
@@ -89,7 +91,13 @@ class Search:
         self.plan, self.log = plan, log
         self.study = open_study(folder)
         self.begun = self._trials(TrialState.RUNNING)  # by a search that was interrupted
-        self.here = len(self.tried())
+        try:
+            self.here = len(self.tried())
+        except (KeyError, TypeError) as error:
+            why = f"what became of a trial is damaged, or of another version: {error}"
+            raise Unusable(folder / JOURNAL, why, ANEW) from None
+        if not self.here and not self.begun and any((folder / CASES).glob("*.npz")):
+            log(f"{folder / JOURNAL} has lost its trials: they are made again")
         self.ended = False
         self._mutex = threading.Lock()
         self._began = self._spoke = time.monotonic()
