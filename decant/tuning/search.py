@@ -48,6 +48,14 @@ class NowFails(ValueError):
         super().__init__(f"{stage} cannot be trained with its settings of now: {why}")
 
 
+class Hindered(ValueError):
+    """A trial could not be made, for a reason that is none of its settings."""
+
+    def __init__(self, number: int, why: str) -> None:
+        self.number, self.why = number, why
+        super().__init__(f"trial {number}: {why}; the same command goes on from here")
+
+
 class Maker(Protocol):
     """What makes trials: see `decant.tuning.workers.Worker`."""
 
@@ -62,7 +70,8 @@ def search(plan: Plan, folder: Path, makers: Sequence[Maker], log: Log) -> list[
     """Make all trials that are left, one at a time by each of `makers`.
 
     Raises:
-        NowFails: there is no result for the settings as they are now.
+        NowFails: there is no result for the settings as they are now. Hindered: a full disk.
+        Unusable: what is there of the search is damaged.
     """
     state = Search(plan, folder, log)
     log(opening(plan, len(makers), state.here, len(state.begun)))
@@ -168,6 +177,8 @@ class Search:
             answer = {"failed": str(error)}
         if self.ended:
             return None
+        if "hindered" in answer:
+            raise Hindered(trial.number, answer["hindered"])
         seconds = {"seconds": round(time.monotonic() - began, 1)}
         if "failed" in answer:
             if trial.number == NOW:  # not noted: the next search tries it again

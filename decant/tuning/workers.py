@@ -46,7 +46,8 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def make(self, order: Mapping[str, Any], on_epoch: OnEpoch) -> dict[str, Any]:
-        """Have one trial made: `{"done": …}`, `{"stopped": True}` or `{"failed": why}`.
+        """Have one trial made: `{"done": …}`, `{"stopped": True}`, `{"failed": why}`, or
+        `{"hindered": why}` by a full disk or the like.
 
         Raises:
             WorkerLost: the process ended; the next call starts another.
@@ -111,7 +112,8 @@ class Worker:
 def answer(prepare: Callable[[dict[str, Any]], Evaluate]) -> None:
     """Be a worker: read the job, prepare for it, make the trials that are ordered.
 
-    A ValueError of a trial is an answer (it has failed), any other ends the process.
+    A ValueError of a trial is an answer (it has failed), so is an OSError (the trial has not been
+    made), any other ends the process.
     """
     output = _own_output()
     orders = _follow(sys.stdin)
@@ -134,8 +136,15 @@ def answer(prepare: Callable[[dict[str, Any]], Evaluate]) -> None:
             say({"done": evaluate(order, report)})
         except Stopped:
             say({"stopped": True})
-        except (ValueError, OSError) as error:
-            say({"failed": " ".join(str(error).split()) or type(error).__name__})
+        except ValueError as error:
+            say({"failed": in_one_line(error)})
+        except OSError as error:
+            say({"hindered": in_one_line(error)})
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _own_output() -> TextIO:
