@@ -69,6 +69,8 @@ def test_errors_are_explained_in_one_line() -> None:
     assert explain(OSError(28, "No space left on device", "data/x")) == (
         "data/x: No space left on device"
     )
+    kept = explain(IsADirectoryError(21, "Is a directory", ".decant/tuning/0/worker-0.log"))
+    assert kept == ".decant/tuning/0/worker-0.log cannot be used (is a directory): move it away"
 
 
 @pytest.mark.parametrize("change", ["edited", "added", "removed"])
