@@ -10,6 +10,10 @@ override PROFILE := $(value PROFILE)
 override PORT := $(value PORT)
 export SOURCE FROM PROFILE PORT
 
+# what lasts takes the place of the recipe's shell, so that SIGTERM to make reaches it, and ends with
+# make (the shell's parent) even if that is killed
+LASTING = exec $(BIN)/python -m decant.starter $$PPID
+
 .PHONY: help run test ui serve env clean
 .DEFAULT_GOAL := help
 
@@ -18,7 +22,7 @@ help: ## this list
 
 run: $(READY) ## the whole way, raw logs to a release; SOURCE=name FROM=path PROFILE=quick|full for other data
 	@test -z "$$SOURCE$$FROM$$PROFILE" || $(BIN)/decant configure $${SOURCE:+"--source=$$SOURCE"} $${FROM:+"--from=$$FROM"} $${PROFILE:+"--profile=$$PROFILE"}
-	@$(BIN)/python -m flows.retrain
+	@$(LASTING) $(BIN)/python -m flows.retrain
 
 test: $(READY) ## the tests, with style and types
 	$(BIN)/ruff check .
@@ -27,10 +31,10 @@ test: $(READY) ## the tests, with style and types
 	$(BIN)/python -m pytest -q -n 2
 
 ui: $(READY) ## a Prefect server with every flow and its schedule; PORT=4200
-	@$(BIN)/python -m flows.serve --with-server $${PORT:+"--port=$$PORT"}
+	@$(LASTING) $(BIN)/python -m flows.serve --with-server $${PORT:+"--port=$$PORT"}
 
 serve: $(READY) ## the HTTP service on the production channel; PORT=8080
-	@$(BIN)/decant serve $${PORT:+"--port=$$PORT"}
+	@$(LASTING) $(BIN)/decant serve $${PORT:+"--port=$$PORT"}
 
 env: $(READY) ## the virtual environment in .venv
 

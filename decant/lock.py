@@ -1,51 +1,111 @@
-"""One run at a time in a project's folder, whatever it is that changes its data or settings."""
+"""Locks that the kernel frees however their holder ends: of a run, and of a step's program."""
 
 import fcntl
 import json
+import math
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from decant.kept import Unusable, unusable
+
 LOCK = Path(".decant/run.lock")
+PROGRAMS = Path(".decant/locks")
+DYING = 5.0  # seconds that the program of a killed run may take to be gone
+LOOK_EVERY = 0.05  # seconds
+LONGEST_NOTE = 4096  # bytes
 
 
 class Busy(ValueError):
-    """Another run holds the workspace; `pid` and `since` say which."""
+    """Another process holds a lock; `pid` and `since` say which, if it left a note."""
 
-    def __init__(self, pid: int, since: str) -> None:
+    def __init__(
+        self,
+        pid: int | None,
+        since: str | None,
+        what: str = "a run is under way in this folder",
+    ) -> None:
         self.pid, self.since = pid, since
-        super().__init__(
-            f"a run is under way in this folder since {since} (process {pid}); "
-            "wait for it or stop it"
-        )
+        known = f" since {since} (process {pid})" if pid is not None else ""
+        super().__init__(f"{what}{known}; wait for it or stop it")
 
 
 @contextmanager
 def locked(root: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of the workspace; the kernel frees it when this process ends, however."""
-    path = root / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise _busy(path) from None
+    """Hold the lock of the workspace: one run at a time, whatever changes its data or settings.
+
+    Raises:
+        Busy: another run holds it and `wait` is not set. Unusable: there can be no lock.
+    """
+    with _held(root / LOCK, "a run is under way in this folder", math.inf if wait else 0.0):
+        yield
+
+
+@contextmanager
+def only_program(root: Path, name: str, patience: float = DYING) -> Iterator[None]:
+    """Hold the lock of a step's program: nobody else makes the same outputs meanwhile.
+
+    A run's lock is free as soon as the run is killed; the program that it had started may still
+    be dying, or not be told at all where the kernel cannot.
+
+    Raises:
+        Busy: another program holds it for `patience` seconds. Unusable: there can be no lock.
+    """
+    what = f"the program of {name} is already running in this folder"
+    with _held(root / PROGRAMS / f"{name}.lock", what, patience):
+        yield
+
+
+@contextmanager
+def _held(path: Path, what: str, patience: float) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise unusable(path, error) from None
+    try:
+        if not _take(path, descriptor, patience):
+            raise Busy(*_read_note(descriptor), what)
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "since": since}))
-        file.flush()
+        _write_note(descriptor, json.dumps({"pid": os.getpid(), "since": since}).encode())
         try:
             yield
         finally:
-            file.truncate(0)
+            _write_note(descriptor, b"")
+    finally:
+        os.close(descriptor)
 
 
-def _busy(path: Path) -> Busy:
+def _take(path: Path, descriptor: int, patience: float) -> bool:
+    """Lock a file, waiting for `patience` seconds; whether that succeeded."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if patience == math.inf else fcntl.LOCK_NB))
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(LOOK_EVERY)
+        except OSError as error:
+            why = f"its file system has no locks: {error.strerror}"
+            raise Unusable(path, why, "work on a file system with locks") from None
+
+
+def _write_note(descriptor: int, note: bytes) -> None:
+    with suppress(OSError):  # a full disk: the lock holds without a note
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note, 0)
+
+
+def _read_note(descriptor: int) -> tuple[int | None, str | None]:
     try:
-        holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Busy(int(holder["pid"]), str(holder["since"]))
-    except (ValueError, KeyError):
-        return Busy(0, "a moment ago")
+        holder: Any = json.loads(os.pread(descriptor, LONGEST_NOTE, 0))
+    except (OSError, ValueError, RecursionError):
+        return None, None
+    pid, since = (holder.get("pid"), holder.get("since")) if isinstance(holder, dict) else (0, 0)
+    return (pid, since) if isinstance(pid, int) and isinstance(since, str) else (None, None)

@@ -1,22 +1,37 @@
-"""Flows compose tasks. Prefect reads its settings when it is imported, so they are given here."""
+"""Flows compose tasks. Prefect reads its settings when it is imported, so they are given here.
+
+A process that another one of Decant has started, such as a server, asks here to end with it: see
+`decant.starter`. A command of the shell has no starter, and outlives the shell.
+"""
 
 import os
+import signal
+import sys
 from pathlib import Path
 
-SETTINGS = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-}
+from decant.starter import VARIABLE, end_with_starter
+from flows.home import settle
 
 
-def settle(workspace: Path) -> None:
-    """Give Prefect a home in the workspace and keep it quiet, where nothing else was asked for."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if (workspace / "dvc.yaml").is_file() and "PREFECT_HOME" not in os.environ:
-        home = workspace / ".decant" / "prefect"
-        home.mkdir(parents=True, exist_ok=True)
-        os.environ["PREFECT_HOME"] = str(home)
+def end_with_server() -> None:
+    """End with the process of Decant that has started this one, if one has.
+
+    The kernel forgets with the thread that asked: ask again in the main one, where Prefect imports
+    flows in another.
+    """
+    if VARIABLE in os.environ:
+        end_with_starter()
 
 
+def leave_quietly() -> None:
+    """Let Ctrl-C end a command while it is imported, for seconds, without a stack trace.
+
+    `flows.console.guarded` takes it over then, and says it in a line.
+    """
+    if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+leave_quietly()
+end_with_server()
 settle(Path.cwd())

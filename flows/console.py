@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 from decant.lock import Busy
 from decant.terminal import print_what_can_be
 from flows.log import speak_plainly
+from tasks.program import explain
 from tasks.run import Told
 
 FAILED, MISTAKE = 1, 2
@@ -23,6 +25,8 @@ class Refused(Told):
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; an error that is the user's or a stage's is one line on stderr."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     print_what_can_be()
     speak_plainly()
     try:
@@ -42,7 +46,8 @@ def guarded(command: Callable[[], int]) -> int:
 
 def complain(error: BaseException, status: int) -> int:
     """Print one line, return the exit status."""
-    print(f"decant: error: {' '.join(str(error).split())}", file=sys.stderr)
+    told = explain(error) if isinstance(error, ValueError | OSError) else str(error)
+    print(f"decant: error: {' '.join(told.split())}", file=sys.stderr)
     return status
 
 

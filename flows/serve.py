@@ -17,6 +17,7 @@ from prefect.schedules import Cron
 
 from decant.cli import Parser, port
 from decant.params import Schedule, load_params
+from decant.starter import signature
 from flows.console import guarded
 from flows.promote import promote
 from flows.rerun import rerun
@@ -99,6 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not given.with_server and configured_server() is None:
         raise ServerFailed("no Prefect server: set PREFECT_API_URL, or add --with-server")
     signal.signal(signal.SIGTERM, end)
+    os.environ.update(signature())  # Prefect starts the runs: they end with this process
     if not given.with_server:
         return serve(schedule)
     with lasting_server("127.0.0.1", given.port or free_port()) as address:

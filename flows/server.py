@@ -5,28 +5,50 @@ Both end with the process that started them, however that ends.
 
 import atexit
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_UI_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_DATABASE_CONNECTION_URL,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_UI_URL,
+    temporary_settings,
+)
 
-from tasks.program import die_with_parent
+from decant.starter import signature
+from flows import home as homes
+from flows.console import SCARCE
 from tasks.run import Told
 
 STARTUP_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
+LOG = "server.log"
+_EXCEPTION = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .+", re.MULTILINE)
 
 
 class ServerFailed(Told):
     """The Prefect server did not start, or does not answer."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server's process and its address; `log`: where it writes its errors, None: on stderr."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path | None
 
 
 @contextmanager
@@ -34,23 +56,43 @@ def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
     """Address of a server for this run: the one that is configured, else one of its own.
 
     `meanwhile` is entered while it starts. Its own server is stopped when the interpreter ends,
-    after Prefect has sent the last log lines.
+    after Prefect has sent the last log lines. Where Prefect's home cannot be used, it has another
+    one in the workspace.
 
     Raises:
-        ServerFailed: there is none that answers.
+        ServerFailed: there is none that answers. Unusable: there is no home for one.
     """
     configured = configured_server()
     if configured:
         with meanwhile:
             yield configured
         return
-    process, address = start_server("127.0.0.1", free_port(), ephemeral=True)
-    atexit.register(stop, process)
-    settings = {PREFECT_API_URL: f"{address}/api", PREFECT_UI_URL: ""}
+    spare = Path.cwd() / homes.SPARE
+    usual = Path(PREFECT_HOME.value())
+    home, trouble = homes.usable(Path.cwd(), usual, database=holds_database(usual))
+    if trouble is not None:
+        homes.note(f"{trouble}; this run goes on with {homes.SPARE}")
+    server = start_temporary(home)
     with meanwhile:
-        wait_until_healthy(process, address)
-        with temporary_settings(settings):
-            yield address
+        try:
+            wait_until_healthy(server)
+        except ServerFailed as error:
+            stop(server.process)
+            if home == spare or homes.trouble(spare) is not None:
+                raise
+            homes.note(f"{error}; this run goes on with {homes.SPARE}")
+            home, server = spare, start_temporary(spare)
+            wait_until_healthy(server)
+        settings = {PREFECT_API_URL: f"{server.address}/api", PREFECT_UI_URL: ""}
+        with temporary_settings({**settings, PREFECT_HOME: home}):
+            yield server.address
+
+
+def start_temporary(home: Path) -> Server:
+    """Start a server for this run alone, which ends with the interpreter."""
+    server = start_server("127.0.0.1", free_port(), home, ephemeral=True)
+    atexit.register(stop, server.process)
+    return server
 
 
 def configured_server() -> str | None:
@@ -79,50 +121,86 @@ def lasting_server(host: str, port: int) -> Iterator[str]:
 
     Raises:
         ServerFailed: nobody can listen on the port, or it did not answer in time.
+        Unusable: Prefect's home, or its database.
     """
     try_port(host, port)
-    process, address = start_server(host, port, ephemeral=False)
+    home = Path(PREFECT_HOME.value())
+    trouble = homes.trouble(home, database=holds_database(home))
+    if trouble is not None:
+        raise trouble
+    server = start_server(host, port, home, ephemeral=False)
     try:
-        wait_until_healthy(process, address)
-        with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
-            yield address
+        wait_until_healthy(server)
+        with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
+            yield server.address
     finally:
-        stop(process)
+        stop(server.process)
 
 
-def start_server(host: str, port: int, *, ephemeral: bool) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a server as a child that ends with this process; returns it and its address.
+def start_server(host: str, port: int, home: Path, *, ephemeral: bool) -> Server:
+    """Start a server as a child that ends with this process.
 
     What an ephemeral one complains of goes to a file, and not between the lines of the run.
     """
     address = f"http://{host}:{port}"
     code = str(Path(__file__).resolve().parents[1])
-    log = server_log()
+    log = home / LOG if ephemeral else None
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "flows.server", str(os.getpid()), host, str(port)),
+            *(sys.executable, "-m", "flows.server", host, str(port)),
             "ephemeral" if ephemeral else "lasting",
         ],
         env={
             **os.environ,
+            **own_database(home),
             "PREFECT_SERVER_UI_API_URL": f"{address}/api",
             "PYTHONPATH": os.pathsep.join(filter(None, [code, os.getenv("PYTHONPATH")])),
+            **signature(),
         },
         stdin=subprocess.DEVNULL,
-        stderr=log.open("wb") if ephemeral else None,
+        stderr=opened(log) if log is not None else None,
         start_new_session=True,
     )
-    return process, address
+    return Server(process, address, log)
 
 
-def server_log() -> Path:
-    """Where a temporary server writes its errors, beside the database: its folder is made."""
-    home = Path(PREFECT_HOME.value())
-    home.mkdir(parents=True, exist_ok=True)
-    return home / "server.log"
+def holds_database(home: Path) -> bool:
+    """Whether a server would work with the database in a home, and not with one named elsewhere."""
+    return str(PREFECT_API_DATABASE_CONNECTION_URL.value()).endswith(f"/{home / homes.DATABASE}")
 
 
-def wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
+def own_database(home: Path) -> dict[str, str]:
+    """What a server's environment needs to work with a home that is not the one it would take."""
+    if home == Path(PREFECT_HOME.value()):
+        return {}
+    database = f"sqlite+aiosqlite:///{home / homes.DATABASE}"
+    names = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
+    return {homes.HOME: str(home), **dict.fromkeys(names, database)}
+
+
+def opened(log: Path) -> IO[bytes] | int:
+    """A file that a server writes its errors to; nothing is kept where there can be none."""
+    try:
+        return log.open("wb")
+    except OSError:
+        return subprocess.DEVNULL
+
+
+def last_words(log: Path | None) -> str:
+    """The error that a server ended with, in one line; where it is not known, nothing."""
+    if log is None:
+        return ""
+    if shutil.disk_usage(log.parent).free < SCARCE:
+        return f": the disk of {log.parent} is full, make room"
+    try:
+        said = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    errors = _EXCEPTION.findall(said) or said.strip().splitlines()
+    return f": {errors[-1]} (see {log})" if errors else ""
+
+
+def wait_until_healthy(server: Server) -> None:
     """Return when the server answers.
 
     Raises:
@@ -130,13 +208,12 @@ def wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
     """
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ServerFailed(
-                f"the Prefect server ended with status {process.returncode}; {server_log()} may "
-                "say why"
-            )
+        status = server.process.poll()
+        if status is not None:
+            why = last_words(server.log)
+            raise ServerFailed(f"the Prefect server ended with status {status}{why}")
         try:
-            if httpx.get(f"{address}/api/health", timeout=2).status_code == httpx.codes.OK:
+            if httpx.get(f"{server.address}/api/health", timeout=2).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
@@ -176,9 +253,8 @@ def try_port(host: str, port: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Be the server: PARENT HOST PORT ephemeral|lasting."""
-    parent, host, port, kind = arguments
-    die_with_parent(int(parent))
+    """Be the server: HOST PORT ephemeral|lasting."""
+    host, port, kind = arguments
     import uvicorn
     from prefect.server.api.server import create_app
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from decant.kept import Unusable, unusable
 from decant.lock import locked
 from decant.params import load_params
+from flows import end_with_server
 from tasks import fingerprint
 from tasks.run import Run, WorkspaceError, look
 from tasks.stage import OneLineErrors
@@ -22,6 +24,7 @@ DVC_LOCKS = Path(".dvc/tmp/rwlock")
 RECORD = "dvc.lock"
 OWN_CONFIG = Path(".dvc/config.local")
 _NO_GIT = "[core]\n    no_scm = true\n"
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _OPEN: dict[Path, Run] = {}
 
 
@@ -38,6 +41,7 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     if root in _OPEN:
         yield _OPEN[root]
         return
+    end_with_server()
     quieten()
     with locked(root, wait=wait):
         params = load_params(root / "params.yaml")
@@ -56,18 +60,30 @@ def prepare(root: Path) -> None:
     """Make DVC work here: in a Git checkout as it is, elsewhere without Git.
 
     Raises:
-        WorkspaceError: `root` is not the project's folder.
+        WorkspaceError: `root` is not the project's folder. Unusable: a file of DVC's own.
     """
     for name in ("dvc.yaml", ".dvc/config"):
         if not (root / name).is_file():
             raise WorkspaceError(f"{name} is missing in {root}: run from the project's folder")
+    try:
+        settle_git(root)
+        release_dead_locks(root / DVC_LOCKS)
+    except OSError as error:
+        raise unusable(Path(error.filename), error) from None
+
+
+def settle_git(root: Path) -> None:
+    """Tell DVC whether there is Git, where its own configuration does not say."""
     own = root / OWN_CONFIG
     in_git = any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents))
-    if not in_git and not own.exists():
+    try:
+        text = own.read_text(encoding="utf-8") if own.exists() else None
+    except UnicodeDecodeError:
+        raise Unusable(own, "it is not text", "restore it, or move it away") from None
+    if text is None and not in_git:
         own.write_text(_NO_GIT, encoding="utf-8")
-    elif in_git and own.exists() and own.read_text(encoding="utf-8") == _NO_GIT:
+    elif text == _NO_GIT and in_git:
         own.unlink()
-    release_dead_locks(root / DVC_LOCKS)
 
 
 def examine(root: Path) -> Run:
@@ -96,9 +112,7 @@ def release_dead_locks(path: Path) -> None:
         held = json.loads(path.read_text(encoding="utf-8"))
         entries = [*held["read"].values(), *([holder] for holder in held["write"].values())]
         pids = {int(holder["pid"]) for holders in entries for holder in holders}
-    except FileNotFoundError:
-        return
-    except (ValueError, KeyError, TypeError):
+    except (FileNotFoundError, *UNREADABLE):
         pids = set()
     if not any(_runs_dvc(pid) for pid in pids):
         path.unlink(missing_ok=True)

@@ -1,8 +1,7 @@
 """What runs in a child process of a flow: DVC, tied to the life of the process that started it.
 
-`python -m tasks.child PARENT state` prints the graph and what is stale as one JSON document;
-`python -m tasks.child PARENT dvc …` is the command line of DVC. PARENT is the id of the process
-that asks; the child ends when that process does.
+`python -m tasks.child state` prints the graph and what is stale as one JSON document;
+`python -m tasks.child dvc …` is the command line of DVC.
 """
 
 import json
@@ -11,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tasks.program import die_with_parent
+from decant.kept import unusable
+
+OWN = ".dvc"  # the folder that DVC keeps for itself
 
 
 def state(root: Path) -> dict[str, Any]:
@@ -39,8 +40,7 @@ def _describe(stage: Any, root: Path) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Run one command; returns the exit status."""
-    parent, command, *rest = arguments
-    die_with_parent(int(parent))
+    command, *rest = arguments
     if command == "dvc":
         from dvc.cli import main as dvc
 
@@ -54,10 +54,20 @@ def _print_state() -> int:
     try:
         print(json.dumps(state(Path.cwd())))
     except (DvcException, ValueError, OSError) as error:
-        told = [str(cause) for cause in (error, error.__cause__) if cause is not None]
-        print(f"error: {' '.join(': '.join(told).split())}", file=sys.stderr)
+        print(f"error: {' '.join(_explain(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _explain(error: Exception) -> str:
+    """An error and its cause; of a file of DVC's own, what to do with it."""
+    causes = [cause for cause in (error, error.__cause__) if cause is not None]
+    for cause in causes:
+        if isinstance(cause, OSError) and isinstance(cause.filename, str):
+            path = Path(os.path.relpath(cause.filename))
+            if path.parts[:1] == (OWN,):
+                return str(unusable(path, cause))
+    return ": ".join(map(str, causes))
 
 
 if __name__ == "__main__":

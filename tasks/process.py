@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from decant.starter import signature
+
 PROGRESS_EVERY = 10.0  # seconds between two lines of one progress bar
 
 
@@ -26,9 +28,10 @@ def start_child(
         "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",
         "SHELL": "/bin/sh",
+        **signature(),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "tasks.child", str(os.getpid()), *command],
+        [sys.executable, "-m", "tasks.child", *command],
         cwd=root,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -6,20 +6,22 @@ step has succeeded; then they are renamed, so nothing half-written is ever seen.
 """
 
 import argparse
-import ctypes
 import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decant.kept import FOLDER, unusable
+from decant.lock import only_program
 from decant.params import Params, Training, load_params
+from decant.starter import end_with_starter
 from decant.terminal import print_what_can_be
 from tasks.unchanged import ChangedMeanwhile, Signature, changed_settings, differing, signature
 
@@ -129,21 +131,9 @@ def write_json(path: Path, content: Any) -> None:
     )
 
 
-def die_with_parent(parent: int | None = None) -> None:
-    """Ask the kernel to kill this process when its parent dies: no orphan writes on (Linux).
-
-    `parent` is the process that is expected to be there; it may be gone already.
-    """
-    if sys.platform == "linux":
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
-        if parent is not None and os.getppid() != parent:
-            sys.exit(f"error: the process {parent} that asked for this is gone")
-
-
 def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -> None:
     """Be the command line of a step: `python -m tasks.NAME [STUDENT]`."""
-    die_with_parent()
+    end_with_starter()
     print_what_can_be()
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     if for_student:
@@ -158,12 +148,21 @@ def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -
         workspace = Workspace(arguments.root, params, program=name, rank=rank)
         if for_student:
             workspace.student = known_student(arguments.student, workspace.params)
-        run_step(run, workspace, getattr(sys.modules["__main__"], "describe", None))
+        with alone(workspace):
+            run_step(run, workspace, getattr(sys.modules["__main__"], "describe", None))
     except (ValueError, OSError) as error:
         if int(os.environ.get("RANK", 0)):
             time.sleep(FIRST_SPEAKS)
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(USER_ERROR)
+
+
+def alone(workspace: Workspace) -> AbstractContextManager[None]:
+    """While it is entered, no other program makes these outputs; of several together the first."""
+    if workspace.rank:
+        return nullcontext()
+    name = "@".join(filter(None, [workspace.program, workspace.student]))
+    return only_program(workspace.root, name)
 
 
 def spread(program: str, params: Params) -> None:
@@ -217,7 +216,9 @@ def known_student(name: str, params: Params) -> str:
 
 
 def explain(error: ValueError | OSError) -> str:
-    """An error in one line, for a person."""
+    """An error in one line, for a person; of a file that runs keep, what to do with it too."""
     if isinstance(error, OSError) and error.strerror and error.filename:
+        if os.path.relpath(error.filename).startswith(f"{FOLDER}{os.sep}"):
+            return str(unusable(Path(error.filename), error))
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__

@@ -58,7 +58,8 @@ def page(result: StageResult) -> str:
     return f"**{result.stage}**\n\n```json\n{figures}\n```\n"
 
 
-SAYS_IT_ALL = (Told, ValueError, httpx.HTTPError)  # the last: Prefect's server is gone, or its disk
+# OSError: of the surroundings; HTTPError: Prefect's server is gone, or its disk
+SAYS_IT_ALL = (Told, ValueError, OSError, httpx.HTTPError)
 
 
 class OneLineErrors(logging.Filter):

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from decant.configure import replace
 from decant.params import Params, ParamsError, Training, Tune, load_params
+from decant.tuning.cases import CASES, make_place
 from decant.tuning.outcome import DIFF, TRIALS, find, proposal, table, verdict, write
 from decant.tuning.plan import Plan
 from decant.tuning.search import search
@@ -89,6 +90,7 @@ def run_search(
 ) -> list[Tried]:
     """Make the trials that are left, each in one of `tune.workers` processes."""
     log(f"state in {folder.relative_to(root)}, a search that is interrupted goes on from there")
+    make_place(folder / CASES)
     command = (sys.executable, "-m", "tasks.trial")
     job = {"params": params.model_dump(mode="json", by_alias=True), "folder": str(folder)}
     workers = [

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -18,8 +19,8 @@ BUCKET = "releases"
 
 STEP = '''"""A trivial step: NAME OUTPUT INPUT…; control/NAME can make it fail, crash or wait."""
 import hashlib, json, os, pathlib, sys, time
-from tasks.program import die_with_parent
-die_with_parent()
+from decant.starter import end_with_starter
+end_with_starter()
 name, output, *inputs = sys.argv[1:]
 with open("control/log", "a") as log:
     log.write(name + "\\n")
@@ -108,6 +109,17 @@ class Project:
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the interpreter here."""
         return run_python(self.root, *arguments)
+
+    def running(self) -> list[str]:
+        """Command lines of the processes that work here."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if Path(process.cwd()).is_relative_to(self.root):
+                    found.append(" ".join(process.cmdline()))
+            except (psutil.Error, OSError):
+                continue  # it has ended, or is not ours to look at
+        return found
 
     def add_row(self) -> None:
         """One more line in the raw log."""

@@ -1,15 +1,23 @@
-"""What is given to make reaches the commands as it was typed."""
+"""What is given to make reaches the commands as it was typed; what it starts ends with it."""
 
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SAY = '#!/bin/sh\nfor said in "${0##*/}" "$@"; do echo "[$said]"; done\n'
+STARTER = f"""#!/bin/sh
+if [ "$2" = decant.starter ]; then PYTHONPATH={REPOSITORY} exec {sys.executable} "$@"; fi
+"""
+SAY = STARTER + 'for said in "${0##*/}" "$@"; do echo "[$said]"; done\n'
+LAST = STARTER + "echo $$ > lasting; exec sleep 60\n"
 OF_MAKE = re.compile(r"MAKE|MFLAGS|(SOURCE|FROM|PROFILE|PORT)$")  # of a make around the tests
 HARD = """it's a "shop" at 5 $HOME $(x), `y`; 100% & more"""
 
@@ -28,11 +36,14 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(project: Path, *arguments: str, **environment: str) -> list[str]:
-    kept = {name: v for name, v in os.environ.items() if not OF_MAKE.match(name)}
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not OF_MAKE.match(name)}
+
+
+def make(project: Path, *arguments: str, **given: str) -> list[str]:
     done = subprocess.run(
         ["make", *arguments],
-        cwd=project, env={**kept, **environment}, capture_output=True, text=True, check=True,
+        cwd=project, env={**environment(), **given}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return [line.removeprefix("[").removesuffix("]") for line in done.stdout.splitlines()]
 
@@ -63,3 +74,48 @@ def test_the_environment_gives_values_too(project: Path) -> None:
 def test_help_is_a_list_of_what_there_is(project: Path) -> None:
     named = [line.split()[1] for line in make(project)]
     assert named == ["help", "run", "test", "ui", "serve", "env", "clean"]
+
+
+def start_lasting(project: Path, target: str) -> tuple[subprocess.Popen[bytes], psutil.Process]:
+    """A make whose command lasts, and that command."""
+    for name in ("python", "decant"):
+        (project / ".venv" / "bin" / name).write_text(LAST)
+    process = subprocess.Popen(
+        ["make", target], cwd=project, env=environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    noted = project / "lasting"
+    deadline = time.monotonic() + 60
+    while not (noted.exists() and noted.read_text().endswith("\n")):
+        assert time.monotonic() < deadline and process.poll() is None, "the command did not start"
+        time.sleep(0.01)
+    return process, psutil.Process(int(noted.read_text()))
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize("target", ["serve", "ui", "run"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "SIGINT"])
+def test_what_lasts_ends_with_make(project: Path, target: str, name: str) -> None:
+    running, lasting = start_lasting(project, target)
+    if name == "SIGINT":  # Ctrl-C is for all that the terminal sees
+        os.killpg(running.pid, signal.SIGINT)
+    else:
+        running.send_signal(getattr(signal, name))
+    running.wait(30)
+    deadline = time.monotonic() + 30
+    while lives(lasting):
+        assert time.monotonic() < deadline, "the command goes on"
+        time.sleep(0.01)
+
+
+def test_make_waits_for_what_it_has_told_to_end(project: Path) -> None:
+    running, lasting = start_lasting(project, "serve")
+    running.terminate()
+    running.wait(30)
+    assert not lives(lasting)

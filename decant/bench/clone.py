@@ -16,9 +16,11 @@ from typing import IO, Any
 
 import yaml
 
+from decant.starter import tied
+
 MARKER = "DECANT_BENCH"
 LEFT_OUT = re.compile(r"GIT_|PREFECT_|DECANT_|PYTHONPATH$|AWS_")  # not the caller's
-PATIENCE = 15.0  # seconds that killed processes have to be gone
+PATIENCE = 2.0  # seconds that killed processes have to be gone
 TIMEOUT = 3600.0  # seconds that any command may take
 _DONE = re.compile(r"^\S+ ([\w@-]+): (ran|restored|accepted) in ", re.MULTILINE)
 
@@ -109,7 +111,7 @@ class Clone:
         kept = {name: v for name, v in os.environ.items() if not LEFT_OUT.match(name)}
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
         return subprocess.Popen(
-            [sys.executable, *arguments],
+            tied([sys.executable, *arguments]),
             cwd=self.root,
             env={**kept, "PATH": path, MARKER: str(self.root), **self.environment},
             stdin=subprocess.DEVNULL,

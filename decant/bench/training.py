@@ -19,6 +19,7 @@ from decant.bench.teach import TEACHERS
 from decant.evaluation.metrics import ndcg
 from decant.features.sequences import VALIDATION, Sequences, cases, training_events
 from decant.features.validation import picking
+from decant.starter import tied
 
 SOURCE = "movielens-1m"
 PINS = ("rectools[torch]==0.19.0", "torch==2.13.0", "numpy<2", "pandas<3")
@@ -77,7 +78,7 @@ def environment(project: Clone, say: Say) -> Path:
         say("installing RecTools into an environment of its own, some minutes")
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [*pip, *PINS]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(tied(command), capture_output=True, text=True, check=False)
             if done.returncode:
                 raise Failed(f"RecTools cannot be installed: {done.stderr.strip()[-300:]}")
         ready.touch()
@@ -110,7 +111,7 @@ def ask(command: list[str], folder: Path) -> dict[str, Any]:
     """
     kept = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
-        command, cwd=folder, env=kept, capture_output=True, text=True, check=False
+        tied(command), cwd=folder, env=kept, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise Failed(f"{Path(command[-2]).name}: {done.stderr.strip()[-300:]}")

@@ -1,15 +1,19 @@
 """Pseudonyms instead of user ids: keyed, so that nobody without the key can try ids out.
 
 The key comes from the environment (`DECANT_PSEUDONYM_KEY`), else from `.decant/keys/pseudonym` in
-the workspace, which is made on first use. Another key gives other pseudonyms.
+the workspace, which is made on first use. Another key gives other pseudonyms, so a file that is
+there and damaged is never replaced.
 """
 
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from decant.kept import unusable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,16 +22,18 @@ VARIABLE = "DECANT_PSEUDONYM_KEY"
 KEY_FILE = Path(".decant/keys/pseudonym")
 SHORTEST = 16  # characters
 LENGTH = 16  # hexadecimal digits of a pseudonym: 64 bits
+MADE = 32  # bytes of a key that is made, twice as many hexadecimal digits in the file
+RESTORE = (
+    "restore it; to start anew with other pseudonyms, which makes all data again, move it away"
+)
 
 
 class KeyUnusable(ValueError):
-    """The pseudonym key is too short; `place` says where it came from."""
+    """The pseudonym key is damaged or too short; `place` says where it came from."""
 
-    def __init__(self, place: str, length: int) -> None:
-        self.place, self.length = place, length
-        super().__init__(
-            f"the pseudonym key in {place} has {length} characters, at least {SHORTEST} are needed"
-        )
+    def __init__(self, place: str, why: str, advice: str) -> None:
+        self.place, self.why = place, why
+        super().__init__(f"the pseudonym key in {place} {why}: {advice}")
 
 
 def pseudonym(user: str, key: bytes) -> str:
@@ -46,15 +52,19 @@ def load_key(root: Path) -> bytes:
     """The workspace's key, made (mode 0600) if there is none.
 
     Raises:
-        KeyUnusable: it has fewer than 16 characters.
+        KeyUnusable: it is damaged, or has fewer than 16 characters. Unusable: none can be made.
     """
     given = os.environ.get(VARIABLE)
     if given is not None:
-        return _usable(given, f"the environment variable {VARIABLE}")
+        place = f"the environment variable {VARIABLE}"
+        return _checked(given, place, "give another one")
     path = root / KEY_FILE
-    if not path.exists():
-        _make(path)
-    return _usable(path.read_text(encoding="utf-8"), str(KEY_FILE))
+    if not os.path.lexists(path):
+        try:
+            _make(path)
+        except OSError as error:
+            raise unusable(path, error) from None
+    return _read(path)
 
 
 def key_fingerprint(root: Path) -> str:
@@ -62,10 +72,27 @@ def key_fingerprint(root: Path) -> str:
     return hmac.new(load_key(root), b"decant pseudonym key", hashlib.sha256).hexdigest()[:16]
 
 
-def _usable(text: str, place: str) -> bytes:
+def _read(path: Path) -> bytes:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        why = f"cannot be read ({(error.strerror or '').lower()})"
+        raise KeyUnusable(str(KEY_FILE), why, RESTORE) from None
+    except UnicodeDecodeError:
+        raise KeyUnusable(str(KEY_FILE), "is not text", RESTORE) from None
+    cut = 2 * MADE - 1
+    if re.fullmatch(rf"[0-9a-f]{{1,{cut}}}", text):  # ends without its line's end
+        raise KeyUnusable(str(KEY_FILE), f"is cut short ({len(text)} characters)", RESTORE)
+    return _checked(text, str(KEY_FILE), RESTORE)
+
+
+def _checked(text: str, place: str, advice: str) -> bytes:
     key = text.strip()
     if len(key) < SHORTEST:
-        raise KeyUnusable(place, len(key))
+        why = f"has {len(key)} characters, at least {SHORTEST} are needed"
+        raise KeyUnusable(place, why, advice)
+    if not all(letter.isprintable() or letter.isspace() for letter in key):
+        raise KeyUnusable(place, "holds characters that no key has", advice)
     return key.encode()
 
 
@@ -75,7 +102,9 @@ def _make(path: Path) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32) + "\n")
+            file.write(secrets.token_hex(MADE) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # a power cut would leave a name without content
         os.link(temporary, path)  # unlike a rename, it never replaces another process's key
     except FileExistsError:
         return

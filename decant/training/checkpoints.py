@@ -1,14 +1,17 @@
 """A training's whole state on disk, so that one that was killed goes on as if it had not been.
 
 One safetensors file, replaced as a whole; no pickle. Its key is a digest of everything that the
-result depends on: a checkpoint of other data, settings or code is not taken up.
+result depends on: a checkpoint of other data, settings or code is not taken up, nor is one whose
+content is not what was written. Training goes on without a checkpoint that cannot be read or
+written, and says so.
 """
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from decant.kept import unusable
+
 STATE = "state.safetensors"
+FORMAT = "2"  # of that file
 SAVE_EVERY = 60.0  # seconds
+
+Log = Callable[[str], None]
 
 
 class TimeUp(ValueError):
@@ -47,6 +55,7 @@ class Checkpoints:
     minutes: float | None = None
     _began: float = field(default_factory=time.monotonic)
     _saved: float = field(default_factory=time.monotonic)
+    _failed: bool = False
 
     def due(self) -> bool:
         """Is it time to save?"""
@@ -56,28 +65,65 @@ class Checkpoints:
         """Has the time that was given been used?"""
         return self.minutes is not None and time.monotonic() - self._began >= 60 * self.minutes
 
-    def write(self, key: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Replace what is saved."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def write(
+        self, key: str, tensors: dict[str, Tensor], facts: dict[str, Any], log: Log | None = None
+    ) -> None:
+        """Replace what is saved; say so once where it cannot be.
+
+        Raises:
+            OSError: it cannot be, and training is to stop after `minutes` and go on from here.
+        """
         path = self.folder / STATE
         temporary = path.with_suffix(".tmp")
         kept = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        temporary.write_bytes(save(kept, {"key": key, "facts": json.dumps(facts)}))
-        os.replace(temporary, path)
+        told = json.dumps(facts)
+        noted = {"format": FORMAT, "key": key, "facts": told, "content": _content(kept, told)}
         self._saved = time.monotonic()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(save(kept, noted))
+            os.replace(temporary, path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            if self.minutes is not None:
+                raise
+            if log is not None and not self._failed:
+                log(f"no checkpoint is saved, training goes on without: {unusable(path, error)}")
+            self._failed = True
 
-    def read(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was saved under this key; None if there is none, or of something else."""
+    def read(
+        self, key: str, log: Log | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What was saved under this key; None if there is none that can be taken up."""
         path = self.folder / STATE
+        if not os.path.lexists(path):
+            return None
         try:
             with safe_open(path, "pt") as file:
                 noted = file.metadata() or {}
-                if noted.get("key") != key:
-                    return None
-                names = file.keys()
-                return {n: file.get_tensor(n) for n in names}, json.loads(noted["facts"])
-        except (FileNotFoundError, SafetensorError):
-            return None
+                why = _difference(noted, key)
+                names = [] if why else file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
+        except (OSError, SafetensorError) as error:
+            why = f"it cannot be read: {' '.join(str(error).split())}"
+        if not why and noted.get("content") == _content(tensors, noted["facts"]):
+            return tensors, json.loads(noted["facts"])
+        if log is not None:
+            log(f"the checkpoint {path} is left out, training starts anew: {why or 'damaged'}")
+        return None
+
+
+def _difference(noted: dict[str, str], key: str) -> str:
+    """Why a checkpoint is none of this training, empty if it is one."""
+    if noted.get("format") != FORMAT or "facts" not in noted:
+        return "another version of Decant wrote it"
+    return "" if noted.get("key") == key else "it is of other data, settings or code"
+
+
+def _content(tensors: dict[str, Tensor], facts: str) -> str:
+    """Digest of what a checkpoint holds: safetensors files have no checksum."""
+    return digest([facts, *(part for name in sorted(tensors) for part in (name, tensors[name]))])
 
 
 def digest(parts: Iterable[Any]) -> str:

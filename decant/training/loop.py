@@ -90,12 +90,12 @@ def train(
             rng.bit_generator.state = progress.shuffling
             for _ in steps_of_epoch(pupil, rng, progress, bar):
                 if checkpoints is not None and agreed(pupil, checkpoints.due()):
-                    save_progress(pupil, checkpoints, key, progress)
+                    save_progress(pupil, checkpoints, key, progress, log)
                     if agreed(pupil, checkpoints.time_is_up()):
                         raise TimeUp(checkpoints.minutes or 0, epoch + 1, epochs)
             end_epoch(pupil, progress, rng, keep_start, rate_setting(settings, learning_rate))
             if checkpoints is not None:
-                save_progress(pupil, checkpoints, key, progress)
+                save_progress(pupil, checkpoints, key, progress, log)
             tell(report, epochs, bar, log)
             if on_epoch is not None:
                 on_epoch(epoch + 1, report.ndcg[-1])

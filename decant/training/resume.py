@@ -1,6 +1,5 @@
 """A training's state: saved while it runs, and taken up by the next run of the same training."""
 
-from collections.abc import Callable
 from dataclasses import asdict, fields
 
 import numpy as np
@@ -10,15 +9,14 @@ from torch import Tensor
 
 from decant.training.checkpoints import (
     Checkpoints,
+    Log,
     digest,
     optimizer_tensors,
     packed,
     restore_optimizer,
     unpacked,
 )
-from decant.training.pupil import Progress, Pupil, Report
-
-Log = Callable[[str], None]
+from decant.training.pupil import Progress, Pupil, Report, total_of
 
 
 def key_of(
@@ -46,9 +44,9 @@ def key_of(
 def take_up(
     pupil: Pupil, checkpoints: Checkpoints, key: str, progress: Progress, log: Log | None
 ) -> Progress:
-    """The state that was saved, if there is one of this very training; else the one given."""
-    saved = checkpoints.read(key)
-    if saved is None:
+    """The state that was saved, if every process has one of this very training; else the given."""
+    saved = checkpoints.read(key, log)
+    if total_of(pupil.fabric, saved is None) or saved is None:
         return progress
     tensors, facts = saved
     pupil.objective.module.load_state_dict(unpacked("objective.", tensors))
@@ -74,7 +72,9 @@ def take_up(
     )
 
 
-def save_progress(pupil: Pupil, checkpoints: Checkpoints, key: str, progress: Progress) -> None:
+def save_progress(
+    pupil: Pupil, checkpoints: Checkpoints, key: str, progress: Progress, log: Log | None
+) -> None:
     """Save the state as it is now; the first process writes, with what every one draws from."""
     fabric = pupil.fabric
     random = {"random": torch.get_rng_state()}
@@ -98,7 +98,7 @@ def save_progress(pupil: Pupil, checkpoints: Checkpoints, key: str, progress: Pr
         **gathered,
         "losses": torch.stack(losses) if losses else torch.zeros(0),
     }
-    checkpoints.write(key, tensors, facts)
+    checkpoints.write(key, tensors, facts, log)
 
 
 def every_process(fabric: Fabric, state: Tensor) -> Tensor:

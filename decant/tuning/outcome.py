@@ -13,12 +13,13 @@ import numpy as np
 from decant.configure import replace, rewrite
 from decant.evaluation.comparison import Gain, paired_gain
 from decant.evaluation.metrics import user_means
-from decant.tuning.cases import load_cases
+from decant.kept import unusable
+from decant.tuning.cases import CASES, load_cases
 from decant.tuning.plan import Plan
 from decant.tuning.tried import DONE, FAILED, NOW, STOPPED, UNFIT, Tried, best_of
 
 SHOWN = 10  # lines of the table
-TRIALS, DIFF, CASES = "trials.json", "params.diff", "cases"
+TRIALS, DIFF = "trials.json", "params.diff"
 TOLD = {STOPPED: "stopped early", UNFIT: "do not fit together", FAILED: "failed"}
 
 
@@ -118,7 +119,11 @@ def proposal(found: Found, text: str) -> tuple[str, str]:
 
 
 def write(found: Found, folder: Path, diff: str) -> None:
-    """Write all trials and the diff; where nothing changes there is no file of a diff."""
+    """Write all trials and the diff; where nothing changes there is no file of a diff.
+
+    Raises:
+        Unusable: one of them cannot be written.
+    """
     document = {
         "stage": found.plan.tune.stage,
         "seed": found.plan.seed,
@@ -128,13 +133,24 @@ def write(found: Found, folder: Path, diff: str) -> None:
         "changes": found.changes,
         "trials": [asdict(one) for one in found.tried],
     }
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    (folder / TRIALS).touch()
-    replace(folder / TRIALS, text)
-    (folder / DIFF).unlink(missing_ok=True)
-    if diff:
-        (folder / DIFF).touch()
-        replace(folder / DIFF, diff)
+    put(folder / TRIALS, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    put(folder / DIFF, diff)
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file at once; there is none where there is no text.
+
+    Raises:
+        Unusable: something else is there, or it cannot be written.
+    """
+    try:
+        if text:
+            path.touch()
+            replace(path, text)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise unusable(path, error) from None
 
 
 def _row(one: Tried, now: Tried, names: Sequence[str]) -> list[str]:

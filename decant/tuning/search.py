@@ -16,8 +16,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
+from decant.kept import Unusable
 from decant.tuning import space
-from decant.tuning.journal import open_study
+from decant.tuning.cases import CASES
+from decant.tuning.journal import ANEW, JOURNAL, open_study
 from decant.tuning.plan import Plan, settings_of
 from decant.tuning.progress import ending, opening
 from decant.tuning.tried import (
@@ -46,6 +48,14 @@ class NowFails(ValueError):
         super().__init__(f"{stage} cannot be trained with its settings of now: {why}")
 
 
+class Hindered(ValueError):
+    """A trial could not be made, for a reason that is none of its settings."""
+
+    def __init__(self, number: int, why: str) -> None:
+        self.number, self.why = number, why
+        super().__init__(f"trial {number}: {why}; the same command goes on from here")
+
+
 class Maker(Protocol):
     """What makes trials: see `decant.tuning.workers.Worker`."""
 
@@ -60,7 +70,8 @@ def search(plan: Plan, folder: Path, makers: Sequence[Maker], log: Log) -> list[
     """Make all trials that are left, one at a time by each of `makers`.
 
     Raises:
-        NowFails: there is no result for the settings as they are now.
+        NowFails: there is no result for the settings as they are now. Hindered: a full disk.
+        Unusable: what is there of the search is damaged.
     """
     state = Search(plan, folder, log)
     log(opening(plan, len(makers), state.here, len(state.begun)))
@@ -89,7 +100,13 @@ class Search:
         self.plan, self.log = plan, log
         self.study = open_study(folder)
         self.begun = self._trials(TrialState.RUNNING)  # by a search that was interrupted
-        self.here = len(self.tried())
+        try:
+            self.here = len(self.tried())
+        except (KeyError, TypeError) as error:
+            why = f"what became of a trial is damaged, or of another version: {error}"
+            raise Unusable(folder / JOURNAL, why, ANEW) from None
+        if not self.here and not self.begun and any((folder / CASES).glob("*.npz")):
+            log(f"{folder / JOURNAL} has lost its trials: they are made again")
         self.ended = False
         self._mutex = threading.Lock()
         self._began = self._spoke = time.monotonic()
@@ -160,6 +177,8 @@ class Search:
             answer = {"failed": str(error)}
         if self.ended:
             return None
+        if "hindered" in answer:
+            raise Hindered(trial.number, answer["hindered"])
         seconds = {"seconds": round(time.monotonic() - began, 1)}
         if "failed" in answer:
             if trial.number == NOW:  # not noted: the next search tries it again

@@ -2,7 +2,7 @@
 
 A line is one JSON document. To the worker goes its job once, then an order for each trial;
 after each epoch it is told whether to go on. A worker ends when the search does, however that
-ends: its input is closed then.
+ends: its input is closed then, and on Linux it is killed, its imports included.
 """
 
 import io
@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+from decant.starter import signature
 
 OnEpoch = Callable[[int, int, float], bool]  # fold, epoch, value -> whether to go on
 Report = Callable[[int, int, float], None]
@@ -44,7 +46,8 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def make(self, order: Mapping[str, Any], on_epoch: OnEpoch) -> dict[str, Any]:
-        """Have one trial made: `{"done": …}`, `{"stopped": True}` or `{"failed": why}`.
+        """Have one trial made: `{"done": …}`, `{"stopped": True}`, `{"failed": why}`, or
+        `{"hindered": why}` by a full disk or the like.
 
         Raises:
             WorkerLost: the process ended; the next call starts another.
@@ -89,7 +92,7 @@ class Worker:
                 self._process = subprocess.Popen(
                     list(self.command),
                     cwd=self.root,
-                    env={**os.environ, "OMP_WAIT_POLICY": _waiting()},
+                    env={**os.environ, **signature(), "OMP_WAIT_POLICY": _waiting()},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
@@ -109,7 +112,8 @@ class Worker:
 def answer(prepare: Callable[[dict[str, Any]], Evaluate]) -> None:
     """Be a worker: read the job, prepare for it, make the trials that are ordered.
 
-    A ValueError of a trial is an answer (it has failed), any other ends the process.
+    A ValueError of a trial is an answer (it has failed), so is an OSError (the trial has not been
+    made), any other ends the process.
     """
     output = _own_output()
     orders = _follow(sys.stdin)
@@ -132,8 +136,15 @@ def answer(prepare: Callable[[dict[str, Any]], Evaluate]) -> None:
             say({"done": evaluate(order, report)})
         except Stopped:
             say({"stopped": True})
-        except (ValueError, OSError) as error:
-            say({"failed": " ".join(str(error).split()) or type(error).__name__})
+        except ValueError as error:
+            say({"failed": in_one_line(error)})
+        except OSError as error:
+            say({"hindered": in_one_line(error)})
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _own_output() -> TextIO:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from decant.lock import Busy, only_program
 from decant.params import parse_params
-from tasks.program import Workspace, explain, known_student, run_step, spread
+from tasks.program import Workspace, alone, explain, known_student, run_step, spread
 from tasks.unchanged import ChangedMeanwhile
 
 
@@ -68,6 +69,8 @@ def test_errors_are_explained_in_one_line() -> None:
     assert explain(OSError(28, "No space left on device", "data/x")) == (
         "data/x: No space left on device"
     )
+    kept = explain(IsADirectoryError(21, "Is a directory", ".decant/tuning/0/worker-0.log"))
+    assert kept == ".decant/tuning/0/worker-0.log cannot be used (is a directory): move it away"
 
 
 @pytest.mark.parametrize("change", ["edited", "added", "removed"])
@@ -206,6 +209,13 @@ def test_of_several_processes_that_fail_alike_one_line_is_left(tmp_path: Path) -
         env={**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (2, "error: no such thing\n")
+
+
+def test_of_several_processes_the_first_holds_the_lock_of_the_step(tmp_path: Path) -> None:
+    params = parse_params({})
+    first, second = (Workspace(tmp_path, params, "women", "distill", rank=rank) for rank in (0, 1))
+    with alone(first), alone(second), pytest.raises(Busy, match="distill@women"):
+        only_program(tmp_path, "distill@women", patience=0).__enter__()
 
 
 def test_of_several_processes_only_the_first_leaves_outputs(tmp_path: Path) -> None:

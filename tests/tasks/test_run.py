@@ -197,6 +197,12 @@ def test_a_broken_graph_is_one_line(project: Any) -> None:
     assert "nowhere" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_file_of_dvc_that_cannot_be_used_is_named_with_what_to_do(project: Any) -> None:
+    (project.root / ".dvc/tmp/lock").mkdir(parents=True)
+    with pytest.raises(WorkspaceError, match=r"^\.dvc/tmp/lock cannot be used .*: move it away$"):
+        look(project.root)
+
+
 def test_without_a_remote_nothing_is_pushed(finished: Any) -> None:
     said: list[str] = []
     look(finished.root).push(said.append)

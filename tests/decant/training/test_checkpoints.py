@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,70 @@ def test_what_is_written_is_read_under_its_key_alone(tmp_path: Path) -> None:
     assert saved.read("two") is None
 
 
-@pytest.mark.parametrize("content", [b"", b"half of a", b"\x80\x04pickle"])
-def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / STATE).write_bytes(content)
-    assert Checkpoints(tmp_path).read("one") is None
+def flipped(content: bytes) -> bytes:
+    """The last byte of the tensors is another one."""
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: b"\x80\x04pickle",
+        flipped,
+        lambda content: content.replace(b"step", b"stop"),
+    ],
+)
+def test_a_damaged_file_is_left_out_with_a_line(
+    tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    said: list[str] = []
+    saved = Checkpoints(tmp_path)
+    saved.write("one", {"a": torch.arange(30)}, {"step": 4})
+    (tmp_path / STATE).write_bytes(change((tmp_path / STATE).read_bytes()))
+    assert saved.read("one", said.append) is None
+    assert len(said) == 1 and "\n" not in said[0]
+    assert said[0].startswith(
+        f"the checkpoint {tmp_path / STATE} is left out, training starts anew"
+    )
+
+
+@pytest.mark.parametrize("kind", ["folder", "dangling"])
+def test_what_is_no_file_is_left_out_with_a_line_and_does_not_stop_training(
+    tmp_path: Path, kind: str
+) -> None:
+    said: list[str] = []
+    if kind == "folder":
+        (tmp_path / STATE / "x").mkdir(parents=True)
+    else:
+        (tmp_path / STATE).symlink_to(tmp_path / "nowhere")
+    saved = Checkpoints(tmp_path)
+    assert saved.read("one", said.append) is None
+    saved.write("one", {"a": torch.zeros(2)}, {}, said.append)
+    saved.write("one", {"a": torch.zeros(2)}, {}, said.append)
+    assert "is left out" in said[0]
+    assert len(said) == (2 if kind == "folder" else 1), "a link is replaced, a folder is not"
+
+
+def test_a_checkpoint_of_another_training_or_version_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    saved = Checkpoints(tmp_path)
+    saved.write("one", {}, {})
+    assert saved.read("two", said.append) is None
+    monkeypatch.setattr(checkpoints, "FORMAT", "another")
+    assert saved.read("one", said.append) is None
+    assert [line.partition("anew: ")[2] for line in said] == [
+        "it is of other data, settings or code", "another version of Decant wrote it",
+    ]  # fmt: skip
+
+
+def test_no_checkpoint_is_nothing_to_speak_of(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert Checkpoints(tmp_path / "none").read("one", said.append) is None
+    assert said == []
 
 
 def test_nothing_half_written_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,10 +101,15 @@ def test_nothing_half_written_is_seen(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
-        saved.write("one", {"a": torch.ones(2)}, {})
+    said: list[str] = []
+    for _ in range(2):
+        saved.write("one", {"a": torch.ones(2)}, {}, said.append)
+    assert len(said) == 1 and "training goes on without" in said[0] and "make room" in said[0]
+    assert [path.name for path in tmp_path.iterdir()] == [STATE]
     found = saved.read("one")
     assert found is not None and not found[0]["a"].any()
+    with pytest.raises(OSError, match="No space"):  # it could not be gone on from
+        Checkpoints(tmp_path, minutes=3).write("one", {"a": torch.ones(2)}, {})
 
 
 def test_it_is_time_to_save_after_a_while_and_when_time_is_up(

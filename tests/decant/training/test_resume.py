@@ -147,6 +147,17 @@ def test_a_checkpoint_of_other_settings_or_code_is_not_taken_up(cycle: Any, tmp_
     assert (tmp_path / STATE).read_bytes() != kept
 
 
+def test_a_damaged_checkpoint_costs_time_and_nothing_else(cycle: Any, tmp_path: Path) -> None:
+    undisturbed = taught(cycle, settings_with(epochs=2), Checkpoints(tmp_path))
+    content = bytearray((tmp_path / STATE).read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    for place in range(header, len(content)):  # within the tensors
+        content[place] ^= 1
+    (tmp_path / STATE).write_bytes(content)
+    again = taught(cycle, settings_with(epochs=2), Checkpoints(tmp_path))
+    assert torch.equal(again, undisturbed)
+
+
 def test_a_training_that_has_ended_is_not_done_again(
     cycle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,8 @@ def prepare(job):
             time.sleep(0.01)
         if number == job.get("diverge"):
             raise ValueError("the loss is not\\na number")
+        if number == job.get("full") and not pathlib.Path("room").exists():
+            raise OSError(28, "No space left on device")
         if number == job.get("crash"):
             raise ZeroDivisionError
         if number == job.get("die"):

@@ -29,7 +29,8 @@ def test_what_a_kill_left_does_not_stop_the_next_search(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "left"), [(b"a\nb", b"a\n"), (b"a\nb\n", b"a\nb\n"), (b"a", b""), (b"", b"")]
+    ("content", "left"),
+    [(b"{}\n{", b"{}\n"), (b"{}\n{}\n", b"{}\n{}\n"), (b'{"a', b""), (b"", b"")],
 )
 def test_only_a_line_that_has_no_end_is_cut(tmp_path: Path, content: bytes, left: bytes) -> None:
     path = tmp_path / JOURNAL

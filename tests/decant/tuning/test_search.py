@@ -17,9 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
+from decant.kept import Unusable
 from decant.tuning.journal import JOURNAL
 from decant.tuning.plan import Plan
-from decant.tuning.search import NowFails, search
+from decant.tuning.search import Hindered, NowFails, search
 from decant.tuning.tried import DONE, FAILED, STOPPED, UNFIT, Tried, best_of
 
 MakePlan = Callable[..., Plan]
@@ -200,6 +201,43 @@ def test_a_trial_that_fails_is_not_the_end_of_the_search(
     tried = search(make_plan(trials=3), tmp_path, make_workers(**job), silent)
     assert [t.outcome for t in tried] == [DONE, DONE, FAILED, DONE]
     assert re.fullmatch(why, tried[2].why)
+
+
+def test_a_full_disk_ends_the_search_and_its_trial_is_made_again(
+    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+) -> None:
+    plan = make_plan(trials=3)
+    with pytest.raises(Hindered, match=r"^trial 2: .*No space left.* goes on from here$"):
+        search(plan, tmp_path, make_workers(full=2), silent)
+    (tmp_path / "room").touch()
+    tried = search(plan, tmp_path, make_workers(full=2), silent)
+    assert [one.outcome for one in tried] == [DONE] * 4
+    assert [number for number, _ in made(tmp_path)] == [0, 1, 2, 2, 3]
+
+
+def test_a_search_that_has_lost_its_journal_says_that_it_starts_anew(
+    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+) -> None:
+    plan = make_plan(trials=1)
+    search(plan, tmp_path, make_workers(), silent)
+    (tmp_path / JOURNAL).write_bytes(b"")
+    said: list[str] = []
+    assert len(search(plan, tmp_path, make_workers(), said.append)) == 2
+    assert said[0] == f"{tmp_path / JOURNAL} has lost its trials: they are made again"
+
+
+@pytest.mark.parametrize(
+    ("now", "then"), [('"told"', '"tald"'), ('"parameters"', '"size"'), ('"chosen"', '"picked"')]
+)
+def test_a_journal_of_another_version_is_one_line(
+    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path, now: str, then: str
+) -> None:
+    plan = make_plan(trials=1)
+    search(plan, tmp_path, make_workers(), silent)
+    journal = tmp_path / JOURNAL
+    journal.write_text(journal.read_text().replace(now, then))
+    with pytest.raises(Unusable, match=rf"^{journal} cannot be used \(what became of a trial"):
+        search(plan, tmp_path, make_workers(), silent)
 
 
 def test_settings_of_now_that_cannot_be_trained_end_it_and_are_tried_again(
