@@ -386,6 +386,16 @@ class RegistryParams(Block):
         return self
 
 
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Serve(Block):
+    """Limits of the HTTP service: what it loads."""
+
+    load_seconds: Seconds = 120.0
+    load_memory_mb: Annotated[int, Field(ge=256, le=1_048_576)] = 4096
+
+
 class Schedule(Block):
     """When the retrain flow runs of itself."""
 
@@ -522,6 +532,7 @@ class Params(Block):
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
     registry: RegistryParams = RegistryParams()
+    serve: Serve = Serve()
     schedule: Schedule = Schedule()
     tune: Tune = Tune()
 

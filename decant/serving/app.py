@@ -40,6 +40,20 @@ class Problem(msgspec.Struct, frozen=True):
     error: str
 
 
+class LoadingRelease(msgspec.Struct, frozen=True):
+    """A release that is being loaded."""
+
+    release: str
+    since: Annotated[str, msgspec.Meta(description="when its loading began")]
+
+
+class Unready(msgspec.Struct, frozen=True):
+    """No release is served: why, and which one is being loaded."""
+
+    error: str
+    loading: LoadingRelease | None = None
+
+
 class Health(msgspec.Struct, frozen=True):
     """What is being served; `problem` is why the channel's newest move could not be followed."""
 
@@ -50,6 +64,9 @@ class Health(msgspec.Struct, frozen=True):
     items: Annotated[int, msgspec.Meta(description="the catalogue's size, the largest k")]
     since: Annotated[str, msgspec.Meta(description="when the channel was pointed at it")]
     loaded: Annotated[str, msgspec.Meta(description="when this process loaded it")]
+    loading: Annotated[
+        LoadingRelease | None, msgspec.Meta(description="the one that is to be served next")
+    ] = None
     problem: str | None = None
 
 
@@ -61,6 +78,7 @@ def create_app(current: Current, poll: float = POLL) -> FastAPI:
         await asyncio.to_thread(current.refresh)
         following = asyncio.create_task(follow(current, poll))
         yield
+        current.end()
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
@@ -97,10 +115,12 @@ def _add_endpoints(app: FastAPI, current: Current) -> None:
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        served = current.served
+        served, loading = current.served, loading_release(current)
         if served is None:
-            return unavailable(current)
-        return Response(msgspec.json.encode(health(served, current.problem)), media_type=JSON)
+            unready = msgspec.json.encode(Unready(unavailable_because(current), loading))
+            return Response(unready, status_code=503, media_type=JSON)
+        told = health(served, loading, current.problem)
+        return Response(msgspec.json.encode(told), media_type=JSON)
 
     @app.get("/")
     async def root() -> Response:
@@ -141,7 +161,7 @@ async def read_body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def health(served: Served, trouble: str | None) -> Health:
+def health(served: Served, loading: LoadingRelease | None, trouble: str | None) -> Health:
     """What /healthz says while a release is served."""
     return Health(
         status="ok",
@@ -151,8 +171,15 @@ def health(served: Served, trouble: str | None) -> Health:
         items=len(served.family.encoder.items),
         since=served.change.at.isoformat(),
         loaded=datetime.fromtimestamp(served.family.loaded_at, UTC).isoformat(),
+        loading=loading,
         problem=trouble,
     )
+
+
+def loading_release(current: Current) -> LoadingRelease | None:
+    """What is being loaded now, for the wire."""
+    loading = current.loading
+    return None if loading is None else LoadingRelease(loading.release, loading.since.isoformat())
 
 
 def problem(status: int, message: str) -> Response:
@@ -163,16 +190,23 @@ def problem(status: int, message: str) -> Response:
 
 def unavailable(current: Current) -> Response:
     """No release is loaded, and why."""
-    return problem(503, current.problem or "no release is loaded yet")
+    return problem(503, unavailable_because(current))
+
+
+def unavailable_because(current: Current) -> str:
+    """Why no release is served, in one line."""
+    loading = current.loading
+    reason = " ".join((current.problem or "no release is loaded yet").split())
+    return f"{reason}; release {loading.release} is being loaded" if loading else reason
 
 
 def openapi(served: Served | None) -> dict[str, Any]:
     """The OpenAPI document; its example can be answered by the release that is served."""
-    kinds = (RecommendRequest, RecommendAnswer, Health, Problem)
+    kinds = (RecommendRequest, RecommendAnswer, Health, Problem, Unready)
     references, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
-    asked, told, healthy, wrong = references
+    asked, told, healthy, wrong, unready = references
     body = {"schema": asked, "example": example(served.family if served else None)}
     wrongs = {
         "400": "the body is not JSON",
@@ -192,7 +226,7 @@ def openapi(served: Served | None) -> dict[str, Any]:
         "summary": "What is being served",
         "responses": {
             "200": _described("a release is served", healthy),
-            "503": _described(wrongs["503"], wrong),
+            "503": _described(wrongs["503"], unready),
         },
     }
     return {

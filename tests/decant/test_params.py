@@ -44,6 +44,7 @@ SETTINGS = {
     "gate": "margin resamples min_retention min_lift min_size_ratio min_latency_ratio "
     "max_production_drop",
     "registry": "kind folder bucket prefix endpoint",
+    "serve": "load_seconds load_memory_mb",
     "schedule": "cron timezone",
     "tune": "stage method trials folds workers epochs space",
 }

@@ -12,10 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from decant.features.encode import Attribute, Encoder
 from decant.models import bundle
+from decant.models.graph import OPSET
 from decant.params import Params, parse_params
 from decant.release.candidate import Parts, assemble
 from decant.release.registry import Registry, open_registry
-from decant.serving.engine import Family
+from decant.serving.engine import Family, Read
 from decant.serving.loading import Source
 
 N = 12
@@ -63,34 +64,42 @@ def make_tables(seed: int) -> Tables:
 
 
 def make_graph(tables: Tables) -> bytes:
-    """The model as ONNX, made without any training library."""
-    nodes, weights, parts = [], [], []
-    for name, rows in tables.rows.items():
-        weights.append(numpy_helper.from_array(rows, f"{name}_rows"))
-        nodes.append(helper.make_node("Gather", [f"{name}_rows", name], [f"{name}_all"]))
-        nodes.append(
-            helper.make_node("ReduceSum", [f"{name}_all", "axis"], [f"{name}_sum"], keepdims=0)
-        )
-        parts.append(f"{name}_sum")
-    weights += [
+    """The model as ONNX, made without any training library and of operators that may be served."""
+    weights = [
         numpy_helper.from_array(np.array([1]), "axis"),
         numpy_helper.from_array(np.array(-1), "end"),
         numpy_helper.from_array(tables.last, "last_rows"),
     ]
-    nodes += [
+    nodes = [
         helper.make_node("Gather", ["items", "end"], ["last_item"], axis=1),
-        helper.make_node("Gather", ["last_rows", "last_item"], ["last_sum"]),
-        helper.make_node("Sum", [*parts, "last_sum"], ["scores"]),
+        helper.make_node("Gather", ["last_rows", "last_item"], ["total_0"]),
     ]
+    for number, (name, rows) in enumerate(tables.rows.items()):
+        weights.append(numpy_helper.from_array(rows, f"{name}_rows"))
+        nodes += [
+            helper.make_node("Gather", [f"{name}_rows", name], [f"{name}_each"]),
+            helper.make_node("Equal", [name, name], [f"{name}_true"]),
+            helper.make_node("Cast", [f"{name}_true"], [f"{name}_ones"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", [f"{name}_ones", "axis"], [f"{name}_row"]),
+            helper.make_node("MatMul", [f"{name}_row", f"{name}_each"], [f"{name}_sums"]),
+            helper.make_node("Squeeze", [f"{name}_sums", "axis"], [f"{name}_sum"]),
+            helper.make_node("Add", [f"total_{number}", f"{name}_sum"], [f"total_{number + 1}"]),
+        ]
+    nodes[-1].output[0] = "scores"
     shapes = {name: ["batch", "length"] for name in EVENT_INPUTS} | {"attributes": ["batch", 2]}
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, shapes[name]) for name in tables.rows
     ]
     output = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", N + 1])
     graph = helper.make_graph(nodes, "tiny", inputs, [output], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def reading(folder: Path) -> Read:
+    """How a family reads a folder that no manifest describes."""
+    return lambda path: (folder / path).read_bytes()
 
 
 def write_student(
@@ -139,14 +148,19 @@ class Tiny:
     def with_encoder(self, **changes: Any) -> Family:
         """The same models behind another encoder."""
         replace(ENCODER, **changes).save(self.folder / "encoder.json")
-        return Family(self.folder, "0123456789abcdef")
+        return self.again()
+
+    def again(self) -> Family:
+        """The family as its folder is now."""
+        return Family(reading(self.folder), "0123456789abcdef")
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Tiny:
     """general and women; the rule of `readers` has no student of its own."""
     tables = write_family(tmp_path / "family")
-    return Tiny(Family(tmp_path / "family", "0123456789abcdef"), tables, tmp_path / "family")
+    folder = tmp_path / "family"
+    return Tiny(Family(reading(folder), "0123456789abcdef"), tables, folder)
 
 
 PARAMS = """

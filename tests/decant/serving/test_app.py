@@ -119,6 +119,7 @@ def test_healthz_says_what_is_served(client: TestClient, shop: Any) -> None:
         "students": ["general", "women"],
         "items": 12,
         "since": change.at.isoformat(),
+        "loading": None,
         "problem": None,
     }
 

@@ -9,7 +9,7 @@ import pytest
 
 from decant.features.segments import RuleError
 from decant.models.bundle import BundleError
-from decant.serving.engine import Event, Family, RequestError, did_you_mean
+from decant.serving.engine import Event, RequestError, did_you_mean
 
 N = 12
 DAY = 86400.0
@@ -174,19 +174,19 @@ def test_a_changed_model_is_not_loaded(tiny: Any) -> None:
     graph = tiny.folder / "students" / "women" / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
     with pytest.raises(BundleError, match="changed"):
-        Family(tiny.folder, "r")
+        tiny.again()
 
 
 def test_a_file_that_is_no_model_is_not_loaded(tiny: Any) -> None:
     tiny.rewrite("women", graph=b"no graph")
     with pytest.raises(BundleError, match="not a model that can be run"):
-        Family(tiny.folder, "r")
+        tiny.again()
 
 
 def test_a_model_of_another_catalogue_is_not_loaded(tiny: Any) -> None:
     tiny.rewrite("women", items=("other",))
     with pytest.raises(BundleError, match="its catalogue is not"):
-        Family(tiny.folder, "r")
+        tiny.again()
 
 
 def test_a_model_that_scores_too_few_items_does_not_warm_up(tiny: Any) -> None:
@@ -200,18 +200,20 @@ def test_a_model_that_scores_too_few_items_does_not_warm_up(tiny: Any) -> None:
 def test_a_family_without_general_is_not_loaded(tiny: Any) -> None:
     (tiny.folder / "students" / "general").rename(tiny.folder / "students" / "other")
     with pytest.raises(BundleError, match="`general` is missing"):
-        Family(tiny.folder, "r")
+        tiny.again()
 
 
-@pytest.mark.parametrize("router", [{}, [], {"students": {"a": {"where": "age > 1"}}}])
+@pytest.mark.parametrize(
+    "router", [{}, [], {"students": {}}, {"students": {"a": {"where": "age > 1"}}, "folded": []}]
+)
 def test_a_router_that_is_none_is_not_loaded(tiny: Any, router: Any) -> None:
     (tiny.folder / "router.json").write_text(json.dumps(router))
     with pytest.raises(BundleError, match="is not a router"):
-        Family(tiny.folder, "r")
+        tiny.again()
 
 
 def test_a_rule_that_cannot_be_read_is_not_loaded(tiny: Any) -> None:
-    router = {"students": {"a": {"where": "age >", "priority": 1}}}
+    router = {"students": {"a": {"where": "age >", "priority": 1}}, "folded": []}
     (tiny.folder / "router.json").write_text(json.dumps(router))
     with pytest.raises(RuleError):
-        Family(tiny.folder, "r")
+        tiny.again()

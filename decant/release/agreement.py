@@ -1,0 +1,118 @@
+"""Do the documents of a release say the same: its manifest, candidate.json, router.json, the gate's
+verdict, and the manifest of each student's bundle?
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from decant.features.segments import GENERAL
+from decant.release.content import ContentError, canonical, digest, parse_json
+from decant.release.identity import IDENTITY_FILES, candidate_id
+from decant.release.names import MANIFEST, STUDENTS, name_problems
+from decant.release.seal import seal_problem
+
+CANDIDATE, ROUTER, ENCODER, VERDICT = (
+    "candidate.json",
+    "router.json",
+    "encoder.json",
+    "verdict.json",
+)
+COMPARISON = "comparison.json"
+Read = Callable[[str], bytes]  # a file of the release by its path -> its bytes, their hash checked
+Document = Mapping[str, Any]
+
+
+def disagreements(manifest: Document, read: Read) -> list[str]:
+    """What in a release contradicts something else in it, a line each; empty: nothing.
+
+    Args:
+        manifest: `{id, source, students, folded, passed, reasons, files: {path: {sha256}}}`.
+    """
+    files = manifest["files"]
+    lacking = [name for name in (CANDIDATE, ROUTER, ENCODER, VERDICT) if name not in files]
+    if lacking:
+        return [f"{name} is missing" for name in lacking]
+    try:
+        return list(_disagreements(manifest, read))
+    except (ContentError, LookupError, TypeError, AttributeError) as error:
+        return [f"its documents cannot be read: {' '.join(str(error).split())}"]
+
+
+def passes(verdict: Document, comparison: Document | None) -> bool:
+    """Whether gate and comparison with production let a release pass; only a `true` is a yes."""
+    return verdict.get("passed") is True and (
+        comparison is None or comparison.get("passed") is True
+    )
+
+
+def _disagreements(manifest: Document, read: Read) -> Iterator[str]:
+    files: Document = manifest["files"]
+    content = read(CANDIDATE)
+    candidate, router, verdict = (parse_json(n, read(n)) for n in (CANDIDATE, ROUTER, VERDICT))
+    comparison = parse_json(COMPARISON, read(COMPARISON)) if COMPARISON in files else None
+    yield from _about_candidate(candidate, content)
+    if candidate_id(candidate) != manifest["id"]:
+        yield f"its content has the id {candidate_id(candidate)}"
+    yield from _about_files(files, candidate)
+    for field in ("source", "students", "folded"):
+        said = candidate[field] if field == "source" else sorted(candidate[field])
+        if manifest[field] != said:
+            yield f"{MANIFEST} has the {field} {manifest[field]}, {CANDIDATE} {said}"
+    passed = passes(verdict, comparison)
+    if manifest["passed"] is not passed or bool(manifest["reasons"]) is passed:
+        yield f"{MANIFEST} does not say of passing what {VERDICT} and {COMPARISON} say"
+    yield from _about_family(candidate, router, verdict)
+    for student in manifest["students"]:
+        yield from _about_bundle(student, files, read)
+
+
+def _about_candidate(candidate: Document, content: bytes) -> Iterator[str]:
+    problem = seal_problem(CANDIDATE, content)
+    if problem:
+        yield problem
+    if digest(canonical(candidate["raw"])) != candidate["data"]:
+        yield f"{CANDIDATE} names other raw data than it was made of"
+
+
+def _about_files(files: Document, candidate: Document) -> Iterator[str]:
+    assembled, students = candidate["files"], candidate[STUDENTS]
+    yield from name_problems(assembled)
+    for path, sha in assembled.items():
+        if path not in files or files[path]["sha256"] != sha:
+            yield f"{path} is not the file that was assembled"
+    for path in files:
+        _, inside, rest = path.partition("/")
+        if inside and path not in assembled:
+            yield f"{path} is not part of what was assembled"
+        if inside and rest.partition("/")[0] not in students:
+            yield f"{path} is of a student that {CANDIDATE} does not name"
+
+
+def _about_family(candidate: Document, router: Document, verdict: Document) -> Iterator[str]:
+    """Students that one document names and another does not."""
+    students, rules, folded = candidate[STUDENTS], router["students"], set(router["folded"])
+    for name in sorted({GENERAL, *rules} - folded - {*students}):
+        yield f"{ROUTER} names the student {name}, which the release does not hold"
+    for name, rule in students.items():
+        if name != GENERAL and (name not in rules or name in folded):
+            yield f"{CANDIDATE} names the student {name}, which {ROUTER} does not"
+        elif rule != rules.get(name, {}):
+            yield f"{CANDIDATE} has another rule of {name} than {ROUTER}"
+        if name != GENERAL and verdict["segments"][name]["ships"] is not True:
+            yield f"{VERDICT} does not let the student {name} ship"
+    if sorted(candidate["folded"]) != sorted(folded):
+        yield f"{CANDIDATE} has other folded segments than {ROUTER}"
+    if candidate["passed"] is not (verdict.get("passed") is True):
+        yield f"{CANDIDATE} does not say of passing what {VERDICT} says"
+
+
+def _about_bundle(student: str, files: Document, read: Read) -> Iterator[str]:
+    folder = f"{STUDENTS}/{student}/"
+    beside = {path.removeprefix(folder): path for path in files if path.startswith(folder)}
+    for name in (MANIFEST, *IDENTITY_FILES):
+        if name not in beside:
+            yield f"{folder}{name} is missing"
+            return
+    listed = parse_json(folder + MANIFEST, read(beside.pop(MANIFEST)))["files"]
+    if listed != {name: files[path]["sha256"] for name, path in beside.items()}:
+        yield f"{folder}{MANIFEST} does not name the files beside it"
