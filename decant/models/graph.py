@@ -3,7 +3,8 @@
 A graph is a program, and ONNX lets it do more than a recommender needs: read files beside it, loop,
 call operators that a runtime was extended with. So what is not on the lists here is refused: fields
 of the format, kinds of attributes, operators, types of numbers. A test exports every kind of model
-and compares.
+and compares. What a request costs follows from its length alone: so a model that was tried with
+every length holds no surprise.
 """
 
 import math
@@ -11,7 +12,14 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+)
 
 from decant.models.bundle import BundleError
 
@@ -26,6 +34,14 @@ OPERATORS = {
     *("Gather", "GatherND", "Gemm", "Greater", "LayerNormalization", "Less", "MatMul"),
     *("MatMulInteger", "Mul", "Pad", "Range", "Relu", "Reshape", "Shape", "Slice", "Softmax"),
     *("Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"),
+}
+SIZING = {  # operator -> its inputs whose numbers decide on the shape of what it makes
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Slice": (1, 2, 3, 4),
+    "Pad": (1, 3),
+    "Squeeze": (1,),
+    "Unsqueeze": (1,),
 }
 ATTRIBUTES: dict[int, str] = {
     AttributeProto.FLOAT: "f",
@@ -84,6 +100,7 @@ def check_graph(content: bytes) -> None:
         _check_tensor(tensor)
     for node in graph.node:
         _check_node(node)
+    _check_sizes(graph)
     if not graph.node or not graph.input or len(graph.output) != 1:
         raise BundleError("the graph has no operators, no inputs, or not one output")
     for value in graph.input:
@@ -102,7 +119,7 @@ def _check_versions(model: ModelProto) -> None:
 
 
 def _check_node(node: NodeProto) -> None:
-    where = f"operator `{_name(node.op_type)}` (output {_name(', '.join(node.output))})"
+    where = _told(node)
     _check_fields(node, where)
     if node.op_type not in OPERATORS:
         raise BundleError(f"{where} is not one of those that Decant makes")
@@ -112,6 +129,22 @@ def _check_node(node: NodeProto) -> None:
         if attribute.type not in ATTRIBUTES:
             kind = _kind(AttributeProto.AttributeType, attribute.type)
             raise BundleError(f"{of} holds {kind}, which is not allowed")
+
+
+def _check_sizes(graph: GraphProto) -> None:
+    """Sizes follow from shapes and weights, never from which items or attributes a request has."""
+    known = {"", *(weight.name for weight in graph.initializer)}
+    known -= {value.name for value in graph.input}
+    for node in graph.node:
+        for place in SIZING.get(node.op_type, ()):
+            if place < len(node.input) and node.input[place] not in known:
+                raise BundleError(f"{_told(node)} makes a size of what a request holds")
+        if node.op_type == "Shape" or known.issuperset(node.input):
+            known.update(node.output)
+
+
+def _told(node: NodeProto) -> str:
+    return f"operator `{_name(node.op_type)}` (output {_name(', '.join(node.output))})"
 
 
 def _check_tensor(tensor: TensorProto) -> None:

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from decant.starter import end_with_starter
 GRACE = 5.0  # seconds after its deadline at which the kernel ends it, if its starter has not
 OUT_OF_MEMORY = ("bad allocation", "bad_alloc", "failed to allocate", "cannot allocate")
 MOST_PROBLEMS = 20  # that are reported
+MOST_LENGTHS = 200  # of histories that are tried
 
 
 def main() -> None:
@@ -66,12 +68,19 @@ def attempt(job: dict[str, Any]) -> dict[str, Any]:
         problems = folder.problems() or disagreements(manifest, folder.read)
         if problems:
             return {"damaged": problems[:MOST_PROBLEMS]}
-        Family(folder.read, manifest["id"]).warm_up()
+        family = Family(folder.read, manifest["id"])
+        family.warm_up(tried_lengths(family.encoder.max_length))
     except MemoryError:
         return {"memory": True}
     except Exception as error:  # whatever a release makes of the runtime, it is not loaded
         return refusal(error)
     return {"done": True}
+
+
+def tried_lengths(longest: int) -> Iterable[int]:
+    """Lengths of histories that are tried: every one, or as many evenly spread ones."""
+    step = -(-longest // MOST_LENGTHS)
+    return range(1, longest, step)
 
 
 def refusal(error: Exception) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from decant.models.graph import check_graph
 Read = Callable[[str], bytes]  # a file of a release by its path → its bytes
 ATTRIBUTES = "attributes"
 ENCODER, ROUTER, STUDENTS = "encoder.json", "router.json", "students"
+SLOWEST = 2.0  # CPU seconds that one answer may take
 SHOWN = 80  # characters of a name that a message repeats
 SEARCHED = 20_000  # names among which the nearest is looked for: more would hold up the service
 
@@ -185,15 +186,15 @@ class Family:
             ],
         )
 
-    def warm_up(self) -> None:
-        """Answer the least and the most that a request can hold with every student: none has to
-        wait for its first one, and none fails at what another request holds.
+    def warm_up(self, lengths: Iterable[int] = ()) -> None:
+        """Answer the least and the most that a request can hold with every student, and histories
+        of these lengths: so none waits for its first request, and none fails at another's.
 
         Raises:
             BundleError: a model cannot answer, or not for this catalogue.
         """
         for student, model in self.models.items():
-            for batch in extremes(self.encoder):
+            for batch in extremes(self.encoder, {*lengths, self.encoder.max_length}):
                 check_answer(student, model, batch, len(self.encoder.items))
 
     def _events(self, history: list[Event]) -> Events:
@@ -291,8 +292,9 @@ def check_answer(student: str, model: Model, batch: dict[str, np.ndarray], items
     """Make sure that a student scores every item of a catalogue.
 
     Raises:
-        BundleError: it does not, or the scores are no numbers.
+        BundleError: it does not, not in time, or the scores are no numbers.
     """
+    began = time.thread_time()
     try:
         scores = model.scores(batch)
     except Exception as error:  # the runtime's own errors have no common base
@@ -302,12 +304,15 @@ def check_answer(student: str, model: Model, batch: dict[str, np.ndarray], items
         raise bundle.BundleError(
             f"student {student} scores {scores.size - 1} items; the release has {items}"
         )
+    took = time.thread_time() - began
+    if took > SLOWEST:
+        raise bundle.BundleError(f"student {student} takes {took:.1f} s for one answer")
     if not np.isfinite(scores).all():
         raise bundle.BundleError(f"student {student} gives an item a score that is no number")
 
 
-def extremes(encoder: Encoder) -> list[dict[str, np.ndarray]]:
-    """Model inputs of a request without anything, and of one with the highest of every index."""
+def extremes(encoder: Encoder, lengths: Collection[int]) -> Iterator[dict[str, np.ndarray]]:
+    """Model inputs of a request without anything, and of histories with the highest indices."""
     highest = {
         "items": len(encoder.items),
         "behaviours": len(encoder.behaviours),
@@ -316,11 +321,12 @@ def extremes(encoder: Encoder) -> list[dict[str, np.ndarray]]:
     }
     sizes = np.array([[a.size for a in encoder.attributes.values()]], dtype=np.int64)
     none: dict[str, np.ndarray] = {name: np.zeros((1, 1), dtype=np.int64) for name in highest}
-    full = {
-        name: np.full((1, encoder.max_length), index, dtype=np.int64)
-        for name, index in highest.items()
-    }
-    return [{**none, ATTRIBUTES: 0 * sizes}, {**full, ATTRIBUTES: sizes - 1}]
+    yield {**none, ATTRIBUTES: 0 * sizes}
+    for length in sorted(lengths):
+        full = {
+            name: np.full((1, length), index, dtype=np.int64) for name, index in highest.items()
+        }
+        yield {**full, ATTRIBUTES: sizes - 1}
 
 
 def encode_request(
