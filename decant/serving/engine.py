@@ -276,14 +276,15 @@ def read_sealed(read: Read, folder: str, name: str) -> bytes:
         BundleError: it is missing or was changed.
     """
     try:
-        listed = json.loads(read(f"{folder}/{bundle.MANIFEST}"))["files"]
-        content = read(f"{folder}/{name}")
+        stored, content = read(f"{folder}/{bundle.MANIFEST}"), read(f"{folder}/{name}")
     except FileNotFoundError as error:
         student = folder.rpartition("/")[2]
         raise bundle.BundleError(f"the student `{student}` is missing: {error}") from None
-    except (ValueError, LookupError, TypeError) as error:
-        raise bundle.BundleError(f"{folder}/{name} cannot be read: {error}") from None
-    if listed.get(name) != hashlib.sha256(content).hexdigest():
+    try:
+        expected = json.loads(stored)["files"][name]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise bundle.BundleError(f"{folder}/{bundle.MANIFEST} has no {name}: {error!r}") from None
+    if expected != hashlib.sha256(content).hexdigest():
         raise bundle.BundleError(f"{folder}/{name} was changed after it was written")
     return content
 

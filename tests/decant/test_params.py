@@ -305,6 +305,28 @@ def test_a_schedule_is_in_crons_fields(cron: str) -> None:
     assert parse_params({"schedule": schedule}).schedule.cron == cron
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong", "allowed"),
+    [
+        ("load_seconds", [0, -1, 3601, "soon", None], [0.5, 3600]),
+        ("load_memory_mb", [0, 255, 1.5, 2**21, "4 GB"], [256, 2**20]),
+    ],
+)
+def test_what_a_release_may_take_to_load_is_bounded(
+    name: str, wrong: list[Any], allowed: list[Any]
+) -> None:
+    for value in wrong:
+        assert f"serve.{name}" in problems({"serve": {name: value}})[0]
+    for value in allowed:
+        assert getattr(parse_params({"serve": {name: value}}).serve, name) == value
+
+
+def test_how_a_release_is_served_makes_no_stage_stale() -> None:
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text("utf-8"))["stages"]
+    params = [entry for s in stages.values() for entry in s.get("do", s).get("params", [])]
+    assert params and not [entry for entry in params if "serve" in str(entry)]
+
+
 def test_settings_cannot_be_changed_once_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse_params({}).teacher.epochs = 3  # type: ignore[misc]

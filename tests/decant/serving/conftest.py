@@ -1,6 +1,7 @@
 """A family of tiny models whose right answers NumPy can compute, and releases of it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from decant.models.graph import OPSET
 from decant.params import Params, parse_params
 from decant.release.candidate import Parts, assemble
 from decant.release.registry import Registry, open_registry
+from decant.serving.attempt import attempt
 from decant.serving.engine import Family, Read
 from decant.serving.loading import Source
+from decant.serving.preload import Preload
 
 N = 12
 ITEMS = tuple(f"item-{i:02}" for i in range(1, N + 1))
@@ -95,6 +98,46 @@ def make_graph(tables: Tables) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+Graph = Callable[[Tables], bytes]
+
+
+def heavy(size: int, times: int) -> Graph:
+    """The same models, which make a square of `size` rows besides, so many times its own product.
+
+    Of operators that may be served: a long product alone makes a graph that does not end.
+    """
+
+    def make(tables: Tables) -> bytes:
+        model = onnx.load_from_string(make_graph(tables))
+        numbers = {"zero": 0, "one": 1, "size": size, "first": 0}
+        weights = [numpy_helper.from_array(np.array(n), name) for name, n in numbers.items()]
+        weights.append(numpy_helper.from_array(np.array([0]), "start"))
+        weights.append(numpy_helper.from_array(np.array([N + 1]), "stop"))
+        model.graph.initializer.extend(weights)
+        model.graph.node[-1].output[0] = "light"
+        nodes = [
+            helper.make_node("Range", ["zero", "size", "one"], ["whole"]),
+            helper.make_node("Cast", ["whole"], ["row"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["row", "axis"], ["column"]),
+            helper.make_node("Sub", ["row", "column"], ["square_0"]),
+            *(
+                helper.make_node("MatMul", [f"square_{n}", "square_0"], [f"square_{n + 1}"])
+                for n in range(times)
+            ),
+            helper.make_node("Gather", [f"square_{times}", "first"], ["edge"]),
+            helper.make_node("Slice", ["edge", "start", "stop"], ["part"]),
+            helper.make_node("Add", ["light", "part"], ["scores"]),
+        ]
+        model.graph.node.extend(nodes)
+        return bytes(model.SerializeToString())
+
+    return make
+
+
+ENDLESS = heavy(4000, 200)
+HUGE = heavy(40_000, 1)
 
 
 def reading(folder: Path) -> Read:
@@ -177,33 +220,55 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+class InThisProcess(Preload):
+    """What another process would answer, without one."""
+
+    def _answer(self, release: str, job: str) -> dict[str, Any]:
+        return attempt(json.loads(job))
+
+
 @dataclass(frozen=True)
 class Shop:
     """A project's folder with a local registry."""
 
     root: Path
     registry: Registry
+    graph: Graph = make_graph
 
     @property
     def source(self) -> Source:
-        return Source(self.registry, "production", self.root / "cache")
+        """Tries releases in this process, which is faster: the same, but for its bounds."""
+        return Source(self.registry, "production", self.root / "cache", InThisProcess(60, 4096))
 
-    def publish(self, seed: int) -> str:
+    def bounded(self, seconds: float = 60, memory_mb: int = 2048) -> Source:
+        """Tries them as a service does."""
+        return replace(self.source, preload=Preload(seconds, memory_mb))
+
+    def publish(self, seed: int, graph: Graph = make_graph) -> str:
         """Publish a release; another seed is another one. Returns its id."""
         work = self.root / f"work-{seed}"
         if not work.exists():
-            candidate(work, seed, parse_params(SETTINGS))
+            candidate(work, seed, parse_params(SETTINGS), graph)
         return self.registry.publish(work / "candidate", {"provenance.json": b"{}\n"})
 
-    def promote(self, seed: int) -> str:
+    def promote(self, seed: int, graph: Graph = make_graph) -> str:
         """Publish a release and put it into production."""
-        return self.registry.promote(self.publish(seed)).release
+        return self.registry.promote(self.publish(seed, graph)).release
+
+    def promote_endless(self, seed: int) -> str:
+        """The same of one that cannot be loaded within any time."""
+        return self.promote(seed, ENDLESS)
+
+    def promote_huge(self, seed: int) -> str:
+        """The same of one that takes more than 6 GB to load."""
+        return self.promote(seed, HUGE)
 
 
-def candidate(work: Path, seed: int, params: Params) -> None:
+def candidate(work: Path, seed: int, params: Params, graph: Graph) -> None:
     """Assemble a candidate as the pipeline does."""
     for i, name in enumerate(("general", "women")):
-        write_student(work / "compressed" / name / "int8", make_tables(seed * 10 + i))
+        tables = make_tables(seed * 10 + i)
+        write_student(work / "compressed" / name / "int8", tables, graph=graph(tables))
     ENCODER.save(work / "encoder.json")
     rules = {"women": RULES["women"]}
     verdict = {"passed": True, "checks": [], "segments": {"women": {"ships": True, "reason": ""}}}
@@ -227,10 +292,19 @@ def candidate(work: Path, seed: int, params: Params) -> None:
     assemble(parts, params, work / "candidate")
 
 
+@pytest.fixture(scope="session")
+def open_shop() -> Callable[[Path], Shop]:
+    """Open a project in a folder; one that is there already is the same."""
+
+    def open_at(root: Path) -> Shop:
+        root.mkdir(exist_ok=True)
+        (root / "params.yaml").write_text(PARAMS)
+        return Shop(root, open_registry(parse_params(SETTINGS).registry, root))
+
+    return open_at
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def shop(tmp_path: Path, open_shop: Callable[[Path], Shop]) -> Shop:
     """A project that has published nothing yet."""
-    root = tmp_path / "shop"
-    root.mkdir()
-    (root / "params.yaml").write_text(PARAMS)
-    return Shop(root, open_registry(parse_params(SETTINGS).registry, root))
+    return open_shop(tmp_path / "shop")
