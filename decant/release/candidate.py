@@ -140,7 +140,7 @@ def copy_bundle(source: Path, destination: Path) -> None:
         raise CandidateError(f"{short(source)} has no {', '.join(lacking)}")
     destination.mkdir(parents=True)
     for name, sha in files.items():
-        if not is_plain(name):
+        if "/" in name or not is_plain(name):
             raise CandidateError(f"{short(source)}: {name!a} is not a name of a file of it")
         if not _is(source / name, sha):
             raise CandidateError(

@@ -114,6 +114,30 @@ class ReleaseFolder:
             raise
 
 
+def read_bounded(path: Path, most: int) -> bytes:
+    """A file's bytes, unless it is no file, a link or larger than `most`.
+
+    Raises:
+        ContentError: it is one of those. OSError: it cannot be read.
+    """
+    try:
+        descriptor = os.open(path, PLAIN)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ContentError(f"{path} is a symbolic link") from None
+        raise
+    with open(descriptor, "rb", buffering=0) as file:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ContentError(f"{path} is {kind(mode)}")
+        content = bytearray()
+        while chunk := file.read(CHUNK):
+            content += chunk
+            if len(content) > most:
+                raise ContentError(f"{path} is larger than {most} bytes")
+    return bytes(content)
+
+
 def stray_problem(name: str, files: Mapping[str, Mapping[str, Any]]) -> str | None:
     """What is wrong with a name that stands among those of a release in a store; None: nothing."""
     places = {str(entry["stored"] or path) for path, entry in files.items()} | {MANIFEST}

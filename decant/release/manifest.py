@@ -17,6 +17,8 @@ from decant.release.records import (
 )
 from decant.release.seal import seal_problem, sealed
 
+LARGEST_MANIFEST = 16_000_000  # bytes
+
 
 def write_manifest(release: Release) -> bytes:
     """A manifest as it is stored, sealed."""

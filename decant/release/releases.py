@@ -30,6 +30,7 @@ from decant.release.copies import is_copy, needs_room, put_in_place
 from decant.release.folder import ReleaseFolder, stray_problem
 from decant.release.identity import ID_LENGTH
 from decant.release.manifest import (
+    LARGEST_MANIFEST,
     check_graphs,
     check_servable,
     described,
@@ -52,8 +53,6 @@ from decant.release.store import (
     Store,
     SwapLostError,
 )
-
-LARGEST_MANIFEST = 16_000_000  # bytes
 
 logger = logging.getLogger(__name__)
 

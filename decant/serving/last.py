@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from decant.release.folder import read_bounded
 from decant.release.identity import is_id
 from decant.release.records import Change, RegistryError, dump, parse
 from decant.release.store import sync_folder
@@ -25,11 +26,10 @@ class LastServed:
         """What is noted; None if nothing is.
 
         Raises:
-            RegistryError: the note is damaged. OSError: it cannot be read.
+            RegistryError, ContentError: the note is damaged. OSError: it cannot be read.
         """
         try:
-            with self._path.open("rb") as file:
-                content = file.read(LARGEST)
+            content = read_bounded(self._path, LARGEST)
         except FileNotFoundError:
             return None
         change = parse(Change, str(self._path), content)

@@ -13,9 +13,9 @@ from pathlib import Path
 from decant.params import Serve, load_params
 from decant.release.content import ContentError
 from decant.release.copies import discard
-from decant.release.folder import ReleaseFolder
+from decant.release.folder import ReleaseFolder, read_bounded
 from decant.release.identity import is_id
-from decant.release.manifest import read_manifest
+from decant.release.manifest import LARGEST_MANIFEST, read_manifest
 from decant.release.names import MANIFEST
 from decant.release.records import (
     Change,
@@ -98,7 +98,7 @@ class Source:
         folder = self.cache / release
         if not folder.is_dir():
             return self.load(release)
-        manifest = read_manifest(release, (folder / MANIFEST).read_bytes())
+        manifest = read_manifest(release, read_bounded(folder / MANIFEST, LARGEST_MANIFEST))
         return self._load(manifest, ReleaseFolder(folder, manifest.listing(), copied=True))
 
     def _found(self, given: str) -> tuple[Release, ReleaseFolder]:
@@ -142,7 +142,8 @@ class Loading:
 
 
 class Pause:
-    """Time before what failed is tried again: ever longer, and nine times as long as the try."""
+    """Time before what failed is tried again: twice that of before, a minute at most, but nine
+    times as long as the try."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -170,6 +171,7 @@ class Current:
         self.served: Served | None = None
         self.loading: Loading | None = None
         self.problem: str | None = "no release is loaded yet"
+        self._reported: str | None = None
         self._refused: tuple[str, Pause] | None = None  # a move of the channel
         self._before_last = Pause(clock)
 
@@ -199,7 +201,7 @@ class Current:
         if self.served and self.served.change.release == change.release:
             if self.served.change != change:
                 self._serve(Served(self.served.family, change))
-            self.problem = self._refused = None
+            self._fine()
             return False
         refused, pause = self._refused or ("", Pause(self.clock))
         if refused != change.change:
@@ -209,7 +211,7 @@ class Current:
         self._refused = (change.change, pause)
         with self._attempt(change.release, pause):
             family = self.source.load(change.release)
-        self.problem = self._refused = None
+        self._fine()
         self._serve(Served(family, change))
         logger.info("serving release %s (%s)", change.release, change.channel)
         return True
@@ -228,15 +230,10 @@ class Current:
                 family = self.source.load_kept(change.release)
         except Exception as error:  # a note, a cache: whatever is wrong with them is no fault
             line = " ".join(str(error).split()) or type(error).__name__
-            logger.warning("what was served last cannot be served either: %s", line)
+            self._add(f"what was served last here cannot be served either: {line}")
             return False
         self.served = Served(family, change)
-        logger.warning(
-            "serving release %s, which %s served last on this machine: %s",
-            change.release,
-            change.channel,
-            self.problem,
-        )
+        self._add(f"serving release {change.release}, which {change.channel} served last here")
         return True
 
     @contextmanager
@@ -266,10 +263,22 @@ class Current:
     def _report(self, problem: str, unexpected: bool = False) -> None:
         """Say it once; /healthz keeps saying it."""
         problem = " ".join(problem.split())
+        if problem == self._reported:
+            return
+        stays = f"; release {self.served.family.release} stays" if self.served else ""
+        logger.warning("%s%s", problem, stays, exc_info=unexpected)
+        self._reported = self.problem = problem
+
+    def _add(self, words: str) -> None:
+        """Say also what follows from the problem."""
+        problem = f"{self._reported}; {words}"
         if problem != self.problem:
-            stays = f"; release {self.served.family.release} stays" if self.served else ""
-            logger.warning("%s%s", problem, stays, exc_info=unexpected)
+            logger.warning("%s", problem)
         self.problem = problem
+
+    def _fine(self) -> None:
+        """The channel's release is served."""
+        self.problem = self._reported = self._refused = None
 
 
 def open_source(root: Path, channel: str) -> Source:

@@ -373,12 +373,11 @@ def test_no_changed_copy_is_served(shop: Any, release: str) -> None:
     assert copies.load_kept(release).release == release
     for tamper in [*CHANGES, *IN_PLACE]:
         for name in PUBLISHED:
-            if (name, tamper) != ("manifest.json", a_pipe):
-                tamper(kept / name)
-                with pytest.raises((RegistryError, ContentError, OSError)):
-                    copies.load_kept(release)
-                shutil.rmtree(kept)
-                shutil.copytree(whole, kept)
+            tamper(kept / name)
+            with pytest.raises((RegistryError, ContentError, OSError)):
+                copies.load_kept(release)
+            shutil.rmtree(kept)
+            shutil.copytree(whole, kept)
     for name in ("more", "comparison.json", "students/women/model.onnx.0123456789abcdef"):
         (kept / name).write_bytes(b"")
         with pytest.raises(DamagedReleaseError, match="is not named by its manifest"):
