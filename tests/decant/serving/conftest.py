@@ -188,6 +188,10 @@ class Tiny:
         """Write a student's bundle again with other `items` or another `graph`."""
         write_student(self.folder / "students" / student, self.tables[student], **changes)
 
+    def graph(self, student: str = "general") -> bytes:
+        """A student's graph."""
+        return make_graph(self.tables[student])
+
     def with_encoder(self, **changes: Any) -> Family:
         """The same models behind another encoder."""
         replace(ENCODER, **changes).save(self.folder / "encoder.json")
