@@ -18,6 +18,7 @@ CANDIDATE, ROUTER, ENCODER, VERDICT = (
     "verdict.json",
 )
 COMPARISON = "comparison.json"
+LARGEST = 16_000_000  # bytes of a document
 Read = Callable[[str], bytes]  # a file of the release by its path -> its bytes, their hash checked
 Document = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ def disagreements(manifest: Document, read: Read) -> list[str]:
     """What in a release contradicts something else in it, a line each; empty: nothing.
 
     Args:
-        manifest: `{id, source, students, folded, passed, reasons, files: {path: {sha256}}}`.
+        manifest: `{id, source, students, folded, passed, reasons, files: {path: {sha256, bytes}}}`.
     """
     files = manifest["files"]
     lacking = [name for name in (CANDIDATE, ROUTER, ENCODER, VERDICT) if name not in files]
@@ -47,10 +48,9 @@ def passes(verdict: Document, comparison: Document | None) -> bool:
 
 def _disagreements(manifest: Document, read: Read) -> Iterator[str]:
     files: Document = manifest["files"]
-    content = read(CANDIDATE)
-    candidate, router, verdict = (parse_json(n, read(n)) for n in (CANDIDATE, ROUTER, VERDICT))
-    comparison = parse_json(COMPARISON, read(COMPARISON)) if COMPARISON in files else None
-    yield from _about_candidate(candidate, content)
+    candidate, router, verdict = (_document(n, files, read) for n in (CANDIDATE, ROUTER, VERDICT))
+    comparison = _document(COMPARISON, files, read) if COMPARISON in files else None
+    yield from _about_candidate(candidate, read(CANDIDATE))
     if candidate_id(candidate) != manifest["id"]:
         yield f"its content has the id {candidate_id(candidate)}"
     yield from _about_files(files, candidate)
@@ -64,6 +64,12 @@ def _disagreements(manifest: Document, read: Read) -> Iterator[str]:
     yield from _about_family(candidate, router, verdict)
     for student in manifest["students"]:
         yield from _about_bundle(student, files, read)
+
+
+def _document(path: str, files: Document, read: Read) -> Document:
+    if files[path]["bytes"] > LARGEST:
+        raise ContentError(f"{path} has {files[path]['bytes']} bytes, more than {LARGEST}")
+    return parse_json(path, read(path))
 
 
 def _about_candidate(candidate: Document, content: bytes) -> Iterator[str]:
@@ -113,6 +119,6 @@ def _about_bundle(student: str, files: Document, read: Read) -> Iterator[str]:
         if name not in beside:
             yield f"{folder}{name} is missing"
             return
-    listed = parse_json(folder + MANIFEST, read(beside.pop(MANIFEST)))["files"]
+    listed = _document(beside.pop(MANIFEST), files, read)["files"]
     if listed != {name: files[path]["sha256"] for name, path in beside.items()}:
         yield f"{folder}{MANIFEST} does not name the files beside it"
