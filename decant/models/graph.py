@@ -1,10 +1,9 @@
-"""Which graphs may be run: those that the exporter and the quantiser make.
+"""Check that an ONNX graph does nothing but what exported recommenders do.
 
-A graph is a program, and ONNX lets it do more than a recommender needs: read files beside it, loop,
-call operators that a runtime was extended with. So what is not on the lists here is refused: fields
-of the format, kinds of attributes, operators, types of numbers. A test exports every kind of model
-and compares. What a request costs follows from its length alone: so a model that was tried with
-every length holds no surprise.
+A graph is a program, and ONNX allows more than a recommender needs: files beside the graph, loops,
+custom operators. The lists here name the allowed fields of the format, kinds of attributes,
+operators and types of numbers; a test exports every kind of model and compares. Sizes inside the
+graph follow from the length of the request alone, so trying every length bounds its cost.
 """
 
 import math
@@ -61,7 +60,7 @@ NUMBERS: dict[int, str] = {  # type -> the fields that may hold its numbers, one
     TensorProto.INT8: "int32_data",
     TensorProto.INT64: "int64_data",
 }
-# Message -> the fields that may be set; of others an empty one is as good as none.
+# Message -> the fields that may be set; empty values of other fields are allowed.
 FIELDS = {
     "ModelProto": {"ir_version", "opset_import", "producer_name", "producer_version", "graph"},
     "OperatorSetIdProto": {"domain", "version"},
@@ -78,10 +77,10 @@ FIELDS = {
 
 
 def check_graph(content: bytes) -> None:
-    """Make sure that a graph does what our own graphs do and holds all that it reads.
+    """Check a graph against the lists of this module.
 
     Raises:
-        BundleError: it does not; one line that names the operator or the tensor.
+        BundleError: the graph is not allowed; one line that names the operator or the tensor.
     """
     if len(content) > MOST_BYTES:
         raise BundleError(f"the graph has {len(content)} bytes, more than {MOST_BYTES}")
@@ -102,27 +101,27 @@ def check_graph(content: bytes) -> None:
         _check_node(node)
     _check_sizes(graph)
     if not graph.node or not graph.input or len(graph.output) != 1:
-        raise BundleError("the graph has no operators, no inputs, or not one output")
+        raise BundleError("a graph needs operators, inputs and exactly one output")
     for value in graph.input:
         _check_value(value, TensorProto.INT64)
     _check_value(graph.output[0], TensorProto.FLOAT)
 
 
 def _check_versions(model: ModelProto) -> None:
-    """Operator sets of other domains may be named, as the quantiser does: no node uses them."""
+    """Check the versions; imports of other domains, which the quantiser writes, have no effect."""
     opsets = [entry.version for entry in model.opset_import if not entry.domain]
     if opsets != [OPSET]:
-        raise BundleError(f"the model has operator set {opsets}; {OPSET} is meant")
+        raise BundleError(f"the model has operator set {opsets}; expected {OPSET}")
     if model.ir_version not in IR_VERSIONS:
         known = f"{IR_VERSIONS[0]} to {IR_VERSIONS[-1]}"
-        raise BundleError(f"the model has format version {model.ir_version}; {known} are known")
+        raise BundleError(f"the model has format version {model.ir_version}; expected {known}")
 
 
 def _check_node(node: NodeProto) -> None:
     where = _told(node)
     _check_fields(node, where)
     if node.op_type not in OPERATORS:
-        raise BundleError(f"{where} is not one of those that Decant makes")
+        raise BundleError(f"{where} is not in the list of allowed operators")
     for attribute in node.attribute:
         of = f"attribute `{_name(attribute.name)}` of {where}"
         _check_fields(attribute, of)
@@ -132,13 +131,13 @@ def _check_node(node: NodeProto) -> None:
 
 
 def _check_sizes(graph: GraphProto) -> None:
-    """Sizes follow from shapes and weights, never from which items or attributes a request has."""
+    """Refuse sizes that depend on the values in a request, not only on its shape."""
     known = {"", *(weight.name for weight in graph.initializer)}
     known -= {value.name for value in graph.input}
     for node in graph.node:
         for place in SIZING.get(node.op_type, ()):
             if place < len(node.input) and node.input[place] not in known:
-                raise BundleError(f"{_told(node)} makes a size of what a request holds")
+                raise BundleError(f"{_told(node)} computes a size from values of the request")
         if node.op_type == "Shape" or known.issuperset(node.input):
             known.update(node.output)
 
@@ -148,7 +147,7 @@ def _told(node: NodeProto) -> str:
 
 
 def _check_tensor(tensor: TensorProto) -> None:
-    """A weight lies in the file, as many numbers of a known type as its shape says."""
+    """Check that a weight is inside the file, of a known type and as large as its shape."""
     where = f"tensor `{_name(tensor.name)}`"
     _check_fields(tensor, where)
     if tensor.data_type not in WIDTHS:
@@ -174,10 +173,10 @@ def _check_value(value: ValueInfoProto, kind: int) -> None:
 
 
 def _check_fields(message: Message, where: str) -> None:
-    """Refuse fields that our graphs do not have; parts that are checked by name are left out.
+    """Refuse every field that is not in `FIELDS`; named parts are checked by their own functions.
 
     Raises:
-        BundleError: one is set, or there is one that this version of the format does not know.
+        BundleError: such a field is set, or unknown to this version of the format.
     """
     kind = message.DESCRIPTOR
     allowed = FIELDS[kind.name]
@@ -185,13 +184,13 @@ def _check_fields(message: Message, where: str) -> None:
         if field.name not in allowed and _is_set(message, field):
             raise BundleError(f"{where} has `{field.name}`, which is not allowed")
     if len(UnknownFieldSet(message)):
-        raise BundleError(f"{where} has fields that are not known")
+        raise BundleError(f"{where} has unknown fields")
     for part in _parts(message):
         _check_fields(part, where)
 
 
 def _parts(message: Message) -> list[Message]:
-    """Messages inside one that have no name of their own."""
+    """Messages inside one that have no name."""
     if isinstance(message, ModelProto):
         return list(message.opset_import)
     inside = {"ValueInfoProto": "type", "TypeProto": "tensor_type", "Tensor": "shape"}
@@ -212,7 +211,7 @@ def _kind(kinds: Any, number: int) -> str:
 
 
 def _name(given: str) -> str:
-    """A name of the graph as it can stand in a line."""
+    """A name from the graph, printable and short."""
     shown = "".join(mark if mark.isprintable() else "?" for mark in given[: SHOWN + 1])
     return shown if len(shown) <= SHOWN else shown[:SHOWN] + "…"
 

@@ -1,5 +1,5 @@
-"""Do the documents of a release say the same: its manifest, candidate.json, router.json, the gate's
-verdict, and the manifest of each student's bundle?
+"""Consistency of a release's documents: the manifest, candidate.json, router.json, the gate's
+verdict, and the manifest of each student's bundle.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ Document = Mapping[str, Any]
 
 
 def disagreements(manifest: Document, read: Read) -> list[str]:
-    """What in a release contradicts something else in it, a line each; empty: nothing.
+    """List the contradictions between the documents of a release, one line each.
 
     Args:
         manifest: `{id, source, students, folded, passed, reasons, files: {path: {sha256, bytes}}}`.
@@ -40,7 +40,7 @@ def disagreements(manifest: Document, read: Read) -> list[str]:
 
 
 def passes(verdict: Document, comparison: Document | None) -> bool:
-    """Whether gate and comparison with production let a release pass; only a `true` is a yes."""
+    """Whether the gate and the comparison with production passed; only `true` counts."""
     return verdict.get("passed") is True and (
         comparison is None or comparison.get("passed") is True
     )
@@ -60,7 +60,7 @@ def _disagreements(manifest: Document, read: Read) -> Iterator[str]:
             yield f"{MANIFEST} has the {field} {manifest[field]}, {CANDIDATE} {said}"
     passed = passes(verdict, comparison)
     if manifest["passed"] is not passed or bool(manifest["reasons"]) is passed:
-        yield f"{MANIFEST} does not say of passing what {VERDICT} and {COMPARISON} say"
+        yield f"{MANIFEST} contradicts {VERDICT} or {COMPARISON}: passed is {manifest['passed']}"
     yield from _about_family(candidate, router, verdict)
     for student in manifest["students"]:
         yield from _about_bundle(student, files, read)
@@ -77,7 +77,7 @@ def _about_candidate(candidate: Document, content: bytes) -> Iterator[str]:
     if problem:
         yield problem
     if digest(canonical(candidate["raw"])) != candidate["data"]:
-        yield f"{CANDIDATE} names other raw data than it was made of"
+        yield f"{CANDIDATE} lists raw data of another checksum"
 
 
 def _about_files(files: Document, candidate: Document) -> Iterator[str]:
@@ -91,11 +91,11 @@ def _about_files(files: Document, candidate: Document) -> Iterator[str]:
         if inside and path not in assembled:
             yield f"{path} is not part of what was assembled"
         if inside and rest.partition("/")[0] not in students:
-            yield f"{path} is of a student that {CANDIDATE} does not name"
+            yield f"{path} belongs to a student that {CANDIDATE} does not name"
 
 
 def _about_family(candidate: Document, router: Document, verdict: Document) -> Iterator[str]:
-    """Students that one document names and another does not."""
+    """Contradictions about students and segments."""
     students, rules, folded = candidate[STUDENTS], router["students"], set(router["folded"])
     for name in sorted({GENERAL, *rules} - folded - {*students}):
         yield f"{ROUTER} names the student {name}, which the release does not hold"
@@ -103,13 +103,13 @@ def _about_family(candidate: Document, router: Document, verdict: Document) -> I
         if name != GENERAL and (name not in rules or name in folded):
             yield f"{CANDIDATE} names the student {name}, which {ROUTER} does not"
         elif rule != rules.get(name, {}):
-            yield f"{CANDIDATE} has another rule of {name} than {ROUTER}"
+            yield f"{CANDIDATE} and {ROUTER} have different rules of {name}"
         if name != GENERAL and verdict["segments"][name]["ships"] is not True:
-            yield f"{VERDICT} does not let the student {name} ship"
+            yield f"{VERDICT} does not accept the student {name}"
     if sorted(candidate["folded"]) != sorted(folded):
-        yield f"{CANDIDATE} has other folded segments than {ROUTER}"
+        yield f"{CANDIDATE} and {ROUTER} have different folded segments"
     if candidate["passed"] is not (verdict.get("passed") is True):
-        yield f"{CANDIDATE} does not say of passing what {VERDICT} says"
+        yield f"{CANDIDATE} contradicts {VERDICT}: passed is {candidate['passed']}"
 
 
 def _about_bundle(student: str, files: Document, read: Read) -> Iterator[str]:
@@ -121,4 +121,4 @@ def _about_bundle(student: str, files: Document, read: Read) -> Iterator[str]:
             return
     listed = _document(beside.pop(MANIFEST), files, read)["files"]
     if listed != {name: files[path]["sha256"] for name, path in beside.items()}:
-        yield f"{folder}{MANIFEST} does not name the files beside it"
+        yield f"{folder}{MANIFEST} does not match the files of {student}"

@@ -69,8 +69,8 @@ def assemble(parts: Parts, params: Params, destination: Path) -> dict[str, Any]:
         and its seal.
 
     Raises:
-        CandidateError: a bundle is incomplete or changed, its graph is not one that may be served,
-            or the gate did not decide on a student.
+        CandidateError: a bundle is incomplete or changed, its graph may not be served, or the gate
+            did not decide on a student.
     """
     verdict, router = read_json(parts.verdict), read_json(parts.router)
     ships = shipped(router, verdict)
@@ -129,7 +129,7 @@ def copy_bundle(source: Path, destination: Path) -> None:
 
     Raises:
         CandidateError: no manifest, a file is missing or not what the manifest says, or the graph
-            is not one that may be served.
+            may not be served.
     """
     if not (source / "manifest.json").is_file():
         raise CandidateError(f"{short(source)} is not a complete bundle: it has no manifest.json")
@@ -141,7 +141,7 @@ def copy_bundle(source: Path, destination: Path) -> None:
     destination.mkdir(parents=True)
     for name, sha in files.items():
         if "/" in name or not is_plain(name):
-            raise CandidateError(f"{short(source)}: {name!a} is not a name of a file of it")
+            raise CandidateError(f"{short(source)}: {name!a} is not an allowed file name")
         if not _is(source / name, sha):
             raise CandidateError(
                 f"{short(source / name)} is missing or was changed since it was made"
@@ -152,10 +152,10 @@ def copy_bundle(source: Path, destination: Path) -> None:
 
 
 def check_model(name: str, content: bytes) -> None:
-    """Make sure that a graph is one that may be served.
+    """Check that a graph may be served.
 
     Raises:
-        CandidateError: it is not; the message names the operator or the tensor.
+        CandidateError: it may not; the message names the operator or the tensor.
     """
     from decant.models.graph import check_graph  # onnx takes 0.2 s that most commands need not wait
 
@@ -169,8 +169,8 @@ def check_candidate(folder: Path) -> dict[str, Any]:
     """Read candidate.json and check every file and the id against it.
 
     Raises:
-        CandidateError: it is missing, a file is missing, changed or too much, or the id is not its
-            own.
+        CandidateError: it is missing; a file is missing, changed or additional; or the id does not
+            match the content.
     """
     if not (folder / CANDIDATE).is_file():
         raise CandidateError(f"{short(folder)} has no candidate.json: run the pipeline first")
@@ -193,7 +193,7 @@ def check_candidate(folder: Path) -> dict[str, Any]:
     more = sorted({*digest_tree(folder)} - {*files, CANDIDATE})
     if more:
         raise CandidateError(
-            f"{short(folder)}: {len(more)} file(s) that it was not assembled of, first {more[0]}; "
+            f"{short(folder)}: {len(more)} additional file(s), first {more[0]}; "
             "remove them or run the pipeline again"
         )
     if candidate_id(candidate) != candidate["id"]:

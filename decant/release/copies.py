@@ -1,4 +1,4 @@
-"""Copies of releases in folders of this machine: made whole, put in place one at a time."""
+"""Local copies of releases."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from decant.release.store import StoreError
 
 
 def is_copy(release: Release, manifest: bytes, folder: Path) -> bool:
-    """Does `folder` hold this release's files and manifest unchanged, and nothing else?"""
+    """Whether `folder` holds exactly this release's files and manifest, unchanged."""
     copy = ReleaseFolder(folder, release.listing(), copied=True)
     try:
         return not copy.problems() and (folder / MANIFEST).read_bytes() == manifest
@@ -21,20 +21,20 @@ def is_copy(release: Release, manifest: bytes, folder: Path) -> bool:
 
 
 def needs_room(release: Release, folder: Path) -> None:
-    """Make sure that a release fits on the disk.
+    """Check that a release fits on the disk.
 
     Raises:
-        StoreError: it does not.
+        StoreError: too little space is left.
     """
     needed, free = sum(f.bytes for f in release.files.values()), shutil.disk_usage(folder).free
     if needed > free:
         raise StoreError(
-            f"release {release.id} takes {needed} bytes and {folder} has {free} left; make room"
+            f"release {release.id} has {needed} bytes, {folder} has {free} left: make room"
         )
 
 
 def put_in_place(release: Release, manifest: bytes, temporary: Path, destination: Path) -> None:
-    """Give a complete copy its name; one at a time, as others may be fetching the same."""
+    """Rename a complete copy to its final name, under a lock: others may fetch the same release."""
     folder = os.open(destination.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -50,7 +50,7 @@ def put_in_place(release: Release, manifest: bytes, temporary: Path, destination
 
 
 def discard(path: Path) -> None:
-    """Remove a folder, or whatever else stands there."""
+    """Remove a folder, file or link."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,7 +1,7 @@
-"""A release's files in a folder: no byte is believed before its hash was checked.
+"""A release's files in a folder, read only after their hashes were checked.
 
-Where a loader looks, exactly what the manifest names must lie: a release in a local registry may
-have beside it what a killed publication left, a fetched copy nothing at all.
+A folder holds exactly the files that the manifest names. In a local registry, leftovers of a killed
+publication are allowed beside them, because no loader reads those.
 """
 
 import errno
@@ -20,15 +20,15 @@ from decant.release.names import MANIFEST, SHOWN, is_aside
 EVIDENCE = ("comparison.json", "dvc.lock", "params.yaml", "provenance.json")  # of a publication
 PLAIN = (
     os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-)  # no link, and no wait for a pipe
+)  # refuse links, never wait for a pipe
 
 
 @dataclass(frozen=True)
 class ReleaseFolder:
-    """Where a release lies.
+    """The folder of one release.
 
-    `files`: what its manifest lists, `{path: {sha256, bytes, stored}}`. `copied`: they lie under
-    their own names, as fetching leaves them; else as publishing has stored them.
+    `files`: the files of the manifest, `{path: {sha256, bytes, stored}}`. `copied`: a fetched copy,
+    with every file under its own name; otherwise the files are as publishing stored them.
     """
 
     folder: Path
@@ -36,20 +36,20 @@ class ReleaseFolder:
     copied: bool = False
 
     def read(self, path: str) -> bytes:
-        """A file's bytes.
+        """Read a file.
 
         Raises:
-            ContentError: it is not there, or not what the manifest says. OSError
+            ContentError: the file is missing or differs from the manifest. OSError
         """
         return b"".join(self._checked(path))
 
     def problems(self) -> list[str]:
-        """What is missing, changed or too much, a line each; empty: it is all as it must be."""
+        """List missing, changed and additional files, one line each."""
         misplaced = self.misplaced()
         return misplaced or [problem for path in self.files if (problem := self._changed(path))]
 
     def misplaced(self) -> list[str]:
-        """What is missing or too much, or neither file nor folder where one is due."""
+        """List missing and additional files, and links or folders in the place of files."""
         return list(self._misplaced())
 
     def _misplaced(self) -> Iterator[str]:
@@ -81,7 +81,7 @@ class ReleaseFolder:
         return None
 
     def _checked(self, path: str) -> Iterator[bytes]:
-        """A file's bytes in pieces; for a wrong hash it raises at the end."""
+        """Read a file in pieces; a wrong hash raises after the last one."""
         if path not in self.files:
             raise ContentError(f"{path} is missing")
         entry, hasher = self.files[path], hashlib.sha256()
@@ -115,10 +115,10 @@ class ReleaseFolder:
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """A file's bytes, unless it is no file, a link or larger than `most`.
+    """Read a regular file of at most `most` bytes.
 
     Raises:
-        ContentError: it is one of those. OSError: it cannot be read.
+        ContentError: a link, no regular file, or larger. OSError: it cannot be read.
     """
     try:
         descriptor = os.open(path, PLAIN)
@@ -139,7 +139,7 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 
 def stray_problem(name: str, files: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """What is wrong with a name that stands among those of a release in a store; None: nothing."""
+    """The problem of a name in a release's folder of a store; None if it is expected."""
     places = {str(entry["stored"] or path) for path, entry in files.items()} | {MANIFEST}
     if name in places or is_leftover(name, files) or name.rstrip("/") in _above(places):
         return None
@@ -147,17 +147,17 @@ def stray_problem(name: str, files: Mapping[str, Mapping[str, Any]]) -> str | No
 
 
 def is_leftover(name: str, files: Mapping[str, Any]) -> bool:
-    """Is it a name under which a killed publication may have left a file?"""
+    """Whether a killed publication may have left a file of this name."""
     known = {*files, *EVIDENCE}
     return name in known or any(is_aside(name, path) for path in known)
 
 
 def entries(folder: Path, inside: str = "") -> Iterator[tuple[str, int]]:
-    """Everything below a folder: its relative name and mode; links are not followed."""
+    """Relative name and mode of everything below a folder; links are not followed."""
     with os.scandir(folder / inside) as found:
         for entry in found:
             name = f"{inside}/{entry.name}" if inside else entry.name
-            with suppress(FileNotFoundError):  # it was removed meanwhile
+            with suppress(FileNotFoundError):  # removed meanwhile
                 mode = entry.stat(follow_symlinks=False).st_mode
                 yield name, mode
                 if stat.S_ISDIR(mode):
@@ -165,7 +165,7 @@ def entries(folder: Path, inside: str = "") -> Iterator[tuple[str, int]]:
 
 
 def kind(mode: int) -> str:
-    """What stands where a file or a folder is due, in words."""
+    """A file mode in words, for a message about an unexpected one."""
     if stat.S_ISLNK(mode):
         return "a symbolic link"
     if stat.S_ISDIR(mode):

@@ -1,4 +1,4 @@
-"""What the id of a release is made of, computed from candidate.json alone."""
+"""The id of a release, computed from candidate.json."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ ID_LENGTH = 16
 
 
 def is_id(text: str) -> bool:
-    """Has a text the form of a release's id?"""
+    """Whether a text has the form of a release's id."""
     return re.fullmatch(rf"[0-9a-f]{{{ID_LENGTH}}}", text) is not None
 
 

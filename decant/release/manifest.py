@@ -1,4 +1,4 @@
-"""The manifest of a release: how it is stored, and whether what it says may be served."""
+"""Manifests of releases: reading, writing, and the checks before a release is published."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,16 +21,16 @@ LARGEST_MANIFEST = 16_000_000  # bytes
 
 
 def write_manifest(release: Release) -> bytes:
-    """A manifest as it is stored, sealed."""
+    """The bytes of a sealed manifest."""
     return readable(sealed(release.model_dump(mode="json", exclude_none=False)))
 
 
 def read_manifest(release: str, content: bytes) -> Release:
-    """A manifest from its bytes.
+    """Parse and check a manifest.
 
     Raises:
-        DamagedReleaseError: it is not that of this release, was changed, or names files that
-            cannot be files of a release.
+        DamagedReleaseError: the manifest was changed, belongs to another release, or lists file
+            names that are not allowed.
     """
     try:
         problem = seal_problem(MANIFEST, content)
@@ -46,18 +46,17 @@ def read_manifest(release: str, content: bytes) -> Release:
 
 
 def described(content: bytes | Path) -> StoredFile:
-    """What a manifest says of a file with this content."""
+    """The manifest's entry of a file with this content."""
     if isinstance(content, bytes):
         return StoredFile(sha256=digest(content), bytes=len(content))
     return StoredFile(sha256=digest_file(content), bytes=content.stat().st_size)
 
 
 def check_servable(where: str, release: Release, read: Callable[[str], bytes]) -> None:
-    """Make sure of a release that is to be published that its documents agree and its graphs may
-    be run.
+    """Check names, documents and graphs of a release before it is published.
 
     Raises:
-        CandidateError: they do not; the message begins with `where`.
+        CandidateError: one of them is wrong; the message begins with `where`.
     """
     problems = file_problems(release.listing()) or disagreements(release.model_dump(), read)
     if problems:
@@ -66,10 +65,10 @@ def check_servable(where: str, release: Release, read: Callable[[str], bytes]) -
 
 
 def check_graphs(release: Release, read: Callable[[str], bytes]) -> None:
-    """Make sure that the graph of every student is one that may be served.
+    """Check the graph of every student.
 
     Raises:
-        CandidateError: one is not.
+        CandidateError: a graph is not allowed.
     """
     for student in release.students:
         path = f"students/{student}/{GRAPH}"

@@ -1,4 +1,4 @@
-"""Names of a release's files: a file at the top, or one of a student's folder."""
+"""File names allowed in a release: `NAME`, or `students/STUDENT/NAME`."""
 
 import re
 import unicodedata
@@ -7,9 +7,7 @@ from typing import Any
 
 STUDENTS = "students"
 MANIFEST = "manifest.json"
-ASIDE = re.compile(
-    r"\.[0-9a-f]{16}"
-)  # what follows the name of a file that is stored beside another
+ASIDE = re.compile(r"\.[0-9a-f]{16}")  # suffix of a second version of a file
 SHA256 = re.compile(r"[0-9a-f]{64}")
 FORBIDDEN = set('\\:*?"<>|')  # some file systems read them as something else
 LONGEST = 255  # bytes of one part of a name
@@ -17,17 +15,17 @@ SHOWN = 80
 
 
 def file_problems(files: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What is wrong with the files that a manifest lists, `{path: {sha256, bytes, stored}}`."""
+    """Problems of the files that a manifest lists, `{path: {sha256, bytes, stored}}`."""
     return [*name_problems(files), *_entry_problems(files)]
 
 
 def name_problems(paths: Iterable[str]) -> list[str]:
-    """Paths that lead elsewhere, are hard to see, or would be one file on some file systems."""
+    """Problems of paths: outside the release, hidden, or equal on some file systems."""
     problems: list[str] = []
     seen: dict[str, str] = {}
     for path in paths:
         if not is_plain(path):
-            problems.append(f"{path[:SHOWN]!a} is not a name of a release's file")
+            problems.append(f"{path[:SHOWN]!a} is not an allowed file name")
             continue
         folded = unicodedata.normalize("NFKC", path).casefold()
         if folded in seen:
@@ -37,7 +35,7 @@ def name_problems(paths: Iterable[str]) -> list[str]:
 
 
 def is_plain(path: str) -> bool:
-    """Is it `NAME` or `students/STUDENT/NAME`, each part visible and meaning itself everywhere?"""
+    """Whether a path is `NAME` or `students/STUDENT/NAME` of visible, portable parts."""
     parts = path.split("/")
     if len(parts) == 1:
         return _is_part(path) and path.casefold() not in (STUDENTS, MANIFEST)
@@ -45,7 +43,7 @@ def is_plain(path: str) -> bool:
 
 
 def is_aside(stored: str, path: str) -> bool:
-    """Is `stored` a name under which `path` is kept where its own was taken?"""
+    """Whether `stored` is `path` and a suffix, the name of a second version of the file."""
     return stored.startswith(path) and ASIDE.fullmatch(stored, len(path)) is not None
 
 
@@ -63,8 +61,8 @@ def _entry_problems(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for path, entry in files.items():
         shown, stored = ascii(path[:SHOWN]), entry.get("stored")
         if stored is not None and not is_aside(stored, path):
-            yield f"{shown} is said to be stored as {stored[:SHOWN]!a}"
+            yield f"{shown} cannot be stored as {stored[:SHOWN]!a}"
         if not SHA256.fullmatch(entry["sha256"]):
-            yield f"{shown} has no sha256"
+            yield f"{shown} has an invalid sha256"
         if entry["bytes"] < 0:
-            yield f"{shown} is said to have {entry['bytes']} bytes"
+            yield f"{shown} has an invalid size, {entry['bytes']} bytes"

@@ -1,8 +1,8 @@
-"""A document with a checksum of itself: a field that is changed, removed or added is noticed.
+"""A checksum inside a JSON document, over all its other fields.
 
-It protects against accidents and half-made changes, not against somebody who computes the checksum
-anew. Documents of earlier versions have none and are taken as they are. A document says that it has
-one by its `format`: so the checksum cannot be lost unnoticed.
+It detects accidents and partial edits; it is not a signature. Documents of earlier versions have
+neither `format` nor `checksum` and are accepted. The field `format` is covered by the checksum and
+requires it, so neither can be removed alone.
 """
 
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ VERSION, CHECKSUM = "format", "checksum"
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with its format and checksum; `readable` makes the bytes that are stored."""
+    """Add format and checksum to a document; `readable` gives the bytes to store."""
     whole = {**document, VERSION: FORMAT}
     return {**whole, CHECKSUM: digest(canonical(whole))}
 
 
 def seal_problem(name: str, content: bytes) -> str | None:
-    """What is wrong with a stored document; None if it is whole, or of an earlier version.
+    """The problem of a stored document; None if it is unchanged, or of an earlier version.
 
     Raises:
-        ContentError: it is not a JSON mapping.
+        ContentError: the content is not a JSON mapping.
     """
     document = parse_json(name, content)
     given = document.get(CHECKSUM)
@@ -32,7 +32,7 @@ def seal_problem(name: str, content: bytes) -> str | None:
         return None
     unsealed = {key: value for key, value in document.items() if key != CHECKSUM}
     if given is None:
-        return f"{name} has lost its checksum"
+        return f"{name} has no checksum"
     if digest(canonical(unsealed)) != given or readable(document) != content:
         return f"{name} was changed"
     return None

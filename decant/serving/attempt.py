@@ -1,7 +1,7 @@
-"""Load a release and answer with it, as a program: `decant.serving.preload` starts it.
+"""Load a release and answer with it: the child process of `decant.serving.preload`.
 
-It reads its job from stdin and writes one line to stdout, both JSON. It is bounded by the kernel in
-time, memory and what it may write, so that it ends even if nobody is left to end it.
+It reads its job from stdin and writes one line to stdout, both JSON. The kernel limits its time,
+memory and file writes, so it ends even without its parent.
 """
 
 import json
@@ -15,30 +15,30 @@ from typing import Any
 
 from decant.starter import end_with_starter
 
-GRACE = 5.0  # seconds after its deadline at which the kernel ends it, if its starter has not
+GRACE = 5.0  # seconds after the deadline until the kernel ends a process without a parent
 OUT_OF_MEMORY = ("bad allocation", "bad_alloc", "failed to allocate", "cannot allocate")
 MOST_PROBLEMS = 20  # that are reported
 MOST_LENGTHS = 200  # of histories that are tried
 
 
 def main() -> None:
-    """Do the job that stdin holds."""
+    """Read the job, load, write the result."""
     end_with_starter()
     job = json.load(sys.stdin)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, job["seconds"] + GRACE)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is not the answer
+    os.dup2(2, 1)  # output of libraries must not mix with the result
     from decant.serving import engine  # noqa: F401  # before memory is bounded, and after the above
 
     bound(job["memory_mb"])
     answers.write(json.dumps(attempt(job)) + "\n")
     answers.close()
-    os._exit(0)  # a session of the runtime may take long to end, and nobody needs it
+    os._exit(0)  # freeing the models takes time
 
 
 def bound(memory_mb: int) -> None:
-    """Bound the memory of this process; it writes no files, of a crash neither."""
+    """Limit the memory of this process; forbid writing files and core dumps."""
     for kind, most in (
         (resource.RLIMIT_AS, memory_mb << 20),
         (resource.RLIMIT_CORE, 0),
@@ -50,7 +50,7 @@ def bound(memory_mb: int) -> None:
 
 
 def attempt(job: dict[str, Any]) -> dict[str, Any]:
-    """Check, load, answer.
+    """Check a release, load it, answer with it.
 
     Args:
         job: `{folder, copied, manifest}`, see `ReleaseFolder` and `disagreements`.
@@ -72,19 +72,19 @@ def attempt(job: dict[str, Any]) -> dict[str, Any]:
         family.warm_up(tried_lengths(family.encoder.max_length))
     except MemoryError:
         return {"memory": True}
-    except Exception as error:  # whatever a release makes of the runtime, it is not loaded
+    except Exception as error:  # the runtime's own errors have no common base
         return refusal(error)
     return {"done": True}
 
 
 def tried_lengths(longest: int) -> Iterable[int]:
-    """Lengths of histories that are tried: every one, or as many evenly spread ones."""
+    """Lengths of histories to try: all of them, or `MOST_LENGTHS` evenly spread ones."""
     step = -(-longest // MOST_LENGTHS)
     return range(1, longest, step)
 
 
 def refusal(error: Exception) -> dict[str, Any]:
-    """Why a release is not loaded."""
+    """The result for an error while loading."""
     line = " ".join(str(error).split())
     if isinstance(error.__cause__, MemoryError) or any(
         sign in line.lower() for sign in OUT_OF_MEMORY

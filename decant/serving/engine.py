@@ -54,7 +54,7 @@ class Model:
         """Make a graph ready, from a file or from its bytes.
 
         Args:
-            tried: these very bytes were checked and run in another process already.
+            tried: a child process has already checked and run the same bytes.
 
         Raises:
             BundleError: the graph is not one that may be run, or cannot be.
@@ -81,12 +81,12 @@ class Model:
 
 
 def session_options(threads: int) -> ort.SessionOptions:
-    """How the runtime runs a graph; what a graph could ask it for besides is switched off."""
+    """Settings of the runtime; features that our graphs do not use are switched off."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # other formats, which bytes can begin like, were not checked
+    # bytes of another format would skip the check of the graph
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry("session.allow_released_opsets_only", "1")
     return options
@@ -128,11 +128,11 @@ class Family:
     """One release (or candidate) in memory: the encoder, the router, a model per student."""
 
     def __init__(self, files: Read, release: str, threads: int = 1, *, tried: bool = False) -> None:
-        """Load what the router names: general, and the student of each segment not folded.
+        """Load the students that the router names: general, and each segment's that is not folded.
 
         Args:
-            files: gives the bytes of each by its path, their hash checked.
-            tried: these very bytes were loaded in another process already.
+            files: returns a file's bytes, with their hash checked.
+            tried: a child process has already loaded the same bytes.
 
         Raises:
             BundleError: a model is missing, was changed or is not one for this encoder.
@@ -187,8 +187,9 @@ class Family:
         )
 
     def warm_up(self, lengths: Iterable[int] = ()) -> None:
-        """Answer the least and the most that a request can hold with every student, and histories
-        of these lengths: so none waits for its first request, and none fails at another's.
+        """Answer an empty request, the longest one and histories of `lengths` with every student.
+
+        The first user then does not wait, and no later request meets an untried length.
 
         Raises:
             BundleError: a model cannot answer, or not for this catalogue.
@@ -248,7 +249,7 @@ class Family:
 def load_models(
     read: Read, router: dict[str, Any], encoder: Encoder, threads: int, *, tried: bool
 ) -> dict[str, Model]:
-    """The students that a router names, checked.
+    """Load the students that a router names.
 
     Raises:
         BundleError: one is missing, changed or has another catalogue.
@@ -270,7 +271,7 @@ def load_models(
 
 
 def read_sealed(read: Read, folder: str, name: str) -> bytes:
-    """One file of a student's bundle, as it was when the bundle was sealed.
+    """Read a file of a student's bundle and compare it with the bundle's manifest.
 
     Raises:
         BundleError: it is missing or was changed.
@@ -290,10 +291,10 @@ def read_sealed(read: Read, folder: str, name: str) -> bytes:
 
 
 def check_answer(student: str, model: Model, batch: dict[str, np.ndarray], items: int) -> None:
-    """Make sure that a student scores every item of a catalogue.
+    """Check that a student scores every item of the catalogue.
 
     Raises:
-        BundleError: it does not, not in time, or the scores are no numbers.
+        BundleError: it fails, is too slow, or returns another number of scores or no numbers.
     """
     began = time.thread_time()
     try:
@@ -309,11 +310,11 @@ def check_answer(student: str, model: Model, batch: dict[str, np.ndarray], items
     if took > SLOWEST:
         raise bundle.BundleError(f"student {student} takes {took:.1f} s for one answer")
     if not np.isfinite(scores).all():
-        raise bundle.BundleError(f"student {student} gives an item a score that is no number")
+        raise bundle.BundleError(f"student {student} returns scores that are not finite")
 
 
 def extremes(encoder: Encoder, lengths: Collection[int]) -> Iterator[dict[str, np.ndarray]]:
-    """Model inputs of a request without anything, and of histories with the highest indices."""
+    """Model inputs of an empty request, and of histories of `lengths` with the highest indices."""
     highest = {
         "items": len(encoder.items),
         "behaviours": len(encoder.behaviours),
@@ -342,7 +343,7 @@ def encode_request(
 
 
 def read_router(content: bytes) -> dict[str, Any]:
-    """A stored router: `{"students": {name: {where, priority}}, "folded": [name]}`.
+    """Parse a router: `{"students": {name: {where, priority}}, "folded": [name]}`.
 
     Raises:
         BundleError: it is something else.

@@ -1,6 +1,4 @@
-"""A note of what a channel served last on this machine: after a restart, that can still be served
-when the registry cannot be asked.
-"""
+"""A note of the release that a channel served last here, for a restart without a registry."""
 
 import os
 import uuid
@@ -17,13 +15,13 @@ LARGEST = 1_000_000  # bytes of a note
 
 @dataclass(frozen=True)
 class LastServed:
-    """The note of one channel: the move that put the release there."""
+    """The note of one channel: the channel's change that was served last."""
 
     folder: Path
     channel: str
 
     def read(self) -> Change | None:
-        """What is noted; None if nothing is.
+        """Read the note; None if there is none.
 
         Raises:
             RegistryError, ContentError: the note is damaged. OSError: it cannot be read.
@@ -38,7 +36,7 @@ class LastServed:
         return change
 
     def write(self, change: Change) -> None:
-        """Note a move, in one step.
+        """Write the note atomically.
 
         Raises:
             OSError: it cannot be written.

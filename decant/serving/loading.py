@@ -51,7 +51,7 @@ class NothingToServeError(ValueError):
 
 
 def default_preload() -> Preload:
-    """Bounds as the settings have them where they say nothing."""
+    """Limits by the defaults of the settings."""
     return Preload(Serve().load_seconds, Serve().load_memory_mb)
 
 
@@ -77,7 +77,7 @@ class Source:
 
     @property
     def last(self) -> LastServed:
-        """The note of what the channel served last on this machine."""
+        """The note of the release that the channel served last on this machine."""
         return LastServed(self.cache, self.channel)
 
     def load(self, release: str) -> Family:
@@ -90,7 +90,7 @@ class Source:
         return self._load(*self._found(release))
 
     def load_kept(self, release: str) -> Family:
-        """The same from a copy in the cache if there is one, without a look at the registry.
+        """Load a release from its copy in the cache if there is one, without asking the registry.
 
         Raises:
             As `load` does. OSError: the copy has no manifest.
@@ -102,12 +102,12 @@ class Source:
         return self._load(manifest, ReleaseFolder(folder, manifest.listing(), copied=True))
 
     def _found(self, given: str) -> tuple[Release, ReleaseFolder]:
-        """A release and where its files lie, on this machine at last."""
+        """A release and its folder on this machine; fetch it if it is not there."""
         store, release = self.registry.store, self.registry.release(given)
         if isinstance(store, LocalStore):
             return release, ReleaseFolder(store.folder / "releases" / release.id, release.listing())
         folder = self.registry.fetch(release.id, self.cache / release.id)
-        with suppress(OSError, ValueError):  # a cache that cannot be tidied is a cache
+        with suppress(OSError, ValueError):  # a cache that cannot be cleaned is still usable
             os.utime(folder)
             note = self.last.read()
             forget_old(self.cache, KEPT, {release.id, note.release if note else release.id})
@@ -119,7 +119,7 @@ class Source:
         self.preload.check(release, folder)
         try:
             family = Family(folder.read, release.id, tried=True)
-        except ContentError as error:  # since it was checked
+        except ContentError as error:  # changed since the check
             raise DamagedReleaseError(release.id, [str(error)]) from None
         family.warm_up()
         return family
@@ -135,15 +135,15 @@ class Served:
 
 @dataclass(frozen=True)
 class Loading:
-    """A release that is being loaded, and since when."""
+    """A release that is being loaded, and the time at which that began."""
 
     release: str
     since: datetime
 
 
 class Pause:
-    """Time before what failed is tried again: twice that of before, a minute at most, but nine
-    times as long as the try."""
+    """Pause after a failure: doubled each time up to a minute, and at least nine times as long as
+    the failed try took."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -151,11 +151,11 @@ class Pause:
 
     @property
     def over(self) -> bool:
-        """May it be tried?"""
+        """Whether the next try may begin."""
         return self.clock() >= self._until
 
     def begin(self, took: float) -> None:
-        """Begin after a try that failed and took so many seconds."""
+        """Begin after a try that failed and took `took` seconds."""
         self._seconds = min(2 * self._seconds, LONGEST_PAUSE) or FIRST_PAUSE
         self._until = self.clock() + max(self._seconds, PAUSE_PER_TRY * took)
 
@@ -178,7 +178,7 @@ class Current:
     def refresh(self) -> bool:
         """Look where the channel points and serve that; what cannot be served is reported.
 
-        Where nothing is served yet, it is then the release that was served last on this machine.
+        While nothing is served yet, fall back to the release served last on this machine.
 
         Returns:
             Whether another release answers from now on.
@@ -194,7 +194,7 @@ class Current:
         return self.served is None and self._before_last.over and self._serve_last(refused)
 
     def end(self) -> None:
-        """Stop loading; nothing is loaded any more."""
+        """Stop loading for good."""
         self.source.preload.end()
 
     def _follow(self, change: Change) -> bool:
@@ -217,10 +217,10 @@ class Current:
         return True
 
     def _serve_last(self, refused: str | None) -> bool:
-        """Serve the release that was served last, if it lies on this machine unharmed.
+        """Serve the release served last, if it is on this machine and unchanged.
 
         Args:
-            refused: a release that could not be loaded a moment ago.
+            refused: a release that has just failed to load.
         """
         try:
             change = self.source.last.read()
@@ -228,7 +228,7 @@ class Current:
                 return False
             with self._attempt(change.release, self._before_last):
                 family = self.source.load_kept(change.release)
-        except Exception as error:  # a note, a cache: whatever is wrong with them is no fault
+        except Exception as error:  # a damaged note or cache must not end the service
             line = " ".join(str(error).split()) or type(error).__name__
             self._add(f"what was served last here cannot be served either: {line}")
             return False
@@ -238,7 +238,7 @@ class Current:
 
     @contextmanager
     def _attempt(self, release: str, pause: Pause) -> Iterator[None]:
-        """Say what is being loaded; a pause follows what fails."""
+        """Show the release in `loading`; begin a pause if it fails."""
         began = self.clock()
         self.loading = Loading(release, datetime.now(UTC))
         try:
@@ -270,14 +270,14 @@ class Current:
         self._reported = self.problem = problem
 
     def _add(self, words: str) -> None:
-        """Say also what follows from the problem."""
+        """Add a consequence to the reported problem."""
         problem = f"{self._reported}; {words}"
         if problem != self.problem:
             logger.warning("%s", problem)
         self.problem = problem
 
     def _fine(self) -> None:
-        """The channel's release is served."""
+        """Forget problems: the channel's release is served."""
         self.problem = self._reported = self._refused = None
 
 
@@ -297,7 +297,7 @@ def open_source(root: Path, channel: str) -> Source:
 def forget_old(cache: Path, kept: int, needed: Collection[str] = ()) -> None:
     """Remove the releases that were used longest ago; a family in memory needs no files.
 
-    Those `needed` stay. What a killed service was fetching is removed after a day.
+    Keep those in `needed`. Remove partial copies of killed services after a day.
     """
     found, now = [], time.time()
     for path in cache.iterdir():

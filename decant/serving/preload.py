@@ -1,6 +1,7 @@
-"""A release is loaded in a process of its own first: it may never end, or take all memory.
+"""Load a release in a child process first, within a deadline and a memory limit.
 
-What that process could load and answer with, the service then loads itself from the same bytes.
+Loading may never end or take all memory. Only after the child has loaded the release and answered
+with it does the service load the same bytes itself.
 """
 
 import atexit
@@ -22,11 +23,11 @@ from decant.starter import signature
 PROGRAM = "decant.serving.attempt"
 PACKAGES = Path(decant.__file__).parents[1]
 FEW_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each takes memory
-LONGEST_WORDS = 300  # characters of what a process that died has said last
+LONGEST_WORDS = 300  # last characters of a dead child's stderr
 
 
 class NotLoadedError(ValueError):
-    """A release cannot be loaded; `release` says which."""
+    """A release cannot be loaded; `release` is its id."""
 
     def __init__(self, release: str, problem: str) -> None:
         self.release = release
@@ -34,7 +35,7 @@ class NotLoadedError(ValueError):
 
 
 class Preload:
-    """Tries releases, one at a time, each within `seconds` and `memory_mb`."""
+    """Load releases in child processes, one at a time, each within `seconds` and `memory_mb`."""
 
     def __init__(self, seconds: float, memory_mb: int) -> None:
         self.seconds, self.memory_mb = seconds, memory_mb
@@ -43,11 +44,11 @@ class Preload:
         self._ended = False
 
     def check(self, release: Release, folder: ReleaseFolder) -> None:
-        """Load a release in another process and have it answer.
+        """Load a release in a child process and answer with it.
 
         Raises:
-            DamagedReleaseError: its files are not what its manifest says, or contradict each other.
-            NotLoadedError: it cannot be loaded, cannot answer, or not within the bounds.
+            DamagedReleaseError: files differ from the manifest, or documents contradict each other.
+            NotLoadedError: the release cannot be loaded, cannot answer, or exceeds the limits.
         """
         job = {
             "folder": str(folder.folder),
@@ -65,7 +66,7 @@ class Preload:
             raise NotLoadedError(release.id, f"cannot be served: {answer['refused']}")
 
     def end(self) -> None:
-        """End what is under way, and start nothing any more."""
+        """Kill a child that is running, and start no other."""
         with self._lock:
             self._ended = True
             if self._process is not None:
@@ -73,13 +74,12 @@ class Preload:
 
     def _answer(self, release: str, job: str) -> dict[str, Any]:
         process = self._start(release)
-        atexit.register(process.kill)  # where the kernel does not end it with this process
+        atexit.register(process.kill)  # other systems than Linux do not end it with this process
         try:
             said, words = process.communicate(job, timeout=self.seconds)
         except subprocess.TimeoutExpired:
             problem = (
-                f"was not loaded and ready to answer within {self.seconds:g} s "
-                "(serve.load_seconds); it was given up"
+                f"was not loaded and ready to answer within {self.seconds:g} s (serve.load_seconds)"
             )
             raise NotLoadedError(release, problem) from None
         finally:
@@ -95,7 +95,7 @@ class Preload:
     def _start(self, release: str) -> subprocess.Popen[str]:
         with self._lock:
             if self._ended:
-                raise NotLoadedError(release, "was not loaded: the service ends")
+                raise NotLoadedError(release, "was not loaded: the service is shutting down")
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", PROGRAM],
                 env=environment(os.environ),
@@ -110,21 +110,21 @@ class Preload:
 
     def _out_of_memory(self) -> str:
         return (
-            f"needs more than {self.memory_mb} MB of memory to be loaded and to answer "
-            "(serve.load_memory_mb); it was given up"
+            f"needs more than {self.memory_mb} MB of memory to load and to answer "
+            "(serve.load_memory_mb)"
         )
 
     def _death(self, status: int, words: str) -> str:
-        """How the process has ended that said nothing."""
+        """The message for a child that ended without an answer."""
         last = " ".join(words.split())[-LONGEST_WORDS:]
         if "bad_alloc" in last or "MemoryError" in last:
             return self._out_of_memory()
         how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
-        return f"cannot be served: the process that tried it ended {how}" + (last and f": {last}")
+        return f"cannot be served: the process that loaded it ended {how}" + (last and f": {last}")
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that finds this very package and ends with this process."""
+    """The child's environment: this installation of the package, few threads, this process's id."""
     paths = [str(PACKAGES), *filter(None, [given.get("PYTHONPATH")])]
     path = {"PYTHONPATH": os.pathsep.join(paths)}
     return {**given, **FEW_THREADS, **path, **signature()}

@@ -201,7 +201,7 @@ FORGED: list[tuple[Callable[[onnx.ModelProto], Any], str]] = [
     (external_weight_without_a_flag, "tensor `rows` has `external_data`, which is not allowed"),
     (flag_alone, "tensor `rows` has `data_location`, which is not allowed"),
     (sparse_weight, "the graph has `sparse_initializer`, which is not allowed"),
-    (constant, r"operator `Constant` \(output c\) is not one of those that Decant makes"),
+    (constant, r"operator `Constant` \(output c\) is not in the list of allowed operators"),
     (tensor_of_a_known_operator, "attribute `value` of operator `Gather` .* has `t`"),
     (tensors_of_a_known_operator, "attribute `values` of operator `Gather` .* has `tensors`"),
     (graph_of_a_known_operator, "attribute `body` of operator `Gather` .* has `g`"),
@@ -209,10 +209,10 @@ FORGED: list[tuple[Callable[[onnx.ModelProto], Any], str]] = [
     (hidden_graph, "attribute `axis` of operator `Gather` .* has `g`"),
     (kind_of_a_list, "attribute `names` of operator `Gather` .* has `strings`"),
     (unknown_kind, "attribute `axis` of operator `Gather` .* holds UNDEFINED"),
-    (operator("Loop", body=inner()), "operator `Loop` .* is not one of those"),
-    (operator("If", then_branch=inner(), else_branch=inner()), "operator `If` .* is not one"),
-    (operator("Scan", body=inner(), num_scan_inputs=1), "operator `Scan` .* is not one"),
-    (operator("Expand"), "operator `Expand` .* is not one of those"),
+    (operator("Loop", body=inner()), "operator `Loop` .* is not in the list"),
+    (operator("If", then_branch=inner(), else_branch=inner()), "operator `If` .* is not in"),
+    (operator("Scan", body=inner(), num_scan_inputs=1), "operator `Scan` .* is not in"),
+    (operator("Expand"), "operator `Expand` .* is not in the list"),
     (operator("Gather", domain="com.microsoft"), "operator `Gather` .* has `domain`"),
     (operator("Gather", domain="ai.onnx"), "operator `Gather` .* has `domain`"),
     (operator("Gather", overload="x"), "operator `Gather` .* has `overload`"),
@@ -220,11 +220,11 @@ FORGED: list[tuple[Callable[[onnx.ModelProto], Any], str]] = [
     (function, "the model has `functions`, which is not allowed"),
     (training, "the model has `training_info`, which is not allowed"),
     (metadata, "the model has `metadata_props`, which is not allowed"),
-    (opsets(), r"operator set \[\]; 18 is meant"),
-    (opsets(OPSET + 1), "operator set .19.; 18 is meant"),
-    (opsets(OPSET, OPSET), "operator set .18, 18.; 18 is meant"),
-    (set_to("ir_version", 3), "format version 3; 8 to"),
-    (set_to("ir_version", 2**40), "format version 1099511627776; 8 to"),
+    (opsets(), r"operator set \[\]; expected 18"),
+    (opsets(OPSET + 1), "operator set .19.; expected 18"),
+    (opsets(OPSET, OPSET), "operator set .18, 18.; expected 18"),
+    (set_to("ir_version", 3), "format version 3; expected 8 to"),
+    (set_to("ir_version", 2**40), "format version 1099511627776; expected 8 to"),
     (set_to("graph.initializer.0.data_type", TensorProto.DOUBLE), "`rows` is of type DOUBLE"),
     (set_to("graph.initializer.0.data_type", 999), "`rows` is of type number 999"),
     (set_to("graph.initializer.0.raw_data", b"abc"), r"holds 0.75 numbers; its shape \[4, 3\]"),
@@ -236,13 +236,16 @@ FORGED: list[tuple[Callable[[onnx.ModelProto], Any], str]] = [
     (typed_of_another, "tensor `rows` holds 12 numbers"),
     (strings, "tensor `rows` has `string_data`"),
     (doubles, "tensor `rows` is of type DOUBLE"),
-    (second_output, "not one output"),
-    (no_input, "no inputs"),
+    (second_output, "exactly one output"),
+    (no_input, "needs operators, inputs"),
     (sequence, "value `items` has `sequence_type`"),
     (set_to("graph.input.0.type.tensor_type.elem_type", TensorProto.FLOAT), "`items` is not a"),
     (set_to("graph.output.0.type.tensor_type.elem_type", TensorProto.INT64), "`scores` is not a"),
-    (size_of_the_items, r"operator `Range` \(output row\) makes a size of what a request holds"),
-    (shape_of_the_items, "operator `Reshape` .* makes a size of what a request holds"),
+    (
+        size_of_the_items,
+        r"operator `Range` \(output row\) computes a size from values of the request",
+    ),
+    (shape_of_the_items, "operator `Reshape` .* computes a size from values of the request"),
 ]
 
 
@@ -286,7 +289,7 @@ def test_a_graph_that_was_cut_is_refused(end: int) -> None:
 
 def test_fields_of_a_later_format_are_refused() -> None:
     later = bytes([0x82, 0x7D, 0x01, 0x41])  # field 2000, one byte
-    with pytest.raises(BundleError, match="the model has fields that are not known"):
+    with pytest.raises(BundleError, match="the model has unknown fields"):
         check_graph(make().SerializeToString() + later)
 
 

@@ -45,11 +45,11 @@ def test_names_that_some_file_systems_take_for_one_are_two_too_many(one: str, ot
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"stored": "b"}, "is said to be stored as 'b'"),
-        ({"stored": "a.0123"}, "is said to be stored as"),
-        ({"stored": "../a.0123456789abcdef"}, "is said to be stored as"),
-        ({"sha256": "0" * 63 + "X"}, "has no sha256"),
-        ({"bytes": -1}, "is said to have -1 bytes"),
+        ({"stored": "b"}, "cannot be stored as 'b'"),
+        ({"stored": "a.0123"}, "cannot be stored as"),
+        ({"stored": "../a.0123456789abcdef"}, "cannot be stored as"),
+        ({"sha256": "0" * 63 + "X"}, "has an invalid sha256"),
+        ({"bytes": -1}, "has an invalid size, -1 bytes"),
     ],
 )
 def test_what_is_said_of_a_file_is_checked(change: dict[str, object], problem: str) -> None:

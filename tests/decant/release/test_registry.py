@@ -654,7 +654,7 @@ def test_a_manifest_cannot_write_outside_the_destination(
     manifest = json.loads(registry.store.read(key))
     manifest["files"]["../../outside"] = manifest["files"]["router.json"]
     forge(registry.store, key, resealed(manifest))
-    with pytest.raises(DamagedReleaseError, match="'../../outside' is not a name"):
+    with pytest.raises(DamagedReleaseError, match="'../../outside' is not an allowed file name"):
         registry.fetch(release, tmp_path / "deep" / "er" / "fetched")
     assert not (tmp_path / "deep" / "outside").exists()
 

@@ -48,7 +48,7 @@ def test_a_graph_that_is_not_ours_enters_nowhere(
 ) -> None:
     parts, folder = make_parts(), tmp_path / "candidate"
     forge(parts.bundles / "women" / "int8")
-    problem = r"operator `Loop` \(output more\) is not one of those that Decant makes"
+    problem = r"operator `Loop` \(output more\) is not in the list of allowed operators"
     folder.mkdir()
     with pytest.raises(CandidateError, match=f"women/int8/model.onnx: {problem}"):
         assemble(parts, PARAMS, folder)
@@ -98,7 +98,7 @@ def test_a_bundle_names_files_of_its_own_alone(
         manifest.write_text(json.dumps({"files": {**content["files"], name: "0" * 64}}))
         folder = tmp_path / hashlib.sha256(name.encode()).hexdigest()
         folder.mkdir()
-        with pytest.raises(CandidateError, match="is not a name of a file of it"):
+        with pytest.raises(CandidateError, match="is not an allowed file name"):
             assemble(parts, PARAMS, folder)
 
 
@@ -125,7 +125,7 @@ def test_what_is_published_beside_a_candidate_does_not_replace_it(
     for extra, problem in (
         ({"encoder.json": b"{}"}, "encoder.json is not the file that was assembled"),
         ({"students/women/more": b""}, "students/women/more is not part of what was assembled"),
-        ({"../more": b""}, "'../more' is not a name of a release's file"),
+        ({"../more": b""}, "'../more' is not an allowed file name"),
         ({"ROUTER.json": b""}, "`router.json` and `ROUTER.json` differ in case alone"),
     ):
         with pytest.raises(CandidateError, match=problem):

@@ -26,7 +26,7 @@ def test_a_document_of_before_is_taken_as_it_is() -> None:
         ({"more": 1}, "x.json was changed"),
         ({"format": 3}, "x.json was changed"),
         ({"checksum": "0" * 64}, "x.json was changed"),
-        ({"checksum": None}, "x.json has lost its checksum"),
+        ({"checksum": None}, "x.json has no checksum"),
     ],
 )
 def test_what_was_changed_is_noticed(changes: dict[str, object], problem: str) -> None:

@@ -93,7 +93,7 @@ def test_a_process_that_dies_is_a_refusal(shop: Any) -> None:
     thread, problems = in_background(Preload(LONG, 1024), shop, shop.promote_endless(1))
     until(tries)[0].send_signal(signal.SIGSEGV)
     thread.join(20)
-    assert "the process that tried it ended by SIGSEGV" in problems[0]
+    assert "the process that loaded it ended by SIGSEGV" in problems[0]
 
 
 def test_the_end_of_the_service_does_not_wait(shop: Any) -> None:
@@ -104,7 +104,7 @@ def test_the_end_of_the_service_does_not_wait(shop: Any) -> None:
     bounds.end()
     thread.join(20)
     assert not thread.is_alive() and len(problems) == 1
-    with pytest.raises(NotLoadedError, match="the service ends"):
+    with pytest.raises(NotLoadedError, match="the service is shutting down"):
         bounds.check(*where(shop, release))
 
 
@@ -175,7 +175,7 @@ def test_a_score_that_is_no_number_is_a_refusal(shop: Any) -> None:
         return bytes(shop.graph(tables))
 
     said = attempt(job(shop, shop.publish(1, nan)))
-    assert said == {"refused": "student general gives an item a score that is no number"}
+    assert said == {"refused": "student general returns scores that are not finite"}
 
 
 def test_histories_of_every_length_are_tried() -> None:

@@ -334,17 +334,20 @@ RULE = {"where": "gender == 'F'", "priority": 10}
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"verdict.json:passed": False}, "does not say of passing"),
-        ({"verdict.json:segments": {"women": {"ships": False}}}, "does not let the student women"),
+        ({"verdict.json:passed": False}, "manifest.json contradicts verdict.json"),
+        (
+            {"verdict.json:segments": {"women": {"ships": False}}},
+            "does not accept the student women",
+        ),
         ({"verdict.json:segments": {}}, "documents cannot be read: 'women'"),
         ({"candidate.json:source": "files"}, "manifest.json has the source demo, candidate.json"),
-        ({"candidate.json:students": {"general": {}}}, "of a student that candidate.json does not"),
+        ({"candidate.json:students": {"general": {}}}, "a student that candidate.json does not"),
         ({"candidate.json:folded": ["women"]}, "manifest.json has the folded"),
-        ({"candidate.json:raw": {"views.csv": "1" * 64}}, "names other raw data"),
-        ({"candidate.json:passed": False}, "does not say of passing what verdict.json says"),
+        ({"candidate.json:raw": {"views.csv": "1" * 64}}, "lists raw data of another"),
+        ({"candidate.json:passed": False}, "candidate.json contradicts verdict.json"),
         (
             {"students/women/manifest.json:files": {}},
-            "students/women/manifest.json does not name the files beside it",
+            "students/women/manifest.json does not match the files of women",
         ),
         ({"candidate.json:params": "0" * 64}, "its content has the id"),
     ],
@@ -414,7 +417,7 @@ def test_no_changed_candidate_is_published(shop: Any) -> None:
     for name in ("more", "students/women/more", "students/men/model.onnx"):
         (place / name).parent.mkdir(exist_ok=True)
         (place / name).write_bytes(b"")
-        with pytest.raises(CandidateError, match=r"1 file\(s\) that it was not assembled of"):
+        with pytest.raises(CandidateError, match=r"1 additional file\(s\)"):
             shop.registry.publish(place, EXTRA)
         (place / name).unlink()
     document = json.loads((whole / "candidate.json").read_bytes())
