@@ -350,7 +350,7 @@ def read_router(content: bytes) -> dict[str, Any]:
     """
     try:
         router = json.loads(content)
-        return {"students": dict(router["students"]), "folded": list(router["folded"])}
+        return {**router, "students": dict(router["students"]), "folded": list(router["folded"])}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
 
