@@ -18,7 +18,7 @@ from decant.params import Params, parse_params
 from decant.release.candidate import Parts, assemble
 from decant.release.registry import Registry, open_registry
 from decant.serving.attempt import attempt
-from decant.serving.engine import Family, Read
+from decant.serving.engine import Family
 from decant.serving.loading import Source
 from decant.serving.preload import Preload
 
@@ -140,11 +140,6 @@ ENDLESS = heavy(4000, 200)
 HUGE = heavy(40_000, 1)
 
 
-def reading(folder: Path) -> Read:
-    """How a family reads a folder that no manifest describes."""
-    return lambda path: (folder / path).read_bytes()
-
-
 def write_student(
     folder: Path, tables: Tables, items: tuple[str, ...] = ITEMS, graph: bytes | None = None
 ) -> None:
@@ -195,19 +190,14 @@ class Tiny:
     def with_encoder(self, **changes: Any) -> Family:
         """The same models behind another encoder."""
         replace(ENCODER, **changes).save(self.folder / "encoder.json")
-        return self.again()
-
-    def again(self) -> Family:
-        """The family as its folder is now."""
-        return Family(reading(self.folder), "0123456789abcdef")
+        return Family(self.folder, "0123456789abcdef")
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Tiny:
     """general and women; the rule of `readers` has no student of its own."""
     tables = write_family(tmp_path / "family")
-    folder = tmp_path / "family"
-    return Tiny(Family(reading(folder), "0123456789abcdef"), tables, folder)
+    return Tiny(Family(tmp_path / "family", "0123456789abcdef"), tables, tmp_path / "family")
 
 
 PARAMS = """

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from decant.features.segments import RuleError
 from decant.models.bundle import BundleError
-from decant.serving.engine import Event, RequestError, did_you_mean
+from decant.serving.engine import Event, Family, RequestError, did_you_mean
 
 N = 12
 DAY = 86400.0
@@ -177,19 +177,19 @@ def test_a_changed_model_is_not_loaded(tiny: Any) -> None:
     graph = tiny.folder / "students" / "women" / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
     with pytest.raises(BundleError, match="changed"):
-        tiny.again()
+        Family(tiny.folder, "r")
 
 
 def test_a_file_that_is_no_model_is_not_loaded(tiny: Any) -> None:
     tiny.rewrite("women", graph=b"no graph")
     with pytest.raises(BundleError, match="not a model that can be run"):
-        tiny.again()
+        Family(tiny.folder, "r")
 
 
 def test_a_model_of_another_catalogue_is_not_loaded(tiny: Any) -> None:
     tiny.rewrite("women", items=("other",))
     with pytest.raises(BundleError, match="its catalogue is not"):
-        tiny.again()
+        Family(tiny.folder, "r")
 
 
 def test_a_model_that_scores_too_few_items_does_not_warm_up(tiny: Any) -> None:
@@ -204,20 +204,20 @@ def test_a_student_that_the_router_names_has_to_be_there(tiny: Any) -> None:
     router = json.loads((tiny.folder / "router.json").read_text())
     (tiny.folder / "router.json").write_text(json.dumps({**router, "folded": []}))
     with pytest.raises(BundleError, match="the student `readers` is missing"):
-        tiny.again()
+        Family(tiny.folder, "r")
 
 
 def test_a_student_that_the_router_does_not_name_is_not_loaded(tiny: Any) -> None:
     for name in ("readers", "nobody"):
         shutil.copytree(tiny.folder / "students" / "women", tiny.folder / "students" / name)
-    assert tiny.again().students == ["general", "women"]
+    assert Family(tiny.folder, "r").students == ["general", "women"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": {}}', '{"files": []}', "[" * 9999])
 def test_a_bundle_whose_manifest_is_none_is_not_loaded(tiny: Any, content: str) -> None:
     (tiny.folder / "students" / "women" / "manifest.json").write_text(content)
     with pytest.raises(BundleError, match=r"students/women/manifest\.json has no model\.onnx"):
-        tiny.again()
+        Family(tiny.folder, "r")
 
 
 @pytest.mark.parametrize("name", ["items", "behaviours", "gaps", "attributes"])
@@ -228,7 +228,7 @@ def test_a_model_that_fails_at_the_highest_index_does_not_warm_up(tiny: Any, nam
     weight.CopyFrom(numpy_helper.from_array(rows, weight.name))
     tiny.rewrite("general", graph=model.SerializeToString())
     with pytest.raises(BundleError, match="student general cannot answer: .*indices"):
-        tiny.again().warm_up()
+        Family(tiny.folder, "r").warm_up()
 
 
 def test_a_model_that_fails_at_one_length_does_not_warm_up(tiny: Any) -> None:
@@ -254,7 +254,7 @@ def test_a_model_that_fails_at_one_length_does_not_warm_up(tiny: Any) -> None:
 def test_a_family_without_general_is_not_loaded(tiny: Any) -> None:
     (tiny.folder / "students" / "general").rename(tiny.folder / "students" / "other")
     with pytest.raises(BundleError, match="`general` is missing"):
-        tiny.again()
+        Family(tiny.folder, "r")
 
 
 @pytest.mark.parametrize(
@@ -263,11 +263,11 @@ def test_a_family_without_general_is_not_loaded(tiny: Any) -> None:
 def test_a_router_that_is_none_is_not_loaded(tiny: Any, router: Any) -> None:
     (tiny.folder / "router.json").write_text(json.dumps(router))
     with pytest.raises(BundleError, match="is not a router"):
-        tiny.again()
+        Family(tiny.folder, "r")
 
 
 def test_a_rule_that_cannot_be_read_is_not_loaded(tiny: Any) -> None:
     router = {"students": {"a": {"where": "age >", "priority": 1}}, "folded": []}
     (tiny.folder / "router.json").write_text(json.dumps(router))
     with pytest.raises(RuleError):
-        tiny.again()
+        Family(tiny.folder, "r")
