@@ -14,6 +14,7 @@ from decant.release.content import ContentError, digest, readable
 from decant.release.names import file_problems
 from decant.release.records import DamagedReleaseError, RegistryError
 from decant.release.seal import sealed
+from decant.release.store import StoreError
 
 EXTRA = {"provenance.json": b"{}\n"}
 STUDENT = ("config.json", "items.json", "manifest.json", "metrics.json", "model.onnx")
@@ -119,7 +120,7 @@ def refused(shop: Any, release: str, case: str) -> None:
     for use in (shop.source.load, shop.registry.promote):
         try:
             use(release)
-        except (RegistryError, ContentError) as error:
+        except (RegistryError, ContentError, StoreError) as error:
             assert "\n" not in str(error), case
         else:
             raise AssertionError(f"{case}: {use.__name__} took it")
