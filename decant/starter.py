@@ -62,7 +62,7 @@ def _parent_of(pid: int) -> int:
 
 def tied(command: list[str]) -> list[str]:
     """The command line of a command that ends with this process."""
-    return [sys.executable, __file__, str(os.getpid()), *command]
+    return [sys.executable, "-P", __file__, str(os.getpid()), *command]  # -P: no module of ours
 
 
 def main(starter: str, *command: str) -> None:
