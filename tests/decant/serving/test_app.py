@@ -273,7 +273,7 @@ def test_while_a_release_does_not_end_to_load_the_old_one_answers(shop: Any) -> 
 
 
 def test_before_the_first_release_it_says_which_one_is_being_loaded(shop: Any) -> None:
-    with serving(shop.bounded(6), 0.02) as base, httpx.Client(base_url=base) as client:
+    with serving(shop.bounded(3), 0.02) as base, httpx.Client(base_url=base) as client:
         asked(client, lambda health: "no release was promoted" in health["error"])
         endless = shop.promote_endless(1)
         asked(client, lambda health: (health["loading"] or {}).get("release") == endless)
@@ -281,7 +281,7 @@ def test_before_the_first_release_it_says_which_one_is_being_loaded(shop: Any) -
         assert client.get("/healthz").status_code == 503
         said = client.post("/recommend", json={})
         assert said.status_code == 503 and list(said.json()) == ["error"]
-        asked(client, lambda health: "within 6 s" in health["error"] and not health["loading"])
+        asked(client, lambda health: "within 3 s" in health["error"] and not health["loading"])
 
 
 def test_a_graph_that_reads_files_is_never_served(
