@@ -391,8 +391,10 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class Serve(Block):
-    """Limits of the HTTP service: what it reads, how long it waits."""
+    """Limits of the HTTP service: what it loads, what it reads, how long it waits."""
 
+    load_seconds: Seconds = 120.0
+    load_memory_mb: Annotated[int, Field(ge=256, le=1_048_576)] = 4096
     max_events: Annotated[int, Field(ge=1, le=10_000)] = 1000
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     header_seconds: Seconds = 5.0

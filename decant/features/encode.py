@@ -105,8 +105,13 @@ class Encoder:
         Raises:
             EncoderError: it is something else.
         """
+        return Encoder.parse(path.name, path.read_bytes())
+
+    @staticmethod
+    def parse(name: str, stored: bytes) -> "Encoder":
+        """The same from a file's bytes; its name is for the message alone."""
         try:
-            content = json.loads(path.read_text("utf-8"))
+            content = json.loads(stored)
             attributes = {
                 name: Attribute(
                     tuple(a["values"]), None if a["edges"] is None else tuple(a["edges"])
@@ -117,8 +122,8 @@ class Encoder:
                 k: tuple(v) if isinstance(v, list) else v for k, v in content.items()
             }
             return Encoder(attributes=attributes, **lists)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise EncoderError(f"{path.name} is not a stored encoder: {error!r}") from None
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise EncoderError(f"{name} is not a stored encoder: {error!r}") from None
 
 
 def order_behaviours(names: list[str]) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decant.models.bundle import GRAPH, BundleError
 from decant.params import GENERAL, Params
+from decant.release.agreement import CANDIDATE
 from decant.release.content import (
     canonical,
     digest,
@@ -21,16 +23,19 @@ from decant.release.content import (
     short,
     write_json,
 )
+from decant.release.identity import ID_LENGTH as ID_LENGTH  # others import it from here
+from decant.release.identity import IDENTITY_FILES, candidate_id
+from decant.release.names import is_plain, name_problems
+from decant.release.seal import sealed
 
-IDENTITY_FILES = ("model.onnx", "config.json", "items.json")  # of each student
 NOT_SHIPPED = ("model.safetensors",)
-WITHOUT_EFFECT = {
-    "registry",
-    "serve",
-    "schedule",
-    "tune",
-}  # blocks of params that change no byte of a model
-ID_LENGTH = 16
+CONTENT: dict[str, type] = {  # of candidate.json, besides its seal
+    **dict.fromkeys(("id", "source", "data", "params"), str),
+    **dict.fromkeys(("students", "files", "raw"), dict),
+    **{"folded": list, "passed": bool},
+}
+# blocks of params that change no byte of a model
+WITHOUT_EFFECT = {"registry", "serve", "schedule", "tune"}
 
 
 class CandidateError(ValueError):
@@ -60,10 +65,12 @@ def assemble(parts: Parts, params: Params, destination: Path) -> dict[str, Any]:
             metrics.json, candidate.json.
 
     Returns:
-        What candidate.json holds: id, source, students, folded, passed, files, data, params, raw.
+        What candidate.json holds: id, source, students, folded, passed, files, data, params, raw,
+        and its seal.
 
     Raises:
-        CandidateError: a bundle is incomplete or changed, or the gate did not decide on a student.
+        CandidateError: a bundle is incomplete or changed, its graph may not be served, or the gate
+            did not decide on a student.
     """
     verdict, router = read_json(parts.verdict), read_json(parts.router)
     ships = shipped(router, verdict)
@@ -85,7 +92,8 @@ def assemble(parts: Parts, params: Params, destination: Path) -> dict[str, Any]:
         "params": params_digest(params),
     }
     candidate["id"] = candidate_id(candidate)
-    write_json(destination / "candidate.json", candidate)
+    candidate = sealed(candidate)
+    write_json(destination / CANDIDATE, candidate)
     return candidate
 
 
@@ -120,7 +128,8 @@ def copy_bundle(source: Path, destination: Path) -> None:
     """Copy a complete bundle without the files that stay with the pipeline.
 
     Raises:
-        CandidateError: no manifest, or a file is missing or not what the manifest says.
+        CandidateError: no manifest, a file is missing or not what the manifest says, or the graph
+            may not be served.
     """
     if not (source / "manifest.json").is_file():
         raise CandidateError(f"{short(source)} is not a complete bundle: it has no manifest.json")
@@ -131,41 +140,61 @@ def copy_bundle(source: Path, destination: Path) -> None:
         raise CandidateError(f"{short(source)} has no {', '.join(lacking)}")
     destination.mkdir(parents=True)
     for name, sha in files.items():
+        if "/" in name or not is_plain(name):
+            raise CandidateError(f"{short(source)}: {name!a} is not an allowed file name")
         if not _is(source / name, sha):
             raise CandidateError(
                 f"{short(source / name)} is missing or was changed since it was made"
             )
         shutil.copyfile(source / name, destination / name)
+    check_model(short(source / GRAPH), (destination / GRAPH).read_bytes())
     write_json(destination / "manifest.json", {**manifest, "files": files})
 
 
-def candidate_id(candidate: Mapping[str, Any]) -> str:
-    """The id that a candidate's files, params and data give: 16 hex digits."""
-    files: Mapping[str, str] = candidate["files"]
-    identity = {
-        "models": {path: sha for path, sha in files.items() if _is_model(path)},
-        "router": files["router.json"],
-        "encoder": files["encoder.json"],
-        "params": candidate["params"],
-        "data": candidate["data"],
-    }
-    return digest(canonical(identity))[:ID_LENGTH]
+def check_model(name: str, content: bytes) -> None:
+    """Check that a graph may be served.
+
+    Raises:
+        CandidateError: it may not; the message names the operator or the tensor.
+    """
+    from decant.models.graph import check_graph  # onnx takes 0.2 s that most commands need not wait
+
+    try:
+        check_graph(content)
+    except BundleError as error:
+        raise CandidateError(f"{name}: {error}") from None
 
 
 def check_candidate(folder: Path) -> dict[str, Any]:
     """Read candidate.json and check every file and the id against it.
 
     Raises:
-        CandidateError: it is missing, a file is missing or changed, or the id is not its own.
+        CandidateError: it is missing; a file is missing, changed or additional; or the id does not
+            match the content.
     """
-    if not (folder / "candidate.json").is_file():
+    if not (folder / CANDIDATE).is_file():
         raise CandidateError(f"{short(folder)} has no candidate.json: run the pipeline first")
-    candidate = read_json(folder / "candidate.json")
-    bad = [path for path, sha in candidate["files"].items() if not _is(folder / path, sha)]
+    candidate = read_json(folder / CANDIDATE)
+    wrong = [name for name, kind in CONTENT.items() if not isinstance(candidate.get(name), kind)]
+    files = {} if wrong else candidate["files"]
+    lacking = [*wrong, *(name for name in ("router.json", "encoder.json") if name not in files)]
+    if lacking:
+        raise CandidateError(
+            f"{short(folder)}/candidate.json does not say what it is made of: no {lacking[0]}"
+        )
+    bad = name_problems(files) or [
+        path for path, sha in files.items() if not _is(folder / path, sha)
+    ]
     if bad:
         raise CandidateError(
             f"{short(folder)}: {len(bad)} file(s) missing or changed since it was assembled, "
             f"first {bad[0]}; run the pipeline again"
+        )
+    more = sorted({*digest_tree(folder)} - {*files, CANDIDATE})
+    if more:
+        raise CandidateError(
+            f"{short(folder)}: {len(more)} additional file(s), first {more[0]}; "
+            "remove them or run the pipeline again"
         )
     if candidate_id(candidate) != candidate["id"]:
         raise CandidateError(f"{short(folder)}/candidate.json: the id is not that of its content")
@@ -179,8 +208,3 @@ def params_digest(params: Params) -> str:
 
 def _is(path: Path, sha: str) -> bool:
     return path.is_file() and digest_file(path) == sha
-
-
-def _is_model(path: str) -> bool:
-    parts = path.split("/")
-    return len(parts) == 3 and parts[0] == "students" and parts[2] in IDENTITY_FILES

@@ -80,7 +80,7 @@ def parse_json(name: str, content: bytes) -> dict[str, Any]:
     """
     try:
         parsed = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ContentError(f"{name} is not valid JSON: {error}") from None
     if not isinstance(parsed, dict):
         raise ContentError(f"{name}: expected a JSON mapping, found {type(parsed).__name__}")

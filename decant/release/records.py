@@ -5,8 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from decant.release.candidate import candidate_id
-from decant.release.content import ContentError, parse_json, readable
+from decant.release.content import readable
 
 
 class RegistryError(ValueError):
@@ -83,6 +82,10 @@ class Release(Record):
     reasons: list[str]  # why it did not pass
     files: dict[str, StoredFile]
 
+    def listing(self) -> dict[str, dict[str, Any]]:
+        """Its files as plain values: `{path: {sha256, bytes, stored}}`."""
+        return {path: file.model_dump() for path, file in self.files.items()}
+
 
 class Change(Record):
     """One move of a channel; the newest one is the channel's pointer."""
@@ -140,22 +143,6 @@ def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | 
             str(comparison.get("why", "the comparison with production does not say why"))
         )
     return reasons
-
-
-def identity_problems(release: Release, candidate: bytes) -> list[str]:
-    """What in a release's files contradicts its id."""
-    try:
-        document = parse_json("candidate.json", candidate)
-        own, files = candidate_id(document), document["files"]
-    except (ContentError, KeyError, TypeError, AttributeError):
-        return ["candidate.json does not say what the release is made of"]
-    if own != release.id:
-        return [f"its content has the id {own}"]
-    return [
-        f"{path} is not the file that was assembled"
-        for path, sha in files.items()
-        if path not in release.files or release.files[path].sha256 != sha
-    ]
 
 
 def _explain(check: Mapping[str, Any]) -> str:

@@ -1,11 +1,11 @@
 """Releases in a store: published whole, checked whenever they are used.
 
 - `releases/<id>/…`: a release's files, never overwritten
-- `releases/<id>/manifest.json`: the sha256 of each, written last: without it there is no release
+- `releases/<id>/manifest.json`: the sha256 of each and a checksum of its own, written last: without
+  it there is no release
 """
 
 import difflib
-import fcntl
 import getpass
 import hashlib
 import logging
@@ -18,30 +18,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from decant.release.candidate import ID_LENGTH, check_candidate
-from decant.release.content import digest, digest_file, parse_json, read_json
+from decant.release.agreement import CANDIDATE, COMPARISON, VERDICT, disagreements
+from decant.release.candidate import CandidateError, check_candidate
+from decant.release.content import (
+    digest,
+    parse_json,
+    read_json,
+    short,
+)
+from decant.release.copies import is_copy, needs_room, put_in_place
+from decant.release.folder import ReleaseFolder, stray_problem
+from decant.release.identity import ID_LENGTH
+from decant.release.manifest import (
+    LARGEST_MANIFEST,
+    check_graphs,
+    check_servable,
+    described,
+    read_manifest,
+    write_manifest,
+)
+from decant.release.names import MANIFEST as MANIFEST  # others import it from here
 from decant.release.records import (
     DamagedReleaseError,
     GateFailedError,
-    RegistryError,
     Release,
     StoredFile,
     UnknownReleaseError,
-    dump,
-    identity_problems,
-    parse,
     reasons_against,
 )
 from decant.release.store import (
     KeyExistsError,
+    LocalStore,
     MissingKeyError,
     Store,
     SwapLostError,
-    inner_path,
 )
-
-MANIFEST = "manifest.json"
-COMPARISON = "comparison.json"
 
 logger = logging.getLogger(__name__)
 
@@ -65,25 +76,28 @@ class Releases:
             The release's id.
 
         Raises:
-            CandidateError: the candidate is missing, incomplete or changed.
+            CandidateError: the candidate is missing, incomplete, changed, contradicts itself or
+                has a graph that may not be served.
             GateFailedError: it did not pass and `failed_too` is not set.
         """
         candidate = check_candidate(folder)
         release = str(candidate["id"])
         compared = parse_json(COMPARISON, extra[COMPARISON]) if COMPARISON in extra else None
-        reasons = reasons_against(read_json(folder / "verdict.json"), compared)
+        reasons = reasons_against(read_json(folder / VERDICT), compared)
+        names = [*candidate["files"], CANDIDATE]
+        contents: dict[str, bytes | Path] = {**{name: folder / name for name in names}, **extra}
+        planned = self._new_manifest(candidate, reasons, contents)
+        check_servable(f"{short(folder)}: ", planned, lambda path: _bytes(contents[path]))
         if reasons and not failed_too:
             raise GateFailedError(f"candidate {release}", reasons)
         self.store.probe()
         there = self.store.read_versioned(_key(release, MANIFEST))
         if there and self._stands(release, there[0], passed=not reasons):
             return release
-        names = [*candidate["files"], "candidate.json"]
-        contents: dict[str, bytes | Path] = {**{name: folder / name for name in names}, **extra}
-        files = {name: self._keep(release, name, content) for name, content in contents.items()}
-        manifest = self._new_manifest(candidate, reasons, files)
+        files = {name: self._keep(planned, name, content) for name, content in contents.items()}
+        manifest = write_manifest(planned.model_copy(update={"files": files}))
         with suppress(SwapLostError):  # somebody else has just published the same
-            self.store.swap(_key(release, MANIFEST), there[1] if there else None, dump(manifest))
+            self.store.swap(_key(release, MANIFEST), there[1] if there else None, manifest)
         return release
 
     def releases(self) -> list[Release]:
@@ -133,19 +147,21 @@ class Releases:
         return b"".join(self._checked(release, path))
 
     def verify(self, given: str | Release) -> Release:
-        """Check the hash of every file of a release, and that its id is that of its content.
+        """Check the hash of every file of a release, and that all its documents agree.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError
         """
         release = self.release(given)
-        problems = []
-        for path in release.files:
+        problems = self._misplaced(release)
+        for path in [] if problems else release.files:
             try:
                 digest(self._checked(release, path))
             except DamagedReleaseError as error:
                 problems += error.problems
-        problems = problems or identity_problems(release, self.read(release, "candidate.json"))
+        problems = problems or disagreements(
+            release.model_dump(), lambda path: self.read(release, path)
+        )
         if problems:
             raise DamagedReleaseError(release.id, problems)
         return release
@@ -157,49 +173,75 @@ class Releases:
 
         Raises:
             UnknownReleaseError, DamagedReleaseError
+            StoreError: there is no room for it.
         """
-        release = self.release(given)
-        if is_copy(release, destination):
+        release, manifest = self._read_manifest(self.resolve(given))
+        if is_copy(release, manifest, destination):
             return destination
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        needs_room(release, destination.parent)
         mark = uuid.uuid4().hex[:8]
         temporary = destination.with_name(f".{destination.name}.{mark}.new")
         try:
             self._download(release, temporary)
-            _put_in_place(release, temporary, destination)
+            (temporary / MANIFEST).write_bytes(manifest)
+            put_in_place(release, manifest, temporary, destination)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return destination
 
     def fit_to_serve(self, given: str) -> str:
-        """The id of a release that is whole, unchanged and has passed.
+        """The id of a release that is whole, unchanged, may be run and has passed.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError, GateFailedError
         """
         release = self.verify(given)
-        verdict = parse_json("verdict.json", self.read(release, "verdict.json"))
+        verdict = parse_json(VERDICT, self.read(release, VERDICT))
         compared = None
         if COMPARISON in release.files:
             compared = parse_json(COMPARISON, self.read(release, COMPARISON))
         reasons = reasons_against(verdict, compared)
         if reasons:
             raise GateFailedError(f"release {release.id}", reasons)
+        try:
+            check_graphs(release, lambda path: self.read(release, path))
+        except CandidateError as error:
+            raise DamagedReleaseError(release.id, [str(error)]) from None
         return release.id
 
     def _stands(self, release: str, manifest: bytes, *, passed: bool) -> bool:
         """Is a release whole, and not one that failed where it would pass now?"""
         try:
-            known = self.verify(_manifest(release, manifest))
+            known = self.verify(read_manifest(release, manifest))
         except DamagedReleaseError as error:
             logger.warning("%s", error)
             return False
         return known.passed or not passed
 
     def _load(self, release: str) -> Release:
+        return self._read_manifest(release)[0]
+
+    def _read_manifest(self, release: str) -> tuple[Release, bytes]:
+        content = bytearray()
         try:
-            return _manifest(release, self.store.read(_key(release, MANIFEST)))
+            for chunk in self.store.stream(_key(release, MANIFEST)):
+                content += chunk
+                if len(content) > LARGEST_MANIFEST:
+                    problem = f"{MANIFEST} is larger than {LARGEST_MANIFEST} bytes"
+                    raise DamagedReleaseError(release, [problem])
         except MissingKeyError:
             raise UnknownReleaseError(release, "it was removed meanwhile") from None
+        return read_manifest(release, bytes(content)), bytes(content)
+
+    def _misplaced(self, release: Release) -> list[str]:
+        """What lies among a release's files and is not named, or is no file."""
+        files = release.listing()
+        if isinstance(self.store, LocalStore):
+            return ReleaseFolder(self.store.folder / _key(release.id, ""), files).misplaced()
+        prefix = _key(release.id, "")
+        names = [key.removeprefix(prefix) for key in self.store.list(prefix)]
+        return [problem for name in names if (problem := stray_problem(name, files))]
 
     def _why_unknown(self, given: str, ids: list[str], matching: list[str]) -> str:
         if matching:
@@ -210,22 +252,23 @@ class Releases:
             return f"{self.store.name} has no releases yet"
         return f"the nearest: {', '.join(difflib.get_close_matches(given, ids, n=3, cutoff=0.0))}"
 
-    def _keep(self, release: str, name: str, content: bytes | Path) -> StoredFile:
+    def _keep(self, release: Release, name: str, content: bytes | Path) -> StoredFile:
         """Store one file; beside, not over, what another attempt has left under its name."""
-        sha = digest(content) if isinstance(content, bytes) else digest_file(content)
-        size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        for stored in (name, f"{name}.{sha[:16]}", f"{name}.{uuid.uuid4().hex[:16]}"):
-            key = _key(release, stored)
+        found, planned = described(content), release.files[name]
+        if found != planned:
+            raise CandidateError(f"{name} was changed while it was being published; try again")
+        for stored in (name, f"{name}.{found.sha256[:16]}", f"{name}.{uuid.uuid4().hex[:16]}"):
+            key = _key(release.id, stored)
             try:
                 self.store.write_new(key, content)
             except KeyExistsError:
-                if digest(self.store.stream(key)) != sha:
+                if digest(self.store.stream(key)) != found.sha256:
                     continue
-            return StoredFile(sha256=sha, bytes=size, stored=None if stored == name else stored)
-        raise DamagedReleaseError(release, [f"{name}: something else is stored under its names"])
+            return found.model_copy(update={"stored": None if stored == name else stored})
+        raise DamagedReleaseError(release.id, [f"{name}: something else is stored under its names"])
 
     def _new_manifest(
-        self, candidate: Mapping[str, Any], reasons: list[str], files: dict[str, StoredFile]
+        self, candidate: Mapping[str, Any], reasons: list[str], contents: Mapping[str, bytes | Path]
     ) -> Release:
         return Release(
             id=candidate["id"],
@@ -236,7 +279,7 @@ class Releases:
             folded=sorted(candidate["folded"]),
             passed=not reasons,
             reasons=reasons,
-            files=files,
+            files={name: described(content) for name, content in contents.items()},
         )
 
     def _checked(self, release: Release, path: str) -> Iterator[bytes]:
@@ -244,37 +287,32 @@ class Releases:
         file = release.files.get(path)
         if file is None:
             raise DamagedReleaseError(release.id, [f"{path} is missing"])
-        hasher = hashlib.sha256()
+        hasher, left = hashlib.sha256(), file.bytes
         try:
             for chunk in self.store.stream(_key(release.id, file.stored or path)):
+                left -= len(chunk)
+                if left < 0:
+                    problem = f"{path} is longer than the {file.bytes} bytes that {MANIFEST} says"
+                    raise DamagedReleaseError(release.id, [problem])
                 hasher.update(chunk)
                 yield chunk
         except MissingKeyError:
             raise DamagedReleaseError(release.id, [f"{path} is missing"]) from None
-        if hasher.hexdigest() != file.sha256:
+        if left or hasher.hexdigest() != file.sha256:
             raise DamagedReleaseError(release.id, [f"{path} was changed"])
 
     def _download(self, release: Release, folder: Path) -> None:
         for path in release.files:
-            target = folder / inner_path(path)
+            target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as file:
                 file.writelines(self._checked(release, path))
-        problems = identity_problems(release, self.read(release, "candidate.json"))
+                file.flush()
+                os.fsync(file.fileno())
+        copy = ReleaseFolder(folder, release.listing(), copied=True)
+        problems = disagreements(release.model_dump(), copy.read)
         if problems:
             raise DamagedReleaseError(release.id, problems)
-        (folder / MANIFEST).write_bytes(dump(release))
-
-
-def is_copy(release: Release, folder: Path) -> bool:
-    """Does `folder` hold this release's files, unchanged?"""
-    try:
-        return all(
-            digest_file(folder / inner_path(path)) == file.sha256
-            for path, file in release.files.items()
-        )
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return False  # also if somebody replaces the folder meanwhile
 
 
 def whoami() -> str:
@@ -292,27 +330,5 @@ def _key(release: str, name: str) -> str:
     return f"releases/{release}/{name}"
 
 
-def _manifest(release: str, content: bytes) -> Release:
-    try:
-        manifest = parse(Release, f"releases/{release}/{MANIFEST}", content)
-    except RegistryError as error:
-        raise DamagedReleaseError(release, [str(error)]) from None
-    if manifest.id != release:
-        raise DamagedReleaseError(release, [f"{MANIFEST} is that of {manifest.id}"])
-    return manifest
-
-
-def _put_in_place(release: Release, temporary: Path, destination: Path) -> None:
-    """Give a complete copy its name; one at a time, as others may be fetching the same."""
-    folder = os.open(destination.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        if is_copy(release, destination):  # another was faster
-            return
-        if destination.exists():
-            damaged = temporary.with_suffix(".old")
-            os.replace(destination, damaged)
-            shutil.rmtree(damaged)
-        os.rename(temporary, destination)
-    finally:
-        os.close(folder)  # releases the lock
+def _bytes(content: bytes | Path) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()

@@ -45,6 +45,20 @@ class Problem(msgspec.Struct, frozen=True):
     error: str
 
 
+class LoadingRelease(msgspec.Struct, frozen=True):
+    """A release that is being loaded."""
+
+    release: str
+    since: Annotated[str, msgspec.Meta(description="when its loading began")]
+
+
+class Unready(msgspec.Struct, frozen=True):
+    """No release is served: why, and which one is being loaded."""
+
+    error: str
+    loading: LoadingRelease | None = None
+
+
 class Health(msgspec.Struct, frozen=True):
     """What is being served; `problem` is why the channel's newest move could not be followed."""
 
@@ -61,6 +75,9 @@ class Health(msgspec.Struct, frozen=True):
             description="events of unknown items in all requests since this process began"
         ),
     ]
+    loading: Annotated[
+        LoadingRelease | None, msgspec.Meta(description="the one that is to be served next")
+    ] = None
     problem: str | None = None
 
 
@@ -85,6 +102,7 @@ def create_app(current: Current, poll: float = POLL, settings: Serve | None = No
         following.start()
         await asyncio.to_thread(looked.wait, FIRST_LOOK)
         yield
+        current.end()
         ended.set()
 
     app = FastAPI(
@@ -122,10 +140,11 @@ def _add_endpoints(app: FastAPI, current: Current, max_events: int) -> None:
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        served = current.served
+        served, loading = current.served, loading_release(current)
         if served is None:
-            return unavailable(current)
-        told = health(served, counts, current.problem)
+            unready = msgspec.json.encode(Unready(unavailable_because(current), loading))
+            return Response(unready, status_code=503, media_type=JSON)
+        told = health(served, counts, loading, current.problem)
         return Response(msgspec.json.encode(told), media_type=JSON)
 
     @app.get("/")
@@ -169,7 +188,9 @@ async def read_body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def health(served: Served, counts: ServedRequests, trouble: str | None) -> Health:
+def health(
+    served: Served, counts: ServedRequests, loading: LoadingRelease | None, trouble: str | None
+) -> Health:
     """What /healthz says while a release is served."""
     return Health(
         status="ok",
@@ -180,8 +201,15 @@ def health(served: Served, counts: ServedRequests, trouble: str | None) -> Healt
         since=served.change.at.isoformat(),
         loaded=datetime.fromtimestamp(served.family.loaded_at, UTC).isoformat(),
         unknown_events=counts.unknown_events,
+        loading=loading,
         problem=trouble,
     )
+
+
+def loading_release(current: Current) -> LoadingRelease | None:
+    """What is being loaded now, for the wire."""
+    loading = current.loading
+    return None if loading is None else LoadingRelease(loading.release, loading.since.isoformat())
 
 
 def problem(status: int, message: str) -> Response:
@@ -192,16 +220,23 @@ def problem(status: int, message: str) -> Response:
 
 def unavailable(current: Current) -> Response:
     """No release is loaded, and why."""
-    return problem(503, current.problem or "no release is loaded yet")
+    return problem(503, unavailable_because(current))
+
+
+def unavailable_because(current: Current) -> str:
+    """Why no release is served, in one line."""
+    loading = current.loading
+    reason = " ".join((current.problem or "no release is loaded yet").split())
+    return f"{reason}; release {loading.release} is being loaded" if loading else reason
 
 
 def openapi(served: Served | None) -> dict[str, Any]:
     """The OpenAPI document; its example can be answered by the release that is served."""
-    kinds = (RecommendRequest, RecommendAnswer, Health, Problem)
+    kinds = (RecommendRequest, RecommendAnswer, Health, Problem, Unready)
     references, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
-    asked, told, healthy, wrong = references
+    asked, told, healthy, wrong, unready = references
     body = {"schema": asked, "example": example(served.family if served else None)}
     wrongs = {
         "400": "the body is not JSON",
@@ -222,7 +257,7 @@ def openapi(served: Served | None) -> dict[str, Any]:
         "summary": "What is being served",
         "responses": {
             "200": _described("a release is served", healthy),
-            "503": _described(wrongs["503"], wrong),
+            "503": _described(wrongs["503"], unready),
         },
     }
     return {

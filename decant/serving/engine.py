@@ -4,10 +4,11 @@ Imports neither torch nor pandas. Shapes: N items; index 0 is no item; T events;
 """
 
 import difflib
+import hashlib
 import itertools
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ import numpy as np
 import onnxruntime as ort
 
 from decant.evaluation.metrics import top_items
-from decant.features.encode import Encoder, Events, encode_events, right_align, tidy
+from decant.features.encode import (
+    GAP_SECONDS,
+    Encoder,
+    Events,
+    encode_events,
+    right_align,
+    tidy,
+)
 from decant.features.raw import attribute_value, clean, identifier
 from decant.features.segments import (
     GENERAL,
@@ -27,13 +35,15 @@ from decant.features.segments import (
     route,
 )
 from decant.models import bundle
+from decant.models.graph import check_graph
 from decant.params import POPULAR
 
+Read = Callable[[str], bytes]  # a file of a release by its path → its bytes
 ATTRIBUTES = "attributes"
 ENCODER, ROUTER, STUDENTS = "encoder.json", "router.json", "students"
 NAN = float("nan")
-NOTHING = Events(*(np.zeros(0, dtype=kind) for kind in (*[np.int64] * 3, *[np.float64] * 2)))
 FROM_ALL = 50.0  # events of all users that are added to a segment's
+SLOWEST = 2.0  # CPU seconds that one answer may take
 SHOWN = 80  # characters of a name that an answer repeats
 MOST_NAMES = 100  # that an answer lists
 SEARCHED = 100  # names among which the nearest is looked for: more would hold up the service
@@ -46,24 +56,46 @@ class RequestError(ValueError):
 class Model:
     """One ONNX graph, ready to score."""
 
-    def __init__(self, graph: Path, threads: int = 1) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+    def __init__(self, graph: Path | bytes, threads: int = 1, *, tried: bool = False) -> None:
+        """Make a graph ready, from a file or from its bytes.
+
+        Args:
+            tried: a child process has already checked and run the same bytes.
+
+        Raises:
+            BundleError: the graph is not one that may be run, or cannot be.
+        """
         # made from bytes: the file may be replaced or removed while the model serves
-        content = graph.read_bytes()
+        content = graph if isinstance(graph, bytes) else graph.read_bytes()
+        where = "" if isinstance(graph, bytes) else f"{graph}: "
         try:
+            if not tried:
+                check_graph(content)
             self.session = ort.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
+                content, session_options(threads), providers=["CPUExecutionProvider"]
             )
+        except bundle.BundleError as error:
+            raise bundle.BundleError(f"{where}{error}") from None
         except Exception as error:  # the runtime's own errors have no common base
-            raise bundle.BundleError(f"{graph}: not a model that can be run: {error}") from error
+            problem = " ".join(str(error).split())
+            raise bundle.BundleError(f"{where}not a model that can be run: {problem}") from error
         self.inputs = tuple(i.name for i in self.session.get_inputs())
 
     def scores(self, batch: dict[str, np.ndarray]) -> np.ndarray:
         """Scores of every item, float32 [B, N + 1]; `batch` may hold more than is read."""
         return np.asarray(self.session.run(None, {name: batch[name] for name in self.inputs})[0])
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Settings of the runtime; features that our graphs do not use are switched off."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # bytes of another format would skip the check of the graph
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.allow_released_opsets_only", "1")
+    return options
 
 
 @dataclass(frozen=True)
@@ -130,20 +162,27 @@ class Answer:
 class Family:
     """One release (or candidate) in memory: the encoder, the router, a model per student."""
 
-    def __init__(self, folder: Path, release: str, threads: int = 1) -> None:
-        """Load everything, and check every file of a model against its manifest first.
+    def __init__(
+        self, files: Read | Path, release: str, threads: int = 1, *, tried: bool = False
+    ) -> None:
+        """Load the students that the router names: general, and each segment's that is not folded.
+
+        Args:
+            files: a folder, or a function that reads a file and checks its hash.
+            tried: a child process has already loaded the same bytes.
 
         Raises:
-            BundleError: a model is incomplete, was changed or is not one for this encoder.
+            BundleError: a model is missing, was changed or is not one for this encoder.
             EncoderError, RuleError: what stands beside the models is none of ours.
-            OSError: a file is missing.
+            ContentError, OSError: `files` does.
         """
         self.release = release
         self.loaded_at = time.time()
-        self.encoder = Encoder.load(folder / ENCODER)
-        router = json.loads((folder / ROUTER).read_text("utf-8"))
+        read_file = reader(files) if isinstance(files, Path) else files
+        self.encoder = Encoder.parse(ENCODER, read_file(ENCODER))
+        router = read_router(read_file(ROUTER))
         self.rules = read_rules(router)
-        self.models = load_models(folder / STUDENTS, self.encoder, threads)
+        self.models = load_models(read_file, router, self.encoder, threads, tried=tried)
         self.students = sorted(self.models)
         self.item_index = self.encoder.item_index
         self.popular = read_popular(router, self.item_index)
@@ -196,24 +235,17 @@ class Family:
             older_events=history.older,
         )
 
-    def warm_up(self) -> None:
-        """Answer one empty request with every student, so that the first user does not wait.
+    def warm_up(self, lengths: Iterable[int] = ()) -> None:
+        """Answer an empty request, the longest one and histories of `lengths` with every student.
+
+        The first user then does not wait, and no later request meets an untried length.
 
         Raises:
             BundleError: a model cannot answer, or not for this catalogue.
         """
-        width = len(self.encoder.items) + 1
-        batch = encode_request(self.encoder, {}, tidy(self.encoder, NOTHING))
         for student, model in self.models.items():
-            try:
-                scores = model.scores(batch)
-            except Exception as error:  # the runtime's own errors have no common base
-                raise bundle.BundleError(f"student {student} cannot answer: {error}") from error
-            if scores.shape != (1, width):
-                raise bundle.BundleError(
-                    f"student {student} scores {scores.shape[-1] - 1} items; the release has "
-                    f"{width - 1}"
-                )
+            for batch in extremes(self.encoder, {*lengths, self.encoder.max_length}):
+                check_answer(student, model, batch, len(self.encoder.items))
 
     def _score(
         self, segment: str, batch: dict[str, np.ndarray], events: int
@@ -281,21 +313,94 @@ class Family:
         return index
 
 
-def load_models(folder: Path, encoder: Encoder, threads: int) -> dict[str, Model]:
-    """Every student below `folder`, checked.
+def reader(folder: Path) -> Read:
+    """Read files of a folder, without a check."""
+    return lambda path: (folder / path).read_bytes()
+
+
+def load_models(
+    read: Read, router: dict[str, Any], encoder: Encoder, threads: int, *, tried: bool
+) -> dict[str, Model]:
+    """Load the students that a router names.
 
     Raises:
-        BundleError: one is incomplete, changed or has another catalogue, or general is missing.
+        BundleError: one is missing, changed or has another catalogue.
     """
     models = {}
-    for student in sorted(path for path in folder.iterdir() if path.is_dir()):
-        bundle.check(student)
-        if tuple(bundle.read_json(student, bundle.ITEMS)) != encoder.items:
-            raise bundle.BundleError(f"{student}: its catalogue is not the one of {ENCODER}")
-        models[student.name] = Model(student / bundle.GRAPH, threads)
-    if GENERAL not in models:
-        raise bundle.BundleError(f"{folder}: the student `{GENERAL}` is missing")
+    for student in [
+        GENERAL,
+        *(name for name in router["students"] if name not in router["folded"]),
+    ]:
+        folder = f"{STUDENTS}/{student}"
+        graph, items = (read_sealed(read, folder, name) for name in (bundle.GRAPH, bundle.ITEMS))
+        if not tried and tuple(json.loads(items)) != encoder.items:
+            raise bundle.BundleError(f"{folder}: its catalogue is not the one of {ENCODER}")
+        try:
+            models[student] = Model(graph, threads, tried=tried)
+        except bundle.BundleError as error:
+            raise bundle.BundleError(f"{folder}/{bundle.GRAPH}: {error}") from error
     return models
+
+
+def read_sealed(read: Read, folder: str, name: str) -> bytes:
+    """Read a file of a student's bundle and compare it with the bundle's manifest.
+
+    Raises:
+        BundleError: it is missing or was changed.
+    """
+    try:
+        stored, content = read(f"{folder}/{bundle.MANIFEST}"), read(f"{folder}/{name}")
+    except FileNotFoundError as error:
+        student = folder.rpartition("/")[2]
+        raise bundle.BundleError(f"the student `{student}` is missing: {error}") from None
+    try:
+        expected = json.loads(stored)["files"][name]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise bundle.BundleError(f"{folder}/{bundle.MANIFEST} has no {name}: {error!r}") from None
+    if expected != hashlib.sha256(content).hexdigest():
+        raise bundle.BundleError(f"{folder}/{name} was changed after it was written")
+    return content
+
+
+def check_answer(student: str, model: Model, batch: dict[str, np.ndarray], items: int) -> None:
+    """Check that a student scores every item of the catalogue.
+
+    Raises:
+        BundleError: it fails, is too slow, or returns another number of scores or no numbers.
+    """
+    began = time.thread_time()
+    try:
+        scores = model.scores(batch)
+    except Exception as error:  # the runtime's own errors have no common base
+        problem = " ".join(str(error).split())
+        raise bundle.BundleError(f"student {student} cannot answer: {problem}") from error
+    if scores.shape != (1, items + 1):
+        raise bundle.BundleError(
+            f"student {student} scores {scores.size - 1} items; the release has {items}"
+        )
+    took = time.thread_time() - began
+    if took > SLOWEST:
+        raise bundle.BundleError(f"student {student} takes {took:.1f} s for one answer")
+    if not np.isfinite(scores).all():
+        raise bundle.BundleError(f"student {student} returns scores that are not finite")
+
+
+def extremes(encoder: Encoder, lengths: Collection[int]) -> Iterator[dict[str, np.ndarray]]:
+    """Model inputs of an empty request, and of histories of `lengths` with the highest indices."""
+    highest = {
+        "items": len(encoder.items),
+        "behaviours": len(encoder.behaviours),
+        "ratings": len(encoder.rating_edges) + 1,
+        "gaps": len(GAP_SECONDS) + 1,
+    }
+    sizes = np.array([[a.size for a in encoder.attributes.values()]], dtype=np.int64)
+    none: dict[str, np.ndarray] = {name: np.zeros((1, 1), dtype=np.int64) for name in highest}
+    yield {**none, ATTRIBUTES: 0 * sizes}
+    for length in sorted(lengths):
+        full = {
+            name: np.full((1, length), index, dtype=np.int64) for name, index in highest.items()
+        }
+        yield {**full, ATTRIBUTES: sizes - 1}
 
 
 def encode_request(
@@ -309,6 +414,19 @@ def encode_request(
     return batch
 
 
+def read_router(content: bytes) -> dict[str, Any]:
+    """Parse a router: `{"students": {name: {where, priority}}, "folded": [name]}`.
+
+    Raises:
+        BundleError: it is something else.
+    """
+    try:
+        router = json.loads(content)
+        return {**router, "students": dict(router["students"]), "folded": list(router["folded"])}
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
+
+
 def read_rules(router: dict[str, Any]) -> list[Rule]:
     """A router's rules in the order in which they are asked.
 
@@ -317,7 +435,7 @@ def read_rules(router: dict[str, Any]) -> list[Rule]:
     """
     try:
         named = [(name, r["where"], int(r["priority"])) for name, r in router["students"].items()]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
     return in_order_of_asking([parse_rule(*rule) for rule in named])
 

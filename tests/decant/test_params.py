@@ -44,7 +44,8 @@ SETTINGS = {
     "gate": "margin resamples min_retention min_lift min_size_ratio min_latency_ratio "
     "max_production_drop",
     "registry": "kind folder bucket prefix endpoint",
-    "serve": "max_events max_connections header_seconds body_seconds idle_seconds shutdown_seconds",
+    "serve": "load_seconds load_memory_mb max_events max_connections header_seconds body_seconds "
+    "idle_seconds shutdown_seconds",
     "schedule": "cron timezone",
     "tune": "stage method trials folds workers epochs space",
 }
@@ -303,6 +304,28 @@ def test_a_registry_may_lie_in_the_users_home(monkeypatch: pytest.MonkeyPatch) -
 def test_a_schedule_is_in_crons_fields(cron: str) -> None:
     schedule = {"cron": cron, "timezone": "Europe/Berlin"}
     assert parse_params({"schedule": schedule}).schedule.cron == cron
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "allowed"),
+    [
+        ("load_seconds", [0, -1, 3601, "soon", None], [0.5, 3600]),
+        ("load_memory_mb", [0, 255, 1.5, 2**21, "4 GB"], [256, 2**20]),
+    ],
+)
+def test_what_a_release_may_take_to_load_is_bounded(
+    name: str, wrong: list[Any], allowed: list[Any]
+) -> None:
+    for value in wrong:
+        assert f"serve.{name}" in problems({"serve": {name: value}})[0]
+    for value in allowed:
+        assert getattr(parse_params({"serve": {name: value}}).serve, name) == value
+
+
+def test_how_a_release_is_served_makes_no_stage_stale() -> None:
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text("utf-8"))["stages"]
+    params = [entry for s in stages.values() for entry in s.get("do", s).get("params", [])]
+    assert params and not [entry for entry in params if "serve" in str(entry)]
 
 
 def test_settings_cannot_be_changed_once_read() -> None:

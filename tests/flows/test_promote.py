@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
-from decant.release.candidate import candidate_id
+from decant.models.graph import OPSET
+from decant.params import parse_params
+from decant.release.candidate import Parts, assemble
 from decant.release.content import digest, write_json
 from decant.release.records import UnknownReleaseError
 from decant.release.registry import Registry
@@ -31,24 +34,38 @@ def release(registry: Registry, tmp_path: Path) -> Release:
 
     def make(text: str) -> str:
         folder = tmp_path / text
+        bundle = folder / "compressed" / "general" / "int8"
+        bundle.mkdir(parents=True)
         contents = {
-            "students/general/model.onnx": text,
-            "router.json": "{}",
-            "encoder.json": "{}",
-            "verdict.json": '{"passed": true}',
+            "router": {"students": {}, "folded": []},
+            "verdict": {"passed": True, "segments": {}},
+            **{name: {} for name in ("encoder", "metrics", "raw")},
         }
         for name, content in contents.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(content)
-        document = {
-            "source": "demo", "students": {"general": {}}, "folded": [], "passed": True,
-            "files": {name: digest(content.encode()) for name, content in contents.items()},
-            "raw": {}, "data": "", "params": "",
-        }  # fmt: skip
-        write_json(folder / "candidate.json", document | {"id": candidate_id(document)})
-        return registry.publish(folder, {})
+            write_json(folder / f"{name}.json", content)
+        for name in ("config.json", "items.json"):
+            write_json(bundle / name, [])
+        (bundle / "model.onnx").write_bytes(graph(text))
+        files = {path.name: digest(path.read_bytes()) for path in bundle.iterdir()}
+        write_json(bundle / "manifest.json", {"files": files})
+        (folder / "candidate").mkdir()
+        places = {name: folder / f"{name}.json" for name in contents}
+        parts = Parts(bundles=folder / "compressed", **places)
+        assemble(parts, parse_params({}), folder / "candidate")
+        return registry.publish(folder / "candidate", {})
 
     return make
+
+
+def graph(text: str) -> bytes:
+    """A graph that may be served; another text is another one."""
+    items = helper.make_tensor_value_info("items", TensorProto.INT64, ["batch"])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch"])
+    cast = helper.make_node("Cast", ["items"], ["scores"], to=TensorProto.FLOAT)
+    opsets = [helper.make_opsetid("", OPSET)]
+    made = helper.make_graph([cast], "cast", [items], [scores])
+    model = helper.make_model(made, opset_imports=opsets, ir_version=10, producer_version=text)
+    return bytes(model.SerializeToString())
 
 
 @pytest.fixture

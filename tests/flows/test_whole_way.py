@@ -20,7 +20,7 @@ import yaml
 from decant.features.sequences import TEST, Sequences, cases
 from decant.params import load_params
 from decant.release.registry import open_registry
-from decant.serving.engine import Family
+from decant.serving.loading import open_source
 from decant.serving.requests import respond
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -137,7 +137,7 @@ def test_requests_of_raw_events_give_the_top_ten_that_evaluate_saw(shop: Path) -
     registry = open_registry(load_params(shop / "params.yaml").registry, shop)
     channel = registry.channel("production")
     assert channel is not None, "the run before this has released"
-    family = Family(registry.fetch(channel.release, shop / "served"), channel.release)
+    family = open_source(shop, "production").load(channel.release)
     sequences = Sequences.load(shop / "data/features/sequences")
     chosen = cases(sequences, TEST, load_params(shop / "params.yaml").split.cases_per_user)
     first = np.unique(chosen.user, return_index=True)[1][:1000]

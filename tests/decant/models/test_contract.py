@@ -16,7 +16,7 @@ from decant.compression.prune import Importance, blocks_of, prune
 from decant.compression.quantize import quantize_int8
 from decant.evaluation.scoring import OnnxScorer
 from decant.features.sequences import Cases, Sequences, histories
-from decant.models import bundle
+from decant.models import bundle, graph
 from decant.models.checkpoint import load_model, save_model
 from decant.models.recommender import Architecture, Recommender
 from decant.serving.engine import Model
@@ -225,6 +225,38 @@ class ModelContract:
             (copy / name).write_bytes(content)
             with pytest.raises(bundle.BundleError, match=f"{name} was changed"):
                 bundle.check(copy)
+
+
+@pytest.mark.parametrize("changes", [{"items": 70_000}, {"items": 1, "objective": "masked"}])
+def test_a_catalogue_of_any_size_makes_graphs_that_may_be_run(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    small = shape(
+        **{"dimension": 4, "heads": (1,), "head_width": 4, "hidden": (4,), "max_length": 2},
+        **{"inputs": ("item", "attributes"), "vector_widths": (), **changes},
+    )
+    export_onnx(Recommender(small).eval(), tmp_path / "float32.onnx")
+    quantize_int8(tmp_path / "float32.onnx", tmp_path / "int8.onnx")
+    for name in ("float32", "int8"):
+        Model(tmp_path / f"{name}.onnx")
+
+
+def test_what_our_graphs_are_made_of_is_all_that_may_be_run(
+    subjects: dict[str, Subject], tmp_path: Path
+) -> None:
+    made = []
+    for name, subject in subjects.items():
+        files = [subject.folder / bundle.GRAPH]
+        if name != "int8":
+            files.append(tmp_path / f"{name}.onnx")
+            quantize_int8(files[0], files[1])
+        made += [onnx.load(file) for file in files]
+    nodes = [node for model in made for node in model.graph.node]
+    assert {node.op_type for node in nodes} == graph.OPERATORS
+    assert {a.type for node in nodes for a in node.attribute} == set(graph.ATTRIBUTES)
+    assert {w.data_type for model in made for w in model.graph.initializer} == set(graph.WIDTHS)
+    for model in made:
+        graph.check_graph(model.SerializeToString())
 
 
 class TorchContract(ModelContract):

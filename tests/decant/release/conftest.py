@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import TensorProto, helper
 
+from decant.models.graph import OPSET
 from decant.params import parse_params
 from decant.release.candidate import Parts, assemble
 from decant.release.registry import Registry
@@ -139,8 +141,20 @@ def bundle(folder: Path, text: str) -> None:
     names = ("model.onnx", "config.json", "items.json", "metrics.json", "model.safetensors")
     for name in names:
         (folder / name).write_text(json.dumps(f"{name} of {text}"))
+    (folder / "model.onnx").write_bytes(graph(text))
     files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     write(folder / "manifest.json", {"files": files})
+
+
+def graph(text: str) -> bytes:
+    """A graph that may be served; another text is another one."""
+    items = helper.make_tensor_value_info("items", TensorProto.INT64, ["batch"])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch"])
+    cast = helper.make_node("Cast", ["items"], ["scores"], to=TensorProto.FLOAT)
+    opsets = [helper.make_opsetid("", OPSET)]
+    made = helper.make_graph([cast], "cast", [items], [scores])
+    model = helper.make_model(made, opset_imports=opsets, ir_version=10, producer_version=text)
+    return bytes(model.SerializeToString())
 
 
 def write(path: Path, content: Any) -> None:

@@ -102,6 +102,7 @@ def test_evidence_and_where_releases_live_do_not_change_the_id(
             **SETTINGS,
             "registry": {"folder": "elsewhere"},
             "schedule": {"cron": "0 4 * * *"},
+            "serve": {"load_seconds": 7, "load_memory_mb": 512},
             "tune": {"trials": 3},
         }
     )

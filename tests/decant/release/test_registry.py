@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from decant.params import RegistryParams
-from decant.release import releases
 from decant.release.candidate import CandidateError
-from decant.release.content import digest
+from decant.release.content import digest, readable
+from decant.release.copies import is_copy
+from decant.release.folder import ReleaseFolder
 from decant.release.records import (
     ChannelMovedError,
     DamagedReleaseError,
@@ -28,8 +29,8 @@ from decant.release.records import (
     UnknownReleaseError,
 )
 from decant.release.registry import TRAIL, Registry, open_registry
-from decant.release.releases import is_copy
 from decant.release.s3 import S3Store
+from decant.release.seal import sealed
 from decant.release.store import LocalStore, Store
 
 EXTRA = {"dvc.lock": b"stages: {}\n", "params.yaml": b"{}\n", "provenance.json": b"{}\n"}
@@ -83,6 +84,11 @@ def forge(store: Store, key: str, content: bytes = FORGED) -> None:
     else:
         assert isinstance(store, S3Store)
         store._client.put_object(**store._at(key), Body=content)
+
+
+def resealed(manifest: dict[str, Any]) -> bytes:
+    """A forged manifest, its checksum computed anew."""
+    return readable(sealed({k: v for k, v in manifest.items() if k != "checksum"}))
 
 
 def remove(store: Store, key: str) -> None:
@@ -631,9 +637,9 @@ def test_a_model_forged_together_with_the_manifest_is_found(
 ) -> None:
     release, path = publish(), "students/women/model.onnx"
     manifest = json.loads(registry.store.read(f"releases/{release}/manifest.json"))
-    manifest["files"][path]["sha256"] = digest(FORGED)
+    manifest["files"][path] |= {"sha256": digest(FORGED), "bytes": len(FORGED)}
     forge(registry.store, f"releases/{release}/{path}")
-    forge(registry.store, f"releases/{release}/manifest.json", json.dumps(manifest).encode())
+    forge(registry.store, f"releases/{release}/manifest.json", resealed(manifest))
     with pytest.raises(DamagedReleaseError, match="is not the file that was assembled"):
         registry.promote(release)
 
@@ -667,8 +673,8 @@ def test_a_manifest_cannot_write_outside_the_destination(
     key = f"releases/{release}/manifest.json"
     manifest = json.loads(registry.store.read(key))
     manifest["files"]["../../outside"] = manifest["files"]["router.json"]
-    forge(registry.store, key, json.dumps(manifest).encode())
-    with pytest.raises(ValueError, match="not a path inside"):
+    forge(registry.store, key, resealed(manifest))
+    with pytest.raises(DamagedReleaseError, match="'../../outside' is not an allowed file name"):
         registry.fetch(release, tmp_path / "deep" / "er" / "fetched")
     assert not (tmp_path / "deep" / "outside").exists()
 
@@ -726,16 +732,16 @@ def test_a_copy_that_is_replaced_while_it_is_looked_at_is_none(
 ) -> None:
     release = registry.release(publish())
     folder = registry.fetch(release.id, tmp_path / "copy")
-    whole = releases.digest_file
+    manifest, looked = (folder / "manifest.json").read_bytes(), ReleaseFolder.misplaced
 
-    def replaced(path: Path) -> str:
-        if folder.exists():
-            folder.rename(tmp_path / "old")
-        return whole(path)
+    def replaced(copy: ReleaseFolder) -> list[str]:
+        found = looked(copy)
+        folder.rename(tmp_path / "old")
+        return found
 
-    assert is_copy(release, folder)
-    monkeypatch.setattr(releases, "digest_file", replaced)
-    assert not is_copy(release, folder)
+    assert is_copy(release, manifest, folder)
+    monkeypatch.setattr(ReleaseFolder, "misplaced", replaced)
+    assert not is_copy(release, manifest, folder)
 
 
 @on_a_folder
@@ -762,7 +768,8 @@ def test_several_may_fetch_at_once(
     for thread in threads:
         thread.join()
     assert errors == []
-    assert is_copy(registry.release(release), tmp_path / "copy")
+    manifest = registry.store.read(f"releases/{release}/manifest.json")
+    assert is_copy(registry.release(release), manifest, tmp_path / "copy")
     assert [p.name for p in tmp_path.iterdir() if "copy" in p.name] == ["copy"]
 
 

@@ -1,6 +1,7 @@
 """A family of tiny models whose right answers NumPy can compute, and releases of it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from decant.features.encode import Attribute, Encoder
 from decant.models import bundle
+from decant.models.graph import OPSET
 from decant.params import Params, parse_params
 from decant.release.candidate import Parts, assemble
 from decant.release.registry import Registry, open_registry
+from decant.serving.attempt import attempt
 from decant.serving.engine import Family
 from decant.serving.loading import Source
+from decant.serving.preload import Preload
 
 N = 12
 ITEMS = tuple(f"item-{i:02}" for i in range(1, N + 1))
@@ -63,34 +67,77 @@ def make_tables(seed: int) -> Tables:
 
 
 def make_graph(tables: Tables) -> bytes:
-    """The model as ONNX, made without any training library."""
-    nodes, weights, parts = [], [], []
-    for name, rows in tables.rows.items():
-        weights.append(numpy_helper.from_array(rows, f"{name}_rows"))
-        nodes.append(helper.make_node("Gather", [f"{name}_rows", name], [f"{name}_all"]))
-        nodes.append(
-            helper.make_node("ReduceSum", [f"{name}_all", "axis"], [f"{name}_sum"], keepdims=0)
-        )
-        parts.append(f"{name}_sum")
-    weights += [
+    """The model as ONNX, made without any training library and of operators that may be served."""
+    weights = [
         numpy_helper.from_array(np.array([1]), "axis"),
         numpy_helper.from_array(np.array(-1), "end"),
         numpy_helper.from_array(tables.last, "last_rows"),
     ]
-    nodes += [
+    nodes = [
         helper.make_node("Gather", ["items", "end"], ["last_item"], axis=1),
-        helper.make_node("Gather", ["last_rows", "last_item"], ["last_sum"]),
-        helper.make_node("Sum", [*parts, "last_sum"], ["scores"]),
+        helper.make_node("Gather", ["last_rows", "last_item"], ["total_0"]),
     ]
+    for number, (name, rows) in enumerate(tables.rows.items()):
+        weights.append(numpy_helper.from_array(rows, f"{name}_rows"))
+        nodes += [
+            helper.make_node("Gather", [f"{name}_rows", name], [f"{name}_each"]),
+            helper.make_node("Equal", [name, name], [f"{name}_true"]),
+            helper.make_node("Cast", [f"{name}_true"], [f"{name}_ones"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", [f"{name}_ones", "axis"], [f"{name}_row"]),
+            helper.make_node("MatMul", [f"{name}_row", f"{name}_each"], [f"{name}_sums"]),
+            helper.make_node("Squeeze", [f"{name}_sums", "axis"], [f"{name}_sum"]),
+            helper.make_node("Add", [f"total_{number}", f"{name}_sum"], [f"total_{number + 1}"]),
+        ]
+    nodes[-1].output[0] = "scores"
     shapes = {name: ["batch", "length"] for name in EVENT_INPUTS} | {"attributes": ["batch", 2]}
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, shapes[name]) for name in tables.rows
     ]
     output = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", N + 1])
     graph = helper.make_graph(nodes, "tiny", inputs, [output], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+Graph = Callable[[Tables], bytes]
+
+
+def heavy(size: int, times: int) -> Graph:
+    """The same models, which make a square of `size` rows besides, so many times its own product.
+
+    Of operators that may be served: a long product alone makes a graph that does not end.
+    """
+
+    def make(tables: Tables) -> bytes:
+        model = onnx.load_from_string(make_graph(tables))
+        numbers = {"zero": 0, "one": 1, "size": size, "first": 0}
+        weights = [numpy_helper.from_array(np.array(n), name) for name, n in numbers.items()]
+        weights.append(numpy_helper.from_array(np.array([0]), "start"))
+        weights.append(numpy_helper.from_array(np.array([N + 1]), "stop"))
+        model.graph.initializer.extend(weights)
+        model.graph.node[-1].output[0] = "light"
+        nodes = [
+            helper.make_node("Range", ["zero", "size", "one"], ["whole"]),
+            helper.make_node("Cast", ["whole"], ["row"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["row", "axis"], ["column"]),
+            helper.make_node("Sub", ["row", "column"], ["square_0"]),
+            *(
+                helper.make_node("MatMul", [f"square_{n}", "square_0"], [f"square_{n + 1}"])
+                for n in range(times)
+            ),
+            helper.make_node("Gather", [f"square_{times}", "first"], ["edge"]),
+            helper.make_node("Slice", ["edge", "start", "stop"], ["part"]),
+            helper.make_node("Add", ["light", "part"], ["scores"]),
+        ]
+        model.graph.node.extend(nodes)
+        return bytes(model.SerializeToString())
+
+    return make
+
+
+ENDLESS = heavy(4000, 200)
+HUGE = heavy(40_000, 1)
 
 
 def write_student(
@@ -136,6 +183,10 @@ class Tiny:
         """Write a student's bundle again with other `items` or another `graph`."""
         write_student(self.folder / "students" / student, self.tables[student], **changes)
 
+    def graph(self, student: str = "general") -> bytes:
+        """A student's graph."""
+        return make_graph(self.tables[student])
+
     def with_encoder(self, **changes: Any) -> Family:
         """The same models behind another encoder."""
         replace(ENCODER, **changes).save(self.folder / "encoder.json")
@@ -163,33 +214,55 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+class InThisProcess(Preload):
+    """What another process would answer, without one."""
+
+    def _answer(self, release: str, job: str) -> dict[str, Any]:
+        return attempt(json.loads(job))
+
+
 @dataclass(frozen=True)
 class Shop:
     """A project's folder with a local registry."""
 
     root: Path
     registry: Registry
+    graph: Graph = make_graph
 
     @property
     def source(self) -> Source:
-        return Source(self.registry, "production", self.root / "cache")
+        """Tries releases in this process, which is faster: the same, but for its bounds."""
+        return Source(self.registry, "production", self.root / "cache", InThisProcess(60, 4096))
 
-    def publish(self, seed: int) -> str:
+    def bounded(self, seconds: float = 60, memory_mb: int = 2048) -> Source:
+        """Tries them as a service does."""
+        return replace(self.source, preload=Preload(seconds, memory_mb))
+
+    def publish(self, seed: int, graph: Graph = make_graph) -> str:
         """Publish a release; another seed is another one. Returns its id."""
         work = self.root / f"work-{seed}"
         if not work.exists():
-            candidate(work, seed, parse_params(SETTINGS))
+            candidate(work, seed, parse_params(SETTINGS), graph)
         return self.registry.publish(work / "candidate", {"provenance.json": b"{}\n"})
 
-    def promote(self, seed: int) -> str:
+    def promote(self, seed: int, graph: Graph = make_graph) -> str:
         """Publish a release and put it into production."""
-        return self.registry.promote(self.publish(seed)).release
+        return self.registry.promote(self.publish(seed, graph)).release
+
+    def promote_endless(self, seed: int) -> str:
+        """The same of one that cannot be loaded within any time."""
+        return self.promote(seed, ENDLESS)
+
+    def promote_huge(self, seed: int) -> str:
+        """The same of one that takes more than 6 GB to load."""
+        return self.promote(seed, HUGE)
 
 
-def candidate(work: Path, seed: int, params: Params) -> None:
+def candidate(work: Path, seed: int, params: Params, graph: Graph) -> None:
     """Assemble a candidate as the pipeline does."""
     for i, name in enumerate(("general", "women")):
-        write_student(work / "compressed" / name / "int8", make_tables(seed * 10 + i))
+        tables = make_tables(seed * 10 + i)
+        write_student(work / "compressed" / name / "int8", tables, graph=graph(tables))
     ENCODER.save(work / "encoder.json")
     rules = {"women": RULES["women"]}
     verdict = {"passed": True, "checks": [], "segments": {"women": {"ships": True, "reason": ""}}}
@@ -213,23 +286,29 @@ def candidate(work: Path, seed: int, params: Params) -> None:
     assemble(parts, params, work / "candidate")
 
 
-def make_shop(folder: Path) -> Shop:
-    """A project that has published nothing yet."""
-    root = folder / "shop"
-    root.mkdir()
-    (root / "params.yaml").write_text(PARAMS)
-    return Shop(root, open_registry(parse_params(SETTINGS).registry, root))
+@pytest.fixture(scope="session")
+def open_shop() -> Callable[[Path], Shop]:
+    """Open a project in a folder; one that is there already is the same."""
+
+    def open_at(root: Path) -> Shop:
+        root.mkdir(exist_ok=True)
+        (root / "params.yaml").write_text(PARAMS)
+        return Shop(root, open_registry(parse_params(SETTINGS).registry, root))
+
+    return open_at
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    """`make_shop` for one test."""
-    return make_shop(tmp_path)
+def shop(tmp_path: Path, open_shop: Callable[[Path], Shop]) -> Shop:
+    """A project that has published nothing yet."""
+    return open_shop(tmp_path / "shop")
 
 
 @pytest.fixture(scope="module")
-def shared_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shared_shop(
+    tmp_path_factory: pytest.TempPathFactory, open_shop: Callable[[Path], Shop]
+) -> Shop:
     """A project with a release in production, for all tests of a module."""
-    shop = make_shop(tmp_path_factory.mktemp("shared"))
+    shop = open_shop(tmp_path_factory.mktemp("shared") / "shop")
     shop.promote(1)
     return shop

@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import httpx
 import msgspec
+import onnx
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -121,6 +124,7 @@ def test_healthz_says_what_is_served(client: TestClient, shop: Any) -> None:
         "items": 12,
         "since": change.at.isoformat(),
         "unknown_events": 0,
+        "loading": None,
         "problem": None,
     }
 
@@ -255,6 +259,102 @@ def test_a_damaged_release_is_reported_and_the_old_one_answers_on(shop: Any) -> 
             time.sleep(0.05)
         assert f"release {second} is damaged" in health["problem"]
         assert health["release"] == first
+        assert client.post("/recommend", json={}).json()["release"] == first
+
+
+def asked(client: httpx.Client, holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """What /healthz says when something holds of it."""
+    for _ in range(400):
+        health: dict[str, Any] = client.get("/healthz").json()
+        if holds(health):
+            return health
+        time.sleep(0.05)
+    raise AssertionError(f"waited 20 seconds in vain: {health}")
+
+
+def test_while_a_release_does_not_end_to_load_the_old_one_answers(shop: Any) -> None:
+    first = shop.promote(1)
+    with serving(shop.bounded(4), 0.02) as base, httpx.Client(base_url=base) as client:
+        wait_for(client, first)
+        endless = shop.promote_endless(2)
+        health = asked(client, lambda health: health["loading"])
+        assert health["loading"]["release"] == endless
+        assert datetime.fromisoformat(health["loading"]["since"]).tzinfo
+        assert (health["release"], health["problem"]) == (first, None)
+        assert client.post("/recommend", json={}).json()["release"] == first
+        health = asked(client, lambda health: health["problem"])
+        assert (
+            f"release {endless} was not loaded and ready to answer within 4 s" in health["problem"]
+        )
+        assert health["release"] == first
+        huge = shop.promote_huge(3)
+        health = asked(client, lambda health: huge in (health["problem"] or ""))
+        assert "needs more than 2048 MB of memory" in health["problem"]
+        assert client.post("/recommend", json={}).json()["release"] == first
+        wait_for(client, shop.promote(4))
+
+
+def test_before_the_first_release_it_says_which_one_is_being_loaded(shop: Any) -> None:
+    with serving(shop.bounded(3), 0.02) as base, httpx.Client(base_url=base) as client:
+        asked(client, lambda health: "no release was promoted" in health["error"])
+        endless = shop.promote_endless(1)
+        asked(client, lambda health: (health["loading"] or {}).get("release") == endless)
+        assert f"release {endless} is being loaded" in client.get("/healthz").json()["error"]
+        assert client.get("/healthz").status_code == 503
+        said = client.post("/recommend", json={})
+        assert said.status_code == 503 and list(said.json()) == ["error"]
+        asked(client, lambda health: "within 3 s" in health["error"] and not health["loading"])
+
+
+def test_a_graph_that_reads_files_is_never_served(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = shop.root / ".decant" / "keys"
+    secret.parent.mkdir()
+    secret.write_bytes(b"secret" * 500)
+
+    def reads(tables: Any) -> bytes:
+        model = onnx.load_from_string(shop.graph(tables))
+        [weight] = [w for w in model.graph.initializer if w.name == "last_rows"]
+        weight.ClearField("raw_data")
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        weight.external_data.add(key="location", value=str(secret))
+        return bytes(model.SerializeToString())
+
+    first = shop.promote(1)
+    with serving(shop.bounded(), 0.02) as base, httpx.Client(base_url=base) as client:
+        wait_for(client, first)
+        with monkeypatch.context() as patch:  # as somebody publishes it who does not look
+            patch.setattr("decant.models.graph.check_graph", lambda content: None)
+            second = shop.promote(2, reads)
+        health = asked(client, lambda health: health["problem"])
+        assert f"release {second} cannot be served: students/general" in health["problem"]
+        assert "tensor `last_rows` has `external_data`, which is not allowed" in health["problem"]
+        assert health["release"] == first
+        assert client.post("/recommend", json={}).json()["release"] == first
+
+
+def test_a_student_that_no_manifest_names_is_never_served(shop: Any) -> None:
+    first, second = shop.promote(1), shop.publish(2)
+    with serving(shop.source, 0.02) as base, httpx.Client(base_url=base) as client:
+        wait_for(client, first)
+        shop.registry.promote(second)
+        students = shop.root / "registry" / "releases" / second / "students"
+        wait_for(client, second)
+    shutil.copytree(students / "women", students / "readers")
+    with serving(shop.source, 0.02) as base, httpx.Client(base_url=base) as client:
+        health = asked(client, lambda health: "readers is not named" in str(health))
+        assert "release" not in health
+
+
+def test_a_restarted_service_answers_beside_a_damaged_pointer(shop: Any) -> None:
+    first = shop.promote(1)
+    with serving(shop.source, 0.02) as base, httpx.Client(base_url=base) as client:
+        wait_for(client, first)
+    (shop.root / "registry" / "channels" / "production.json").write_text("{")
+    with serving(shop.source, 0.02) as base, httpx.Client(base_url=base) as client:
+        health = wait_for(client, first)
+        assert "production.json" in health["problem"]
         assert client.post("/recommend", json={}).json()["release"] == first
 
 

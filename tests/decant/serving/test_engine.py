@@ -2,10 +2,13 @@
 
 import itertools
 import json
+import shutil
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from decant.features.segments import RuleError
 from decant.models.bundle import BundleError
@@ -276,13 +279,66 @@ def test_a_model_that_scores_too_few_items_does_not_warm_up(tiny: Any) -> None:
         tiny.with_encoder(items=shorter).warm_up()
 
 
+def test_a_student_that_the_router_names_has_to_be_there(tiny: Any) -> None:
+    router = json.loads((tiny.folder / "router.json").read_text())
+    (tiny.folder / "router.json").write_text(json.dumps({**router, "folded": []}))
+    with pytest.raises(BundleError, match="the student `readers` is missing"):
+        Family(tiny.folder, "r")
+
+
+def test_a_student_that_the_router_does_not_name_is_not_loaded(tiny: Any) -> None:
+    for name in ("readers", "nobody"):
+        shutil.copytree(tiny.folder / "students" / "women", tiny.folder / "students" / name)
+    assert Family(tiny.folder, "r").students == ["general", "women"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": {}}', '{"files": []}', "[" * 9999])
+def test_a_bundle_whose_manifest_is_none_is_not_loaded(tiny: Any, content: str) -> None:
+    (tiny.folder / "students" / "women" / "manifest.json").write_text(content)
+    with pytest.raises(BundleError, match=r"students/women/manifest\.json has no model\.onnx"):
+        Family(tiny.folder, "r")
+
+
+@pytest.mark.parametrize("name", ["items", "behaviours", "gaps", "attributes"])
+def test_a_model_that_fails_at_the_highest_index_does_not_warm_up(tiny: Any, name: str) -> None:
+    model = onnx.load_from_string(tiny.graph())
+    [weight] = [w for w in model.graph.initializer if w.name == f"{name}_rows"]
+    rows = numpy_helper.to_array(weight)[:-1]
+    weight.CopyFrom(numpy_helper.from_array(rows, weight.name))
+    tiny.rewrite("general", graph=model.SerializeToString())
+    with pytest.raises(BundleError, match="student general cannot answer: .*indices"):
+        Family(tiny.folder, "r").warm_up()
+
+
+def test_a_model_that_fails_at_one_length_does_not_warm_up(tiny: Any) -> None:
+    model = onnx.load_from_string(tiny.graph())
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([[1, 2]]), "two"))
+    model.graph.node[-1].output[0] = "light"
+    model.graph.node.extend(
+        [
+            helper.make_node("Add", ["items_ones", "two"], ["of_two"]),
+            helper.make_node("Gather", ["of_two", "end"], ["one"], axis=1),
+            helper.make_node("Sub", ["one", "one"], ["nothing"]),
+            helper.make_node("Unsqueeze", ["nothing", "axis"], ["each"]),
+            helper.make_node("Add", ["light", "each"], ["scores"]),
+        ]
+    )
+    tiny.rewrite("general", graph=model.SerializeToString())
+    for encoder in ({"max_length": 1}, {"max_length": 2}):
+        tiny.with_encoder(**encoder).warm_up()
+    with pytest.raises(BundleError, match="student general cannot answer"):
+        tiny.with_encoder(max_length=2).warm_up([3])
+
+
 def test_a_family_without_general_is_not_loaded(tiny: Any) -> None:
     (tiny.folder / "students" / "general").rename(tiny.folder / "students" / "other")
     with pytest.raises(BundleError, match="`general` is missing"):
         Family(tiny.folder, "r")
 
 
-@pytest.mark.parametrize("router", [{}, [], {"students": {"a": {"where": "age > 1"}}}])
+@pytest.mark.parametrize(
+    "router", [{}, [], {"students": {}}, {"students": {"a": {"where": "age > 1"}}, "folded": []}]
+)
 def test_a_router_that_is_none_is_not_loaded(tiny: Any, router: Any) -> None:
     (tiny.folder / "router.json").write_text(json.dumps(router))
     with pytest.raises(BundleError, match="is not a router"):
@@ -290,7 +346,7 @@ def test_a_router_that_is_none_is_not_loaded(tiny: Any, router: Any) -> None:
 
 
 def test_a_rule_that_cannot_be_read_is_not_loaded(tiny: Any) -> None:
-    router = {"students": {"a": {"where": "age >", "priority": 1}}}
+    router = {"students": {"a": {"where": "age >", "priority": 1}}, "folded": []}
     (tiny.folder / "router.json").write_text(json.dumps(router))
     with pytest.raises(RuleError):
         Family(tiny.folder, "r")

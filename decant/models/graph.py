@@ -1,0 +1,220 @@
+"""Check that an ONNX graph does nothing but what exported recommenders do.
+
+A graph is a program, and ONNX allows more than a recommender needs: files beside the graph, loops,
+custom operators. The lists here name the allowed fields of the format, kinds of attributes,
+operators and types of numbers; a test exports every kind of model and compares. Sizes inside the
+graph follow from the length of the request alone, so trying every length bounds its cost.
+"""
+
+import math
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+)
+
+from decant.models.bundle import BundleError
+
+OPSET = 18
+IR_VERSIONS = range(8, 14)
+MOST_BYTES = 2**31 - 1  # of what the format can hold in one file
+MOST_PARTS = 20_000  # nodes, or weights: 64 layers, the most there may be, have a third of it
+MOST_DIMENSIONS = 8
+SHOWN = 60  # characters of a name in a message
+OPERATORS = {
+    *("Add", "Cast", "Clip", "Concat", "DequantizeLinear", "DynamicQuantizeLinear", "Equal"),
+    *("Gather", "GatherND", "Gemm", "Greater", "LayerNormalization", "Less", "MatMul"),
+    *("MatMulInteger", "Mul", "Pad", "Range", "Relu", "Reshape", "Shape", "Slice", "Softmax"),
+    *("Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"),
+}
+SIZING = {  # operator -> its inputs whose numbers decide on the shape of what it makes
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Slice": (1, 2, 3, 4),
+    "Pad": (1, 3),
+    "Squeeze": (1,),
+    "Unsqueeze": (1,),
+}
+ATTRIBUTES: dict[int, str] = {
+    AttributeProto.FLOAT: "f",
+    AttributeProto.INT: "i",
+    AttributeProto.STRING: "s",
+    AttributeProto.INTS: "ints",
+}
+WIDTHS: dict[int, int] = {
+    TensorProto.FLOAT: 4,
+    TensorProto.UINT8: 1,
+    TensorProto.INT8: 1,
+    TensorProto.INT64: 8,
+}
+NUMBERS: dict[int, str] = {  # type -> the fields that may hold its numbers, one by one
+    TensorProto.FLOAT: "float_data",
+    TensorProto.UINT8: "int32_data",
+    TensorProto.INT8: "int32_data",
+    TensorProto.INT64: "int64_data",
+}
+# Message -> the fields that may be set; empty values of other fields are allowed.
+FIELDS = {
+    "ModelProto": {"ir_version", "opset_import", "producer_name", "producer_version", "graph"},
+    "OperatorSetIdProto": {"domain", "version"},
+    "GraphProto": {"node", "name", "initializer", "input", "output"},
+    "NodeProto": {"input", "output", "name", "op_type", "attribute"},
+    "AttributeProto": {"name", "type", *ATTRIBUTES.values()},
+    "TensorProto": {"dims", "data_type", "name", "raw_data", *NUMBERS.values()},
+    "ValueInfoProto": {"name", "type"},
+    "TypeProto": {"tensor_type"},
+    "Tensor": {"elem_type", "shape"},
+    "TensorShapeProto": {"dim"},
+    "Dimension": {"dim_value", "dim_param"},
+}
+
+
+def check_graph(content: bytes) -> None:
+    """Check a graph against the lists of this module.
+
+    Raises:
+        BundleError: the graph is not allowed; one line that names the operator or the tensor.
+    """
+    if len(content) > MOST_BYTES:
+        raise BundleError(f"the graph has {len(content)} bytes, more than {MOST_BYTES}")
+    try:
+        model = ModelProto.FromString(content)
+    except DecodeError as error:
+        raise BundleError(f"not a model that can be run: {_line(error)}") from None
+    _check_fields(model, "the model")
+    _check_versions(model)
+    graph = model.graph
+    _check_fields(graph, "the graph")
+    for what, parts in (("operators", graph.node), ("tensors", graph.initializer)):
+        if len(parts) > MOST_PARTS:
+            raise BundleError(f"the graph has {len(parts)} {what}, more than {MOST_PARTS}")
+    for tensor in graph.initializer:
+        _check_tensor(tensor)
+    for node in graph.node:
+        _check_node(node)
+    _check_sizes(graph)
+    if not graph.node or not graph.input or len(graph.output) != 1:
+        raise BundleError("a graph needs operators, inputs and exactly one output")
+    for value in graph.input:
+        _check_value(value, TensorProto.INT64)
+    _check_value(graph.output[0], TensorProto.FLOAT)
+
+
+def _check_versions(model: ModelProto) -> None:
+    """Check the versions; imports of other domains, which the quantiser writes, have no effect."""
+    opsets = [entry.version for entry in model.opset_import if not entry.domain]
+    if opsets != [OPSET]:
+        raise BundleError(f"the model has operator set {opsets}; expected {OPSET}")
+    if model.ir_version not in IR_VERSIONS:
+        known = f"{IR_VERSIONS[0]} to {IR_VERSIONS[-1]}"
+        raise BundleError(f"the model has format version {model.ir_version}; expected {known}")
+
+
+def _check_node(node: NodeProto) -> None:
+    where = _told(node)
+    _check_fields(node, where)
+    if node.op_type not in OPERATORS:
+        raise BundleError(f"{where} is not in the list of allowed operators")
+    for attribute in node.attribute:
+        of = f"attribute `{_name(attribute.name)}` of {where}"
+        _check_fields(attribute, of)
+        if attribute.type not in ATTRIBUTES:
+            kind = _kind(AttributeProto.AttributeType, attribute.type)
+            raise BundleError(f"{of} holds {kind}, which is not allowed")
+
+
+def _check_sizes(graph: GraphProto) -> None:
+    """Refuse sizes that depend on the values in a request, not only on its shape."""
+    known = {"", *(weight.name for weight in graph.initializer)}
+    known -= {value.name for value in graph.input}
+    for node in graph.node:
+        for place in SIZING.get(node.op_type, ()):
+            if place < len(node.input) and node.input[place] not in known:
+                raise BundleError(f"{_told(node)} computes a size from values of the request")
+        if node.op_type == "Shape" or known.issuperset(node.input):
+            known.update(node.output)
+
+
+def _told(node: NodeProto) -> str:
+    return f"operator `{_name(node.op_type)}` (output {_name(', '.join(node.output))})"
+
+
+def _check_tensor(tensor: TensorProto) -> None:
+    """Check that a weight is inside the file, of a known type and as large as its shape."""
+    where = f"tensor `{_name(tensor.name)}`"
+    _check_fields(tensor, where)
+    if tensor.data_type not in WIDTHS:
+        kind = _kind(TensorProto.DataType, tensor.data_type)
+        raise BundleError(f"{where} is of type {kind}, which is not allowed")
+    dims = list(tensor.dims)
+    if len(dims) > MOST_DIMENSIONS or min(dims, default=0) < 0:
+        raise BundleError(f"{where} has the shape {dims[: MOST_DIMENSIONS + 1]}")
+    expected = math.prod(dims)
+    held = {name: len(getattr(tensor, name)) for name in {*NUMBERS.values()}}
+    of_type, width = NUMBERS[tensor.data_type], WIDTHS[tensor.data_type]
+    found = held.pop(of_type) + len(tensor.raw_data) / width
+    if found != expected or any(held.values()):
+        raise BundleError(f"{where} holds {found:g} numbers; its shape {dims} says {expected}")
+
+
+def _check_value(value: ValueInfoProto, kind: int) -> None:
+    where = f"value `{_name(value.name)}`"
+    _check_fields(value, where)
+    if value.type.tensor_type.elem_type != kind:
+        known = _kind(TensorProto.DataType, kind)
+        raise BundleError(f"{where} is not a tensor of type {known}")
+
+
+def _check_fields(message: Message, where: str) -> None:
+    """Refuse every field that is not in `FIELDS`; named parts are checked by their own functions.
+
+    Raises:
+        BundleError: such a field is set, or unknown to this version of the format.
+    """
+    kind = message.DESCRIPTOR
+    allowed = FIELDS[kind.name]
+    for field in kind.fields:
+        if field.name not in allowed and _is_set(message, field):
+            raise BundleError(f"{where} has `{field.name}`, which is not allowed")
+    if len(UnknownFieldSet(message)):
+        raise BundleError(f"{where} has unknown fields")
+    for part in _parts(message):
+        _check_fields(part, where)
+
+
+def _parts(message: Message) -> list[Message]:
+    """Messages inside one that have no name."""
+    if isinstance(message, ModelProto):
+        return list(message.opset_import)
+    inside = {"ValueInfoProto": "type", "TypeProto": "tensor_type", "Tensor": "shape"}
+    kind = message.DESCRIPTOR.name
+    if kind == "TensorShapeProto":
+        return list(message.dim)  # type: ignore[attr-defined]
+    return [getattr(message, inside[kind])] if kind in inside else []
+
+
+def _is_set(message: Message, field: Any) -> bool:
+    if field.message_type is not None and not field.is_repeated:
+        return message.HasField(field.name)
+    return bool(getattr(message, field.name))
+
+
+def _kind(kinds: Any, number: int) -> str:
+    return str(kinds.Name(number)) if number in kinds.values() else f"number {number}"
+
+
+def _name(given: str) -> str:
+    """A name from the graph, printable and short."""
+    shown = "".join(mark if mark.isprintable() else "?" for mark in given[: SHOWN + 1])
+    return shown if len(shown) <= SHOWN else shown[:SHOWN] + "…"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
