@@ -12,6 +12,7 @@ from typing import Any
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from decant.data.membership import check_rules
 from decant.kept import Unusable, unusable
 from decant.lock import locked
 from decant.params import load_params
@@ -27,6 +28,8 @@ _NO_GIT = "[core]\n    no_scm = true\n"
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _OPEN: dict[Path, Run] = {}
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
@@ -37,6 +40,7 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     Raises:
         Busy: another run holds it and `wait` is not set.
         WorkspaceError, ParamsError: it cannot be worked in.
+        RuleError: a student's rule is wrong, can never match, or is shadowed by others.
     """
     if root in _OPEN:
         yield _OPEN[root]
@@ -45,6 +49,8 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     quieten()
     with locked(root, wait=wait):
         params = load_params(root / "params.yaml")
+        for line in check_rules(params.segments):
+            logger.warning("%s", line)
         prepare(root)
         fingerprint.main(root)
         forget_students(root, list(params.students))
@@ -134,9 +140,9 @@ def threads() -> Any:
 def quieten() -> None:
     """Errors that say it all in one line come without their stack."""
     for name in ("prefect.task_runs", "prefect.flow_runs"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(known, OneLineErrors) for known in logger.filters):
-            logger.addFilter(OneLineErrors())
+        of_runs = logging.getLogger(name)
+        if not any(isinstance(known, OneLineErrors) for known in of_runs.filters):
+            of_runs.addFilter(OneLineErrors())
 
 
 def _runs_dvc(pid: int) -> bool:

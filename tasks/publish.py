@@ -14,7 +14,6 @@ from decant.params import Params, ParamsError, load_params, parse_params
 from decant.release.candidate import check_candidate, params_digest
 from decant.release.comparison import Comparison, Evidence, compare
 from decant.release.content import ContentError, parse_json, readable
-from decant.release.pointer import DAMAGED_KEY
 from decant.release.provenance import provenance
 from decant.release.records import (
     DamagedReleaseError,
@@ -23,7 +22,7 @@ from decant.release.records import (
     UnknownReleaseError,
 )
 from decant.release.registry import Registry, open_registry
-from decant.release.store import StoreError
+from decant.release.store import DAMAGED_KEY, StoreError
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from decant.features.raw import attribute_value, number
 from decant.features.segments import HISTORY_LENGTH, Facts, Rule, RuleError
 
 MOST = 20_000  # combinations that are looked at; beyond, nothing is said
+MOST_PAIRS = 5  # that are told
 _AFTER = "!"  # behind a text: the next one in order, and not a value that anybody writes
 
 
@@ -24,18 +25,22 @@ def check(rules: Sequence[Rule]) -> list[str]:
         rules: in the order in which they are asked.
 
     Returns:
-        A line for each two rules of one priority that both match somebody.
+        A line for each two rules of one priority that both match somebody, up to `MOST_PAIRS`, and
+        one that counts the others.
 
     Raises:
         RuleError: a rule can never match, or those asked before it take everybody it matches.
     """
     for place, rule in enumerate(rules):
         _must_match(rule, rules[:place])
-    return [
+    told = [
         _undecided(first, second, shared)
         for first, second in itertools.combinations(rules, 2)
         if first.priority == second.priority and (shared := _shared(first, second)) is not None
     ]
+    more = len(told) - MOST_PAIRS
+    rest = [f"{more} more pairs of students have one priority and can match the same user"]
+    return [*told[:MOST_PAIRS], *(rest if more > 0 else [])]
 
 
 def _must_match(rule: Rule, before: Sequence[Rule]) -> None:

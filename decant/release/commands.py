@@ -15,7 +15,7 @@ from decant.cli import COMMANDS
 from decant.params import load_params
 from decant.release.candidate import CandidateError, check_candidate
 from decant.release.content import ContentError
-from decant.release.pointer import DAMAGED_KEY, Pointer
+from decant.release.pointer import Pointer
 from decant.release.records import (
     Change,
     DamagedReleaseError,
@@ -24,6 +24,7 @@ from decant.release.records import (
     UnknownReleaseError,
 )
 from decant.release.registry import CHANNELS, PRODUCTION, Registry, open_registry
+from decant.release.store import DAMAGED_KEY
 from decant.release.trace import describe, trace
 
 Handler = Callable[[argparse.Namespace], int]

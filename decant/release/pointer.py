@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decant.release.candidate import ID_LENGTH
 from decant.release.records import Change, RegistryError, dump, parse
 from decant.release.store import (
+    DAMAGED_KEY,
     KeyExistsError,
     MissingKeyError,
-    ObstructedKeyError,
     Store,
     SwapLostError,
     UnreadableKeyError,
@@ -18,7 +18,6 @@ from decant.release.store import (
 RELEASE_ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 ENTRY_KEY = re.compile(r"history/([^/]+)/(\d{8,})\.json")
 GONE = "is gone"
-DAMAGED_KEY = (ObstructedKeyError, UnreadableKeyError)  # the store itself works
 
 
 @dataclass(frozen=True)

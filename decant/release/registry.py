@@ -18,7 +18,6 @@ from typing import Literal
 
 from decant.params import RegistryParams
 from decant.release.pointer import (
-    DAMAGED_KEY,
     ENTRY_KEY,
     GONE,
     RELEASE_ID,
@@ -35,7 +34,7 @@ from decant.release.records import (
     dump,
 )
 from decant.release.releases import MANIFEST, Releases, whoami
-from decant.release.store import LocalStore, StoreError, SwapLostError
+from decant.release.store import DAMAGED_KEY, LocalStore, StoreError, SwapLostError
 
 PRODUCTION = "production"
 CHANNELS = (PRODUCTION, "canary")  # there from the start; others are made when they are asked for

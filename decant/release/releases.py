@@ -47,6 +47,7 @@ from decant.release.records import (
     reasons_against,
 )
 from decant.release.store import (
+    DAMAGED_KEY,
     KeyExistsError,
     LocalStore,
     MissingKeyError,
@@ -108,6 +109,8 @@ class Releases:
                 found.append(self._load(release))
             except DamagedReleaseError as error:
                 logger.warning("%s", error)
+            except UnknownReleaseError:
+                continue  # removed since its id was listed
         return sorted(found, key=lambda release: (release.published_at, release.id), reverse=True)
 
     def ids(self) -> list[str]:
@@ -230,6 +233,8 @@ class Releases:
                 if len(content) > LARGEST_MANIFEST:
                     problem = f"{MANIFEST} is larger than {LARGEST_MANIFEST} bytes"
                     raise DamagedReleaseError(release, [problem])
+        except DAMAGED_KEY as error:
+            raise DamagedReleaseError(release, [f"{MANIFEST} {error.problem}"]) from None
         except MissingKeyError:
             raise UnknownReleaseError(release, "it was removed meanwhile") from None
         return read_manifest(release, bytes(content)), bytes(content)
@@ -246,11 +251,21 @@ class Releases:
     def _why_unknown(self, given: str, ids: list[str], matching: list[str]) -> str:
         if matching:
             return f"{len(matching)} begin so: {', '.join(matching[:5])}"
-        if given and self.store.list(f"releases/{given}"):
-            return "it is only half published; publish it again"
+        begun = {key.split("/")[1] for key in self.store.list(f"releases/{given}")} if given else ()
+        if begun:
+            return self._why_incomplete(min(begun))
         if not ids:
             return f"{self.store.name} has no releases yet"
         return f"the nearest: {', '.join(difflib.get_close_matches(given, ids, n=3, cutoff=0.0))}"
+
+    def _why_incomplete(self, release: str) -> str:
+        try:
+            self._load(release)
+        except DamagedReleaseError as error:
+            return f"it is damaged: {error.problems[0]}; move it away and publish the release again"
+        except UnknownReleaseError:
+            pass
+        return "it is only half published; publish it again"
 
     def _keep(self, release: Release, name: str, content: bytes | Path) -> StoredFile:
         """Store one file; beside, not over, what another attempt has left under its name."""
@@ -296,6 +311,8 @@ class Releases:
                     raise DamagedReleaseError(release.id, [problem])
                 hasher.update(chunk)
                 yield chunk
+        except DAMAGED_KEY as error:
+            raise DamagedReleaseError(release.id, [f"{path} {error.problem}"]) from None
         except MissingKeyError:
             raise DamagedReleaseError(release.id, [f"{path} is missing"]) from None
         if left or hasher.hexdigest() != file.sha256:

@@ -69,6 +69,9 @@ class UnreadableKeyError(StoreFaultError):
         super().__init__(f"{store}/{key} {self.problem}", error)
 
 
+DAMAGED_KEY = (ObstructedKeyError, UnreadableKeyError)  # the store itself works
+
+
 class KeyExistsError(StoreError):
     """Something is stored under `key` already."""
 

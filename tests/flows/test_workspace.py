@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from decant.features.segments import RuleError
 from decant.params import ParamsError
 from flows.workspace import forget_students, prepare, release_dead_locks, workspace
 from tasks.run import StageFailed, WorkspaceError
@@ -34,6 +36,32 @@ def test_wrong_settings_are_found_before_anything_starts(project: Any) -> None:
     with pytest.raises(ParamsError, match="sead"), workspace(project.root):
         pass
     assert project.started() == []
+
+
+def add_students(root: Path, **rules: dict[str, Any]) -> None:
+    """Add students to params.yaml, each with its rule and priority."""
+    path = root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["students"] |= {name: {"init": "general", **rule} for name, rule in rules.items()}
+    path.write_text(yaml.safe_dump(params))
+
+
+def test_rules_that_serve_nobody_are_found_before_anything_starts(project: Any) -> None:
+    young, younger = {"where": "age < 30", "priority": 1}, {"where": "age < 20"}
+    add_students(project.root, young=young, younger=younger)
+    wrong = r"students\.younger\.where: .* never serve anybody"
+    with pytest.raises(RuleError, match=wrong), workspace(project.root):
+        pass
+    assert project.started() == []
+
+
+def test_rules_between_which_a_name_decides_are_told_first(
+    project: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_students(project.root, young={"where": "age < 30"}, old={"where": "age > 20"})
+    with workspace(project.root):
+        told = [record.getMessage() for record in caplog.records]
+    assert any("students.old and students.young have priority 0" in line for line in told)
 
 
 def test_a_workspace_shows_what_is_stale(finished: Any) -> None:

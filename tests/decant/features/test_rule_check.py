@@ -76,6 +76,12 @@ def test_two_rules_of_one_priority_that_both_match_somebody_are_told() -> None:
     )
 
 
+def test_of_many_such_pairs_a_few_are_told_and_the_others_counted() -> None:
+    lines = told(**{f"g{place}": (f"age < {place}", 1) for place in range(1, 7)})
+    assert len(lines) == 6
+    assert lines[-1].startswith("10 more pairs")
+
+
 def test_a_partition_has_nothing_to_tell() -> None:
     rules = {
         f"{name}_{gender}": (f"gender == '{gender}' and {part}", 10)

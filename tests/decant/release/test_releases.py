@@ -131,3 +131,49 @@ def test_what_is_published_beside_a_candidate_does_not_replace_it(
         with pytest.raises(CandidateError, match=problem):
             registry.publish(make_candidate(), extra)
     assert registry.ids() == []
+
+
+def as_folder(manifest: Path) -> None:
+    manifest.unlink()
+    manifest.mkdir()
+
+
+def as_loop(manifest: Path) -> None:
+    manifest.unlink()
+    manifest.symlink_to(manifest)
+
+
+def as_link_to_nothing(manifest: Path) -> None:
+    manifest.unlink()
+    manifest.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (as_folder, "manifest.json is a folder"),
+        (as_loop, "manifest.json cannot be read"),
+        (as_link_to_nothing, "manifest.json is a symbolic link to nothing"),
+    ],
+)
+def test_a_manifest_that_is_no_file_hides_no_other_release(
+    damage: Callable[[Path], None],
+    problem: str,
+    tmp_path: Path,
+    make_candidate: Callable[..., Path],
+) -> None:
+    registry = Registry(LocalStore(tmp_path / "here"))
+    harmed, sound = (registry.publish(make_candidate(model=m), EXTRA) for m in ("one", "two"))
+    damage(tmp_path / "here/releases" / harmed / MANIFEST)
+    assert [release.id for release in registry.releases()] == [sound]
+    for given in (harmed, harmed[:8]):
+        with pytest.raises(ValueError, match=problem):
+            registry.verify(given)
+
+
+def test_a_release_removed_while_they_are_listed_is_left_out(
+    registry: Registry, publish: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = publish()
+    monkeypatch.setattr(Registry, "ids", lambda self: [sound, "0" * 16])
+    assert [release.id for release in registry.releases()] == [sound]
