@@ -27,7 +27,7 @@ run: $(READY) ## the whole way, raw logs to a release; SOURCE=name FROM=path PRO
 test: $(READY) ## the tests, with style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy -n 2
 	$(BIN)/python -m pytest -q -n 2
 
 ui: $(READY) ## a Prefect server with every flow and its schedule; PORT=4200

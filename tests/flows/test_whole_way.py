@@ -49,7 +49,6 @@ CHANGES: dict[str, dict[str, Any]] = {
 STUDENTS = {
     "general": {"init": "teacher"},
     "women": {"init": "general", "where": "gender == 'F'", "priority": 1},
-    "men": {"init": "general", "where": "gender == 'M'", "priority": 1},
 }
 STOP_AT = "Running stage 'teacher'"
 

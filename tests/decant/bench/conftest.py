@@ -14,8 +14,8 @@ from decant.params import GENERAL, TEACHER, parse_params
 
 torch.set_num_threads(1)
 TINY = {
-    "dimension": 16, "layers": 1, "heads": 2, "dropout": 0.0, "epochs": 12, "batch_size": 16,
-    "learning_rate": 0.02, "patience": 12, "precision": "float32", "device": "cpu",
+    "dimension": 16, "layers": 1, "heads": 2, "dropout": 0.0, "epochs": 8, "batch_size": 16,
+    "learning_rate": 0.02, "patience": 8, "precision": "float32", "device": "cpu",
 }  # fmt: skip
 PARAMS: dict[str, Any] = {
     "source": "demo",
@@ -23,7 +23,7 @@ PARAMS: dict[str, Any] = {
     "teacher": {**TINY, "inputs": ["item", "attributes"]},
     "knowledge": {"top_k": 8},
     "distill": {
-        **TINY, "soft_weight": 0.5, "segment_epochs": 12, "segment_learning_rate": 0.02,
+        **TINY, "soft_weight": 0.5, "segment_epochs": 8, "segment_learning_rate": 0.02,
         "anchor": 0.0,
     },
     "students": {
