@@ -8,6 +8,7 @@ import asyncio
 import logging
 import resource
 import signal
+import socket
 import time
 from dataclasses import dataclass
 from types import FrameType
@@ -23,6 +24,7 @@ MOST_FILES = 65_536  # descriptors that are asked for at most
 RESERVE = 64  # of those for following the channel, loading a release, the log
 FEWEST = 8  # connections, however few descriptors there are
 LONGEST_HEADER = 65_536  # bytes
+SPARE = 1.0  # seconds after the last connection is closed until uvicorn cancels what is left
 QUIET = 60.0  # seconds between two log lines about the same
 IDLE, HEADER, BODY, ANSWER = "idle", "header", "body", "answer"
 _REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
@@ -117,6 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.deadline: asyncio.TimerHandle | None = None
         self.header_bytes = 0
         self.reading = False  # the body of a request
+        self.ending: asyncio.TimerHandle | None = None  # closes it in any case
         self.state = IDLE
         if len(self.connections) > self.gate.limits.connections and not self.gate.make_room(self):
             self.refuse(503, "too many requests are under way; try again")
@@ -126,11 +129,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it, however it ended."""
         self._stop()
+        if self.ending is not None:
+            self.ending.cancel()
         self.gate.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes on, unless a header never ends."""
+        """Pass bytes on, unless a header never ends or the service takes no further request."""
+        if self.ending is not None and not self.reading:
+            return
         if self.state == IDLE:
             self.enter(HEADER)
         if self.state == HEADER:
@@ -162,11 +169,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self.abort()
 
     def shutdown(self) -> None:
-        """The service is to end: so is a connection without a complete request."""
+        """The service is to end: a request under way may end before that, nothing else."""
         if self.state in (IDLE, HEADER):
             self.abort()
-        else:
-            super().shutdown()
+            return
+        super().shutdown()
+        self.ending = self.loop.call_later(self.gate.limits.shutdown, self.end)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP as every endpoint answers."""
@@ -184,12 +192,26 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def expire(self, state: str, seconds: float) -> None:
         """End a connection whose client was too slow."""
-        self.gate.say(f"a {state} took longer than {seconds:g} s: its connection is closed")
+        self.gate.say(
+            f"the {state} of a request took longer than {seconds:g} s: its connection is closed"
+        )
+        self.give_up(state, 408, f"the {state} was not complete within {seconds:g} s")
+
+    def end(self) -> None:
+        """End a connection whose client was too slow for the end of the service."""
+        self.gate.say(
+            f"the {self.state} of a request is not complete {self.gate.limits.shutdown:g} s after "
+            "the signal to end: its connection is closed"
+        )
+        self.give_up(self.state, 503, "the service ends; try again")
+
+    def give_up(self, state: str, status: int, message: str) -> None:
+        """Answer a request that is not complete, and close; close only, where that is too late."""
         answered = state != HEADER and self.cycle.response_complete
         if answered or state == ANSWER or self.transport.get_write_buffer_size():
             self.abort()
         else:
-            self.refuse(408, f"the {state} was not complete within {seconds:g} s")
+            self.refuse(status, message)
 
     def refuse(self, status: int, message: str) -> None:
         """Answer by hand and close."""
@@ -223,6 +245,15 @@ class BoundedServer(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         self.interrupted |= sig == signal.SIGINT
+        if self.force_exit:
+            for connection in list(self.server_state.connections):
+                connection.abort()  # type: ignore[union-attr]  # all are BoundedProtocol
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the connections, then the app, which uvicorn leaves out where it is in haste."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
 
 
 def make_server(app: Any, limits: Limits) -> BoundedServer:
@@ -236,6 +267,6 @@ def make_server(app: Any, limits: Limits) -> BoundedServer:
         log_level="error",
         access_log=False,
         timeout_keep_alive=limits.idle,  # type: ignore[arg-type]  # seconds, whole or not
-        timeout_graceful_shutdown=limits.shutdown,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=limits.shutdown + SPARE,  # type: ignore[arg-type]
     )
     return BoundedServer(config)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -270,13 +270,39 @@ def test_a_signal_ends_the_service_though_a_client_has_sent_half_a_body(
     seconds = 1 if len(signals) == 1 else 3600
     settings = f"serve: {{shutdown_seconds: {seconds}}}\n"
     with process(shop.root, settings) as (running, port), ExitStack() as stack:
-        for sent in (REQUEST + BODY[:5], b"POST /"):
-            stack.enter_context(closing(connect(port, sent)))
+        sockets = [connect(port, sent) for sent in (REQUEST + BODY[:5], b"POST /")]
+        for each in sockets:
+            stack.enter_context(closing(each))
         assert ask(port) == 200
         for number in signals:
             running.send_signal(number)
             time.sleep(0.3)
+        half, nothing = map(received, sockets)
+        assert nothing == b""
+        if len(signals) == 1:
+            assert half.startswith(b"HTTP/1.1 503 ") and b"the service ends; try again" in half
+        else:
+            assert half == b""
         assert running.wait(PATIENCE) == status
+        said = running.stderr.read()
+        assert "Traceback" not in said and " ERROR " not in said
+        lines = said.count("the body of a request is not complete 1 s after the signal to end")
+        assert lines == (len(signals) == 1)
+
+
+def test_an_answer_that_nobody_reads_does_not_outlast_the_service(shop: Any) -> None:
+    shop.promote(1)
+    with process(shop.root, "serve: {shutdown_seconds: 1}\n") as (running, port):
+        with closing(connect(port)) as deaf:
+            deaf.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    deaf.send(REQUEST + BODY)
+            assert ask(port) == 200
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(PATIENCE) == 0
+        said = running.stderr.read()
+        assert "Traceback" not in said and " ERROR " not in said
 
 
 def test_a_request_under_way_is_answered_before_the_service_ends(shop: Any) -> None:
