@@ -227,13 +227,14 @@ def judge(cleaned: Cleaned, settings: Validate, cells: pd.DataFrame) -> None:
     for log, account in counts["logs"].items():
         if not account["accepted"] and not account["duplicates"]:
             own = quarantined[quarantined[Columns.SOURCE] == log]
-            raise NothingAccepted(log, account["rows_in"], examples(own, cells))
+            shown = examples(own, cells) + behind(cleaned, account["reasons"], cells)
+            raise NothingAccepted(log, account["rows_in"], shown)
     limit = settings.max_quarantined
     for whose, account, rows in _parts(cleaned):
         share = bad_share(account)
         enough = whose == ALL_EVENTS or account["quarantined"] >= FEW
         if share > limit and enough:
-            shown = examples(rows, cells)
+            shown = examples(rows, cells) + behind(cleaned, account["reasons"], cells)
             raise TooManyQuarantined(whose, share, limit, account["reasons"], shown)
     events = cleaned.accepted["events"]
     found = {
@@ -265,9 +266,28 @@ def _parts(cleaned: Cleaned) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame
     for name, account in counts["behaviours"].items():
         yield f"the behaviour `{name}`", account, bad[bad[Columns.BEHAVIOUR] == name]
     for name in ("users", "items"):
-        rows = cleaned.quarantined[name]
-        copies = rows[Columns.REASON].str.endswith(LEFT_OUT)
-        yield f"the table of {name}", cleaned.counts[name], rows[~copies]
+        yield f"the table of {name}", cleaned.counts[name], lost(cleaned, name)
+
+
+def lost(cleaned: Cleaned, table: str) -> pd.DataFrame:
+    """The rows of a table that are in quarantine as a whole, not for one value."""
+    rows = cleaned.quarantined[table]
+    return rows[~rows[Columns.REASON].str.endswith(LEFT_OUT)]
+
+
+def behind(cleaned: Cleaned, reasons: dict[str, int], cells: pd.DataFrame) -> str:
+    """What makes users or items unknown: rows of their own table that are in quarantine; what to
+    do if it lacks items."""
+    said = ""
+    for name in ("users", "items"):
+        rows = lost(cleaned, name)
+        if f"unknown {name.removesuffix('s')}" not in reasons:
+            continue
+        if len(rows):
+            said += f"; of the table of {name} itself: {examples(rows, cells)}"
+        elif name == "items":
+            said += "; validate.unknown_items: keep accepts items that the table of items lacks"
+    return said
 
 
 def examples(quarantined: pd.DataFrame, cells: pd.DataFrame) -> str:

@@ -234,6 +234,23 @@ def test_a_third_of_a_table_of_users_or_items_stops_the_run() -> None:
         judge(cleaned(log(MANY), items=items), limits(), no_cells())
 
 
+def test_items_that_are_unknown_as_their_own_rows_are_bad_point_to_those() -> None:
+    items = table("item", ["i", "j", "k"])
+    items.loc[2, Columns.MALFORMED] = "3 fields in a line instead of 2"
+    result = cleaned(log([*GOOD, ("a", "k", NOW)]), items=items)
+    with pytest.raises(TooManyQuarantined) as stopped:
+        judge(result, limits(max_quarantined=0.1), no_cells())
+    assert "unknown item: 1 (first views.csv:5)" in str(stopped.value)
+    assert "; of the table of items itself: 3 fields in a line instead of 2: 1 (first " in str(
+        stopped.value
+    )
+
+
+def test_items_that_the_table_lacks_may_be_kept_which_is_said() -> None:
+    with pytest.raises(TooManyQuarantined, match=r"validate\.unknown_items: keep accepts items"):
+        judge(cleaned(log([*GOOD, ("a", "k", NOW)])), limits(max_quarantined=0.1), no_cells())
+
+
 def test_a_few_bad_rows_say_nothing_about_a_small_part() -> None:
     judge(cleaned(log(MANY), log([*GOOD, (None, "i", NOW)], "apps")), limits(), no_cells())
 
