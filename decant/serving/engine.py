@@ -213,7 +213,8 @@ class Family:
         indices = np.fromiter(map(self._item, history.items), np.int64, len(history.items))
         events = tidy(self.encoder, self._events(history, indices))
         batch = encode_request(self.encoder, known, events)
-        segment = route(self.rules, {**known, HISTORY_LENGTH: len(events.items)})
+        length = len(events.items) + history.older
+        segment = route(self.rules, {**known, HISTORY_LENGTH: length})
         student, scores = self._score(segment, batch, len(events.items))
         top = top_items(scores, self._masked(events.items, scores.shape[1]), k)[0]
         top = top[top > 0]

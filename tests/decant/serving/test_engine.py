@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from decant.serving.engine import (
     SHOWN,
     Event,
     Family,
+    History,
     RequestError,
     did_you_mean,
 )
@@ -92,6 +94,12 @@ def test_values_that_no_training_has_seen_are_named(
 def test_the_history_alone_says_how_long_it_is(tiny: Any) -> None:
     answer = tiny.family.recommend({"history_length": 99}, bare(3), 3)
     assert answer.segment == "general"
+
+
+def test_a_history_is_as_long_as_it_was_before_it_was_cut(tiny: Any) -> None:
+    cut = replace(History.of(bare(1, 2)), older=1)
+    assert tiny.family.recommend({}, cut, 3).segment == "readers"
+    assert tiny.family.recommend({}, bare(1, 2), 3).segment == "general"
 
 
 def test_a_new_user_gets_an_answer(tiny: Any) -> None:
