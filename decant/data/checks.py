@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
-from decant.data.rules import RANGES, Rules
-from decant.features.raw import EARLIEST, LATEST
+from decant.data.rules import Rules
+from decant.features.raw import EARLIEST, LATEST, RANGES
 
 LONGEST = 300  # characters of a message
 KNOWN_USER, KNOWN_ITEM, REPEATED = "user is known", "item is known", "id is repeated"

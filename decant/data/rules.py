@@ -4,16 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decant.columns import Columns
 from decant.features.raw import EARLIEST, LATEST
 
 HOLE = 365 * 86_400.0  # seconds without a single event …
 STRAGGLERS = 0.1  # … and a smaller share than this behind it: those are wrong clocks
-RANGES: dict[str, tuple[float | None, float | None]] = {  # numeric attributes, both ends allowed
-    "age": (0, 120),
-    Columns.RATING: (1, 5),
-    "price": (0, None),
-}
 
 
 @dataclass(frozen=True)

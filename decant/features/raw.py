@@ -16,6 +16,11 @@ import numpy as np
 
 EARLIEST = 631_152_000.0  # 1990-01-01, in seconds since 1970: no log of behaviour is older
 LATEST = 4_102_444_800.0  # 2100-01-01: what is later was written in another unit
+RANGES: dict[str, tuple[float | None, float | None]] = {  # numeric attributes, both ends allowed
+    "age": (0, 120),
+    "rating": (1, 5),
+    "price": (0, None),
+}
 
 # Default_Ignorable_Code_Point of Unicode 15: characters that are not drawn
 _INVISIBLE = re.compile(
@@ -82,6 +87,15 @@ def number(value: str | None) -> float | None:
         return None
     found = float(value)
     return found if math.isfinite(found) else None
+
+
+def possible(name: str, value: str | None) -> bool:
+    """Whether an attribute may have a canonical value: not an age of 999."""
+    low, high = RANGES.get(name, (None, None))
+    found = number(value)
+    if found is None:
+        return True
+    return (low is None or found >= low) and (high is None or found <= high)
 
 
 def _decimal(value: float) -> str | None:

@@ -25,7 +25,7 @@ from decant.features.encode import (
     right_align,
     tidy,
 )
-from decant.features.raw import attribute_value, clean, identifier
+from decant.features.raw import attribute_value, clean, identifier, possible
 from decant.features.segments import (
     GENERAL,
     HISTORY_LENGTH,
@@ -197,8 +197,8 @@ class Family:
         """The `k` best items for a user with these raw attributes and this history.
 
         Items and attributes that the release does not know are left out and named in the answer,
-        as are attributes of which it does not know this value. A history of which no item is known
-        is as good as none.
+        as are attributes of which it does not know this value, or which nobody can have. A history
+        of which no item is known is as good as none.
 
         Raises:
             RequestError: k out of range, or an unknown behaviour.
@@ -209,11 +209,13 @@ class Family:
             )
         if not isinstance(history, History):
             history = History.of(history)
-        known, unknown_attributes = self._attributes(user)
+        given, unknown_attributes = self._attributes(user)
+        known = {n: value if possible(n, value) else None for n, value in given.items()}
         indices = np.fromiter(map(self._item, history.items), np.int64, len(history.items))
         events = tidy(self.encoder, self._events(history, indices))
         batch = encode_request(self.encoder, known, events)
         length = len(events.items) + history.older
+        read = dict(zip(self.encoder.attributes, batch[ATTRIBUTES][0], strict=True))
         segment = route(self.rules, {**known, HISTORY_LENGTH: length})
         student, scores = self._score(segment, batch, len(events.items))
         top = top_items(scores, self._masked(events.items, scores.shape[1]), k)[0]
@@ -229,8 +231,8 @@ class Family:
             unknown_attributes=_shown(unknown_attributes),
             unknown_values=[
                 name
-                for name, index in zip(self.encoder.attributes, batch[ATTRIBUTES][0], strict=True)
-                if not index and known.get(name) is not None
+                for name, value in given.items()
+                if value is not None and (known[name] is None or not read.get(name, 1))
             ],
             unknown_events=len(left_out),
             older_events=history.older,

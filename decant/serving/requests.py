@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from decant.features.raw import EARLIEST, LATEST
+from decant.features.raw import EARLIEST, LATEST, plain_text
 from decant.params import Serve
 from decant.serving.engine import (
     MOST_NAMES,
@@ -29,7 +29,7 @@ MAX_EVENTS = Serve().max_events  # of one history that are read, where nothing e
 DEFAULT_K = 10
 
 Attribute = str | int | float | bool | None
-ItemId = str | int
+ItemId = str | int | float
 
 
 class MalformedError(RequestError):
@@ -66,7 +66,7 @@ class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = {}
     history: Annotated[
-        list[str | int | HistoryEvent],
+        list[str | int | float | HistoryEvent],
         msgspec.Meta(
             description="item ids or events, the oldest first; empty for a new user. Of a long "
             "one the newest are read, the last of the list"
@@ -207,7 +207,7 @@ def history(request: RecommendRequest, max_events: int = MAX_EVENTS) -> History:
                 time = _moment(number, time)
         else:
             item, behaviour, time, rating = given, None, None, None
-        items.append(item if isinstance(item, str) else str(item))
+        items.append(item if isinstance(item, str) else plain_text(item) or "")
         behaviours.append(behaviour)
         times.append(NAN if time is None else time)
         ratings.append(NAN if rating is None else rating)

@@ -2,7 +2,7 @@
 
 What a cell alone tells (a unit by its size, ISO 8601, a month's name) is decided cell by cell.
 Whether `3/1/2026` is in January or in March only other cells can tell: those of its file, else
-those of the other files, else nobody, which is an error.
+those of the other files if these dates then lie no further apart, else nobody, which is an error.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,13 +20,16 @@ from decant.params import TIME_FORMS, TIME_UNITS
 
 UNITS = dict(zip(TIME_UNITS, (1.0, 1e3, 1e6, 1e9), strict=True))
 ISO = "iso"
+AS_OTHERS = " as the other files are, since no cell tells"
 KNOWN = (
     "times are read as seconds, milliseconds, microseconds or nanoseconds since 1970, "
     "2026-03-01T12:00:00Z (ISO 8601), 20260301, 20260301120000, 1/3/2026 12:00, 1 Mar 2026; "
-    "ingest.time_format names any other form"
+    "ingest.time_format names any other form; 1.7E+12 has lost its last digits"
 )
 UTC_NAME = "UTC"
-_NUMBER = r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d+)?"  # 1.7E+12 is what a spreadsheet has rounded
+_NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
+_POWER = r"^[+-]?\d(?:\.(?P<decimals>\d*))?[eE]\+?\d+$"
+_DECIMALS = 7  # of 1.7487360E+09 and 1.7487360E+12, to 100 s; fewer is what a spreadsheet left over
 _HOURS = r"(?:19|20)\d{8}"  # 2026030112, which is a second of 2034 too
 _COMPACT = (8, 12, 14, 17, 20)  # digits of 20260301, 202603011200, …120000, with ms, with µs
 _SINCE_1991 = 6.63e17  # less, as nanoseconds, is what .NET counts from the year 1
@@ -202,7 +205,11 @@ def _numeric(cells: _Cells, zone: str) -> None:
 
 
 def _epochs(written: pd.Series) -> pd.Series:
+    """Numbers as float64; NaN where they are none, or powers of ten that have all been rounded."""
     numbers = pd.to_numeric(written, errors="coerce").astype("float64")
+    powers = written[written.str.contains("[eE]")].str.extract(_POWER)["decimals"]
+    if powers.notna().any() and powers.str.len().max() < _DECIMALS:
+        numbers[powers.index] = np.nan
     return numbers.where(np.isfinite(numbers))
 
 
@@ -215,12 +222,21 @@ def _settle(files: list[_Cells], form: str | None, usual: str | None) -> None:
         decided = {order for order in orders if order}
         for place, file in enumerate(files):
             if orders[place] is None and len(file.dates):
-                if len(decided) != 1 and usual is None:
+                order = next(iter(decided)) if len(decided) == 1 else usual
+                if order is None or (decided and _lies_closer(file.dates, order)):
                     raise _ambiguous(file)
-                orders[place] = next(iter(decided)) if len(decided) == 1 else usual
+                orders[place] = order
+                file.put(file.dates[order], f"{dates.ORDERS[order]}{AS_OTHERS if decided else ''}")
     for file, order in zip(files, orders, strict=True):
         if order and len(file.dates):
             file.put(file.dates[order], dates.ORDERS[order])
+
+
+def _lies_closer(readings: pd.DataFrame, order: str) -> bool:
+    """Whether another order reads as many dates and leaves less time between first and last."""
+    whole = readings.loc[:, readings.notna().sum() == readings[order].notna().sum()]
+    span = whole.max() - whole.min()
+    return bool((span < span[order]).any())
 
 
 def _order(file: _Cells) -> str | None:

@@ -77,6 +77,9 @@ def test_unknown_attributes_are_answered_by_general(tiny: Any, user: dict[str, A
         ({"gender": "female", "age": "old"}, ["gender", "age"]),
         ({"gender": "f", "age": 28}, ["gender"]),
         ({"gender": True}, ["gender"]),
+        ({"gender": "F", "age": -5}, ["age"]),  # left out of what is trained on, too
+        ({"gender": "F", "age": "999"}, ["age"]),
+        ({"gender": "F", "age": 120}, []),
         ({"gender": "F", "age": "28"}, []),
         ({"gender": None, "age": " "}, []),
         ({}, []),

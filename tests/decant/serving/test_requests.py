@@ -102,7 +102,7 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
             "user.age: expected bool | int | float | str | null, got array",
         ),
         ({"history": "a"}, "history: expected array, got str"),
-        ({"history": ["a", None]}, "history[1]: expected int | str | object, got null"),
+        ({"history": ["a", None]}, "history[1]: expected int | float | str | object, got null"),
         ({"history": [{"behaviour": "view"}]}, "history[0]: object missing required field item"),
         (
             {"history": ["a", {"item": "a", "rating": "5"}]},
@@ -173,3 +173,8 @@ def test_a_truth_value_of_a_request_is_one_however_it_is_written(tiny: Any, valu
 def test_any_scalar_is_an_attribute(tiny: Any, value: Any) -> None:
     body = json.dumps({"user": {"age": value, "gender": value}}).encode()
     assert json.loads(respond(tiny.family, body))["student"] == "general"
+
+
+def test_ids_that_are_numbers_are_read_as_in_tables() -> None:
+    body = b'{"history": [12, 12.0, 1.25e1, {"item": 3e3}, 1e16]}'
+    assert history(decode(body)).items == ["12", "12", "12.5", "3000", "10000000000000000"]

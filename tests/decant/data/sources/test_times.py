@@ -75,7 +75,8 @@ def test_a_cell_that_tells_its_form_is_read_alone(cell: str) -> None:
         ("202603011200", MIDNIGHT + 43_200),
         ("20260301120005123", NOON + 0.123),
         ("1772366405.25", NOON + 0.25),
-        ("1.7e+09", 1.7e9),  # as R writes it
+        ("1.7000000e+09", 1.7e9),
+        ("1.748736000E+12", 1748736000.0),
     ],
 )
 def test_digits_alone_are_a_date_or_an_epoch_by_their_size(cell: str, seconds: float) -> None:
@@ -177,6 +178,39 @@ def test_a_file_of_both_orders_is_an_error_and_a_slip_is_not() -> None:
 
 def test_dates_that_read_alike_in_both_orders_need_no_decision() -> None:
     assert read("3/3/2026", "4/4/2026") == [utc(2026, 3, 3), utc(2026, 4, 4)]
+
+
+DAYS_OF_JULY = [f"07/0{day}/2025" for day in range(1, 9)]  # month first
+
+
+def test_a_file_that_does_not_tell_the_order_is_read_as_the_others_and_that_is_said() -> None:
+    told, untold = series("13/1/2025", "14/1/2025"), series("1/2/2025", "2/2/2025", "12/2/2025")
+    seconds, forms = parse_times([("a.csv", told), ("b.csv", untold)])
+    assert seconds.tolist()[2:] == [utc(2025, 2, 1), utc(2025, 2, 2), utc(2025, 2, 12)]
+    assert [str(form) for form in forms] == [
+        "3 times in b.csv read as day/month/year as the other files are, since no cell tells: "
+        "`1/2/2025` is 2025-02-01 00:00:00 UTC",
+        "2 times in a.csv read as day/month/year: `13/1/2025` is 2025-01-13 00:00:00 UTC",
+    ]
+
+
+def test_a_file_whose_dates_lie_closer_in_another_order_than_the_others_is_an_error() -> None:
+    parts = [("a.csv", series("13/1/2025", "14/1/2025")), ("b.csv", series(*DAYS_OF_JULY))]
+    with pytest.raises(TimesAmbiguous, match=r"^b\.csv: the time `07/01/2025` is 2025-01-07"):
+        parse_times(parts)
+
+
+@pytest.mark.parametrize("cells", [["1.74874e+09"], ["1.75E+12", "1.7E+12"], ["1.748736E+12"]])
+@pytest.mark.parametrize("form", [None, "seconds", "milliseconds"])
+def test_times_that_a_spreadsheet_has_rounded_are_not_read(
+    cells: list[str], form: str | None
+) -> None:
+    seconds, _ = parse_times([("a", series(*cells, "1748736258"))], form)
+    assert seconds[: len(cells)].isna().all() and seconds.iloc[-1] > 0
+
+
+def test_rounded_numbers_beside_an_exact_one_have_lost_nothing() -> None:
+    assert read("1.7487e+09", "1.748736258e+09") == [1748700000.0, 1748736258.0]
 
 
 def test_the_usual_order_of_a_source_decides_where_no_cell_does() -> None:
