@@ -10,7 +10,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +40,8 @@ def settle(workspace: Path) -> None:
         os.environ.setdefault(name, value)
     if (workspace / "dvc.yaml").is_file():
         os.environ.setdefault(HOME, str(workspace / OWN))
+        with suppress(OSError):  # what lies there is looked at below
+            (workspace / OWN).parent.mkdir(exist_ok=True)  # Prefect makes the last folder alone
     home = open_home(workspace, Path(os.environ.get(HOME, "~/.prefect")).expanduser())
     leave_out(PROFILES, home / "profiles.toml", read_profiles)
     leave_out("PREFECT_LOGGING_CONFIG_PATH", home / "logging.yml", read_logging)

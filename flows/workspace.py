@@ -49,7 +49,7 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     quieten()
     with locked(root, wait=wait):
         params = load_params(root / "params.yaml")
-        for line in check_rules(params.segments):
+        for line in check_rules(params.segments, params.ingest.missing):
             logger.warning("%s", line)
         prepare(root)
         fingerprint.main(root)

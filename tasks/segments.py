@@ -16,7 +16,7 @@ def run(workspace: Workspace) -> Summary:
     features, params = workspace.input("features"), workspace.params
     users = pd.read_parquet(features / "users.parquet")
     sequences = Sequences.load(features / "sequences")
-    told = check_rules(params.segments, users)
+    told = check_rules(params.segments, params.ingest.missing, users)
     for line in told:
         print(line)
     membership = assign(

@@ -10,7 +10,16 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data import accepted
-from decant.data.clean import Cleaned, accepted_rows, bad_share, clean, expectations, judge
+from decant.data.clean import (
+    Cleaned,
+    accepted_rows,
+    bad_share,
+    clean,
+    examples,
+    expectations,
+    judge,
+    lost,
+)
 from decant.data.rules import rules_for
 from decant.data.tables import count_cells, markdown, read_frames, write_frames
 from decant.params import Params
@@ -62,6 +71,11 @@ def run(workspace: Workspace) -> Summary:
         **summarise(cleaned),
         "unparsed": count_cells(unparsed),
         "notes": facts["notes"],
+        "shown": {
+            name: examples(bad, unparsed)
+            for name in cleaned.quarantined
+            if len(bad := lost(cleaned, name))
+        },
         "unknown_items": unknown_items(cleaned) if settings.unknown_items == "keep" else 0,
     }
     for line in lines(summary):
@@ -85,14 +99,19 @@ def unknown_items(cleaned: Cleaned) -> int:
 def lines(summary: Summary) -> list[str]:
     """What people should see of it: where the rows went, and what was left out of them."""
     said = [account("events", summary["events"])]
-    for name in ("users", "items"):
-        if summary[name]["quarantined"]:
+    for name in ("events", "users", "items"):
+        if name != "events" and summary[name]["quarantined"]:
             said.append(account(name, summary[name]))
+        if name in summary["shown"]:
+            said.append(f"in quarantine of {name}: {summary['shown'][name]}")
         said += [
             f"{count:,} {'value' if count == 1 else 'values'} of {name} left out: {why}"
-            for why, count in summary[name]["left_out"].items()
+            for why, count in summary[name].get("left_out", {}).items()
         ]
-    said += [f"{n:,} unreadable cells of {name}" for name, n in summary["unparsed"].items()]
+    said += [
+        f"{n:,} unreadable {'cell' if n == 1 else 'cells'} of {name}"
+        for name, n in summary["unparsed"].items()
+    ]
     if count := summary["unknown_items"]:
         subject = "item of the events is" if count == 1 else "items of the events are"
         said.append(f"{count:,} {subject} not in the table of items")

@@ -2,6 +2,7 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +34,15 @@ MOST_POPULAR = 1000  # items of a group's list
 class SegmentError(ValueError):
     """A segment has no users: nobody matches, or rules of higher priority take all who do."""
 
-    def __init__(self, rule: Rule, users: int, left: int) -> None:
+    def __init__(self, rule: Rule, users: int, left: int, why: Sequence[str] = ()) -> None:
         self.segment = rule.segment
         of_whom = f"{users} users"
         if left < users:
             of_whom = f"the {left} of {users} users that rules asked before it leave"
         super().__init__(
-            f"students.{rule.segment}: `{rule.text}` matches none of {of_whom}; correct the rule "
-            "or its priority, or remove the student"
+            f"students.{rule.segment}: `{rule.text}` matches none of {of_whom}"
+            f"{''.join(f' ({line})' for line in why)}; correct the rule or its priority, or remove "
+            "the student"
         )
 
 
@@ -56,24 +58,44 @@ class Membership:
     router: dict[str, Any]
 
 
-def check_rules(segments: dict[str, Student], users: pd.DataFrame | None = None) -> list[str]:
+def check_rules(
+    segments: dict[str, Student],
+    missing: Collection[str],
+    users: pd.DataFrame | None = None,
+) -> list[str]:
     """What a person should know of the rules before anything runs, a line each.
 
-    `users`: their raw attributes, where they can be had already.
+    Args:
+        missing: spellings that stand for no value.
+        users: their raw attributes, where they can be had already.
 
     Raises:
         RuleError: a rule does not parse, can never match or is shadowed by others, or `users` has
             no such attribute.
+        SegmentError: a rule matches none of the users.
     """
-    if users is not None:
-        rules = known_rules(segments, users)
-    else:
+    if users is None:
         told = [parse_rule(name, s.where or "", s.priority) for name, s in segments.items()]
-        rules = in_order_of_asking(told)
-    return [
-        *rule_check.check(rules),
-        *(values_without_users(rules, users) if users is not None else ()),
-    ]
+        return rule_check.check(in_order_of_asking(told))
+    rules = known_rules(segments, users)
+    lines = rule_check.check(rules)
+    for rule in rules:
+        odd = odd_values(rule, users, missing)
+        if len(users) and not _matches_anybody(rule, users):
+            raise SegmentError(rule, len(users), len(users), odd)
+        lines += [f"students.{rule.segment}: `{rule.text}`: {line}" for line in odd]
+    return lines
+
+
+def _matches_anybody(rule: Rule, users: pd.DataFrame) -> bool:
+    """Whether a rule matches a user, whatever the others do; so it is taken of a history."""
+    names = sorted(rule.attributes)
+    if HISTORY_LENGTH in names:
+        return True
+    kinds = users[names].drop_duplicates().astype(object)
+    kinds = kinds.where(kinds.notna(), None)
+    rows = kinds.itertuples(index=False, name=None)
+    return any(rule.matches(dict(zip(names, row, strict=True))) for row in rows)
 
 
 def known_rules(segments: dict[str, Student], users: pd.DataFrame) -> list[Rule]:
@@ -93,41 +115,37 @@ def known_rules(segments: dict[str, Student], users: pd.DataFrame) -> list[Rule]
     return rules
 
 
-def values_without_users(rules: list[Rule], users: pd.DataFrame) -> list[str]:
-    """Values that rules name and no user has, and values that cannot be compared with a number.
+def odd_values(rule: Rule, users: pd.DataFrame, missing: Collection[str]) -> list[str]:
+    """Values that a rule names and no user has, and values that cannot be compared with a number.
 
     A misspelt value in a list of right ones makes a group smaller, and nothing else tells it.
     """
-    found: dict[str, Counter[str]] = {}
     lines = []
-    for rule in rules:
-        for constant in sorted(rule.constants, key=lambda c: (c.attribute, c.value)):
-            if constant.attribute == HISTORY_LENGTH:
-                continue
-            if constant.attribute not in found:
-                values = attribute_values(users[constant.attribute]).dropna()
-                found[constant.attribute] = Counter(values.tolist())
-            lines += _about(rule, constant, found[constant.attribute])
+    for constant in sorted(rule.constants, key=lambda c: (c.attribute, c.value)):
+        if constant.attribute != HISTORY_LENGTH:
+            values = attribute_values(users[constant.attribute]).dropna()
+            lines += _about(constant, Counter(values.tolist()), missing)
     return list(dict.fromkeys(lines))
 
 
-def _about(rule: Rule, constant: Constant, found: Counter[str]) -> list[str]:
+def _about(constant: Constant, found: Counter[str], missing: Collection[str]) -> list[str]:
     """What is odd about one value of a rule, given all users' values of its attribute."""
     name, value = constant.attribute, constant.value
-    where = f"students.{rule.segment}: `{rule.text}`"
     if constant.is_number and (
         others := Counter({v: n for v, n in found.items() if number(v) is None})
     ):
         return [
-            f"{where} compares {name} with a number, and {others.total():,} of {found.total():,} "
-            f"users have another value there ({most_common(others)}): they never match"
+            f"{others.total():,} of {found.total():,} users have a {name} that is no number "
+            f"({most_common(others)}): a comparison with a number never holds for them"
         ]
     equal = [v for v in found if (number(v) == number(value) if constant.is_number else v == value)]
     if constant.in_order or equal:
         return []
+    if value in missing:
+        return [f"`{value}` stands for no {name} at all, see ingest.missing"]
     near = difflib.get_close_matches(value, found, n=1)
     hint = f"did you mean `{near[0]}`? " if near else ""
-    return [f"{where}: no user has the {name} `{value}`; {hint}known: {most_common(found)}"]
+    return [f"no user has the {name} `{value}`; {hint}known: {most_common(found)}"]
 
 
 def assign(

@@ -80,7 +80,10 @@ def parse_rule(segment: str, text: str, priority: int = 0) -> Rule:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         where = f"at column {error.offset}" if error.offset else "to its end"
-        problem = f"cannot read `{text}` {where}; write it like gender == 'F' and age < 35"
+        problem = (
+            f"cannot read `{text}` {where}; write it like gender == 'F' and age < 35, with all "
+            "that is not a number in quotes: code == '007'"
+        )
         raise RuleError(segment, problem) from None
     except (ValueError, RecursionError, MemoryError) as error:  # a null byte, a thousand brackets
         raise RuleError(segment, f"cannot read it: {error}") from None

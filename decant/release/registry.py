@@ -11,6 +11,7 @@ history/ is made right after the move, or else before the next one.
 import logging
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from decant.release.records import (
     ChannelMovedError,
     NothingToRollBackError,
     RegistryError,
+    UnknownReleaseError,
     dump,
 )
 from decant.release.releases import MANIFEST, Releases, whoami
@@ -135,7 +137,13 @@ class Registry(Releases):
                 f"nothing was promoted to {channel} yet; channels: {known}"
             )
         path = pointer.change.trail[: rollback_place(pointer.change, to) + 1]
-        self.fit_to_serve(path[-1])
+        try:
+            self.fit_to_serve(path[-1])
+        except UnknownReleaseError:
+            raise NothingToRollBackError(
+                f"{path[-1]}, which {channel} had before, is not in the registry any more; "
+                f"{_earlier(path[:-1])}"
+            ) from None
         return self._move(pointer, "rollback", path, reason, actor)
 
     def history(self, channel: str = PRODUCTION) -> list[Change]:
@@ -317,6 +325,14 @@ def rollback_place(pointer: Change, to: str | None) -> int:
             f"`{to}` {problem} of {channel} before {pointer.release}; before it: {before}"
         )
     return places[-1]
+
+
+def _earlier(trail: Sequence[str]) -> str:
+    """What is left of a channel's trail to go back to."""
+    if not trail:
+        return "nothing was there before it: `decant releases` lists what can be promoted"
+    earlier = ", ".join(dict.fromkeys(reversed(trail)))
+    return f"before it: {earlier} (`decant rollback --to ID`)"
 
 
 def _checked_name(channel: str) -> str:

@@ -75,6 +75,16 @@ class Source:
             raise NothingToServeError(self.channel, self.registry.channels())
         return change
 
+    def in_history(self) -> Change | None:
+        """Where the channel pointed last, by its history, if its pointer is damaged or missing.
+
+        None where the registry cannot be read: that is known already.
+        """
+        with suppress(ValueError, OSError):
+            pointer = self.registry.pointer(self.channel)
+            return pointer.change if pointer.problem else None
+        return None
+
     @property
     def last(self) -> LastServed:
         """The note of the release that the channel served last on this machine."""
@@ -178,7 +188,7 @@ class Current:
     def refresh(self) -> bool:
         """Look where the channel points and serve that; what cannot be served is reported.
 
-        While nothing is served yet, fall back to the release served last on this machine.
+        While nothing is served yet, fall back to what can be had without the pointer.
 
         Returns:
             Whether another release answers from now on.
@@ -217,23 +227,35 @@ class Current:
         return True
 
     def _serve_last(self, refused: str | None) -> bool:
-        """Serve the release served last, if it is on this machine and unchanged.
+        """Serve what the channel's history ends with, else the release served last here.
 
         Args:
             refused: a release that has just failed to load.
         """
+        channel = self.source.channel
+        by_history = self._serve_instead(
+            self.source.in_history, refused, f"what the history of {channel} ends with"
+        )
+        return by_history or self._serve_instead(
+            self.source.last.read, refused, f"what {channel} served last here"
+        )
+
+    def _serve_instead(
+        self, find: Callable[[], Change | None], refused: str | None, what: str
+    ) -> bool:
+        """Serve a release that can be had without the pointer and is unchanged."""
         try:
-            change = self.source.last.read()
+            change = find()
             if change is None or change.release == refused:
                 return False
             with self._attempt(change.release, self._before_last):
                 family = self.source.load_kept(change.release)
         except Exception as error:  # a damaged note or cache must not end the service
             line = " ".join(str(error).split()) or type(error).__name__
-            self._add(f"what was served last here cannot be served either: {line}")
+            self._add(f"{what} cannot be served either: {line}")
             return False
         self.served = Served(family, change)
-        self._add(f"serving release {change.release}, which {change.channel} served last here")
+        self._add(f"serving {what}: release {change.release}")
         return True
 
     @contextmanager

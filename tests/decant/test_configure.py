@@ -181,7 +181,7 @@ def test_what_is_odd_about_rules_is_told_before_anything_runs(
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
     assert len(notes) == 3
     assert "families and students.typo have priority 5 and can match the same user" in notes[0]
-    assert "compares size with a number, and 8 of 40 users have another value there" in notes[1]
+    assert "8 of 40 users have a size that is no number (`5+` 8)" in notes[1]
     assert "no user has the age `19 - 24`; did you mean `19-24`?" in notes[2]
 
 

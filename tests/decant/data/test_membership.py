@@ -134,8 +134,8 @@ def test_a_value_that_no_user_has_is_told_with_the_nearest() -> None:
     users = pd.DataFrame(
         {"user": list("abc"), "city": ["Lyon", "Lyon", "Paris"], "age": [1.0, 2, 3]}
     )
-    rules = students(lyon="city in ['Lyn', 'Paris']", two="age == 2 or age == 9", old="age > 90")
-    assert check_rules(rules, users)[-2:] == [
+    rules = students(lyon="city in ['Lyn', 'Paris']", two="age == 2 or age == 9")
+    assert check_rules(rules, (), users)[-2:] == [
         "students.lyon: `city in ['Lyn', 'Paris']`: no user has the city `Lyn`; did you mean "
         "`Lyon`? known: `Lyon` 2, `Paris` 1",
         "students.two: `age == 2 or age == 9`: no user has the age `9`; known: `1` 1, `2` 1, `3` 1",
@@ -144,18 +144,40 @@ def test_a_value_that_no_user_has_is_told_with_the_nearest() -> None:
 
 def test_values_that_are_no_numbers_where_a_rule_compares_with_one_are_counted() -> None:
     users = pd.DataFrame({"user": list("abcd"), "size": ["1", "4", "5+", None]})
-    (line,) = check_rules(students(big="size >= 4"), users)
+    (line,) = check_rules(students(big="size >= 4"), (), users)
     assert line == (
-        "students.big: `size >= 4` compares size with a number, and 1 of 3 users have another "
-        "value there (`5+` 1): they never match"
+        "students.big: `size >= 4`: 1 of 3 users have a size that is no number (`5+` 1): a "
+        "comparison with a number never holds for them"
     )
 
 
 def test_rules_are_checked_without_users_too() -> None:
-    assert check_rules(students(a="age < 3", b="gender == 'F'")) != []
-    assert check_rules(students(lyon="city == 'Lyn'")) == []
+    assert check_rules(students(a="age < 3", b="gender == 'F'"), ()) != []
+    assert check_rules(students(lyon="city == 'Lyn'"), ()) == []
     with pytest.raises(RuleError, match="can never match"):
-        check_rules(students(a="age < 3 and age > 5"))
+        check_rules(students(a="age < 3 and age > 5"), ())
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ("city == 'lyon'", "no user has the city `lyon`; did you mean `Lyon`? known: `Lyon` 2"),
+        ("city == 'NULL'", "`NULL` stands for no city at all, see ingest.missing"),
+        ("age > 90", ""),
+    ],
+)
+def test_a_rule_that_matches_none_of_the_users_is_an_error_before_anything_runs(
+    rule: str, why: str
+) -> None:
+    users = pd.DataFrame({"user": list("abc"), "city": ["Lyon", "Lyon", None], "age": [1.0, 2, 3]})
+    message = f"students.a: `{rule}` matches none of 3 users{f' ({why})' if why else ''}; correct"
+    with pytest.raises(SegmentError, match=re.escape(message)):
+        check_rules(students(a=rule), ["NULL"], users)
+
+
+def test_what_a_rule_asks_of_histories_only_they_can_tell() -> None:
+    users = pd.DataFrame({"user": list("abc"), "city": ["Lyon", "Lyon", None]})
+    assert check_rules(students(a="city == 'Lyon' and history_length > 5"), (), users) == []
 
 
 @pytest.mark.parametrize(

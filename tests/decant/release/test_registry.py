@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -391,6 +392,21 @@ def test_rolling_back_twice_goes_back_two_releases(registry: Registry, publish: 
     assert [change.action for change in history] == ["promote"] * 3 + ["rollback"] * 2
     assert [change.number for change in history] == [1, 2, 3, 4, 5]
     assert [change.previous for change in history] == [None, a, b, a, None]
+
+
+@on_a_folder
+def test_a_rollback_to_a_release_that_is_gone_says_what_is_left(
+    registry: Registry, publish: Publish
+) -> None:
+    a, b, c = (publish(model=name) for name in "abc")
+    for release in (a, b, c):
+        registry.promote(release)
+    assert isinstance(registry.store, LocalStore)
+    shutil.rmtree(registry.store.folder / "releases" / b)
+    message = f"{b}, which production had before, is not in the registry any more; before it: {a}"
+    with pytest.raises(NothingToRollBackError, match=re.escape(message)):
+        registry.rollback()
+    assert registry.rollback(to=a).release == a
 
 
 @on_a_folder

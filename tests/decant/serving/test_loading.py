@@ -253,6 +253,20 @@ def again(shop: Any) -> Current:
 POINTERS = ["{", "", "[]", '{"release": "../../x"}', None]
 
 
+def test_beside_a_damaged_pointer_a_move_made_while_the_service_was_down_counts(
+    restarted: Any,
+) -> None:
+    first, second = restarted.registry.channel().release, restarted.promote(2)
+    assert again(restarted).served.family.release == second
+    restarted.registry.rollback()
+    (restarted.root / "registry" / "channels" / "production.json").write_text("")
+    current = again(restarted)
+    assert current.served and current.served.family.release == first
+    assert current.problem.endswith(
+        f"serving what the history of production ends with: release {first}"
+    )
+
+
 @pytest.mark.parametrize("content", POINTERS, ids=range(len(POINTERS)))
 def test_beside_a_damaged_pointer_the_last_release_is_served(
     restarted: Any, content: str | None, caplog: pytest.LogCaptureFixture
@@ -264,7 +278,7 @@ def test_beside_a_damaged_pointer_the_last_release_is_served(
     assert current.served and current.served.family.release == first
     assert current.served.change.channel == "production"
     assert current.problem and "production" in current.problem
-    instead = f"serving release {first}, which production served last here"
+    instead = f"serving what the history of production ends with: release {first}"
     assert instead in caplog.text and instead in current.problem
     current.refresh()
     assert instead in current.problem and caplog.text.count(instead) == 1
@@ -305,12 +319,13 @@ def test_a_damaged_note_is_no_fault(restarted: Any, note: Any) -> None:
     spoil(path, note, change.model_dump(mode="json"))
     assert again(restarted).served
     spoil(path, note, change.model_dump(mode="json"))
-    pointer = restarted.root / "registry" / "channels" / "production.json"
-    whole = pointer.read_text()
-    pointer.write_text("{")
+    channels = [restarted.root / "registry" / name for name in ("channels", "history")]
+    for folder in channels:
+        folder.rename(folder.with_suffix(".aside"))
     current = again(restarted)
     assert current.served is None and current.problem
-    pointer.write_text(whole)
+    for folder in channels:
+        folder.with_suffix(".aside").rename(folder)
     assert current.refresh()
 
 
@@ -321,7 +336,7 @@ def test_a_last_release_that_is_damaged_is_not_served(
     (restarted.root / "registry" / "channels" / "production.json").write_text("{")
     current = again(restarted)
     assert current.served is None
-    assert "what was served last here cannot be served either" in caplog.text
+    assert "what production served last here cannot be served either" in caplog.text
     assert current.problem and "production.json" in current.problem
 
 
@@ -389,7 +404,7 @@ def test_a_release_in_a_bucket_is_served_also_while_the_bucket_is_away(
     current = start()
     assert current.served and current.served.family.release == first
     assert current.problem and "does not answer" in current.problem
-    assert f"serving release {first}, which production served last here" in caplog.text
+    assert f"serving what production served last here: release {first}" in caplog.text
     bucket.start()
     assert current.refresh() is False and current.problem is None
     bucket.registry.publish(shop.root / "work-2" / "candidate", {})
