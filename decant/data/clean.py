@@ -310,7 +310,9 @@ def _cell(row: pd.Series, cells: pd.DataFrame) -> str:
         return f", read as {moment(float(row[Columns.TIME]))}"
     place = (cells[Columns.FILE] == row[Columns.FILE]) & (cells[Columns.ROW] == row[Columns.ROW])
     written = cells.loc[place & (cells["column"] == Columns.TIME), "value"]
-    return f" `{written.iloc[0]}`" if reason == checks.NO_TIME and len(written) else ""
+    if reason != checks.NO_TIME:
+        return ""
+    return f" `{written.iloc[0]}`" if len(written) else ", an empty cell"
 
 
 def expectations(cleaned: Cleaned) -> list[dict[str, Any]]:

@@ -173,7 +173,7 @@ def check_candidate(folder: Path) -> dict[str, Any]:
             match the content.
     """
     if not (folder / CANDIDATE).is_file():
-        raise CandidateError(f"{short(folder)} has no candidate.json: run the pipeline first")
+        raise CandidateError(f"{short(folder)} has no candidate.json: `make run` makes one")
     candidate = read_json(folder / CANDIDATE)
     wrong = [name for name, kind in CONTENT.items() if not isinstance(candidate.get(name), kind)]
     files = {} if wrong else candidate["files"]

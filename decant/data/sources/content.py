@@ -71,7 +71,8 @@ def decode(content: bytes, file: str, encoding: str = "utf-8-sig") -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         name = encoding.removesuffix("-sig")
-        raise TableUnreadable(file, f"not {name} text in line {line:,}") from None
+        problem = f"not {name} text in line {line:,}: save it as UTF-8"
+        raise TableUnreadable(file, problem) from None
 
 
 def split_lines(text: str) -> list[str]:

@@ -223,7 +223,10 @@ def _header(content: bytes, file: str, separator: str, encoding: str) -> list[st
         raise TableUnreadable(file, f"line 1 is no header: {error}") from None
     if not any(name.strip() for name in names):
         raise TableUnreadable(
-            file, "no header in line 1" if content.strip() else "the file is empty"
+            file,
+            "no header in line 1"
+            if content.strip()
+            else "the file is empty: export it again, or take it away",
         )
     if any(mark in name for name in names for mark in "\n\r\0"):
         problem = "line 1 is no header: a stray quotation mark, or not a text file"

@@ -166,7 +166,7 @@ def test_a_changed_candidate_is_noticed(make_parts: MakeParts, tmp_path: Path) -
 
 
 def test_no_candidate_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(CandidateError, match=r"has no candidate\.json: run the pipeline"):
+    with pytest.raises(CandidateError, match=r"has no candidate\.json: `make run` makes one"):
         check_candidate(tmp_path)
 
 
