@@ -138,7 +138,7 @@ def test_status_before_anything_was_made(decant: Decant) -> None:
     assert "production  nothing promoted yet" in decant("status")
     found = json.loads(decant("status", "--json"))
     assert (found["release"], found["releases"]) == (None, 0)
-    assert "run the pipeline" in found["workspace"]["problem"]
+    assert "`make run` makes one" in found["workspace"]["problem"]
 
 
 def test_status_tells_what_is_served_and_what_waits(
