@@ -6,10 +6,11 @@ memory and file writes, so it ends even without its parent.
 
 import json
 import os
+import random
 import resource
 import signal
 import sys
-from collections.abc import Iterable
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from decant.starter import end_with_starter
 GRACE = 5.0  # seconds after the deadline until the kernel ends a process without a parent
 OUT_OF_MEMORY = ("bad allocation", "bad_alloc", "failed to allocate", "cannot allocate")
 MOST_PROBLEMS = 20  # that are reported
-MOST_LENGTHS = 200  # of histories that are tried
+FOR_LENGTHS = 0.25  # share of the deadline for trying histories of all lengths
 
 
 def main() -> None:
@@ -69,7 +70,12 @@ def attempt(job: dict[str, Any]) -> dict[str, Any]:
         if problems:
             return {"damaged": problems[:MOST_PROBLEMS]}
         family = Family(folder.read, manifest["id"])
-        family.warm_up(tried_lengths(family.encoder.max_length))
+        family.warm_up()
+        until = time.monotonic() + FOR_LENGTHS * job["seconds"]
+        for length in in_any_order(family.encoder.max_length):
+            if time.monotonic() > until:
+                break
+            family.try_length(length)
     except MemoryError:
         return {"memory": True}
     except Exception as error:  # the runtime's own errors have no common base
@@ -77,10 +83,10 @@ def attempt(job: dict[str, Any]) -> dict[str, Any]:
     return {"done": True}
 
 
-def tried_lengths(longest: int) -> Iterable[int]:
-    """Lengths of histories to try: all of them, or `MOST_LENGTHS` evenly spread ones."""
-    step = -(-longest // MOST_LENGTHS)
-    return range(1, longest, step)
+def in_any_order(longest: int) -> list[int]:
+    """All lengths of histories, in an order that nobody knows before: there may be no time for all
+    2,000, and what a graph does may depend on a length."""
+    return random.SystemRandom().sample(range(1, longest), longest - 1)
 
 
 def refusal(error: Exception) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -238,17 +238,26 @@ class Family:
             older_events=history.older,
         )
 
-    def warm_up(self, lengths: Iterable[int] = ()) -> None:
-        """Answer an empty request, the longest one and histories of `lengths` with every student.
-
-        The first user then does not wait, and no later request meets an untried length.
+    def warm_up(self) -> None:
+        """Answer an empty request and the longest one, so that the first user does not wait.
 
         Raises:
             BundleError: a model cannot answer, or not for this catalogue.
         """
+        self._try(empty_batch(self.encoder))
+        self.try_length(self.encoder.max_length)
+
+    def try_length(self, length: int) -> None:
+        """Answer a history of one length with every student.
+
+        Raises:
+            BundleError: a model cannot answer, or not for this catalogue.
+        """
+        self._try(full_batch(self.encoder, length))
+
+    def _try(self, batch: dict[str, np.ndarray]) -> None:
         for student, model in self.models.items():
-            for batch in extremes(self.encoder, {*lengths, self.encoder.max_length}):
-                check_answer(student, model, batch, len(self.encoder.items))
+            check_answer(student, model, batch, len(self.encoder.items))
 
     def _score(
         self, segment: str, batch: dict[str, np.ndarray], events: int
@@ -388,8 +397,14 @@ def check_answer(student: str, model: Model, batch: dict[str, np.ndarray], items
         raise bundle.BundleError(f"student {student} returns scores that are not finite")
 
 
-def extremes(encoder: Encoder, lengths: Collection[int]) -> Iterator[dict[str, np.ndarray]]:
-    """Model inputs of an empty request, and of histories of `lengths` with the highest indices."""
+def empty_batch(encoder: Encoder) -> dict[str, np.ndarray]:
+    """Model inputs of an empty request."""
+    batch = full_batch(encoder, 1)
+    return {name: np.zeros_like(indices) for name, indices in batch.items()}
+
+
+def full_batch(encoder: Encoder, length: int) -> dict[str, np.ndarray]:
+    """Model inputs of a history of a length, with the highest index of everything."""
     highest = {
         "items": len(encoder.items),
         "behaviours": len(encoder.behaviours),
@@ -397,13 +412,8 @@ def extremes(encoder: Encoder, lengths: Collection[int]) -> Iterator[dict[str, n
         "gaps": len(GAP_SECONDS) + 1,
     }
     sizes = np.array([[a.size for a in encoder.attributes.values()]], dtype=np.int64)
-    none: dict[str, np.ndarray] = {name: np.zeros((1, 1), dtype=np.int64) for name in highest}
-    yield {**none, ATTRIBUTES: 0 * sizes}
-    for length in sorted(lengths):
-        full = {
-            name: np.full((1, length), index, dtype=np.int64) for name, index in highest.items()
-        }
-        yield {**full, ATTRIBUTES: sizes - 1}
+    full = {name: np.full((1, length), index, dtype=np.int64) for name, index in highest.items()}
+    return {**full, ATTRIBUTES: sizes - 1}
 
 
 def encode_request(

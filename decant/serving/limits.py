@@ -24,6 +24,8 @@ MOST_FILES = 65_536  # descriptors that are asked for at most
 RESERVE = 64  # of those for following the channel, loading a release, the log
 FEWEST = 8  # connections, however few descriptors there are
 LONGEST_HEADER = 65_536  # bytes
+FRAMING = 8  # bytes for each of a body, at most, that its chunks take besides
+MOST_AHEAD = 100  # requests of one connection that wait for the answers to those before
 SPARE = 1.0  # seconds after the last connection is closed until uvicorn cancels what is left
 QUIET = 60.0  # seconds between two log lines about the same
 IDLE, HEADER, BODY, ANSWER = "idle", "header", "body", "answer"
@@ -108,6 +110,10 @@ class Gate:
             logger.warning("%s", line)
 
 
+class TooManyAhead(Exception):
+    """Requests of one connection wait for one another; stops the parser, which answers 400."""
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection: a state, and a deadline for leaving it."""
 
@@ -117,7 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take a connection, if need be in the place of another."""
         super().connection_made(transport)
         self.deadline: asyncio.TimerHandle | None = None
-        self.header_bytes = 0
+        self.header_bytes = self.body_bytes = self.content_bytes = 0
         self.reading = False  # the body of a request
         self.ending: asyncio.TimerHandle | None = None  # closes it in any case
         self.state = IDLE
@@ -142,13 +148,37 @@ class BoundedProtocol(HttpToolsProtocol):
             self.enter(HEADER)
         if self.state == HEADER:
             self.header_bytes += len(data)
+        if self.reading:
+            self.body_bytes += len(data)
         super().data_received(data)
         if self.state == HEADER and self.header_bytes > LONGEST_HEADER:
             self.refuse(431, f"the header is larger than {LONGEST_HEADER} bytes")
+        if self.reading and self.body_bytes > LONGEST_HEADER + FRAMING * self.content_bytes:
+            self.gate.say("a body had more framing than content: its connection is closed")
+            self.give_up(self.state, 400, "the body has more framing than content")
+
+    def on_message_begin(self) -> None:
+        """A request begins; too many that wait for one another end the connection."""
+        if len(self.pipeline) >= MOST_AHEAD:
+            self.gate.say(f"more than {MOST_AHEAD} requests of one connection wait: it is closed")
+            self.abort()
+            raise TooManyAhead
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the header; those behind a body say nothing that is asked for."""
+        if not self.reading:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self.content_bytes += len(body)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """A header is complete, its body follows."""
-        self.header_bytes, self.reading = 0, True
+        self.header_bytes = self.body_bytes = self.content_bytes = 0
+        self.reading = True
         self.enter(BODY)
         super().on_headers_complete()
 

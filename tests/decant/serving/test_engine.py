@@ -338,7 +338,7 @@ def test_a_model_that_fails_at_one_length_does_not_warm_up(tiny: Any) -> None:
     for encoder in ({"max_length": 1}, {"max_length": 2}):
         tiny.with_encoder(**encoder).warm_up()
     with pytest.raises(BundleError, match="student general cannot answer"):
-        tiny.with_encoder(max_length=2).warm_up([3])
+        tiny.with_encoder(max_length=2).try_length(3)
 
 
 def test_a_family_without_general_is_not_loaded(tiny: Any) -> None:

@@ -24,6 +24,7 @@ from decant.serving.limits import (
     FEWEST,
     IDLE,
     LONGEST_HEADER,
+    MOST_AHEAD,
     RESERVE,
     Gate,
     Limits,
@@ -288,6 +289,47 @@ def test_a_signal_ends_the_service_though_a_client_has_sent_half_a_body(
         assert "Traceback" not in said and " ERROR " not in said
         lines = said.count("the body of a request is not complete 1 s after the signal to end")
         assert lines == (len(signals) == 1)
+
+
+CHUNKED = b"POST /recommend HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "endless"),
+    [
+        (b"2\r\n{}\r\n0\r\n", b"field: of the trailer\r\n"),
+        (b"2\r\n{}\r\n0\r\nfield: ", b"one value"),
+        (b"2;extension=", b"of a chunk"),
+    ],
+)
+def test_what_frames_a_body_has_an_end_too(serving: Serving, head: bytes, endless: bytes) -> None:
+    with serving(LONG) as port, closing(connect(port, CHUNKED + head)) as client:
+        with suppress(ConnectionError):
+            for _ in range(2000):
+                client.sendall(endless * 1000)
+            pytest.fail("the service has read 20 MB of what frames a body")
+        assert ask(port) == 200
+
+
+def test_a_body_in_small_chunks_with_a_trailer_is_read(serving: Serving) -> None:
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY)
+    with serving(LONG) as port, closing(connect(port, CHUNKED + chunks)) as client:
+        client.sendall(b"0\r\nfield: value\r\n\r\n")
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_of_requests_that_are_sent_ahead_a_bounded_number_waits(serving: Serving) -> None:
+    with serving(LONG) as port:
+        with closing(connect(port, (REQUEST + BODY) * 50)) as client:
+            answers = b""
+            while answers.count(b"HTTP/1.1 200 OK") < 50:
+                part = client.recv(65536)
+                assert part, "closed before all were answered"
+                answers += part
+        with closing(connect(port)) as client, suppress(ConnectionError):
+            client.sendall((REQUEST + BODY) * 20_000)
+            assert received(client).count(b"HTTP/1.1 200 OK") < 2 * MOST_AHEAD
+        assert ask(port) == 200
 
 
 def test_an_answer_that_nobody_reads_does_not_outlast_the_service(shop: Any) -> None:

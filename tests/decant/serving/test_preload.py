@@ -16,8 +16,9 @@ import pytest
 
 from decant.release.folder import ReleaseFolder
 from decant.release.records import DamagedReleaseError, Release
+from decant.serving import attempt as attempts
 from decant.serving import engine, preload
-from decant.serving.attempt import MOST_LENGTHS, attempt, tried_lengths
+from decant.serving.attempt import attempt, in_any_order
 from decant.serving.preload import NotLoadedError, Preload, environment
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -159,7 +160,8 @@ def test_what_other_processes_say_is_no_answer(shop: Any, monkeypatch: pytest.Mo
 
 def job(shop: Any, release: str) -> dict[str, Any]:
     manifest, folder = where(shop, release)
-    return {"folder": str(folder.folder), "copied": False, "manifest": manifest.model_dump()}
+    limits = {"seconds": LONG, "copied": False}
+    return {"folder": str(folder.folder), "manifest": manifest.model_dump(), **limits}
 
 
 def test_an_answer_that_takes_long_is_a_refusal(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +180,20 @@ def test_a_score_that_is_no_number_is_a_refusal(shop: Any) -> None:
     assert said == {"refused": "student general returns scores that are not finite"}
 
 
-def test_histories_of_every_length_are_tried() -> None:
-    assert [*tried_lengths(1)] == []
-    assert [*tried_lengths(50)] == [*range(1, 50)]
-    assert len([*tried_lengths(2000)]) == MOST_LENGTHS
+@pytest.mark.parametrize(("share", "tried"), [(0.25, {1, 2, 3}), (-1.0, set())])
+def test_histories_of_every_length_are_tried_while_there_is_time(
+    shop: Any, monkeypatch: pytest.MonkeyPatch, share: float, tried: set[int]
+) -> None:
+    release, seen = shop.publish(1), set[int]()
+    monkeypatch.setattr(engine.Family, "warm_up", lambda family: None)
+    monkeypatch.setattr(engine.Family, "try_length", lambda family, length: seen.add(length))
+    monkeypatch.setattr(attempts, "FOR_LENGTHS", share)
+    assert attempt(job(shop, release)) == {"done": True}
+    assert seen == tried
+
+
+def test_nobody_knows_in_which_order() -> None:
+    first, second = in_any_order(2000), in_any_order(2000)
+    assert sorted(first) == sorted(second) == [*range(1, 2000)]
+    assert first != second
+    assert in_any_order(1) == []
