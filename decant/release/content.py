@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 CHUNK = 1 << 20  # bytes read at a time
+LARGEST_RECORD = 1_000_000  # bytes of what is kept beside the releases
 SUMMARIES = ("summary.json", "summary.md")  # what a stage writes about its output
 
 
@@ -32,6 +33,16 @@ def pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
+
+
+def begin_of(parts: Iterable[bytes], most: int) -> bytes:
+    """The first `most` bytes of a content, and one more if there is more."""
+    found = bytearray()
+    for part in parts:
+        found += part[: most + 1 - len(found)]
+        if len(found) > most:
+            break
+    return bytes(found)
 
 
 def digest_tree(folder: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from decant.release.candidate import ID_LENGTH
+from decant.release.content import LARGEST_RECORD
 from decant.release.records import Change, RegistryError, dump, parse
 from decant.release.store import (
     DAMAGED_KEY,
@@ -141,12 +142,26 @@ def parse_change(key: str, content: bytes, channel: str) -> Change:
     Raises:
         RegistryError: not a change, or another channel's.
     """
+    if len(content) > LARGEST_RECORD:
+        problem = f"it has more than {LARGEST_RECORD:,} bytes"
+        raise RegistryError(f"{key} in the registry is damaged: {problem}")
     change = parse(Change, key, content)
     if change.channel != channel:
         raise RegistryError(
             f"{key} in the registry is damaged: it belongs to channel `{change.channel}`"
         )
-    return change
+    before = change.trail if change.previous is None else [*change.trail, change.previous]
+    if not all(map(RELEASE_ID.fullmatch, before)):
+        raise RegistryError(
+            f"{key} in the registry is damaged: what was there before is no release"
+        )
+    told = {"by": printable(change.by), "reason": printable(change.reason)}
+    return change.model_copy(update=told)
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows and does not obey."""
+    return "".join(mark if mark.isprintable() else " " for mark in text)
 
 
 def pointer_key(channel: str) -> str:

@@ -1,9 +1,9 @@
 """What the registry writes down, and what can be wrong with it."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from decant.release.content import readable
 
@@ -87,10 +87,13 @@ class Release(Record):
         return {path: file.model_dump() for path, file in self.files.items()}
 
 
+LARGEST_NUMBER = 10**15  # of a channel's changes
+
+
 class Change(Record):
     """One move of a channel; the newest one is the channel's pointer."""
 
-    number: PositiveInt
+    number: Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
     channel: str
     action: Literal["promote", "rollback"]
     release: str

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
-from decant.release.content import CHUNK, digest, pieces
+from decant.release.content import CHUNK, LARGEST_RECORD, begin_of, digest, pieces
 from decant.release.faults import (
     PROCESS_ERRORS,
     describe,
@@ -112,10 +112,14 @@ class Store(Protocol):
         """The bytes under `key` in pieces. Raises MissingKeyError, UnreadableKeyError."""
 
     def read(self, key: str) -> bytes:
-        """The bytes under `key`. Raises MissingKeyError, UnreadableKeyError."""
+        """The bytes of a record under `key`, of a larger content `LARGEST_RECORD` + 1 of them.
+
+        Raises:
+            MissingKeyError, UnreadableKeyError: it cannot be read.
+        """
 
     def read_versioned(self, key: str) -> tuple[bytes, str] | None:
-        """The bytes under `key` with their version for `swap`; None when there are none.
+        """The same as `read` with their version for `swap`; None when there are none.
 
         Raises:
             ObstructedKeyError, UnreadableKeyError: the content cannot be read.
@@ -175,7 +179,7 @@ class LocalStore:
             yield from pieces(self._path(key))
 
     def read(self, key: str) -> bytes:
-        return b"".join(self.stream(key))
+        return begin_of(self.stream(key), LARGEST_RECORD)
 
     def read_versioned(self, key: str) -> tuple[bytes, str] | None:
         try:

@@ -142,6 +142,10 @@ DAMAGES = {
     "key more": Damage(lambda w: w.change(later="version"), None, local=True),
     "no time zone": Damage(lambda w: w.change(at="2026-01-01T00:00:00"), DAMAGED, local=True),
     "no number": Damage(lambda w: w.change(number=-5), DAMAGED, local=True),
+    "no such number": Damage(lambda w: w.change(number=10**400), DAMAGED, local=True),
+    "trail of no releases": Damage(lambda w: w.change(trail=["ace0b"]), DAMAGED, local=True),
+    "before it no release": Damage(lambda w: w.change(previous="../x"), DAMAGED, local=True),
+    "large": Damage(lambda w: w.change(reason="x" * 2_000_000), DAMAGED, local=True),
     "other channel": Damage(lambda w: w.change(channel="canary"), DAMAGED),
     "unknown id": Damage(lambda w: w.change(release=UNKNOWN), f"names {UNKNOWN}, which is not in"),
     "beginning of an id": Damage(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from decant.release.content import LARGEST_RECORD
 from decant.release.pointer import History, Pointer, parse_change
 from decant.release.records import Change, RegistryError, dump
 from decant.release.store import Store
@@ -49,6 +50,9 @@ def test_numbers_are_compared_as_numbers(store: Store) -> None:
         (dump(change(7)), "it is change 7"),
         (dump(change(1, channel="canary")), "it belongs to channel `canary`"),
         (dump(change(1, release="abc")), "it names no release"),
+        (dump(change(1, trail=["abc"])), "what was there before is no release"),
+        (dump(change(1, previous="../..")), "what was there before is no release"),
+        (dump(change(1, reason="x" * LARGEST_RECORD)), "it has more than 1,000,000 bytes"),
     ],
 )
 def test_what_is_wrong_with_an_entry_is_told_by_its_key(
@@ -61,6 +65,19 @@ def test_what_is_wrong_with_an_entry_is_told_by_its_key(
     assert list(damaged) == [1]
     assert "history/production/00000001.json in the registry is damaged: " in damaged[1]
     assert told in damaged[1]
+
+
+def test_of_a_large_record_no_more_is_read_than_tells_that(store: Store) -> None:
+    store.write_new("channels/production.json", b"x" * (LARGEST_RECORD + 5_000_000))
+    found = store.read_versioned("channels/production.json")
+    assert found is not None and len(found[0]) == LARGEST_RECORD + 1
+    assert store.read("channels/production.json") == found[0]
+
+
+def test_what_a_terminal_would_obey_is_not_shown(store: Store) -> None:
+    write(store, 1, by="\x1b[31mann", reason="a\nb")
+    found, _ = History(store, "production").newest()
+    assert found is not None and (found.by, found.reason) == (" [31mann", "a b")
 
 
 def test_a_damaged_entry_is_replaced_and_a_good_one_is_kept(store: Store) -> None:
