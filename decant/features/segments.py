@@ -17,6 +17,8 @@ from typing import Any
 from decant.features.raw import attribute_value, number
 
 GENERAL = "general"
+LONGEST, DEEPEST = 20_000, 50  # characters and nesting of a rule: each request evaluates it
+SHOWN = 60  # characters of a rule in a message
 HISTORY_LENGTH = "history_length"  # events in the request's own history
 Facts = Mapping[str, Any]
 Test = Callable[[Facts], bool | None]  # None: unknown
@@ -76,6 +78,9 @@ def parse_rule(segment: str, text: str, priority: int = 0) -> Rule:
     Raises:
         RuleError: it is not a comparison of attributes with constants.
     """
+    if len(text) > LONGEST:
+        problem = f"the rule has {len(text):,} characters, {LONGEST:,} are the most"
+        raise RuleError(segment, f"{problem}; a column of the users' table can hold the group")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
@@ -87,12 +92,24 @@ def parse_rule(segment: str, text: str, priority: int = 0) -> Rule:
         raise RuleError(segment, problem) from None
     except (ValueError, RecursionError, MemoryError) as error:  # a null byte, a thousand brackets
         raise RuleError(segment, f"cannot read it: {error}") from None
+    if _depth(tree) > DEEPEST:
+        raise RuleError(segment, f"`{text[:SHOWN]}…` is nested deeper than {DEEPEST} times")
     reader = _Reader(segment, text)
     test = reader.test(tree)
     if not reader.names:
         raise RuleError(segment, f"`{text}` reads no attribute, so it tells nobody apart")
     names, constants = frozenset(reader.names), frozenset(reader.constants)
     return Rule(segment, text, priority, names, test, constants, reader.joint)
+
+
+def _depth(tree: ast.AST) -> int:
+    """How deep an expression is nested."""
+    deepest, left = 0, [(tree, 1)]
+    while left:
+        node, depth = left.pop()
+        deepest = max(deepest, depth)
+        left += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
+    return deepest
 
 
 def parse_rules(rules: Mapping[str, tuple[str, int]], known: Collection[str]) -> list[Rule]:

@@ -191,3 +191,21 @@ def test_the_highest_priority_is_asked_first_then_the_name() -> None:
 
 def test_a_rule_names_what_it_reads() -> None:
     assert parse_rule("s", "a < b or not c in [1]").attributes == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("not " * 60 + "(a == 1)", "is nested deeper than 50 times"),
+        ("not " * 960 + "(a == 1)", "is nested deeper than 50 times"),
+        (f"a in [{', '.join(map(str, range(5000)))}]", "characters, 20,000 are the most"),
+    ],
+)
+def test_a_rule_that_would_make_each_request_dear_is_refused(rule: str, told: str) -> None:
+    with pytest.raises(RuleError, match=told):
+        parse_rule("a", rule)
+
+
+def test_a_list_of_a_thousand_values_is_none() -> None:
+    codes = ", ".join(f"'{code:05}'" for code in range(1000))
+    assert parse_rule("a", f"zip in [{codes}] and not (age < 3 or (age > 5 and b == 1))")
