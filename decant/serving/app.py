@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from decant.params import Serve
 from decant.release.provenance import version
-from decant.serving.engine import RequestError
+from decant.serving.engine import RequestError, StudentFailedError
 from decant.serving.loading import Current, Served
 from decant.serving.page import docs_page, example
 from decant.serving.requests import (
@@ -173,6 +173,9 @@ def answer(current: Current, counts: ServedRequests, body: bytes, max_events: in
         return problem(400, str(error))
     except RequestError as error:
         return problem(422, str(error))
+    except StudentFailedError as error:
+        logger.warning("%s", error)
+        return problem(503, str(error))
 
 
 async def read_body(request: Request) -> bytes | None:

@@ -49,6 +49,14 @@ MOST_NAMES = 100  # that an answer lists
 SEARCHED = 100  # names among which the nearest is looked for: more would hold up the service
 
 
+class StudentFailedError(ValueError):
+    """A student could not rank for a request, though it could when it was tried."""
+
+    def __init__(self, student: str, release: str, error: Exception) -> None:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        super().__init__(f"student {student} of release {release} cannot answer this: {problem}")
+
+
 class RequestError(ValueError):
     """A request that cannot be answered; the message says what is wrong with it."""
 
@@ -270,7 +278,10 @@ class Family:
         if not events and segment in self.popular:
             return POPULAR, self.popular[segment]
         student = segment if segment in self.models else GENERAL
-        return student, self.models[student].scores(batch)
+        try:
+            return student, self.models[student].scores(batch)
+        except Exception as error:  # the runtime's own errors have no common base
+            raise StudentFailedError(student, self.release, error) from error
 
     def _attributes(self, user: Mapping[str, Any]) -> tuple[dict[str, str | None], list[str]]:
         """The attributes that the release uses, in canonical form; names of all others."""

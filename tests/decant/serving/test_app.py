@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from decant.params import Serve
 from decant.serving.app import create_app
 from decant.serving.commands import listen
+from decant.serving.engine import Model
 from decant.serving.loading import Current, Source
 from decant.serving.requests import MAX_BODY, RecommendAnswer, RecommendRequest
 
@@ -371,3 +372,17 @@ def test_a_huge_body_is_refused_over_a_real_connection(shop: Any) -> None:
         response = client.post("/recommend", content=b" " * (3 * MAX_BODY))
         assert response.status_code == 413
         assert client.post("/recommend", content=b"{}").status_code == 200
+
+
+def test_a_student_that_fails_on_one_request_is_told_in_a_line(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("index 5\nis out of bounds")
+
+    monkeypatch.setattr(Model, "scores", fail)
+    answer = client.post("/recommend", json={"history": ["item-03"]})
+    assert answer.status_code == 503
+    assert "student general of release" in answer.json()["error"]
+    assert answer.json()["error"].endswith("cannot answer this: index 5 is out of bounds")
+    assert [record.message for record in caplog.records] == [answer.json()["error"]]
