@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from decant.terminal import print_what_can_be
@@ -15,17 +16,17 @@ LAST_PORT = 65535
 
 # command: (module whose `add_commands` registers it, what it does)
 COMMANDS = {
-    "configure": ("decant.configure", "set the project up for a data source"),
-    "fetch": ("decant.data.fetch", "download a public data set"),
-    "recommend": ("decant.serving.commands", "ask the release in production for items"),
-    "serve": ("decant.serving.commands", "answer over HTTP from the release in production"),
-    "status": ("decant.release.commands", "show what is in production, and what waits"),
-    "releases": ("decant.release.commands", "list the releases, newest first"),
-    "promote": ("decant.release.commands", "put a release into production"),
-    "rollback": ("decant.release.commands", "go back to the release before"),
-    "trace": ("decant.release.commands", "show where a release came from"),
-    "robustness": ("decant.bench.robustness", "measure trained models on noisy histories"),
-    "bench": ("decant.bench.commands", "run a benchmark, write its results"),
+    "configure": ("decant.commands.configure", "set the project up for a data source"),
+    "fetch": ("decant.commands.fetch", "download a public data set"),
+    "recommend": ("decant.commands.service", "ask the release in production for items"),
+    "serve": ("decant.commands.service", "answer over HTTP from the release in production"),
+    "status": ("decant.commands.releases", "show what is in production, and what waits"),
+    "releases": ("decant.commands.releases", "list the releases, newest first"),
+    "promote": ("decant.commands.releases", "put a release into production"),
+    "rollback": ("decant.commands.releases", "go back to the release before"),
+    "trace": ("decant.commands.releases", "show where a release came from"),
+    "robustness": ("decant.commands.robustness", "measure trained models on noisy histories"),
+    "bench": ("benchmarks.cli", "run a benchmark, write its results"),
 }
 
 
@@ -93,8 +94,24 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
         if home != module:
             subparsers.add_parser(name, help=text)
     if module:
-        importlib.import_module(module).add_commands(subparsers)
+        load(module).add_commands(subparsers)
     return parser
+
+
+def load(module: str) -> Any:
+    """The module of a command.
+
+    Raises:
+        CommandLineError: the benchmarks, which the package is installed without.
+    """
+    if module.startswith("benchmarks."):
+        sys.path.append(str(Path(__file__).resolve().parents[1]))
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != "benchmarks":
+            raise
+        raise CommandLineError("benchmarks need a checkout of the project") from None
 
 
 def known(name: str) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from decant.kept import Unusable, unusable
+from decant.files import Unusable, unusable
 
 LOCK = Path(".decant/run.lock")
 PROGRAMS = Path(".decant/locks")

@@ -12,8 +12,8 @@ import httpx
 from decant.lock import Busy
 from decant.terminal import print_what_can_be
 from flows.log import speak_plainly
-from tasks.program import explain
-from tasks.run import Told
+from tasks.runner.dvc_stages import Told
+from tasks.runner.step import explain
 
 FAILED, MISTAKE = 1, 2
 SCARCE = 1 << 20  # free bytes with which Prefect's database cannot go on

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from decant.kept import Unusable, unusable
+from decant.files import Unusable, unusable
 
 SETTINGS = {
     "DO_NOT_TRACK": "1",

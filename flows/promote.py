@@ -11,7 +11,7 @@ from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
 from decant.cli import Parser
-from decant.params import load_params
+from decant.params.load import load_params
 from flows.console import guarded
 from flows.retrain import Channel
 from flows.server import temporary_server

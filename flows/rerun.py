@@ -16,12 +16,12 @@ from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict, Field
 
 from decant.cli import Parser
-from decant.params import ParamsError, load_params
+from decant.params.load import ParamsError, load_params
 from flows.console import guarded
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
-from tasks.run import FINGERPRINT, Run, StageResult
-from tasks.stage import stage
+from tasks.runner.dvc_stages import FINGERPRINT, Run, StageResult
+from tasks.runner.prefect_task import stage
 
 ABOUT = "Run one stage again although it is up to date; what it reads is taken as it is."
 

@@ -15,14 +15,15 @@ from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict, Field
 
 from decant.cli import Parser
-from decant.params import GENERAL, load_params
+from decant.params.load import load_params
+from decant.params.types import GENERAL
 from flows.console import Refused, guarded, print_outcome
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.promote import promote_task, rolled_back
 from tasks.publish import publish_task, registry_trouble
-from tasks.run import Run, StageResult
-from tasks.stage import push_task, stage
+from tasks.runner.dvc_stages import Run, StageResult
+from tasks.runner.prefect_task import push_task, stage
 
 raw, ingest, validate, features = map(stage, ("raw", "ingest", "validate", "features"))
 segments, embed, teacher, knowledge = map(stage, ("segments", "embed", "teacher", "knowledge"))

@@ -16,7 +16,8 @@ from prefect.runner import Runner
 from prefect.schedules import Cron
 
 from decant.cli import Parser, port
-from decant.params import Schedule, load_params
+from decant.params.load import load_params
+from decant.params.release import Schedule
 from decant.starter import signature
 from flows.console import guarded
 from flows.promote import promote

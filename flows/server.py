@@ -30,7 +30,7 @@ from prefect.settings import (
 from decant.starter import signature
 from flows import home as homes
 from flows.console import SCARCE
-from tasks.run import Told
+from tasks.runner.dvc_stages import Told
 
 STARTUP_SECONDS = 90.0
 ANSWER_SECONDS = 10.0

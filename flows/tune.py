@@ -12,11 +12,11 @@ from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict, Field
 
 from decant.cli import Parser
-from decant.params import Params, load_params
+from decant.params.load import Params, load_params
 from flows.console import guarded
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
-from tasks.stage import stage
+from tasks.runner.prefect_task import stage
 from tasks.tune import Outcome, plan_of, tune_task
 
 ABOUT = """Search better settings of one stage, as `tune` in params.yaml says: stage, method, trials

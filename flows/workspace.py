@@ -13,13 +13,13 @@ from typing import Any
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from decant.data.membership import check_rules
-from decant.kept import Unusable, unusable
+from decant.files import Unusable, unusable
 from decant.lock import locked
-from decant.params import load_params
+from decant.params.load import load_params
 from flows import end_with_server
 from tasks import fingerprint
-from tasks.run import Run, WorkspaceError, look
-from tasks.stage import OneLineErrors
+from tasks.runner.dvc_stages import Run, WorkspaceError, look
+from tasks.runner.prefect_task import OneLineErrors
 
 DVC_LOCKS = Path(".dvc/tmp/rwlock")
 RECORD = "dvc.lock"

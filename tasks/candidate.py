@@ -1,7 +1,7 @@
 """Assemble the family of students that ships, with an id that names its content."""
 
 from decant.release.candidate import Parts, assemble
-from tasks.program import Summary, Workspace, program
+from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:

@@ -1,11 +1,11 @@
 """Prune and quantise one student."""
 
 from decant.compression.compress import compress_student
-from decant.models.checkpoint import load_model
-from decant.params import GENERAL
+from decant.models.build import load_model
+from decant.params.types import GENERAL
 from tasks.distill import load_material
-from tasks.material import is_folded, load_members, model_folder, student_of
-from tasks.program import Summary, Workspace, program
+from tasks.runner.artifacts import is_folded, load_members, model_folder, student_of
+from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:

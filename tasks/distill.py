@@ -2,14 +2,14 @@
 
 from tqdm import tqdm
 
-from decant.compression.export import export_onnx
 from decant.distillation.knowledge import load_knowledge
 from decant.distillation.student import Material, distill_general, distill_segment
 from decant.models import bundle
-from decant.models.checkpoint import load_model, parameter_count, save_model
-from decant.params import GENERAL, TEACHER
-from decant.training.checkpoints import Checkpoints
-from tasks.material import (
+from decant.models.build import load_model, parameter_count, save_model
+from decant.models.export import export_onnx
+from decant.params.types import GENERAL, TEACHER
+from decant.training.checkpoint import Checkpoints
+from tasks.runner.artifacts import (
     is_folded,
     load_members,
     load_sequences,
@@ -17,7 +17,7 @@ from tasks.material import (
     model_folder,
     student_of,
 )
-from tasks.program import Summary, Workspace, program
+from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:

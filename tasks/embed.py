@@ -7,9 +7,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from decant.data.vectors import align
-from decant.models.outside import bert_digest
+from decant.models.external import bert_digest
 from decant.models.text import embed_texts, with_no_item
-from tasks.program import Summary, Workspace, program
+from tasks.runner.step import Summary, Workspace, program
 
 TEXT = "text"
 

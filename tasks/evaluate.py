@@ -11,9 +11,15 @@ from decant.columns import Columns
 from decant.evaluation.evaluate import HOPS, evaluate
 from decant.features.sequences import Cases, Sequences
 from decant.models.cost import multiply_adds_of
-from decant.params import TEACHER
-from tasks.material import is_folded, load_groups, load_sequences, load_vectors, model_folder
-from tasks.program import Summary, Workspace, program, write_json
+from decant.params.types import TEACHER
+from tasks.runner.artifacts import (
+    is_folded,
+    load_groups,
+    load_sequences,
+    load_vectors,
+    model_folder,
+)
+from tasks.runner.step import Summary, Workspace, program, write_json
 
 
 def run(workspace: Workspace) -> Summary:

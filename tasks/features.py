@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from decant.data.prepare import prepare
-from decant.params import OWN
-from tasks.program import Summary, Workspace, program
+from decant.params.types import OWN
+from tasks.runner.step import Summary, Workspace, program
 
 TABLES = ("events", "users", "items")
 

@@ -50,8 +50,8 @@ def key_fingerprint(root: Path) -> str:
 
 def outside_fingerprints(root: Path) -> dict[str, str]:
     """Digests of the models that the settings name and that lie outside of data/, by name."""
-    params = importlib.import_module("decant.params").load_params(root / "params.yaml")
-    outside = importlib.import_module("decant.models.outside")
+    params = importlib.import_module("decant.params.load").load_params(root / "params.yaml")
+    outside = importlib.import_module("decant.models.external")
     return {BERT: outside.bert_digest(params), INIT: outside.teacher_digest(root, params)}
 
 

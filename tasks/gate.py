@@ -8,8 +8,8 @@ import json
 import pandas as pd
 
 from decant.release.gate import judge
-from tasks.material import is_folded, load_groups
-from tasks.program import Summary, Workspace, program, write_json
+from tasks.runner.artifacts import is_folded, load_groups
+from tasks.runner.step import Summary, Workspace, program, write_json
 
 
 def run(workspace: Workspace) -> Summary:

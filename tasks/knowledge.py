@@ -5,11 +5,11 @@ import time
 from tqdm import tqdm
 
 from decant.distillation.knowledge import extract
-from decant.models.checkpoint import load_model
+from decant.models.build import load_model
 from decant.training.batches import training_windows
 from decant.training.device import device_of
-from tasks.material import load_sequences, model_folder
-from tasks.program import Summary, Workspace, program
+from tasks.runner.artifacts import load_sequences, model_folder
+from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:

@@ -7,7 +7,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from decant.params import Params
+from decant.params.load import Params
 from decant.release.registry import PRODUCTION, open_registry
 
 

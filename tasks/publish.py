@@ -10,10 +10,9 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from decant.params import Params, ParamsError, load_params, parse_params
+from decant.files import ContentError, parse_json, readable
+from decant.params.load import Params, ParamsError, load_params, parse_params
 from decant.release.candidate import check_candidate, params_digest
-from decant.release.comparison import Comparison, Evidence, compare
-from decant.release.content import ContentError, parse_json, readable
 from decant.release.provenance import provenance
 from decant.release.records import (
     DamagedReleaseError,
@@ -22,6 +21,7 @@ from decant.release.records import (
     UnknownReleaseError,
 )
 from decant.release.registry import Registry, open_registry
+from decant.release.regression import Comparison, Evidence, compare
 from decant.release.store import DAMAGED_KEY, StoreError
 
 logger = logging.getLogger(__name__)

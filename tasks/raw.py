@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from decant.data.sources.demo_shop import generate, hash_files
-from decant.data.sources.places import check_present
-from decant.params import Raw
-from tasks.program import Summary, Workspace, program
+from decant.data.sources.demo.simulator import generate, hash_files
+from decant.data.sources.layout import check_present
+from decant.params.data import Raw
+from tasks.runner.step import Summary, Workspace, program
 
 DEMO = "demo"
 

@@ -9,8 +9,8 @@ import pandas as pd
 from decant.report.evidence import Evidence, Origin, gather
 from decant.report.page import page
 from decant.report.verdict import sentence
-from tasks.material import load_groups
-from tasks.program import Summary, Workspace, program
+from tasks.runner.artifacts import load_groups
+from tasks.runner.step import Summary, Workspace, program
 
 PAGE = "index.html"
 

@@ -6,9 +6,9 @@ import pandas as pd
 from decant.data.membership import assign, check_rules, popular_items
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
-from decant.params import GENERAL
-from tasks.material import SERVED_BY_GENERAL
-from tasks.program import Summary, Workspace, program, write_json
+from decant.params.types import GENERAL
+from tasks.runner.artifacts import SERVED_BY_GENERAL
+from tasks.runner.step import Summary, Workspace, program, write_json
 
 
 def run(workspace: Workspace) -> Summary:

@@ -4,18 +4,17 @@ from functools import partial
 
 from tqdm import tqdm
 
-from decant.compression.export import export_onnx
 from decant.distillation.student import Material
 from decant.distillation.teacher import train_teacher
 from decant.models import bundle
-from decant.models.build import architecture
-from decant.models.checkpoint import parameter_count, save_model
+from decant.models.build import architecture, parameter_count, save_model
+from decant.models.export import export_onnx
 from decant.models.recommender import Recommender
-from decant.models.transfer import ENCODER, Transferred, start_from
-from decant.training.checkpoints import Checkpoints
+from decant.models.warm_start import ENCODER, Transferred, start_from
+from decant.training.checkpoint import Checkpoints
 from decant.training.loop import seeded
-from tasks.material import load_sequences, load_vectors, read_text_encoder
-from tasks.program import Summary, Workspace, program
+from tasks.runner.artifacts import load_sequences, load_vectors, read_text_encoder
+from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:

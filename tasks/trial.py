@@ -9,14 +9,15 @@ from typing import Any
 
 from decant.distillation.knowledge import load_knowledge
 from decant.distillation.student import Material
-from decant.models.checkpoint import load_model
-from decant.params import TEACHER, parse_params
+from decant.models.build import load_model
+from decant.params.load import parse_params
+from decant.params.types import TEACHER
 from decant.tuning.folds import make_folds
 from decant.tuning.outcome import cases_of
 from decant.tuning.trial import Course, run_trial
 from decant.tuning.workers import Evaluate, Report, answer
-from tasks.material import load_sequences, load_vectors, model_folder
-from tasks.program import Workspace
+from tasks.runner.artifacts import load_sequences, load_vectors, model_folder
+from tasks.runner.step import Workspace
 
 
 def prepare(job: dict[str, Any]) -> Evaluate:

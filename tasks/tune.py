@@ -11,8 +11,10 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from decant.configure import replace
-from decant.params import Params, ParamsError, Training, Tune, load_params
+from decant.params.edit import replace
+from decant.params.load import Params, ParamsError, load_params
+from decant.params.models import Training
+from decant.params.search import Tune
 from decant.tuning.cases import CASES, make_place
 from decant.tuning.outcome import DIFF, TRIALS, find, proposal, table, verdict, write
 from decant.tuning.plan import Plan
@@ -20,7 +22,7 @@ from decant.tuning.search import search
 from decant.tuning.tried import Tried
 from decant.tuning.workers import Worker
 from tasks.fingerprint import fingerprint
-from tasks.unchanged import ChangedMeanwhile
+from tasks.runner.input_guard import ChangedMeanwhile
 
 FOLDER = Path(".decant/tuning")
 READS = {
@@ -69,7 +71,7 @@ def tune(root: Path, params: Params, log: Callable[[str], None], *, apply: bool)
 
     Raises:
         ParamsError: there is nothing to search. NowFails: see `search`.
-        ConfigureError: params.yaml cannot be edited line by line. ChangedMeanwhile: it was.
+        EditError: params.yaml cannot be edited line by line. ChangedMeanwhile: it was.
     """
     plan, folder = plan_of(params), folder_of(root, params)
     tried = run_search(root, params, plan, folder, log)

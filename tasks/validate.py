@@ -22,9 +22,9 @@ from decant.data.clean import (
 )
 from decant.data.rules import rules_for
 from decant.data.tables import count_cells, markdown, read_frames, write_frames
-from decant.params import Params
-from decant.release.content import canonical, digest
-from tasks.program import SUMMARY, Summary, Workspace, program
+from decant.files import canonical, digest
+from decant.params.load import Params
+from tasks.runner.step import SUMMARY, Summary, Workspace, program
 
 KEPT = Path(".decant/quarantine")  # of a stage that failed: its outputs are removed
 

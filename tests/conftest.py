@@ -14,6 +14,7 @@ import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
+pytest_plugins = ["tests.fixtures.known_data", "tests.fixtures.releases", "tests.fixtures.service"]
 REPOSITORY = Path(__file__).resolve().parents[1]
 BUCKET = "releases"
 

@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from decant.bench.demo import HEAD
+from benchmarks.system.demo import HEAD
 from decant.cli import COMMANDS
-from decant.params import parse_params
+from decant.params.load import parse_params
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
 PAGES = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))
 
 

@@ -10,23 +10,23 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from decant.compression.export import export_onnx
 from decant.compression.prune import Importance, measure_importance, prune
 from decant.compression.quantize import quantize_int8
 from decant.distillation.student import Material, lesson_for
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, rank
 from decant.models import bundle
-from decant.models.checkpoint import parameter_count, save_model
+from decant.models.build import parameter_count, save_model
+from decant.models.export import export_onnx
 from decant.models.recommender import Recommender
-from decant.params import Compress, Distill
-from decant.serving.engine import Model
+from decant.params.models import Compress, Distill
+from decant.runtime.session import Model
 from decant.training.batches import shuffled_batches
-from decant.training.lesson import Lesson
 from decant.training.loop import Log, train
-from decant.training.pupil import make_objective
+from decant.training.state import make_objective
 from decant.training.step import prepare_batch
-from decant.training.validation import K, validate
+from decant.training.supervision import Lesson
+from decant.training.validate import K, validate
 
 SAMPLE_BATCHES = 30  # batches that the importance of heads and units is measured on
 

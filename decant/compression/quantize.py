@@ -7,9 +7,8 @@ import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from decant.compression.export import strip
-from decant.compression.names import shorten_names
-from decant.compression.share import share_table
+from decant.compression.onnx_passes import share_table, shorten_names
+from decant.models.export import strip
 
 QUANTISED = ["MatMul", "Gemm", "Gather"]
 

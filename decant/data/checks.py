@@ -15,7 +15,7 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.rules import Rules
-from decant.features.raw import EARLIEST, LATEST, RANGES
+from decant.features.values import EARLIEST, LATEST, RANGES
 
 LONGEST = 300  # characters of a message
 KNOWN_USER, KNOWN_ITEM, REPEATED = "user is known", "item is known", "id is repeated"

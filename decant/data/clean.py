@@ -20,7 +20,7 @@ from decant.data.checks import Check, Finding
 from decant.data.rules import Rules, latest_plausible
 from decant.data.sources.times import KNOWN, moment
 from decant.data.tables import ORIGIN
-from decant.params import Validate
+from decant.params.data import Validate
 
 SAME_EVENT = [
     Columns.SOURCE,

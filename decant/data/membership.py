@@ -13,7 +13,6 @@ from decant.columns import Columns
 from decant.data.sources.notes import most_common
 from decant.data.tables import ORIGIN, attribute_values
 from decant.features import rule_check
-from decant.features.raw import number
 from decant.features.segments import (
     GENERAL,
     HISTORY_LENGTH,
@@ -26,7 +25,8 @@ from decant.features.segments import (
     route,
 )
 from decant.features.sequences import Sequences, training_events
-from decant.params import Student
+from decant.features.values import number
+from decant.params.models import Student
 
 MOST_POPULAR = 1000  # items of a group's list
 

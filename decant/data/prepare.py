@@ -19,7 +19,7 @@ from decant.features.encode import (
     tidy,
 )
 from decant.features.sequences import Sequences
-from decant.params import Features, Split
+from decant.params.data import Features, Split
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0}  # of a behaviour as a taste
 MOST_VALUES = int(np.iinfo(np.int16).max)  # of a behaviour or an attribute: indices are int16

@@ -13,7 +13,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from decant.kept import unusable
+from decant.files import unusable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decant.features.raw import EARLIEST, LATEST
+from decant.features.values import EARLIEST, LATEST
 
 HOLE = 365 * 86_400.0  # seconds without a single event …
 STRAGGLERS = 0.1  # … and a smaller share than this behind it: those are wrong clocks

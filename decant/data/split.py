@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from decant.params import Split
+from decant.params.data import Split
 
 
 class SplitError(ValueError):

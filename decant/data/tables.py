@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
-from decant.features.raw import attribute_value, identifier, plain_text
+from decant.features.values import attribute_value, identifier, plain_text
 
 EVENT_COLUMNS = (
     Columns.USER,
@@ -71,7 +71,7 @@ class Tables:
 
 
 def text(values: pd.Series) -> pd.Series:
-    """As clean str (see `decant.features.raw`); an empty cell is missing."""
+    """As clean str (see `decant.features.values`); an empty cell is missing."""
     return _each(values, plain_text)
 
 

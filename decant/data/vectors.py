@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
-from decant.data.sources.content import TableUnreadable, name_within
 from decant.data.sources.delimited import Table, read_table, require
-from decant.data.sources.layout import separator, vector_tables
-from decant.data.sources.places import Files
+from decant.data.sources.files import TableUnreadable, name_within
+from decant.data.sources.layout import Files, separator, vector_tables
 from decant.data.tables import CELL_COLUMNS, malformed_ids
-from decant.params import Ingest
+from decant.params.data import Ingest
 
 VECTOR = "vector"
 MALFORMED = "malformed line"

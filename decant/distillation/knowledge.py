@@ -14,9 +14,10 @@ from decant.distillation.shards import Shards
 from decant.features.sequences import Sequences
 from decant.models.recommender import Architecture, Recommender
 from decant.training.batches import Windows, cut, cut_masked, every_nth, training_windows
-from decant.training.lesson import PROJECTIONS, Knowledge, captured
 from decant.training.losses import with_rest
-from decant.training.validation import to_tensors
+from decant.training.objective import PROJECTIONS, captured
+from decant.training.supervision import Knowledge
+from decant.training.validate import to_tensors
 
 BATCH = 64
 MASKS = 8  # one in so many events is hidden at a time from a teacher that fills in

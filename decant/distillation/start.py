@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from decant.models.recommender import Recommender
-from decant.models.transfer import copy_weights
-from decant.params import Distill
+from decant.models.warm_start import copy_weights
+from decant.params.models import Distill
 
 
 def start_student(student: Recommender, teacher: Recommender | None, settings: Distill) -> None:

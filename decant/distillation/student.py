@@ -9,16 +9,16 @@ from tqdm import tqdm
 from decant.distillation.adapters import adapt, merge
 from decant.distillation.start import start_student
 from decant.features.encode import Encoder
+from decant.features.holdout import of_users
 from decant.features.sequences import Sequences
-from decant.features.validation import of_users
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
-from decant.params import Distill
+from decant.params.models import Distill
 from decant.training.batches import Windows, training_windows
-from decant.training.checkpoints import Checkpoints
-from decant.training.lesson import Knowledge, Lesson, Weights, everybody
+from decant.training.checkpoint import Checkpoints
 from decant.training.loop import Log, seeded, train
-from decant.training.pupil import Report
+from decant.training.state import Report
+from decant.training.supervision import Knowledge, Lesson, Weights, everybody
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 from decant.distillation.knowledge import extract, load_knowledge
 from decant.distillation.student import Material, plain_lesson
 from decant.models.recommender import Recommender
-from decant.params import Teacher
-from decant.training.checkpoints import Checkpoints
-from decant.training.lesson import Weights
+from decant.params.models import Teacher
+from decant.training.checkpoint import Checkpoints
 from decant.training.loop import Log, train
-from decant.training.pupil import Report
+from decant.training.state import Report
+from decant.training.supervision import Weights
 
 LABELS = 100  # likeliest items of the ensemble that the teacher learns, per position
 APART = 1000  # between the seeds of the ensemble, far from those of teachers side by side

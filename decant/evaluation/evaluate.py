@@ -24,10 +24,10 @@ from decant.evaluation.measure import Measured, Yardstick, measure, measure_orac
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, Scorer
 from decant.features.encode import Encoder
+from decant.features.holdout import picking
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases, training_counts
-from decant.features.validation import picking
 from decant.models import bundle
-from decant.serving.engine import Model
+from decant.runtime.session import Model
 
 ALL = "all"
 RELEASED = "int8"  # the hop that is served

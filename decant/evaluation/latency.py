@@ -7,7 +7,7 @@ import numpy as np
 
 from decant.features.encode import Encoder
 from decant.features.sequences import Cases, Sequences, histories
-from decant.serving.engine import Model
+from decant.runtime.session import Model
 
 WARM_UP = 10
 REPEATS = 3  # of each request; the fastest counts: what else the machine did is not the model's

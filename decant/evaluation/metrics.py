@@ -21,23 +21,6 @@ def rank_targets(scores: np.ndarray, masked: np.ndarray, targets: np.ndarray) ->
     return at_least.sum(axis=1)
 
 
-def top_items(scores: np.ndarray, masked: np.ndarray, k: int) -> np.ndarray:
-    """The k best items of each case, int32 [C, k], best first, lower index first at equal scores.
-
-    0 stands where fewer than k items are candidates.
-    """
-    candidates = np.where(masked | np.isnan(scores), -np.inf, scores)
-    k = min(k, candidates.shape[1] - 1)
-    # a tie at the edge must be broken by index, so everything that reaches the k-th best is sorted
-    edge = -np.partition(-candidates, k - 1, axis=1)[:, k - 1]
-    top = np.zeros((len(candidates), k), dtype=np.int32)
-    for row, (values, threshold) in enumerate(zip(candidates, edge, strict=True)):
-        reach = np.flatnonzero((values >= threshold) & np.isfinite(values))
-        best = reach[np.argsort(-values[reach], kind="stable")[:k]]
-        top[row, : len(best)] = best
-    return top
-
-
 def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
     """NDCG@k of each case with its one relevant item, float [C] (Järvelin & Kekäläinen 2002)."""
     return np.where(ranks <= k, 1 / np.log2(ranks + 1), 0.0)

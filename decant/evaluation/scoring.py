@@ -6,9 +6,11 @@ from typing import Protocol
 
 import numpy as np
 
-from decant.evaluation.metrics import rank_targets, top_items
+from decant.evaluation.metrics import rank_targets
 from decant.features.sequences import Cases, Sequences, histories, history_lengths, seen_mask
-from decant.serving.engine import ATTRIBUTES, Model
+from decant.runtime.engine import ATTRIBUTES
+from decant.runtime.ranking import top_items
+from decant.runtime.session import Model
 
 BATCH = 256
 

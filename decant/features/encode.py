@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from decant.features.raw import attribute_value, number
+from decant.features.values import attribute_value, number
 
 STRENGTH = ("view", "click", "favourite", "cart", "rating", "purchase")
 GAP_SECONDS = (60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0, 2592000.0)

@@ -10,8 +10,8 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from decant.features.raw import attribute_value, number
 from decant.features.segments import HISTORY_LENGTH, Facts, Rule, RuleError
+from decant.features.values import attribute_value, number
 
 MOST = 20_000  # combinations that are looked at; beyond, nothing is said
 MOST_PAIRS = 5  # that are told

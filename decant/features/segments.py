@@ -2,7 +2,7 @@
 
 A rule is a comparison or several joined by `and`, `or`, `not`: `gender == 'F' and age < 35`,
 `country in ['France', 'Spain']`, `premium == true`, `history_length >= 20`. Values are compared in
-their canonical form (`decant.features.raw`); beside a number they are compared as numbers. A
+their canonical form (`decant.features.values`); beside a number they are compared as numbers. A
 comparison with an unknown attribute is neither true nor false, and a rule that is not true does
 not match.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from decant.features.raw import attribute_value, number
+from decant.features.values import attribute_value, number
 
 GENERAL = "general"
 LONGEST, DEEPEST = 20_000, 50  # characters and nesting of a rule: each request evaluates it

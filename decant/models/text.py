@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decant.models.bert import embed, load_bert
-from decant.params import Embed
+from decant.params.data import Embed
 
 HASH_WIDTH = 2**16
 

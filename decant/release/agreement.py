@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from decant.features.segments import GENERAL
-from decant.release.content import ContentError, canonical, digest, parse_json
+from decant.files import ContentError, canonical, digest, parse_json
 from decant.release.identity import IDENTITY_FILES, candidate_id
 from decant.release.names import MANIFEST, STUDENTS, name_problems
 from decant.release.seal import seal_problem

@@ -11,18 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decant.files import canonical, digest, digest_file, digest_tree, read_json, short, write_json
 from decant.models.bundle import GRAPH, BundleError
-from decant.params import GENERAL, Params
+from decant.params.load import Params
+from decant.params.types import GENERAL
 from decant.release.agreement import CANDIDATE
-from decant.release.content import (
-    canonical,
-    digest,
-    digest_file,
-    digest_tree,
-    read_json,
-    short,
-    write_json,
-)
 from decant.release.identity import ID_LENGTH as ID_LENGTH  # others import it from here
 from decant.release.identity import IDENTITY_FILES, candidate_id
 from decant.release.names import is_plain, name_problems
@@ -157,7 +150,7 @@ def check_model(name: str, content: bytes) -> None:
     Raises:
         CandidateError: it may not; the message names the operator or the tensor.
     """
-    from decant.models.graph import check_graph  # onnx takes 0.2 s that most commands need not wait
+    from decant.runtime.graph_check import check_graph
 
     try:
         check_graph(content)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from decant.release.content import CHUNK, ContentError
+from decant.files import CHUNK, ContentError
 from decant.release.names import MANIFEST, SHOWN, is_aside
 
 EVIDENCE = ("comparison.json", "dvc.lock", "params.yaml", "provenance.json")  # of a publication

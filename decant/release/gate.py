@@ -4,32 +4,28 @@ It fails closed: a figure that is missing, an empty group or an absent threshold
 Validation decides, on users who chose nothing before; the test window only confirms.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from decant.evaluation.baselines import NAMES
-from decant.evaluation.comparison import Gain, paired_gain
 from decant.evaluation.evaluate import ALL
 from decant.evaluation.evaluate import RELEASED as RELEASED
+from decant.evaluation.intervals import Gain, paired_gain
+from decant.evaluation.lookup import divide, figure
 from decant.evaluation.metrics import hit, ndcg, user_means
+from decant.features.holdout import picking
 from decant.features.sequences import TEST, VALIDATION
-from decant.features.validation import picking
-from decant.params import GENERAL, TEACHER, Evaluate, Gate
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the verdict; `value` is None when the figure is missing."""
-
-    name: str
-    value: float | None
-    threshold: float
-    passed: bool
-    why: str
+from decant.params.release import Evaluate, Gate
+from decant.params.types import GENERAL, TEACHER
+from decant.release.checks import (
+    best_baseline,
+    cost_checks,
+    group_checks,
+    hop_checks,
+    quality_checks,
+)
 
 
 @dataclass(frozen=True)
@@ -205,113 +201,3 @@ def family_quality(
         for name, r in ranks.items()
         if len(r)
     }
-
-
-def quality_checks(
-    metrics: dict[str, Any], family: dict[str, Any], thresholds: Gate
-) -> list[Check]:
-    """Against the teacher, and against the best traditional model."""
-    ours = figure(family, VALIDATION, ALL, "ndcg")
-    teacher = figure(metrics, "models", TEACHER, VALIDATION, ALL, "ndcg")
-    best = best_baseline(metrics)
-    bar = figure(metrics, "models", best, VALIDATION, ALL, "ndcg") if best else None
-    return [
-        at_least(
-            "retention",
-            divide(ours, teacher),
-            thresholds.min_retention,
-            "family ÷ teacher, NDCG on validation",
-        ),
-        at_least(
-            "lift",
-            minus_one(divide(ours, bar)),
-            thresholds.min_lift,
-            f"family over {best or 'the best baseline'}, relative, NDCG on validation",
-        ),
-    ]
-
-
-def best_baseline(metrics: dict[str, Any]) -> str | None:
-    """The traditional model that is best on validation; None if one was not measured.
-
-    One that the evaluation has left out, and has said why, is not missed.
-    """
-    asked = [name for name in NAMES if name not in metrics.get("left_out", {})]
-    quality = {n: figure(metrics, "models", n, VALIDATION, ALL, "ndcg") for n in asked}
-    known = {name: value for name, value in quality.items() if value is not None}
-    complete = known and len(known) == len(quality)
-    return max(known, key=lambda name: known[name]) if complete else None
-
-
-def group_checks(family: dict[str, Any], members: dict[str, np.ndarray]) -> list[Check]:
-    """Every group has been looked at; general's may have no users, if all are in segments."""
-    return [
-        at_least(
-            f"cases.{name}",
-            figure(family, VALIDATION, name, "cases"),
-            1,
-            "validation cases of the group",
-        )
-        for name in sorted(members)
-        if len(members[name]) or name != GENERAL
-    ]
-
-
-def hop_checks(hops: dict[str, dict[str, Any]], students: set[str]) -> list[Check]:
-    """No shipped student lost more on its way than compression allows."""
-    checks = []
-    for name in sorted(students):
-        before = figure(hops, name, "distilled", "ndcg")
-        after = figure(hops, name, RELEASED, "ndcg")
-        checks.append(
-            at_least(
-                f"compression.{name}",
-                divide(after, before),
-                figure(hops, name, "allowed"),
-                "released ÷ distilled, NDCG on validation",
-            )
-        )
-    return checks
-
-
-def cost_checks(metrics: dict[str, Any], students: set[str], thresholds: Gate) -> list[Check]:
-    """The dearest shipped student against the teacher."""
-    checks = []
-    for name, threshold, path in (
-        ("size", thresholds.min_size_ratio, ("bytes",)),
-        ("latency", thresholds.min_latency_ratio, ("latency_us", "p50")),
-    ):
-        teacher = figure(metrics, "models", TEACHER, *path)
-        costs = [figure(metrics, "models", f"{s}/{RELEASED}", *path) for s in sorted(students)]
-        known = [cost for cost in costs if cost is not None]
-        dearest = max(known) if len(known) == len(costs) and known else None
-        why = f"teacher ÷ dearest released student, {' '.join(path)}"
-        checks.append(at_least(f"{name}_ratio", divide(teacher, dearest), threshold, why))
-    return checks
-
-
-def at_least(name: str, value: float | None, threshold: float | None, why: str) -> Check:
-    """A check that passes only if both numbers exist and the value reaches the threshold."""
-    if threshold is None or math.isnan(threshold):
-        return Check(name, value, 0.0, False, f"{why}: no threshold")
-    if value is None or math.isnan(value):
-        return Check(name, None, threshold, False, f"{why}: not measured")
-    return Check(name, value, threshold, value >= threshold, why)
-
-
-def figure(content: Any, *path: str) -> float | None:
-    """A number deep in nested mappings, None if any step is missing."""
-    for key in path:
-        if not isinstance(content, dict) or key not in content:
-            return None
-        content = content[key]
-    number = isinstance(content, int | float) and not isinstance(content, bool)
-    return float(content) if number and math.isfinite(content) else None
-
-
-def divide(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None or b == 0 else a / b
-
-
-def minus_one(a: float | None) -> float | None:
-    return None if a is None else a - 1

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from decant.release.content import canonical, digest
+from decant.files import canonical, digest
 
 IDENTITY_FILES = ("model.onnx", "config.json", "items.json")  # of each student
 ID_LENGTH = 16

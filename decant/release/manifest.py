@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from decant.files import ContentError, digest, digest_file, readable
 from decant.models.bundle import GRAPH
 from decant.release.agreement import disagreements
 from decant.release.candidate import CandidateError, check_model
-from decant.release.content import ContentError, digest, digest_file, readable
 from decant.release.names import MANIFEST, file_problems
 from decant.release.records import (
     DamagedReleaseError,

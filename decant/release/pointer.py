@@ -4,8 +4,8 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
+from decant.files import LARGEST_RECORD
 from decant.release.candidate import ID_LENGTH
-from decant.release.content import LARGEST_RECORD
 from decant.release.records import Change, RegistryError, dump, parse
 from decant.release.store import (
     DAMAGED_KEY,

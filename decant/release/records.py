@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from decant.release.content import readable
+from decant.files import readable
 
 
 class RegistryError(ValueError):

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from decant.params import RegistryParams
+from decant.params.release import RegistryParams
 from decant.release.pointer import (
     ENTRY_KEY,
     GONE,

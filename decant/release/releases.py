@@ -18,14 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from decant.files import digest, parse_json, read_json, short
 from decant.release.agreement import CANDIDATE, COMPARISON, VERDICT, disagreements
 from decant.release.candidate import CandidateError, check_candidate
-from decant.release.content import (
-    digest,
-    parse_json,
-    read_json,
-    short,
-)
 from decant.release.copies import is_copy, needs_room, put_in_place
 from decant.release.folder import ReleaseFolder, stray_problem
 from decant.release.identity import ID_LENGTH

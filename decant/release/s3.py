@@ -11,7 +11,7 @@ import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from decant.release.content import CHUNK, LARGEST_RECORD, begin_of
+from decant.files import CHUNK, LARGEST_RECORD, begin_of
 from decant.release.refusals import TRANSPORT, Request, is_page
 from decant.release.store import (
     KeyExistsError,

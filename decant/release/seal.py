@@ -8,7 +8,7 @@ requires it, so neither can be removed alone.
 from collections.abc import Mapping
 from typing import Any
 
-from decant.release.content import canonical, digest, parse_json, readable
+from decant.files import canonical, digest, parse_json, readable
 
 FORMAT = 2  # the first one with a checksum
 VERSION, CHECKSUM = "format", "checksum"

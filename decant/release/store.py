@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
-from decant.release.content import CHUNK, LARGEST_RECORD, begin_of, digest, pieces
+from decant.files import CHUNK, LARGEST_RECORD, begin_of, digest, pieces
 from decant.release.faults import (
     PROCESS_ERRORS,
     describe,

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from decant.release.content import parse_json
+from decant.files import parse_json
 from decant.release.records import Release
 from decant.release.registry import CHANNELS, Registry
 

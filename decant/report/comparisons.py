@@ -4,9 +4,9 @@ from typing import Any
 
 from decant.evaluation.baselines import HYBRID
 from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
+from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST, VALIDATION
-from decant.params import GENERAL, TEACHER
-from decant.release.gate import divide, figure
+from decant.params.types import GENERAL, TEACHER
 from decant.report import formats, plots
 from decant.report.evidence import Evidence, baselines
 from decant.report.hops import family_row, metric_columns, model_row, rule, with_bounds

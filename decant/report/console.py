@@ -3,9 +3,9 @@
 from typing import Any
 
 from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
+from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST
-from decant.params import GENERAL, TEACHER
-from decant.release.gate import divide, figure
+from decant.params.types import GENERAL, TEACHER
 from decant.report.evidence import baselines
 from decant.report.figures import dearest, family_bytes
 from decant.report.formats import NOT_MEASURED

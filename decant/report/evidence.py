@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
+from decant.evaluation.lookup import figure
 from decant.features.sequences import TEST
-from decant.params import GENERAL, TEACHER, Evaluate, Gate, Student
-from decant.release.gate import figure
+from decant.params.models import Student
+from decant.params.release import Evaluate, Gate
+from decant.params.types import GENERAL, TEACHER
 from decant.report.figures import family_coverage, figures, segment_decisions
 from decant.report.scores import FAMILY, Figure, Scores, read_scores, share
 

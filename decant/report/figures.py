@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from decant.evaluation.evaluate import HOPS, ORACLE, RELEASED
+from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST, VALIDATION
-from decant.params import GENERAL, TEACHER
-from decant.release.gate import compare, divide, figure
+from decant.params.types import GENERAL, TEACHER
+from decant.release.gate import compare
 from decant.report.scores import (
     FAMILY,
     Figure,

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from decant.evaluation.evaluate import ALL, HOPS, RELEASED
+from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST
-from decant.params import GENERAL, TEACHER
-from decant.release.gate import divide, figure
+from decant.params.types import GENERAL, TEACHER
 from decant.report import formats
 from decant.report.evidence import Evidence, own_group
 from decant.report.figures import dearest, family_bytes

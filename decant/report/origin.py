@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from decant.evaluation.evaluate import ALL
+from decant.evaluation.lookup import figure
 from decant.features.sequences import TEST, VALIDATION
-from decant.release.gate import figure
 from decant.report import formats
 from decant.report.evidence import Evidence
 from decant.report.hops import rule

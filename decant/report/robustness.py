@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from decant.evaluation.comparison import CHUNK
 from decant.evaluation.evaluate import RELEASED
+from decant.evaluation.intervals import CHUNK
 from decant.evaluation.robustness import CLEAN, Curves
-from decant.params import TEACHER
+from decant.params.types import TEACHER
 from decant.report.scores import FAMILY, Figure, Scores, with_interval
 
 PREFIX, KEPT = "robustness", "kept"

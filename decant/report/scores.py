@@ -10,11 +10,12 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
-from decant.evaluation.comparison import CHUNK
 from decant.evaluation.evaluate import ALL, RELEASED
+from decant.evaluation.intervals import CHUNK
 from decant.evaluation.metrics import ndcg
 from decant.features.sequences import TEST
-from decant.params import GENERAL, Evaluate
+from decant.params.release import Evaluate
+from decant.params.types import GENERAL
 
 FAMILY = "family"
 

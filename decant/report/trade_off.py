@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from decant.evaluation.evaluate import ALL, HOPS, RELEASED
+from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST
-from decant.params import TEACHER
-from decant.release.gate import divide, figure
+from decant.params.types import TEACHER
 from decant.report import formats, plots
 from decant.report.evidence import Evidence, baselines, own_group
 from decant.report.markup import Raw, join, paragraph, section, tag

@@ -16,11 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from decant.params import Serve
+from decant.params.release import Serve
 from decant.release.provenance import version
-from decant.serving.engine import RequestError, StudentFailedError
-from decant.serving.loading import Current, Served
+from decant.runtime.engine import RequestError, StudentFailedError
 from decant.serving.page import docs_page, example
+from decant.serving.reload import Current, Served
 from decant.serving.requests import (
     MAX_BODY,
     MalformedError,

@@ -18,7 +18,7 @@ import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from decant.params import Serve
+from decant.params.release import Serve
 
 MOST_FILES = 65_536  # descriptors that are asked for at most
 RESERVE = 64  # of those for following the channel, loading a release, the log

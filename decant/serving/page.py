@@ -4,7 +4,7 @@ import html
 import json
 from typing import Any
 
-from decant.serving.engine import Family
+from decant.runtime.engine import Family
 
 _PAGE = """<!doctype html>
 <html lang="en">

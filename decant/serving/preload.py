@@ -20,7 +20,7 @@ from decant.release.folder import ReleaseFolder
 from decant.release.records import DamagedReleaseError, Release
 from decant.starter import signature
 
-PROGRAM = "decant.serving.attempt"
+PROGRAM = "decant.serving.preload_child"
 PACKAGES = Path(decant.__file__).parents[1]
 FEW_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each takes memory
 LONGEST_WORDS = 300  # last characters of a dead child's stderr

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import orjson
 
-from decant.features.raw import EARLIEST, LATEST, plain_text
-from decant.params import Serve
-from decant.serving.engine import (
+from decant.features.values import EARLIEST, LATEST, plain_text
+from decant.params.release import Serve
+from decant.runtime.engine import (
     MOST_NAMES,
     NAN,
     SHOWN,

@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from lightning_fabric import Fabric
 
-from decant.params import Distill, Training
+from decant.params.models import Distill, Training
 
 PAYS = 1.5  # bfloat16 is taken where it multiplies at least so many times faster than float32
 PROBE = (1024, 128, 1024)  # about the shapes that are multiplied in training

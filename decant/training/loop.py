@@ -10,16 +10,15 @@ import torch
 from tqdm import tqdm
 
 from decant.features.sequences import Sequences, training_counts
-from decant.models.cold import settle_untrained
+from decant.models.cold_start import settle_untrained
 from decant.models.recommender import Architecture, Recommender
-from decant.params import Distill, Training
+from decant.params.models import Distill, Training
 from decant.training.batches import shuffled_batches
-from decant.training.checkpoints import Checkpoints, TimeUp
+from decant.training.checkpoint import Checkpoints, TimeUp, key_of, save_progress, take_up
 from decant.training.device import block_of
-from decant.training.lesson import Lesson
-from decant.training.pupil import Progress, Pupil, Report, copied, make_pupil, total_of
-from decant.training.resume import key_of, save_progress, take_up
+from decant.training.state import Progress, Pupil, Report, copied, make_pupil, total_of
 from decant.training.step import take_step
+from decant.training.supervision import Lesson
 
 BAR_EVERY = 5.0  # seconds between two looks of the progress bar
 

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from decant.features.sequences import Sequences
 from decant.models.recommender import Recommender
-from decant.params import Training
+from decant.params.models import Training
 from decant.training.batches import Windows, cut, cut_masked, random_mask
-from decant.training.catalogue import draw
-from decant.training.lesson import Batch, Lesson, Rows
-from decant.training.pupil import Pupil, total_of
-from decant.training.validation import to_tensor, to_tensors
+from decant.training.objective import Batch
+from decant.training.softmax import draw
+from decant.training.state import Pupil, total_of
+from decant.training.supervision import Lesson, Rows
+from decant.training.validate import to_tensor, to_tensors
 
 CLIP = 1.0
 

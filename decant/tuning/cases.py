@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from decant.kept import Unusable, unusable
+from decant.files import Unusable, unusable
 
 CASES = "cases"  # the folder of them, in that of a search
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from decant.data.split import count_before, quantile
+from decant.features.holdout import picks
 from decant.features.sequences import Sequences
-from decant.features.validation import picks
-from decant.params import Split
+from decant.params.data import Split
 
 
 class FoldsError(ValueError):

@@ -7,7 +7,7 @@ from optuna.pruners import MedianPruner
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from decant.kept import Unusable, unusable
+from decant.files import Unusable, unusable
 
 JOURNAL = "journal.log"
 ANEW = "move it away, then the search starts anew"

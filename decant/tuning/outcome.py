@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from decant.configure import replace, rewrite
-from decant.evaluation.comparison import Gain, paired_gain
+from decant.evaluation.intervals import Gain, paired_gain
 from decant.evaluation.metrics import user_means
-from decant.kept import unusable
+from decant.files import unusable
+from decant.params.edit import replace, rewrite
 from decant.tuning.cases import CASES, load_cases
 from decant.tuning.plan import Plan
 from decant.tuning.tried import DONE, FAILED, NOW, STOPPED, UNFIT, Tried, best_of
@@ -104,7 +104,7 @@ def proposal(found: Found, text: str) -> tuple[str, str]:
     """params.yaml with the changes, comments kept, and its unified diff; "" if there is none.
 
     Raises:
-        ConfigureError: it is laid out in a way that cannot be edited line by line.
+        EditError: it is laid out in a way that cannot be edited line by line.
     """
     if not found.changes:
         return text, ""

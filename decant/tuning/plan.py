@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from decant.params import Training, Tune
+from decant.params.models import Training
+from decant.params.search import Tune
 from decant.tuning import space
 
 

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from decant.kept import Unusable
+from decant.files import Unusable
 from decant.tuning import space
 from decant.tuning.cases import CASES
 from decant.tuning.journal import ANEW, JOURNAL, open_study

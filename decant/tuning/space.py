@@ -11,7 +11,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from decant.params import Range, Training, Tune, tunable
+from decant.params.models import Training
+from decant.params.search import Range, Tune, tunable
 
 DIGITS = 3  # significant ones of a drawn number: what a person would write
 Chosen = dict[str, Any]  # setting -> value

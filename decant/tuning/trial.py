@@ -11,15 +11,14 @@ from decant.distillation.start import start_student
 from decant.distillation.student import Material, lesson_for, plain_lesson
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
+from decant.features.holdout import picks
 from decant.features.sequences import Sequences
-from decant.features.validation import picks
-from decant.models.build import architecture
-from decant.models.checkpoint import parameter_count
+from decant.models.build import architecture, parameter_count
 from decant.models.recommender import Recommender
-from decant.params import Distill, Training
-from decant.training.lesson import Lesson
+from decant.params.models import Distill, Training
 from decant.training.loop import seeded, train
-from decant.training.validation import K, TorchScorer
+from decant.training.supervision import Lesson
+from decant.training.validate import K, TorchScorer
 from decant.tuning.cases import save_cases
 
 OnEpoch = Callable[[int, int, float], None]  # fold, epoch (from 1), NDCG@10 of the epoch

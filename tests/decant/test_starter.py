@@ -128,7 +128,7 @@ def test_an_id_that_somebody_else_has_got_is_not_taken_for_the_starter(
 
 
 def test_what_is_only_imported_asks_for_nothing(tmp_path: Path) -> None:
-    code = f"import os, tasks.process; print(os.environ.get('{VARIABLE}'))"
+    code = f"import os, tasks.runner.process; print(os.environ.get('{VARIABLE}'))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True,

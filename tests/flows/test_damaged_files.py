@@ -17,7 +17,7 @@ import torch
 
 from decant.data import privacy
 from decant.lock import locked, only_program
-from decant.training.checkpoints import Checkpoints
+from decant.training.checkpoint import Checkpoints
 from decant.tuning.cases import load_cases, make_place, save_cases
 from decant.tuning.journal import open_study
 from decant.tuning.outcome import put

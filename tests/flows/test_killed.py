@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from flows.workspace import prepare
-from tasks.run import Run
+from tasks.runner.dvc_stages import Run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRAPH = {"names": {"known": True, "deps": ["names.txt"], "outs": ["data/names"]}}
 FLOW = f"""
 from pathlib import Path
-from tasks.run import Run
+from tasks.runner.dvc_stages import Run
 Run(Path(), {{"stages": {GRAPH}, "stale": {{}}}}).perform("names", print, force=True)
 """
 

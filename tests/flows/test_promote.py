@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from decant.models.graph import OPSET
-from decant.params import parse_params
+from decant.files import digest, write_json
+from decant.params.load import parse_params
 from decant.release.candidate import Parts, assemble
-from decant.release.content import digest, write_json
 from decant.release.records import UnknownReleaseError
 from decant.release.registry import Registry
 from decant.release.store import LocalStore, StoreError
+from decant.runtime.graph_check import OPSET
 from flows.promote import Options, promote
 
 Release = Callable[[str], str]

@@ -12,7 +12,7 @@ import pytest
 
 from flows.rerun import UnknownStage, choices, known_stage, main
 from flows.rerun import rerun as rerun_flow
-from tasks.run import look
+from tasks.runner.dvc_stages import look
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

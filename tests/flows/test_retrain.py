@@ -11,13 +11,13 @@ import pytest
 from prefect import flow
 from pydantic import ValidationError
 
+from decant.commands.releases import CHANNELS
 from decant.lock import Busy
-from decant.release.commands import CHANNELS
 from flows.console import complain, guarded
 from flows.retrain import Channel, LeftToAPerson, NotReleasable, Options, each, main, retrain
 from flows.workspace import threads
-from tasks.run import StageFailed, look
-from tasks.stage import stage
+from tasks.runner.dvc_stages import StageFailed, look
+from tasks.runner.prefect_task import stage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

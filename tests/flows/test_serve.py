@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from decant.params import Schedule
+from decant.params.release import Schedule
 from flows.console import guarded
 from flows.serve import deployments, main
 from flows.server import ServerFailed, free_port, lasting_server, try_port

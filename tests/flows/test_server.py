@@ -15,7 +15,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from decant.kept import Unusable
+from decant.files import Unusable
 from flows import home as homes
 from flows import server
 from flows.serve import main

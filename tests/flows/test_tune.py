@@ -7,7 +7,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from pydantic import ValidationError
 
-from decant.params import Params, ParamsError, parse_params
+from decant.params.load import Params, ParamsError, parse_params
 from flows.console import guarded
 from flows.tune import Options, asked, main
 from flows.tune import tune as tune_flow

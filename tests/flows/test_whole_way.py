@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from decant.features.sequences import TEST, Sequences, cases
-from decant.params import load_params
+from decant.params.load import load_params
 from decant.release.registry import open_registry
-from decant.serving.loading import open_source
+from decant.serving.reload import open_source
 from decant.serving.requests import respond
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from decant.features.segments import RuleError
-from decant.params import ParamsError
+from decant.params.load import ParamsError
 from flows.workspace import forget_students, prepare, release_dead_locks, workspace
-from tasks.run import StageFailed, WorkspaceError
-from tasks.stage import OneLineErrors
+from tasks.runner.dvc_stages import StageFailed, WorkspaceError
+from tasks.runner.prefect_task import OneLineErrors
 
 
 def test_without_git_dvc_is_told_so_and_with_git_again_not(project: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from onnx import TensorProto, helper
 
-from decant.models.graph import OPSET
+from decant.runtime.graph_check import OPSET
 
 SETTINGS = {
     "students": {

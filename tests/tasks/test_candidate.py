@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from decant.params import load_params
+from decant.params.load import load_params
 from decant.release.candidate import CandidateError, check_candidate
 from tasks.candidate import describe, run
-from tasks.program import Workspace, run_step
+from tasks.runner.step import Workspace, run_step
 
 MakeWorkspace = Callable[..., Path]
 

@@ -7,9 +7,9 @@ import pytest
 
 from decant.data import privacy
 from decant.data.tables import EVENT_COLUMNS
-from decant.params import parse_params
+from decant.params.load import parse_params
 from tasks import ingest
-from tasks.program import Workspace, run_step
+from tasks.runner.step import Workspace, run_step
 
 EVENTS = "user,item,time\nbob,1,1700000100\nann,2,1700000000\n,1,soon\nbob,2,1700000200\n"
 USERS = "user,age\nbob,30\nann,40\n"

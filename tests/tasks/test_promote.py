@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import tasks.promote
-from decant.params import Params, load_params
+from decant.params.load import Params, load_params
 from decant.release.records import UnknownReleaseError
 from decant.release.registry import open_registry
 from tasks.candidate import run
-from tasks.program import Workspace, run_step
 from tasks.promote import describe, promote, promote_task, rolled_back
 from tasks.publish import publish
+from tasks.runner.step import Workspace, run_step
 
 MakeWorkspace = Callable[..., Path]
 Release = Callable[..., tuple[Path, Params, str]]

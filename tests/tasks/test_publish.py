@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 import tasks.publish
-from decant.params import Params, load_params
+from decant.params.load import Params, load_params
 from decant.release.candidate import CandidateError
 from decant.release.registry import Registry, open_registry
 from decant.release.store import StoreError
 from tasks.candidate import run
-from tasks.program import Workspace, run_step
 from tasks.promote import promote
 from tasks.publish import (
     NotPublishableError,
@@ -25,6 +24,7 @@ from tasks.publish import (
     publish_task,
     registry_trouble,
 )
+from tasks.runner.step import Workspace, run_step
 
 MakeWorkspace = Callable[..., Path]
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from decant.data.sources.places import FilesMissing
-from decant.params import Raw, parse_params
-from tasks.program import Workspace
+from decant.data.sources.layout import FilesMissing
+from decant.params.data import Raw
+from decant.params.load import parse_params
 from tasks.raw import EditedShop, prepare_demo, run
+from tasks.runner.step import Workspace
 
 SMALL = Raw(users=20, items=40, steps=5)
 

@@ -10,10 +10,10 @@ import pytest
 
 from decant.evaluation.baselines import NAMES
 from decant.evaluation.metrics import hit, ndcg
-from decant.params import load_params
+from decant.params.load import load_params
 from decant.release.gate import judge
-from tasks.program import Workspace, run_step, write_json
 from tasks.report import describe, run
+from tasks.runner.step import Workspace, run_step, write_json
 
 PARAMS = """
 students:

@@ -19,14 +19,14 @@ from decant.data.membership import SegmentError
 from decant.data.prepare import FeaturesError
 from decant.data.split import SplitError
 from decant.evaluation.baselines import HYBRID, NAMES
-from decant.evaluation.metrics import top_items
 from decant.evaluation.scoring import OnnxScorer
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, Sequences, cases, seen_mask
 from decant.models import bundle
-from decant.params import parse_params
-from decant.serving.engine import Model
-from tasks.program import SUMMARY, SUMMARY_PAGE, Summary, Workspace, run_step
+from decant.params.load import parse_params
+from decant.runtime.ranking import top_items
+from decant.runtime.session import Model
+from tasks.runner.step import SUMMARY, SUMMARY_PAGE, Summary, Workspace, run_step
 
 torch.set_num_threads(1)
 TINY = {

@@ -11,9 +11,9 @@ import yaml
 
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
-from decant.params import Params, ParamsError, load_params
+from decant.params.load import Params, ParamsError, load_params
+from tasks.runner.input_guard import ChangedMeanwhile
 from tasks.tune import folder_of, plan_of, tune
-from tasks.unchanged import ChangedMeanwhile
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ITEMS, STEPS, USERS = 12, 8, 96

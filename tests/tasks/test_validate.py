@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from decant.data import privacy
-from decant.params import parse_params
+from decant.params.load import parse_params
 from tasks import ingest, validate
-from tasks.program import Workspace, run_step
+from tasks.runner.step import Workspace, run_step
 
 START = 1_700_000_000
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from decant.columns import Columns
-from decant.data.sources.cells import parse_numbers, unparsed
 from decant.data.sources.delimited import Table, read_table, require
+from decant.data.sources.parse import parse_numbers, unparsed
 from decant.data.tables import attribute_values, malformed_ids, no_cells
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decant.features.raw import EARLIEST, LATEST
+from decant.features.values import EARLIEST, LATEST
 
 ORDERS = {  # what a date of numbers alone may mean -> for people
     "day-first": "day/month/year",

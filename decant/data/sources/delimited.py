@@ -15,17 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from decant.columns import Columns
-from decant.data.sources.content import (
+from decant.data.sources.csv_lines import miscounted, read_records
+from decant.data.sources.files import (
     TableUnreadable,
     decode,
     name_within,
     read_content,
     split_lines,
 )
-from decant.data.sources.records import miscounted, read_records
 from decant.data.tables import ids, text
-from decant.features.raw import clean
-from decant.params import DELIMITERS
+from decant.features.values import clean
+from decant.params.data import DELIMITERS
 
 PARQUET = (".parquet", ".pq")
 TAB_SEPARATED = (".tsv", ".tab")

@@ -1,8 +1,181 @@
-"""What `ingest` says of each table of one's own, defaults filled in."""
+"""Which files each source is made of, and a clear word when they are not there."""
 
-from dataclasses import dataclass
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
-from decant.params import DELIMITERS, Ingest
+from decant.params.data import DELIMITERS, Ingest
+from decant.params.types import IMAGE
+
+DEMO_IMAGES = "images.parquet"
+DEMO_LOGS = ("views.csv", "carts.csv", "purchases.csv")
+MOVIELENS_1M_LOGS = ("ratings.dat", "sequences.csv", "ml-1m.txt")  # the first that is there
+_FIXED = {
+    "demo": (*DEMO_LOGS, "users.csv", "items.csv"),
+    "movielens-100k": ("u.data", "u.user", "u.item", "u.genre"),
+}
+_FETCHED = ("movielens-100k", "movielens-1m")
+
+
+class FilesMissing(ValueError):
+    """Files of a source are not there: `source`, `folder`, `missing` and what to do."""
+
+    def __init__(self, source: str, folder: Path, missing: list[str]) -> None:
+        self.source, self.folder, self.missing = source, folder, missing
+        super().__init__(
+            f"{folder}: {'; '.join(missing)}: {_what_to_do(source)}"
+            if folder.exists()
+            else f"{folder}: no such folder, looked for {'; '.join(missing)}: {_what_to_do(source)}"
+        )
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a source: `root` is the folder that their names are relative to."""
+
+    root: Path
+    events: tuple[Path, ...]
+    users: Path | None = None
+    items: Path | None = None
+    vectors: Mapping[str, Path] = field(default_factory=dict)
+
+
+def required_files(source: str, settings: Ingest | None = None) -> list[str]:
+    """Names or patterns of the files a source is made of, for people; `a or b` is a choice."""
+    settings = settings or Ingest()
+    if source in _FIXED:
+        return list(_FIXED[source])
+    if source == "movielens-1m":
+        return [
+            "ratings.dat or sequences.csv (each with users.dat and movies.dat) or ml-1m.txt",
+        ]
+    if source == "online-retail":
+        return ["*.csv or by-day/*.csv"]
+    assert source == "files", source
+    return [pattern for pattern in _own_patterns(settings).values() if pattern]
+
+
+def check_present(source: str, folder: Path, settings: Ingest | None = None) -> Files:
+    """The files of a source within `folder` (for online-retail also a single CSV file).
+
+    Raises:
+        FilesMissing: one or more are not there; each is named, with what to do.
+    """
+    settings = settings or Ingest()
+    if not folder.exists():
+        raise FilesMissing(source, folder, required_files(source, settings))
+    if folder.is_file() and source != "online-retail":
+        raise FilesMissing(source, folder, ["a file: give the folder that holds it"])
+    if source == "movielens-1m":
+        return _movielens_1m(folder)
+    if source == "online-retail":
+        return _online_retail(folder)
+    if source == "files":
+        return _own_files(folder, settings)
+    _demand(source, folder, _FIXED[source])
+    if source == "movielens-100k":
+        return Files(folder, (folder / "u.data",), folder / "u.user", folder / "u.item")
+    logs = tuple(folder / name for name in DEMO_LOGS)
+    images = folder / DEMO_IMAGES  # an older shop has none
+    vectors = {IMAGE: images} if images.is_file() else {}
+    return Files(folder, logs, folder / "users.csv", folder / "items.csv", vectors)
+
+
+def _movielens_1m(folder: Path) -> Files:
+    found = [name for name in MOVIELENS_1M_LOGS if (folder / name).is_file()]
+    if not found:
+        missing = f"none of {', '.join(MOVIELENS_1M_LOGS)} is there"
+        raise FilesMissing("movielens-1m", folder, [missing])
+    log = found[0]
+    if log == "ml-1m.txt":  # its ids are not those of users.dat and movies.dat
+        return Files(folder, (folder / log,))
+    _demand("movielens-1m", folder, ("users.dat", "movies.dat"))
+    return Files(folder, (folder / log,), folder / "users.dat", folder / "movies.dat")
+
+
+def _online_retail(folder: Path) -> Files:
+    if folder.is_file():
+        return Files(folder.parent, (folder,))
+    for pattern in ("*.csv", "by-day/*.csv"):
+        if found := in_natural_order(folder.glob(pattern)):
+            return Files(folder, found)
+    raise FilesMissing("online-retail", folder, ["no *.csv or by-day/*.csv is there"])
+
+
+def _own_patterns(settings: Ingest) -> dict[str, str | None]:
+    """Setting → the file or pattern it names."""
+    users, items = users_table(settings), items_table(settings)
+    vectors = vector_tables(settings).items()
+    return {
+        "events": settings.events,
+        "users": users.file if users else None,
+        "items": items.file if items else None,
+        **{f"vectors.{name}": table.file for name, table in vectors},
+    }
+
+
+def _own_files(folder: Path, settings: Ingest) -> Files:
+    found: dict[str, tuple[Path, ...]] = {}
+    missing = []
+    for key, pattern in _own_patterns(settings).items():
+        if pattern is None:
+            continue
+        found[key] = _matches(folder, pattern)
+        if not found[key]:
+            missing.append(f"no file `{pattern}` (ingest.{key}){_nearest(folder, pattern)}")
+        elif key != "events" and len(found[key]) > 1:
+            missing.append(f"ingest.{key} `{pattern}` names {len(found[key])} files, not one")
+    if missing:
+        raise FilesMissing("files", folder, missing)
+    one = {key: paths[0] for key, paths in found.items()}
+    vectors = {name: one[f"vectors.{name}"] for name in settings.vectors}
+    return Files(folder, found["events"], one.get("users"), one.get("items"), vectors)
+
+
+def _matches(folder: Path, pattern: str) -> tuple[Path, ...]:
+    path = PurePosixPath(pattern)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        return ()
+    try:
+        return in_natural_order(found for found in folder.glob(pattern) if found.is_file())
+    except ValueError:  # `**` beside other characters is no pattern
+        return ()
+
+
+def in_natural_order(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Paths with numbers in their names in the order of the numbers: events-2 before events-10."""
+    return tuple(sorted(paths, key=_natural))
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    parts = re.split(r"([0-9]+)", path.as_posix())
+    key = [(1, int(p), "") if n % 2 else (0, 0, p) for n, p in enumerate(parts)]
+    return key, path.as_posix()
+
+
+def _nearest(folder: Path, pattern: str) -> str:
+    there = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    near = difflib.get_close_matches(pattern, there, n=1)
+    if near:
+        return f", the nearest is `{near[0]}`"
+    return f", there are {', '.join(there[:8])}" if there else ", the folder is empty"
+
+
+def _demand(source: str, folder: Path, names: tuple[str, ...]) -> None:
+    missing = [f"no file `{name}`" for name in names if not (folder / name).is_file()]
+    if missing:
+        raise FilesMissing(source, folder, missing)
+
+
+def _what_to_do(source: str) -> str:
+    if source == "demo":
+        return "`make run` makes the demo shop"
+    give = f"`make run SOURCE={source} FROM=folder` takes them from a folder"
+    if source in _FETCHED:
+        return f"`decant fetch {source}` downloads them, {give}"
+    return f"{give}, and `ingest` in params.yaml names them" if source == "files" else give
 
 
 @dataclass(frozen=True)

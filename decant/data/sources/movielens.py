@@ -11,9 +11,9 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.attributes import attributes_of
-from decant.data.sources.cells import parse_numbers, unparsed
 from decant.data.sources.delimited import EmptyLog, Table, read_split, read_table, require
-from decant.data.sources.places import Files, check_present
+from decant.data.sources.layout import Files, check_present
+from decant.data.sources.parse import parse_numbers, unparsed
 from decant.data.tables import (
     ORIGIN,
     Tables,

@@ -13,8 +13,6 @@ from pathlib import Path
 import pandas as pd
 
 from decant.columns import Columns
-from decant.data.sources.cells import most_frequent, parse_numbers, unparsed
-from decant.data.sources.content import TableUnreadable, name_within
 from decant.data.sources.delimited import (
     EmptyLog,
     Table,
@@ -22,7 +20,9 @@ from decant.data.sources.delimited import (
     require,
     stack,
 )
-from decant.data.sources.places import check_present
+from decant.data.sources.files import TableUnreadable, name_within
+from decant.data.sources.layout import check_present
+from decant.data.sources.parse import most_frequent, parse_numbers, unparsed
 from decant.data.sources.times import parse_column
 from decant.data.tables import ORIGIN, Tables, in_order_of_arrival, make_events
 

@@ -7,21 +7,20 @@ import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
-from decant.data.sources.cells import parse_numbers, unparsed
-from decant.data.sources.content import (
+from decant.data.sources.delimited import EmptyLog, Table, located, read_table, require, stack
+from decant.data.sources.files import (
     TableUnreadable,
     decode,
     name_within,
     read_content,
     split_lines,
 )
-from decant.data.sources.delimited import EmptyLog, Table, located, read_table, require, stack
-from decant.data.sources.layout import separator
+from decant.data.sources.layout import Files, separator
 from decant.data.sources.notes import Notes
-from decant.data.sources.places import Files
+from decant.data.sources.parse import parse_numbers, unparsed
 from decant.data.sources.times import parse_times
 from decant.data.tables import ORIGIN, make_events, no_cells
-from decant.params import Ingest
+from decant.params.data import Ingest
 
 SOURCE = "events"
 SECOND_LINE = "a second line of its user (a table of events has `layout: table`)"

@@ -8,13 +8,12 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.attributes import attributes_of
-from decant.data.sources.cells import NUMERIC_SHARE, codes, looks_numeric, not_numbers
-from decant.data.sources.content import TableUnreadable, name_within
 from decant.data.sources.delimited import ColumnMissing, Table, read_table
-from decant.data.sources.layout import OwnTable, items_table, separator, users_table
+from decant.data.sources.files import TableUnreadable, name_within
+from decant.data.sources.layout import OwnTable, check_present, items_table, separator, users_table
 from decant.data.sources.notes import Notes, most_common
 from decant.data.sources.own_events import read_events
-from decant.data.sources.places import check_present
+from decant.data.sources.parse import NUMERIC_SHARE, codes, looks_numeric, not_numbers
 from decant.data.tables import (
     ORIGIN,
     Tables,
@@ -26,7 +25,7 @@ from decant.data.tables import (
     with_a_row,
 )
 from decant.data.vectors import read_modalities
-from decant.params import Ingest
+from decant.params.data import Ingest
 
 RESERVED = (Columns.FILE, Columns.ROW, Columns.MALFORMED, Columns.REASON)
 SAME_IDS = 0.5  # share of a column's cells that are ids of the events: it is the column of ids

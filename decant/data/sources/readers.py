@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from decant.data.sources import demo, movielens, online_retail, own_files
+from decant.data.sources import movielens, online_retail, own_files
+from decant.data.sources.demo import reader
 from decant.data.tables import Tables
-from decant.params import Ingest
+from decant.params.data import Ingest
 
 
 def read(source: str, folder: Path, settings: Ingest) -> Tables:
@@ -20,7 +21,7 @@ def read(source: str, folder: Path, settings: Ingest) -> Tables:
         EmptyLog: the logs hold no row.
     """
     if source == "demo":
-        return demo.read(folder)
+        return reader.read(folder)
     if source == "movielens-100k":
         return movielens.read_100k(folder)
     if source == "movielens-1m":

@@ -15,8 +15,8 @@ import pandas as pd
 from decant.columns import Columns
 from decant.data.sources import dates
 from decant.data.tables import text
-from decant.features.raw import EARLIEST, LATEST
-from decant.params import TIME_FORMS, TIME_UNITS
+from decant.features.values import EARLIEST, LATEST
+from decant.params.data import TIME_FORMS, TIME_UNITS
 
 UNITS = dict(zip(TIME_UNITS, (1.0, 1e3, 1e6, 1e9), strict=True))
 ISO = "iso"

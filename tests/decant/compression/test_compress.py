@@ -11,8 +11,8 @@ from decant.compression import compress
 from decant.compression.compress import compress_student, graph_ndcg, holds
 from decant.distillation.student import lesson_for
 from decant.models import bundle
-from decant.models.checkpoint import load_model, parameter_count
-from decant.params import Compress
+from decant.models.build import load_model, parameter_count
+from decant.params.models import Compress
 
 torch.set_num_threads(1)
 

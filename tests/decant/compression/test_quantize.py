@@ -10,7 +10,7 @@ from onnx.reference.op_run import OpRun
 from onnxruntime.quantization import quantize_dynamic
 
 from decant.compression.quantize import quantize_int8
-from decant.serving.engine import Model
+from decant.runtime.session import Model
 
 WIDTH, ITEMS = 16, 200
 

@@ -19,7 +19,7 @@ from decant.data.clean import (
 )
 from decant.data.rules import Rules
 from decant.data.tables import CELL_COLUMNS, in_order_of_arrival, make_events, no_cells
-from decant.params import Validate
+from decant.params.data import Validate
 
 NOW = 1_700_000_000.0
 RULES = Rules(known_users=True, known_items=True, behaviours=("view", "buy"))

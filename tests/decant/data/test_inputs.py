@@ -9,7 +9,7 @@ import yaml
 
 from decant.data.sources.readers import read
 from decant.data.tables import Tables
-from decant.params import Ingest
+from decant.params.data import Ingest
 
 CASES = sorted(path.parent for path in (Path(__file__).parents[2] / "inputs").glob("*/case.yaml"))
 

@@ -13,7 +13,7 @@ from decant.data.membership import (
     popular_items,
 )
 from decant.features.segments import RuleError
-from decant.params import Student
+from decant.params.models import Student
 
 USERS = pd.DataFrame(
     {

@@ -16,7 +16,7 @@ from decant.data.prepare import (
 )
 from decant.data.split import SplitError
 from decant.features.sequences import TEST, Sequences, cases
-from decant.params import Features, Split
+from decant.params.data import Features, Split
 
 LEAVE_ONE_OUT = Split(method="leave-one-out")
 FEATURES = Features(attributes=["age", "gender"], merge_window=100, attribute_bins=2)

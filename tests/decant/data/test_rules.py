@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from decant.data.rules import latest_plausible, rules_for
-from decant.features.raw import EARLIEST, LATEST
+from decant.features.values import EARLIEST, LATEST
 
 DAY = 86_400.0
 START = 1_700_000_000.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from decant.data import split as module
 from decant.data.split import SplitError, split
-from decant.params import Split
+from decant.params.data import Split
 
 LEAVE_ONE_OUT = Split(method="leave-one-out")
 few_times = st.lists(st.integers(0, 50), min_size=0, max_size=12).map(sorted)

@@ -24,7 +24,7 @@ from decant.data.tables import (
     with_a_row,
     write_frames,
 )
-from decant.features.raw import attribute_value, identifier, plain_text
+from decant.features.values import attribute_value, identifier, plain_text
 
 
 def events(source: str, times: list[float]) -> pd.DataFrame:

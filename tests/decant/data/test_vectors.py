@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.data.sources.content import TableUnreadable
 from decant.data.sources.delimited import ColumnMissing
-from decant.data.sources.places import FilesMissing
+from decant.data.sources.files import TableUnreadable
+from decant.data.sources.layout import FilesMissing
 from decant.data.sources.readers import read
 from decant.data.vectors import VECTOR, align, read_vectors
-from decant.params import Ingest
+from decant.params.data import Ingest
 
 ITEMS = ["a", "b", "c"]
 NUMBERS = [[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]]

@@ -11,13 +11,13 @@ from decant.distillation.start import start_from_items, start_from_layers
 from decant.distillation.student import Material, distill_general, lesson_for, mixture
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, rank
+from decant.features.holdout import decides, of_users, picking
 from decant.features.sequences import TEST, VALIDATION, cases
-from decant.features.validation import decides, of_users, picking
 from decant.models import bundle
 from decant.models.recommender import Architecture, Recommender
-from decant.serving.engine import Model
+from decant.runtime.session import Model
 from decant.training.batches import training_windows
-from decant.training.validation import TorchScorer
+from decant.training.validate import TorchScorer
 
 torch.set_num_threads(1)
 

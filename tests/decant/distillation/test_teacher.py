@@ -11,9 +11,9 @@ from decant.distillation.student import Material
 from decant.distillation.teacher import Taught, learn_from, train_teacher
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
-from decant.params import Teacher
-from decant.training import checkpoints as saving
-from decant.training.checkpoints import Checkpoints, TimeUp
+from decant.params.models import Teacher
+from decant.training import checkpoint as saving
+from decant.training.checkpoint import Checkpoints, TimeUp
 from decant.training.loop import seeded
 
 torch.set_num_threads(1)

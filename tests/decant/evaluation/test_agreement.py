@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from ir_measures import P, R, Success, nDCG
 
-from decant.evaluation.metrics import hit, ndcg, quality, rank_targets, top_items, user_means
+from decant.evaluation.metrics import hit, ndcg, quality, rank_targets, user_means
 from decant.evaluation.scoring import rank
 from decant.features.sequences import TEST, Sequences, cases
+from decant.runtime.ranking import top_items
 
 C, N = 60, 40
 CLOSE = 1e-6

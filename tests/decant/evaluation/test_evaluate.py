@@ -24,10 +24,10 @@ from decant.evaluation.evaluate import (
 )
 from decant.evaluation.metrics import ndcg
 from decant.features.encode import Encoder
+from decant.features.holdout import picking
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences
-from decant.features.validation import picking
 from decant.models import bundle
-from decant.serving.engine import Model
+from decant.runtime.session import Model
 
 ITEMS = 6
 

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from decant.evaluation.metrics import hit, ndcg, quality, rank_targets, top_items, user_means
+from decant.evaluation.metrics import hit, ndcg, quality, rank_targets, user_means
+from decant.runtime.ranking import top_items
 
 C, N, K = 40, 25, 10
 

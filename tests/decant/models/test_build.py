@@ -5,7 +5,7 @@ import pytest
 
 from decant.features.encode import GAP_SECONDS, Attribute, Encoder
 from decant.models.build import architecture
-from decant.params import Training
+from decant.params.models import Training
 
 EVERYTHING = Training(
     dimension=16,

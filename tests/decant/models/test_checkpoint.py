@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from decant.models import bundle
-from decant.models.checkpoint import load_model, parameter_count, save_model
+from decant.models.build import load_model, parameter_count, save_model
 from decant.models.recommender import Architecture, Recommender
 
 SHAPE = Architecture(

@@ -11,16 +11,17 @@ import onnx
 import pytest
 import torch
 
-from decant.compression.export import export_onnx, input_names
 from decant.compression.prune import Importance, blocks_of, prune
 from decant.compression.quantize import quantize_int8
 from decant.evaluation.scoring import OnnxScorer
 from decant.features.sequences import Cases, Sequences, histories
-from decant.models import bundle, graph
-from decant.models.checkpoint import load_model, save_model
+from decant.models import bundle
+from decant.models.build import load_model, save_model
+from decant.models.export import export_onnx, input_names
 from decant.models.recommender import Architecture, Recommender
-from decant.serving.engine import Model
-from decant.training.validation import TorchScorer, to_tensors
+from decant.runtime import graph_check
+from decant.runtime.session import Model
+from decant.training.validate import TorchScorer, to_tensors
 
 torch.set_num_threads(1)
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -252,11 +253,13 @@ def test_what_our_graphs_are_made_of_is_all_that_may_be_run(
             quantize_int8(files[0], files[1])
         made += [onnx.load(file) for file in files]
     nodes = [node for model in made for node in model.graph.node]
-    assert {node.op_type for node in nodes} == graph.OPERATORS
-    assert {a.type for node in nodes for a in node.attribute} == set(graph.ATTRIBUTES)
-    assert {w.data_type for model in made for w in model.graph.initializer} == set(graph.WIDTHS)
+    assert {node.op_type for node in nodes} == graph_check.OPERATORS
+    assert {a.type for node in nodes for a in node.attribute} == set(graph_check.ATTRIBUTES)
+    assert {w.data_type for model in made for w in model.graph.initializer} == set(
+        graph_check.WIDTHS
+    )
     for model in made:
-        graph.check_graph(model.SerializeToString())
+        graph_check.check_graph(model.SerializeToString())
 
 
 class TorchContract(ModelContract):

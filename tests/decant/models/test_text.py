@@ -3,7 +3,7 @@ import pytest
 
 from decant.models.bert import TextError
 from decant.models.text import embed_texts
-from decant.params import Embed
+from decant.params.data import Embed
 
 TEXTS = ["small red pan", "large red pan", "chess set", "", "chess game", "garden hose"]
 HASHED = Embed(encoder="hashed", dimension=4)

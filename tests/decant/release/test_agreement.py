@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from decant.files import read_json
 from decant.release import agreement
 from decant.release.agreement import disagreements, passes
-from decant.release.content import read_json
 from decant.release.manifest import described
 
 

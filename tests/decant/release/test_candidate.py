@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from decant.params import Params, parse_params
+from decant.params.load import Params, parse_params
 from decant.release.candidate import (
     CandidateError,
     Parts,

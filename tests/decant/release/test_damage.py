@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from decant.cli import main
-from decant.release import commands, store
-from decant.release.content import pieces
+from decant.commands import releases
+from decant.files import pieces
+from decant.release import store
 from decant.release.records import Change, ChannelMovedError, RegistryError
 from decant.release.registry import Registry
 from decant.release.s3 import S3Store
@@ -295,7 +296,7 @@ def decant(
 ) -> Callable[..., Said]:
     """Run the command line on that registry."""
     (tmp_path / "params.yaml").write_text("seed: 3\n")
-    monkeypatch.setattr(commands, "open_registry", lambda settings, root: world.registry)
+    monkeypatch.setattr(releases, "open_registry", lambda settings, root: world.registry)
 
     def run(*arguments: str) -> Said:
         capsys.readouterr()

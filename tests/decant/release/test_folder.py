@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from decant.release.content import ContentError, digest
+from decant.files import ContentError, digest
 from decant.release.folder import ReleaseFolder, read_bounded, stray_problem
 
 CONTENTS = {"router.json": b"{}", "students/women/model.onnx": b"model"}

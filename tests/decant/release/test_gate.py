@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from decant.evaluation.baselines import HYBRID, NAMES
+from decant.evaluation.lookup import figure
+from decant.features.holdout import picking
 from decant.features.sequences import TEST, VALIDATION
-from decant.features.validation import picking
-from decant.params import Evaluate, Gate
-from decant.release.gate import at_least, best_baseline, figure, judge
+from decant.params.release import Evaluate, Gate
+from decant.release.checks import at_least, best_baseline
+from decant.release.gate import judge
 
 USERS = 240
 EVALUATION = Evaluate(k=10)

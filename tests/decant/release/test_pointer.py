@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from decant.release.content import LARGEST_RECORD
+from decant.files import LARGEST_RECORD
 from decant.release.pointer import History, Pointer, parse_change
 from decant.release.records import Change, RegistryError, dump
 from decant.release.store import Store

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from decant.params import RegistryParams
+from decant.files import digest, readable
+from decant.params.release import RegistryParams
 from decant.release.candidate import CandidateError
-from decant.release.content import digest, readable
 from decant.release.copies import is_copy
 from decant.release.folder import ReleaseFolder
 from decant.release.records import (

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from decant.params import parse_params
+from decant.params.load import parse_params
 from decant.release.candidate import CandidateError, Parts, assemble
 from decant.release.names import MANIFEST
 from decant.release.records import DamagedReleaseError
@@ -39,7 +39,7 @@ def forge(bundle: Path) -> None:
 def nobody_looks() -> Iterator[None]:
     """As it was before graphs were looked at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("decant.models.graph.check_graph", lambda content: None)
+        patch.setattr("decant.runtime.graph_check.check_graph", lambda content: None)
         yield
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from decant.release.content import ContentError, readable
+from decant.files import ContentError, readable
 from decant.release.seal import seal_problem, sealed
 
 DOCUMENT = {"id": "a", "files": {"b": 1}, "none": None}

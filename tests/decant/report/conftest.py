@@ -10,7 +10,8 @@ import pytest
 
 from decant.evaluation.baselines import NAMES
 from decant.evaluation.metrics import hit, ndcg
-from decant.params import Evaluate, Gate, Student
+from decant.params.models import Student
+from decant.params.release import Evaluate, Gate
 from decant.release.gate import judge
 from decant.report.evidence import Evidence, Origin, gather
 from decant.report.scores import Scores, read_scores

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from decant.params import Student
+from decant.params.models import Student
 from decant.report.page import SECTIONS, page
 
 VOID = {"meta"}

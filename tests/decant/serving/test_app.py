@@ -17,11 +17,11 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from decant.params import Serve
+from decant.commands.service import listen
+from decant.params.release import Serve
+from decant.runtime.session import Model
 from decant.serving.app import create_app
-from decant.serving.commands import listen
-from decant.serving.engine import Model
-from decant.serving.loading import Current, Source
+from decant.serving.reload import Current, Source
 from decant.serving.requests import MAX_BODY, RecommendAnswer, RecommendRequest
 
 NEVER = 3600.0  # seconds between looks at the channel
@@ -326,7 +326,7 @@ def test_a_graph_that_reads_files_is_never_served(
     with serving(shop.bounded(), 0.02) as base, httpx.Client(base_url=base) as client:
         wait_for(client, first)
         with monkeypatch.context() as patch:  # as somebody publishes it who does not look
-            patch.setattr("decant.models.graph.check_graph", lambda content: None)
+            patch.setattr("decant.runtime.graph_check.check_graph", lambda content: None)
             second = shop.promote(2, reads)
         health = asked(client, lambda health: health["problem"])
         assert f"release {second} cannot be served: students/general" in health["problem"]

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from decant.commands.service import listen
+from decant.runtime.engine import RequestError
 from decant.serving.app import create_app
-from decant.serving.commands import listen
-from decant.serving.engine import RequestError
 from decant.serving.limits import Limits, make_server
-from decant.serving.loading import Current
+from decant.serving.reload import Current
 from decant.serving.requests import MAX_BODY, respond
 
 BOUNDED = settings(

@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
-from decant.params import Serve
+from decant.commands.service import listen
+from decant.params.release import Serve
 from decant.serving.app import create_app
-from decant.serving.commands import listen
 from decant.serving.limits import (
     FEWEST,
     IDLE,
@@ -31,7 +31,7 @@ from decant.serving.limits import (
     make_server,
     raise_file_limit,
 )
-from decant.serving.loading import Current
+from decant.serving.reload import Current
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BODY = b'{"history": ["item-03"], "k": 3}'

@@ -16,10 +16,11 @@ import pytest
 
 from decant.release.folder import ReleaseFolder
 from decant.release.records import DamagedReleaseError, Release
-from decant.serving import attempt as attempts
-from decant.serving import engine, preload
-from decant.serving.attempt import attempt, in_any_order
+from decant.runtime import engine
+from decant.serving import preload
+from decant.serving import preload_child as attempts
 from decant.serving.preload import NotLoadedError, Preload, environment
+from decant.serving.preload_child import attempt, in_any_order
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 LONG = 300.0  # seconds; no test waits for them

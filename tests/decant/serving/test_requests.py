@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from decant.features.encode import Attribute
-from decant.serving.engine import Event, RequestError
+from decant.runtime.engine import Event, RequestError
 from decant.serving.requests import MalformedError, attributes, decode, history, respond
 
 

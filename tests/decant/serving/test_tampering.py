@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from decant.files import ContentError, digest, readable
 from decant.release.candidate import CandidateError
-from decant.release.content import ContentError, digest, readable
 from decant.release.names import file_problems
 from decant.release.records import DamagedReleaseError, RegistryError
 from decant.release.seal import sealed

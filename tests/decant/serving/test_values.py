@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from decant.commands.service import request_body
 from decant.data.membership import assign
 from decant.data.prepare import fit_attribute
 from decant.data.sources.readers import read
 from decant.features.encode import Encoder
-from decant.params import Ingest, Student
-from decant.serving.commands import request_body
-from decant.serving.engine import Family
+from decant.params.data import Ingest
+from decant.params.models import Student
+from decant.runtime.engine import Family
 from decant.serving.requests import ask
 
 # what one value may look like: in a cell of CSV, typed in Parquet, in a rule, in JSON

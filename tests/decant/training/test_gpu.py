@@ -12,14 +12,14 @@ from decant.distillation.student import Material, distill_general, distill_segme
 from decant.features.sequences import VALIDATION, cases
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
-from decant.params import Distill, Training
-from decant.training import checkpoints as saving
+from decant.params.models import Distill, Training
+from decant.training import checkpoint as saving
 from decant.training.batches import training_windows
-from decant.training.catalogue import chunks_of
-from decant.training.checkpoints import Checkpoints, TimeUp
-from decant.training.lesson import Lesson
+from decant.training.checkpoint import Checkpoints, TimeUp
 from decant.training.loop import seeded, train
-from decant.training.pupil import Report
+from decant.training.softmax import chunks_of
+from decant.training.state import Report
+from decant.training.supervision import Lesson
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

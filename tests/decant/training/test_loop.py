@@ -12,24 +12,17 @@ from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, Sequences, cases
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
-from decant.params import Distill, Training
+from decant.params.models import Distill, Training
 from decant.training.batches import training_windows
 from decant.training.device import PAYS, DeviceMissing, bfloat16_speed, make_fabric
-from decant.training.lesson import (
-    Batch,
-    Knowledge,
-    Lesson,
-    Objective,
-    Weights,
-    of_the_worst,
-    popularity_strata,
-)
 from decant.training.loop import LossNotFinite, NothingToLearn, rate_setting, seeded, train
 from decant.training.losses import hard_loss, list_loss, soft_loss, strata_loss, with_rest
+from decant.training.objective import Batch, Objective, of_the_worst, popularity_strata
 from decant.training.optimizer import make_optimizer, make_schedule
-from decant.training.pupil import Report
+from decant.training.state import Report
 from decant.training.step import prepare_batch
-from decant.training.validation import TorchScorer, validate
+from decant.training.supervision import Knowledge, Lesson, Weights
+from decant.training.validate import TorchScorer, validate
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

@@ -13,12 +13,12 @@ import torch
 
 from decant.features.sequences import VALIDATION, cases
 from decant.models.build import architecture
-from decant.params import Training
-from decant.training import checkpoints as saving
+from decant.params.models import Training
+from decant.training import checkpoint as saving
 from decant.training.batches import training_windows
-from decant.training.checkpoints import STATE, Checkpoints, TimeUp
-from decant.training.lesson import Lesson
+from decant.training.checkpoint import STATE, Checkpoints, TimeUp
 from decant.training.loop import seeded, train
+from decant.training.supervision import Lesson
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROGRAM = """
@@ -29,11 +29,11 @@ from safetensors.numpy import save_file
 from decant.features.encode import Encoder
 from decant.features.sequences import VALIDATION, Sequences, cases
 from decant.models.build import architecture
-from decant.params import Training
+from decant.params.release import Training
 from decant.training import checkpoints as saving
 from decant.training.batches import training_windows
-from decant.training.checkpoints import Checkpoints
-from decant.training.lesson import Lesson
+from decant.training.checkpoint import Checkpoints
+from decant.training.supervision import Lesson
 from decant.training.loop import seeded, train
 folder = Path(sys.argv[1])
 settings = Training.model_validate_json(sys.argv[2])

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from decant.params import Training, Tune
+from decant.params.models import Training
+from decant.params.search import Tune
 from decant.tuning.plan import Plan
 from decant.tuning.workers import Worker
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from decant.data.split import split
+from decant.features.holdout import decides, picking, picks
 from decant.features.sequences import TEST, Sequences, cases
-from decant.features.validation import decides, picking, picks
-from decant.params import Split
+from decant.params.data import Split
 from decant.training.batches import training_windows
 from decant.tuning.folds import FoldsError, make_folds
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from decant.params import load_params, parse_params
+from decant.params.load import load_params, parse_params
 from decant.tuning.cases import load_cases, save_cases
 from decant.tuning.outcome import Found, cases_of, find, of_users, proposal, table, verdict, write
 from decant.tuning.plan import Plan

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from decant.kept import Unusable
+from decant.files import Unusable
 from decant.tuning.journal import JOURNAL
 from decant.tuning.plan import Plan
 from decant.tuning.search import Hindered, NowFails, search
@@ -98,7 +98,7 @@ from pathlib import Path
 from decant.tuning.plan import Plan
 from decant.tuning.search import search
 from decant.tuning.workers import Worker
-from decant.params import Training, Tune
+from decant.params.release import Training, Tune
 import json
 told = json.loads(sys.argv[1])
 plan = Plan(Tune(**told["tune"]), Training(**told["block"]), told["seed"])

@@ -6,7 +6,9 @@ from typing import Any
 import optuna
 import pytest
 
-from decant.params import ParamsError, Training, Tune, parse_params
+from decant.params.load import ParamsError, parse_params
+from decant.params.models import Training
+from decant.params.search import Tune
 from decant.tuning import space
 from decant.tuning.plan import Plan
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from decant.distillation.student import Material
-from decant.features.validation import picks
-from decant.params import Distill, Split, Training
-from decant.training.lesson import Knowledge
+from decant.features.holdout import picks
+from decant.params.data import Split
+from decant.params.models import Distill, Training
 from decant.training.loop import LossNotFinite
+from decant.training.supervision import Knowledge
 from decant.tuning.cases import load_cases
 from decant.tuning.folds import make_folds
 from decant.tuning.trial import Course, run_trial, taught

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from decant.data.sources.csv_lines import AMBIGUOUS, STRAY
 from decant.data.sources.delimited import (
     ColumnMissing,
     EmptyLog,
@@ -17,7 +18,6 @@ from decant.data.sources.delimited import (
     read_table,
     require,
 )
-from decant.data.sources.records import AMBIGUOUS, STRAY
 
 
 def write(folder: Path, text: str, name: str = "log.csv") -> Path:

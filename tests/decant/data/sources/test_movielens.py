@@ -4,7 +4,7 @@ import pytest
 
 from decant.data.sources.delimited import ColumnMissing, EmptyLog
 from decant.data.sources.readers import read
-from decant.params import Ingest
+from decant.params.data import Ingest
 
 USERS_1M = "1::F::1::10::48067\n2::M::56::16::V3N4P\n"
 MOVIES_1M = "10::Am\xe9lie: A Film (2001)::Comedy|Romance\n20::Heat (1995)::Action\n"

@@ -4,7 +4,7 @@ import pytest
 
 from decant.data.sources.delimited import ColumnMissing, EmptyLog
 from decant.data.sources.readers import read
-from decant.params import Ingest
+from decant.params.data import Ingest
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 DAYS = {

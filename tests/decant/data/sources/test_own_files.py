@@ -10,7 +10,7 @@ from decant.data.sources.own_events import QUOTED, SECOND_LINE
 from decant.data.sources.own_files import IdsDoNotMatch
 from decant.data.sources.readers import read
 from decant.data.tables import Tables
-from decant.params import Ingest
+from decant.params.data import Ingest
 
 
 def tables(folder: Path, files: dict[str, str], **settings: Any) -> Tables:

@@ -15,7 +15,7 @@ from decant.data.sources.times import (
     parse_column,
     parse_times,
 )
-from decant.params import TIME_FORMS
+from decant.params.data import TIME_FORMS
 
 NOON = 1_772_366_405.0  # 2026-03-01T12:00:05Z
 MIDNIGHT = NOON - NOON % 86_400

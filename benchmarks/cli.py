@@ -1,0 +1,224 @@
+"""`decant bench NAME`: measure again what the documentation says."""
+
+import argparse
+import difflib
+import importlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.experiments.variants import TRIES
+from benchmarks.harness.checkout import clone, commit_of, renewed, uncommitted
+from decant.report.results import FOLDER, document, write
+
+DATA_SETS = "benchmarks.experiments.data_sets"
+TRAINING = "benchmarks.throughput.compare"
+GROUPS = "benchmarks.experiments.groups"
+LOSSES = "benchmarks.experiments.losses"
+SHARED = ("-groups", "-losses")  # after a data set's name, whose clone is shared
+BENCHMARKS = {
+    "demo": (
+        "benchmarks.system.demo",
+        "the demo shop, the whole way: quality, size, latency, time",
+    ),
+    "faults": ("benchmarks.system.faults", "kill -9 at every stage, full disk, damaged release"),
+    "robustness": (
+        "benchmarks.experiments.robustness",
+        "quality of every model on ever noisier histories",
+    ),
+    "incremental": (
+        "benchmarks.experiments.incremental",
+        "training anew against going on, day by day",
+    ),
+    "modalities": (
+        "benchmarks.experiments.modalities",
+        "what text and images add, new items among them",
+    ),
+    "serving": (
+        "benchmarks.system.serving",
+        "what one client costs another, with the service's limits",
+    ),
+    "reruns": (
+        "benchmarks.system.reruns",
+        "exactly what a change touches runs again; same release id",
+    ),
+    "movielens-100k": (DATA_SETS, "the teacher beside every traditional model, by time"),
+    "movielens-1m": (DATA_SETS, "the same as published: leave-one-out, the whole catalogue"),
+    "demo-groups": (GROUPS, "every way to a student per group, beside its rivals, on the demo"),
+    "movielens-1m-groups": (GROUPS, "the same on MovieLens 1M"),
+    "demo-losses": (LOSSES, "each loss that a student may learn by, on the demo"),
+    "movielens-1m-losses": (LOSSES, "the same on MovieLens 1M"),
+    "training": (TRAINING, "events a second beside RecTools' SASRec, on movielens-1m"),
+    "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
+}
+Say = Callable[[str], None]
+KEPT = Path(".decant/bench")  # clones of benchmarks that go on where they stopped
+
+
+class UnknownBenchmark(ValueError):
+    """There is no benchmark of this name; the message names the nearest."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        near = difflib.get_close_matches(name, BENCHMARKS, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"benchmarks: {', '.join(BENCHMARKS)}"
+        super().__init__(f"no benchmark `{name}`; {hint}")
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register `decant bench`."""
+    width = max(map(len, BENCHMARKS))
+    listed = [f"  {name.ljust(width)}  {text}" for name, (_, text) in BENCHMARKS.items()]
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "bench",
+        help="run a benchmark, write its results",
+        description="Run a benchmark in temporary clones of what is committed, and write its "
+        f"results to\n{FOLDER}/NAME.json and NAME.md. Minutes to hours, by the benchmark.\n\n"
+        "benchmarks:\n" + "\n".join(listed),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="a benchmark, as listed above")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON too")
+    parser.add_argument("--keep", action="store_true", help="keep the clones, to look at them")
+    data = parser.add_argument_group("for a data set alone")
+    data.add_argument(
+        "--from", dest="given", type=Path, metavar="DIR", help="its raw files; default: fetched"
+    )
+    data.add_argument("--profile", choices=("quick", "full"), help="the preset; default: full")
+    data.add_argument("--seeds", type=int, metavar="N", help="teachers to train; default: 3")
+    data.add_argument(
+        "--minutes", type=float, metavar="N", help="stop then; the same command goes on (status 1)"
+    )
+    rivals = parser.add_argument_group("for the students of groups alone")
+    rivals.add_argument(
+        "--tries", type=int, metavar="N", help="settings that each rival tries; default: 4"
+    )
+    rivals.add_argument(
+        "--without", metavar="KIND[,KIND]", help="rivals that are left out, see docs/students.md"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
+    )
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Be the command; status 1 if something that should hold did not."""
+    if arguments.name not in BENCHMARKS:
+        raise UnknownBenchmark(arguments.name)
+    root = arguments.root.resolve()
+    commit = commit_of(root)
+    began = time.monotonic()
+    say = progress(began)
+    for name in uncommitted(root)[:1]:
+        say(f"changes that are not committed, such as {name}, are not measured")
+    refuse_what_has_no_effect(arguments)
+    measured = on_data_set if is_data_set(arguments.name) else in_temporary_clone
+    outcome = measured(root, arguments, say)
+    command = f"decant bench {arguments.name}"
+    for option in ("profile", "tries", "without"):
+        value = getattr(arguments, option)
+        command += f" --{option} {value}" if value else ""
+    result = document(arguments.name, outcome, commit, time.monotonic() - began, command)
+    for path in write(root / FOLDER, result, outcome):
+        say(f"wrote {path.relative_to(root)}")
+    for failure in outcome.failures:
+        print(f"did not hold: {failure}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(result, indent=2, sort_keys=True))
+    return int(bool(outcome.failures))
+
+
+def is_data_set(name: str) -> bool:
+    """Does it measure a data set that may have to be given?"""
+    return BENCHMARKS[name][0] in (DATA_SETS, TRAINING, GROUPS, LOSSES)
+
+
+def data_set_of(name: str) -> str:
+    """The data set that a benchmark measures."""
+    for end in SHARED:
+        name = name.removesuffix(end)
+    return name
+
+
+def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
+    """Options of data sets given to another benchmark would be forgotten silently.
+
+    Raises:
+        ValueError: some are.
+    """
+    options = {
+        "--from": "given",
+        "--profile": "profile",
+        "--seeds": "seeds",
+        "--minutes": "minutes",
+    }
+    given = [option for option, name in options.items() if getattr(arguments, name) is not None]
+    if given and not is_data_set(arguments.name):
+        raise ValueError(f"{', '.join(given)}: {arguments.name} is no data set and takes none")
+    if arguments.seeds is not None and BENCHMARKS[arguments.name][0] != DATA_SETS:
+        raise ValueError(f"--seeds: {arguments.name} trains one teacher")
+    rivals = [name for name in ("tries", "without") if getattr(arguments, name) is not None]
+    if rivals and BENCHMARKS[arguments.name][0] != GROUPS:
+        raise ValueError(f"--{rivals[0]}: {arguments.name} compares no students of groups")
+    if arguments.tries is not None and not 1 <= arguments.tries <= len(TRIES):
+        raise ValueError(f"--tries is {arguments.tries}; 1 to {len(TRIES)} are possible")
+    if arguments.seeds is not None and arguments.seeds < 1:
+        raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
+
+
+def on_data_set(root: Path, arguments: argparse.Namespace, say: Say) -> Any:
+    """Measure in a clone that stays, so that hours of training may be done in pieces."""
+    benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
+    source = data_set_of(arguments.name)
+    folder = root / KEPT / source
+    say(f"working in {folder.relative_to(root)}, which is kept")
+    project = renewed(root, folder)
+    given, minutes = arguments.given, arguments.minutes
+    if arguments.name == "training":
+        return benchmark.bench(project, say, given=given, minutes=minutes)
+    profile = arguments.profile or "full"
+    if source != arguments.name:
+        options = {
+            name: value
+            for name, value in (
+                ("tries", arguments.tries),
+                ("without", arguments.without and arguments.without.split(",")),
+            )
+            if value is not None
+        }
+        return benchmark.bench(
+            project, say, source=source, given=given, minutes=minutes, profile=profile, **options
+        )
+    return benchmark.bench(
+        project, say, source=source, given=given, minutes=minutes, profile=profile,
+        seeds=arguments.seeds or 3,
+    )  # fmt: skip
+
+
+def in_temporary_clone(
+    root: Path, arguments: argparse.Namespace, say: Callable[[str], None]
+) -> Any:
+    """Measure in a clone that is removed afterwards."""
+    benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
+    folder = Path(tempfile.mkdtemp(prefix=f"decant-{arguments.name}-"))
+    say(f"working in {folder}")
+    try:
+        return benchmark.bench(clone(root, folder / "project"), say)
+    finally:
+        if not arguments.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def progress(began: float) -> Say:
+    """Prints lines to stderr, each with the seconds since `began`."""
+
+    def say(line: str) -> None:
+        print(f"[{time.monotonic() - began:6.0f} s] {line}", file=sys.stderr, flush=True)
+
+    return say

@@ -1,0 +1,175 @@
+"""Day by day: training anew on all that has happened, against going on from yesterday's teacher.
+
+Each day's teacher is judged on the day that follows. What is new in between are the events of a
+day, among them those of items and users that were not there before.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.experiments.modalities import RESAMPLES, TEACHER, per_user
+from benchmarks.harness.checkout import Clone
+from benchmarks.harness.demo_workspace import ShopError, change_params
+from decant.evaluation.intervals import paired_gain
+from decant.evaluation.metrics import ndcg
+from decant.evaluation.scoring import rank
+from decant.features.encode import Encoder
+from decant.features.holdout import decides
+from decant.features.sequences import Sequences
+from decant.report.results import Outcome
+
+DAYS = 4  # updates, after the first training
+SECONDS = 86400.0
+EPOCHS = {"anew": 15, "warm": 1, "stale": 0}
+RATES = {"anew": 0.003, "warm": 0.001, "stale": 0.0}
+K, PER_USER, SEED = 10, 4, 1
+SHOP = {"users": 1500}
+STAGES = ("raw", "ingest", "validate", "features", "embed")
+
+
+def bench(project: Clone, say: Callable[[str], None]) -> Outcome:
+    """Make the shop's features in the clone, then follow its last days."""
+    change_params(project, {"raw": SHOP})
+    for stage in STAGES:
+        ended = project.run("-m", f"tasks.{stage}")
+        if ended.status:
+            raise ShopError(f"{stage} failed: {ended.error}")
+    say(f"{DAYS} days, {len(EPOCHS)} ways each; some minutes")
+    measured = project.run("-m", "benchmarks.experiments.incremental", str(project.root / "data"))
+    if measured.status:
+        raise ShopError(f"the measurement failed: {measured.error}")
+    return Outcome(protocol(), [SEED], json.loads(measured.said.splitlines()[-1]))
+
+
+def protocol() -> dict[str, Any]:
+    """How it was measured, for people."""
+    ways = ", ".join(f"{name} {epochs} epochs at {RATES[name]}" for name, epochs in EPOCHS.items())
+    shape = {
+        name: value for name, value in TEACHER.items() if name not in ("epochs", "learning_rate")
+    }
+    return {
+        "shop": f"the demo shop with {SHOP['users']} users, its last {DAYS + 1} days",
+        "teacher": ", ".join(f"{name} {value}" for name, value in shape.items()),
+        "ways": f"{ways}; `warm` starts from the way's own teacher of the day before, every day's "
+        "text hashed and reduced alike; `stale` is the first day's teacher, never trained again",
+        "cases": f"the events of the day that follows, at most {PER_USER} a user; half of "
+        "the users choose the epoch, the other half is measured",
+        "figures": f"NDCG@{K}, mean per user; `gain` over training anew; `cost`: its share of the "
+        "predictions that training anew learns from, and of its seconds",
+    }
+
+
+def until(sequences: Sequences, now: float) -> Sequences:
+    """What was known at `now`, seconds: the day that follows is the validation window."""
+    times = np.asarray(sequences.times)
+    user = np.repeat(np.arange(sequences.users), np.diff(sequences.offsets))
+    before = [
+        np.bincount(user[times < end], minlength=sequences.users) for end in (now, now + SECONDS)
+    ]
+    return replace(sequences, split=np.stack(before, axis=1))
+
+
+def measure(data: Path) -> dict[str, Any]:
+    """Every figure by dotted name; `data`: what the stages have made."""
+    encoder = Encoder.load(data / "features" / "encoder.json")
+    sequences = Sequences.load(data / "features" / "sequences")
+    vectors = {"text": np.load(data / "vectors" / "text.npy")}
+    last = np.floor(float(np.asarray(sequences.times).max()) / SECONDS) * SECONDS
+    quality: dict[str, list[np.ndarray]] = {name: [] for name in EPOCHS}
+    spent: dict[str, list[tuple[int, float]]] = {name: [] for name in EPOCHS}
+    first, _ = teach(encoder, until(sequences, last - (DAYS + 1) * SECONDS), vectors, "anew", None)
+    weights = dict.fromkeys(EPOCHS, first.state_dict())
+    for day in range(1, DAYS + 1):
+        known = until(sequences, last - (DAYS + 1 - day) * SECONDS)
+        for way in EPOCHS:
+            began = time.monotonic()
+            model, events = teach(encoder, known, vectors, way, weights[way])
+            weights[way] = model.state_dict()
+            spent[way].append((events, time.monotonic() - began))
+            quality[way].append(judge(encoder, known, model))
+            print(f"day {day}: {way}", flush=True)
+    return figures(quality, spent)
+
+
+def teach(
+    encoder: Encoder, known: Sequences, vectors: dict[str, np.ndarray], way: str, start: Any
+) -> tuple[Any, int]:
+    """A teacher of that day, and how many predictions it learnt from."""
+    from decant.models.build import architecture
+    from decant.params.models import Training
+    from decant.training.loop import seeded, train
+    from decant.training.supervision import everybody
+
+    settings = Training.model_validate({**TEACHER, "inputs": ["item", "text", "behaviour"]})
+    model = seeded(architecture(settings, encoder, vectors), vectors, SEED)
+    if way != "anew":
+        model.load_state_dict(start)
+    if not EPOCHS[way]:
+        return model.eval(), 0
+    lesson = everybody(known, encoder.max_length, PER_USER, exclude_seen=encoder.exclude_seen)
+    report = train(
+        model,
+        known,
+        lesson,
+        settings,
+        epochs=EPOCHS[way],
+        learning_rate=RATES[way],
+        seed=SEED,
+    )
+    return model, report.events
+
+
+def judge(encoder: Encoder, known: Sequences, model: Any) -> np.ndarray:
+    """NDCG@K of each user on the day that follows, float [U], NaN for who does nothing."""
+    from decant.training.validate import TorchScorer
+
+    chosen = decides(known, PER_USER)
+    ranking = rank(
+        TorchScorer(model),
+        known,
+        chosen,
+        len(encoder.items),
+        k=K,
+        exclude_seen=encoder.exclude_seen,
+    )
+    return per_user(ndcg(ranking.ranks, K), chosen, known.users)
+
+
+def figures(
+    quality: dict[str, list[np.ndarray]], spent: dict[str, list[tuple[int, float]]]
+) -> dict[str, Any]:
+    """Every figure by dotted name."""
+    found = {}
+    anew = np.stack(quality["anew"])
+    for way, days in quality.items():
+        mean = np.stack(days)
+        known = ~np.isnan(mean).all(axis=0)
+        for name, values in (("ndcg@10", mean), ("gain", mean - anew)):
+            each = np.nanmean(values[:, known], axis=0)
+            gain = paired_gain(each, np.zeros_like(each), RESAMPLES, SEED)
+            found[f"{way}.{name}"] = {
+                "value": gain.gain, "low": gain.low, "high": gain.high, "n": gain.n,
+            }  # fmt: skip
+        for day, values in enumerate(days, start=1):
+            value = float(np.nanmean(values))
+            found[f"{way}.day{day}.ndcg@10"] = plain(value, int((~np.isnan(values)).sum()))
+        total, whole = (np.sum(spent[name], axis=0) for name in (way, "anew"))
+        found[f"{way}.cost.predictions"] = plain(float(total[0] / whole[0]), len(days))
+        found[f"{way}.cost.seconds"] = plain(float(total[1] / whole[1]), len(days))
+    return found
+
+
+def plain(value: float, n: int) -> dict[str, Any]:
+    """A figure without an interval."""
+    return {"value": value, "low": None, "high": None, "n": n}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path(sys.argv[1]))))

@@ -1,0 +1,181 @@
+"""What text and images add to a teacher, and how it ranks items that it has never seen.
+
+A share of the items loses its training events; the test window is ranked over the whole
+catalogue, and cases whose target was held back are counted by themselves.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness.checkout import Clone
+from benchmarks.harness.demo_workspace import ShopError, change_params
+from decant.evaluation.held_back import draw_items, hold_back
+from decant.evaluation.intervals import paired_gain
+from decant.evaluation.metrics import ndcg, user_means
+from decant.evaluation.scoring import Scorer, rank
+from decant.features.encode import Encoder
+from decant.features.sequences import TEST, Cases, Sequences, cases, histories
+from decant.report.results import Outcome
+
+SEEDS = (1, 2, 3)
+HELD = 0.1  # share of the items
+K, PER_USER, BACK = 10, 4, 10  # BACK: events of history that content-kNN looks at
+RESAMPLES = 2000
+SHOP = {"users": 1500}
+STAGES = ("raw", "ingest", "validate", "features", "embed")
+TEACHER = {
+    "dimension": 64, "layers": 2, "heads": 2, "dropout": 0.0, "epochs": 5, "patience": 5,
+    "batch_size": 32, "learning_rate": 0.003, "precision": "float32", "device": "cpu", "threads": 1,
+}  # fmt: skip
+ADDED: dict[str, tuple[str, ...]] = {
+    "item": (), "text": ("text",), "image": ("image",), "both": ("text", "image"),
+}  # fmt: skip
+GROUPS = ("all", "warm", "cold")
+Values = dict[str, dict[str, list[np.ndarray]]]  # model -> group -> NDCG@K per user, by seed
+
+
+def bench(project: Clone, say: Callable[[str], None]) -> Outcome:
+    """Make the shop's features in the clone, train every teacher on them for every seed."""
+    change_params(project, {"raw": SHOP})
+    for stage in STAGES:
+        ended = project.run("-m", f"tasks.{stage}")
+        if ended.status:
+            raise ShopError(f"{stage} failed: {ended.error}")
+    figures: dict[str, Any] = {}
+    say(f"{len(SEEDS)} seeds, {len(ADDED)} teachers each; some minutes")
+    measured = project.run("-m", "benchmarks.experiments.modalities", str(project.root / "data"))
+    if measured.status:
+        raise ShopError(f"the measurement failed: {measured.error}")
+    figures = json.loads(measured.said.splitlines()[-1])
+    outcome = Outcome(protocol(), list(SEEDS), figures)
+    for name in ("text", "both"):
+        low = figures[f"{name}.gain.cold"]["low"]
+        outcome.holds(f"{name}.helps_cold", low > 0, f"lower bound of the gain {low:.4f}")
+    return outcome
+
+
+def protocol() -> dict[str, Any]:
+    """How it was measured, for people."""
+    return {
+        "shop": f"the demo shop with {SHOP['users']} users",
+        "teacher": ", ".join(f"{name} {value}" for name, value in TEACHER.items()),
+        "held back": f"{HELD:.0%} of the items, others for each seed, have no training event",
+        "cases": f"the test window, at most {PER_USER} a user; `cold`: the target was held back",
+        "ranked": "whole catalogue, ties against the model, what was seen never recommended",
+        "figures": f"NDCG@{K}, mean over users, then over seeds; interval: bootstrap over users; "
+        "`gain`: over the teacher of item ids alone",
+    }
+
+
+def measure(data: Path) -> dict[str, Any]:
+    """Every figure by dotted name; `data`: what the stages have made."""
+    encoder = Encoder.load(data / "features" / "encoder.json")
+    sequences = Sequences.load(data / "features" / "sequences")
+    vectors = {path.stem: np.load(path) for path in sorted((data / "vectors").glob("*.npy"))}
+    values: Values = {}
+    for seed in SEEDS:
+        held = draw_items(len(encoder.items), HELD, seed)
+        without = hold_back(sequences, held)
+        chosen = cases(without, TEST, PER_USER)
+        cold = held[np.asarray(without.items)[chosen.position]]
+        for name, scorer in models(encoder, without, vectors, seed):
+            print(f"seed {seed}: {name}", flush=True)
+            ranking = rank(
+                scorer, without, chosen, len(encoder.items), k=K, exclude_seen=encoder.exclude_seen
+            )
+            quality = ndcg(ranking.ranks, K)
+            for group, which in zip(GROUPS, (cold | True, ~cold, cold), strict=True):
+                found = per_user(quality[which], chosen.take(np.flatnonzero(which)), without.users)
+                values.setdefault(name, {}).setdefault(group, []).append(found)
+    return summarise(values)
+
+
+def models(
+    encoder: Encoder, sequences: Sequences, vectors: dict[str, np.ndarray], seed: int
+) -> Any:
+    """Name and scorer of all that is compared, one after the other."""
+    rng = np.random.default_rng(seed)
+    size = len(encoder.items) + 1
+    yield "random", lambda sequences, chosen: rng.random((len(chosen), size))
+    for name in ("text", "image"):
+        yield f"content_knn.{name}", content_knn(vectors[name])
+    for name, added in ADDED.items():
+        yield name, trained(encoder, sequences, vectors, added, seed)
+
+
+def trained(
+    encoder: Encoder,
+    sequences: Sequences,
+    vectors: dict[str, np.ndarray],
+    added: tuple[str, ...],
+    seed: int,
+) -> Scorer:
+    """A teacher that reads item ids, behaviours and what is `added`."""
+    from decant.models.build import architecture
+    from decant.params.models import Training
+    from decant.training.loop import seeded, train
+    from decant.training.supervision import everybody
+    from decant.training.validate import TorchScorer
+
+    settings = Training.model_validate({**TEACHER, "inputs": ["item", "behaviour", *added]})
+    model = seeded(architecture(settings, encoder, vectors), vectors, seed)
+    lesson = everybody(sequences, encoder.max_length, PER_USER, exclude_seen=encoder.exclude_seen)
+    train(
+        model,
+        sequences,
+        lesson,
+        settings,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        seed=seed,
+    )
+    return TorchScorer(model)
+
+
+def content_knn(vectors: np.ndarray) -> Scorer:
+    """Items whose vectors are like the mean of the last `BACK` events' vectors."""
+
+    def score(sequences: Sequences, chosen: Cases) -> np.ndarray:
+        items = histories(sequences, chosen, ("items",), BACK)["items"]
+        scores: np.ndarray = vectors[items].mean(axis=1) @ vectors.T
+        return scores
+
+    return score
+
+
+def per_user(quality: np.ndarray, chosen: Cases, users: int) -> np.ndarray:
+    """Mean of each user's cases, float [U]; NaN for a user without any."""
+    found = np.full(users, np.nan)
+    known, means = user_means(quality, chosen.user)
+    found[known] = means
+    return found
+
+
+def summarise(values: Values) -> dict[str, Any]:
+    """Figures of every model on every group, and each teacher's gain over that of ids alone."""
+    figures = {}
+    for group in GROUPS:
+        zero = [np.zeros_like(found) for found in values["item"][group]]
+        for name, found in values.items():
+            figures[f"{name}.ndcg@{K}.{group}"] = figure(found[group], zero)
+            if name in ADDED and name != "item":
+                figures[f"{name}.gain.{group}"] = figure(found[group], values["item"][group])
+    return figures
+
+
+def figure(ours: list[np.ndarray], theirs: list[np.ndarray]) -> dict[str, Any]:
+    """Mean difference per user, of those seeds in which a user has a case."""
+    difference = np.stack(ours) - np.stack(theirs)
+    known = difference[:, ~np.isnan(difference).all(axis=0)]
+    means = np.nanmean(known, axis=0)
+    gain = paired_gain(means, np.zeros_like(means), RESAMPLES, SEEDS[0])
+    return {"value": gain.gain, "low": gain.low, "high": gain.high, "n": gain.n}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path(sys.argv[1]))))

@@ -1,0 +1,26 @@
+"""Quality on noisy histories, measured on the demo."""
+
+from benchmarks.harness.checkout import Clone
+from benchmarks.harness.demo_workspace import ShopError
+from benchmarks.system.demo import Say
+from decant.commands.robustness import NAME, RESULTS, finish
+from decant.params.load import load_params
+from decant.report.results import Outcome
+
+
+def bench(project: Clone, say: Say) -> Outcome:
+    """Run the demo, measure its models on noisy histories."""
+    say("the demo is made; some minutes")
+    made = project.flow()
+    if made.status:
+        raise ShopError(f"the demo failed: {made.error}")
+    say("every model ranks from noisy histories; some minutes")
+    ended = project.decant(NAME)
+    if ended.status:
+        raise ShopError(f"decant {NAME} failed: {ended.error}")
+    result = project.read(str(RESULTS / f"{NAME}.json"))
+    outcome = Outcome(result["protocol"], result["seeds"], result["figures"])
+    finish(outcome, load_params(project.root / "params.yaml"))
+    outcome.measured("run.seconds", round(made.seconds, 1))
+    outcome.measured("measured.seconds", round(ended.seconds, 1))
+    return outcome

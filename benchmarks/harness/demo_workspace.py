@@ -1,0 +1,116 @@
+"""A shop so small that a whole run is a matter of seconds of work, and what DVC knows of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.checkout import Clone, Ended
+from decant.params.edit import replace, rewrite
+
+TINY = {"dimension": 16, "layers": 1, "heads": 2, "epochs": 1, "threads": 1}
+CHANGES: dict[str, dict[str, Any]] = {
+    "raw": {"users": 150, "items": 48, "steps": 10},
+    "teacher": TINY,
+    "distill": {**TINY, "segment_epochs": 1, "min_users": 5},
+    "compress": {"recover_epochs": 0, "max_loss": 1.0},
+    "evaluate": {"latency_requests": 20, "resamples": 200},
+    "gate": {
+        "margin": 1.0,
+        "min_retention": 0.0,
+        "min_lift": -1.0,
+        "min_size_ratio": 0.0,
+        "min_latency_ratio": 0.0,
+        "max_production_drop": 1.0,
+    },
+}
+PROTOCOL = (
+    "the demo shop with {users} users, {items} items and models of one epoch; the gate's "
+    "thresholds are loosened so that every candidate passes"
+)
+Lock = dict[str, dict[str, Any]]  # stage -> what dvc.lock says of it
+
+
+class ShopError(ValueError):
+    """What the benchmark starts from cannot be made."""
+
+
+def describe() -> str:
+    """The shop in a line."""
+    return PROTOCOL.format(**CHANGES["raw"])
+
+
+def change_params(shop: Clone, settings: dict[str, Any]) -> None:
+    """Change values of params.yaml, keep its comments."""
+    path = shop.root / "params.yaml"
+    replace(path, rewrite(path.read_text(encoding="utf-8"), settings, path))
+
+
+def change_text(path: Path, old: str, new: str) -> None:
+    """Replace a piece of a file that must be in it once.
+
+    Raises:
+        ShopError: it is not.
+    """
+    text = path.read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise ShopError(f"{path}: expected `{old}` once, found it {text.count(old)} times")
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def release_of(ended: Ended, shop: Clone) -> str:
+    """The id of the candidate that a run has made.
+
+    Raises:
+        ShopError: the run failed.
+    """
+    made = shop.candidate()
+    if ended.status or made is None:
+        raise ShopError(f"the undisturbed run failed: {ended.error}")
+    return made
+
+
+def lock_of(shop: Clone) -> Lock:
+    """What DVC knows of the stages that have run; the one that digests the code left out."""
+    if not (shop.root / "dvc.lock").is_file():
+        return {}
+    stages: Lock = shop.read("dvc.lock")["stages"]
+    return {name: stage for name, stage in stages.items() if name != "fingerprint"}
+
+
+def with_other_inputs(before: Lock, after: Lock) -> set[str]:
+    """Stages whose command, settings or dependencies changed."""
+    read = ("cmd", "params", "deps")
+    return {
+        name
+        for name, stage in after.items()
+        if [stage.get(key) for key in read] != [before.get(name, {}).get(key) for key in read]
+    }
+
+
+def downstream(lock: Lock, stage: str) -> set[str]:
+    """Stages that read what `stage` makes, directly or not."""
+    below = {stage}
+    while True:
+        made = [out["path"] for name in below for out in lock[name]["outs"]]
+        found = {n for n in lock if any(reads(lock[n], place) for place in made)} - below
+        if not found:
+            return below - {stage}
+        below |= found
+
+
+def reads(stage: dict[str, Any], place: str) -> bool:
+    """Does a stage depend on a place, on something in it or on what it is in?"""
+    deps = [dep["path"] for dep in stage.get("deps", [])]
+    return any(within(dep, place) or within(place, dep) for dep in deps)
+
+
+def within(place: str, folder: str) -> bool:
+    """Is a place a folder itself, or in it?"""
+    return f"{place}/".startswith(f"{folder}/")
+
+
+def production(shop: Clone) -> str | None:
+    """The release that production points at, None if there is none or no answer."""
+    said = shop.decant("status", "--json")
+    release = None if said.status else json.loads(said.said)["release"]
+    return None if release is None else str(release)

@@ -1,0 +1,183 @@
+"""What a run survives: `kill -9` at any instant, a full disk, a damaged release.
+
+A run is killed, its command is given again and killed at the next stage, or at another instant, and
+so on until it gets through: then its release must be that of an undisturbed run.
+"""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.harness.checkout import PATIENCE, Clone, Ended
+from benchmarks.harness.demo_workspace import CHANGES, ShopError, change_params, describe
+from benchmarks.system.kills import (
+    AT_STARTUP,
+    INSTANTS,
+    SEED,
+    STARTUP,
+    Instants,
+    kill_one_by_one,
+    kill_publication,
+)
+from benchmarks.system.survival import POLL, Faults, Say, Undisturbed, after_kill, outcome_of
+from decant.report.results import Outcome
+
+KEY = {"DECANT_PSEUDONYM_KEY": "faults" * 8}  # one for all clones: files can be compared
+FREE = 100_000  # bytes that a nearly full disk has left
+LONGEST_FILE = 1000  # bytes of a file that a stage may write when it is not to
+LIMITED = ("features", "teacher", "evaluate")
+USER = json.dumps({"age": 28, "gender": "F"})
+
+
+def bench(project: Clone, say: Say) -> Outcome:
+    """Run every fault."""
+    project = Clone(project.root, KEY)
+    change_params(project, CHANGES)
+    fresh = project.copy("flow")
+    programs = project.copy("program")
+    disk = project.copy("disk")
+    say("an undisturbed run")
+    done = Undisturbed(project)
+    faults = Faults(say)
+    instants = Instants(fresh, done, faults)
+    instants.kill()
+    kill_one_by_one(fresh, "flow", done, faults)
+    kill_one_by_one(programs, "program", done, faults)
+    kill_publication(done, faults)
+    limit_files(done, faults)
+    second_run(done, faults)
+    tamper(done, faults)
+    could_fill = os.geteuid() == 0
+    if could_fill:
+        fill_disk(disk, done, faults)
+    outcome = Outcome(protocol(could_fill, instants.seconds, instants.drawn), [SEED])
+    faults.into(outcome)
+    return outcome
+
+
+def protocol(could_fill: bool, seconds: float, drawn: list[float]) -> dict[str, str]:
+    """How it is done, for people."""
+    return {
+        "shop": describe(),
+        "killed.anywhere": f"SIGKILL to the flow's process at {INSTANTS} instants drawn uniformly, "
+        f"one in each equal part, over the {seconds:.0f} s of an undisturbed run, and {AT_STARTUP} "
+        f"over its first {STARTUP:g} s: after {', '.join(f'{instant:.2f}' for instant in drawn)} s",
+        "killed.flow": "the same within the first second of the stage's program, from the moment "
+        "its process exists; its children must end of themselves",
+        "killed.program": "SIGKILL to the stage's program alone, within its first second; the flow "
+        "must end with one line",
+        "after each kill": f"no process left after {PATIENCE:g} s, less than the next run takes to "
+        "start a program; no output half-written, `decant status` answers; "
+        "then the same command again, killed at the next stage; the run that gets through must "
+        "give the release of an undisturbed run",
+        "limit": "a stage may not write a file longer than a kilobyte: one line, and the next run "
+        "gives the same release",
+        "disk": "the whole workspace on a small file system that is full"
+        if could_fill
+        else "left out: only root can mount a small file system",
+        "tampered": "one byte of a released model changed: neither promoted nor served",
+    }
+
+
+def limit_files(done: Undisturbed, faults: Faults) -> None:
+    """Let a stage write no file of a useful size: the error of a write that fails."""
+    for stage in LIMITED:
+        shop = done.shop.copy(f"limited-{stage}")
+        run = shop.start("-m", "flows.rerun", stage)
+        while not run.over() and stage not in shop.programs():
+            time.sleep(POLL)
+        for pid in [pid for name, pid in shop.programs().items() if name == stage]:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (LONGEST_FILE, LONGEST_FILE))
+        ended = run.end()
+        problems = [] if ended.complaint() else [f"no clear line: {ended.error}"]
+        problems += after_kill(shop, done)
+        faults.add(f"limit.{stage}", [*problems, *outcome_of(shop, shop.flow(), done)])
+
+
+def second_run(done: Undisturbed, faults: Faults) -> None:
+    """Start a run while one is under way."""
+    shop = done.shop.copy("second")
+    first = shop.start("-m", "flows.rerun", "evaluate")
+    while not first.over() and "evaluate" not in shop.programs():
+        time.sleep(POLL)
+    second = shop.flow()
+    problems = [] if "a run is under way" in (second.complaint() or "") else [second.error]
+    ended = first.end()
+    problems += [f"the first run: {ended.error}"] if ended.status else []
+    faults.add("second_run", [*problems, *outcome_of(shop, shop.flow(), done)])
+
+
+def tamper(done: Undisturbed, faults: Faults) -> None:
+    """Change one byte of a released model; ask for a release that is not there."""
+    shop = done.shop.copy("tampered")
+    folder = shop.root / "registry/releases" / done.release
+    model = folder / "students/general/model.onnx"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    asked = ("recommend", "--user", USER, "--history", "i000012")
+    commands = {
+        "tampered.promote": ("promote", done.release, "--channel", "canary"),
+        "tampered.recommend": asked,
+        "missing.promote": ("promote", "ffffffffffffffff"),
+    }
+    for name, command in commands.items():
+        faults.add(name, refused(shop.decant(*command)))
+    shutil.rmtree(folder)
+    faults.add("missing.recommend", refused(shop.decant(*asked)))
+
+
+def refused(ended: Ended) -> list[str]:
+    """What is wrong with how a command refused."""
+    return [] if ended.complaint() else [f"not refused in one line: {ended.error}"]
+
+
+def fill_disk(shop: Clone, done: Undisturbed, faults: Faults) -> None:
+    """Let the disk run full during a run, then make room."""
+    place = shop.root.with_name("small")
+    with small_disk(place) as resize:
+        small = Clone(place / "project", KEY, logs=place.parent)
+        shutil.copytree(shop.root, small.root, symlinks=True)
+        resize(used(place) + FREE + 6_000_000)  # Prefect's database of a run takes 6 MB
+        ended = small.flow()
+        problems = [] if ended.complaint() else [f"no clear line: {ended.error}"]
+        problems += [f"left behind: {words}" for words in small.left_behind()]
+        resize(used(place) + 200_000_000)
+        faults.add("disk.full", [*problems, *outcome_of(small, small.flow(), done)])
+
+
+@contextmanager
+def small_disk(place: Path) -> Iterator[Callable[[int], None]]:
+    """Mount a file system in memory at `place`; gives a function that sets its size in bytes.
+
+    Raises:
+        ShopError: it cannot be mounted.
+    """
+
+    def mount(options: str) -> None:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ShopError(f"mount: {done.stderr.strip()}")
+
+    place.mkdir()
+    mount("size=200m")
+    try:
+        yield lambda size: mount(f"remount,size={size}")
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def used(place: Path) -> int:
+    """Bytes in use on the file system of `place`."""
+    return shutil.disk_usage(place).used

@@ -1,0 +1,107 @@
+"""What a fault is to leave: an undisturbed run to compare with, and what is wrong after it."""
+
+import random
+import time
+from collections.abc import Callable
+
+from benchmarks.harness.checkout import Clone, Ended, Running
+from benchmarks.harness.demo_workspace import Lock, lock_of, production, release_of
+from decant.report.results import Outcome
+
+FIRST = 1.0  # seconds of a stage's program in which it is struck, its imports
+PART = 0.8  # of a program that is over before that
+POLL = 0.005  # seconds between two looks at /proc
+Say = Callable[[str], None]
+Delay = Callable[[str], float]  # stage -> seconds between the start of its program and the kill
+
+
+class Faults:
+    """The faults so far: name -> what went wrong after it, nothing if it was survived."""
+
+    def __init__(self, say: Say) -> None:
+        self.found: dict[str, list[str]] = {}
+        self.say = say
+
+    def add(self, name: str, problems: list[str]) -> None:
+        """Write down a fault, or more problems of one."""
+        self.found.setdefault(name, []).extend(problems)
+        self.say(f"{name}: {'; '.join(problems) or 'survived'}")
+
+    def into(self, outcome: Outcome) -> None:
+        """Write the figures."""
+        for name, problems in self.found.items():
+            outcome.holds(f"fault.{name}", not problems, "; ".join(problems))
+        survived = sum(not problems for problems in self.found.values())
+        outcome.measured("faults", len(self.found))
+        outcome.measured("survived", survived, len(self.found))
+
+
+class Undisturbed:
+    """A run that nothing happened to: its workspace, release, files by stage, and durations.
+
+    `lasted`: seconds that each stage's program ran.
+    """
+
+    def __init__(self, shop: Clone) -> None:
+        self.shop = shop
+        run = shop.start("-m", "flows.retrain")
+        self.lasted = watch(shop, run)
+        ended = run.end()
+        self.seconds = ended.seconds
+        self.release = release_of(ended, shop)
+        self.lock: Lock = lock_of(shop)
+
+    @property
+    def stages(self) -> set[str]:
+        """Every stage's name."""
+        return set(self.lock)
+
+    def half_written(self, shop: Clone) -> list[str]:
+        """Outputs in another workspace that are there, but not with all their files."""
+        places = [out["path"] for stage in self.lock.values() for out in stage["outs"]]
+        return [
+            f"{place} is half-written"
+            for place in places
+            if (shop.root / place).exists() and files(shop, place) != files(self.shop, place)
+        ]
+
+    def early(self, rng: random.Random, part: float = PART) -> Delay:
+        """Instants within the first second of a stage's program, or `part` of a shorter one."""
+        return lambda stage: rng.uniform(0, min(FIRST, part * self.lasted.get(stage, 0.0)))
+
+
+def watch(shop: Clone, run: Running) -> dict[str, float]:
+    """Seconds that each stage's program runs, seen from outside; to the end of the run."""
+    seen: dict[str, tuple[float, float]] = {}
+    while not run.over():
+        now = time.monotonic()
+        seen |= {stage: (seen.get(stage, (now,))[0], now) for stage in shop.programs()}
+        time.sleep(POLL)
+    return {stage: last - first for stage, (first, last) in seen.items()}
+
+
+def after_kill(shop: Clone, done: Undisturbed) -> list[str]:
+    """What is wrong with a workspace right after a kill."""
+    left = [f"left behind: {words}" for words in shop.left_behind()]
+    status = shop.decant("status")
+    refused = [f"decant status: {status.error}"] if status.status else []
+    return [*left, *done.half_written(shop), *refused]
+
+
+def outcome_of(shop: Clone, ended: Ended, done: Undisturbed) -> list[str]:
+    """What is wrong after the run that got through."""
+    if ended.status:
+        return [f"the same command again: {ended.error}"]
+    problems = [f"left behind: {words}" for words in shop.left_behind()]
+    if shop.candidate() != done.release:
+        problems.append(f"release {shop.candidate()}, undisturbed {done.release}")
+    if production(shop) != done.release:
+        problems.append(f"production points at {production(shop)}")
+    problems += [f"{path.name} was left" for path in (shop.root / "data").rglob(".*.tmp")]
+    return [*problems, *done.half_written(shop)]
+
+
+def files(shop: Clone, place: str) -> list[str]:
+    """Names of the files of an output, sorted."""
+    root = shop.root / place
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())

@@ -1,0 +1,230 @@
+"""How fast the trainer is beside RecTools' SASRec: same CPU, same data, models of equal size."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.experiments import data_sets
+from benchmarks.experiments.data_sets import Say, prepare
+from benchmarks.experiments.teachers import TEACHERS
+from benchmarks.harness.checkout import Clone
+from decant.evaluation.metrics import ndcg
+from decant.features.holdout import picking
+from decant.features.sequences import VALIDATION, Sequences, cases, training_events
+from decant.report.results import Figure, Outcome
+from decant.starter import tied
+
+SOURCE = "movielens-1m"
+PINS = ("rectools[torch]==0.19.0", "torch==2.13.0", "numpy<2", "pandas<3")
+THEIRS = Path(__file__).with_name("rectools_sasrec.py")
+SIZE = {"dimension": 128, "layers": 2, "heads": 2, "dropout": 0.2}
+OURS = {"batch_size": 16, "learning_rate": 0.002}
+BATCH = 128  # RecTools' own default, as its learning rate
+THREADS = 1  # on machines that do other things too, what they do disturbs one thread least
+ROUNDS = 3
+ROUND_SECONDS = 40.0
+MINUTES = 10.0  # of training, where quality after equal time is compared
+
+
+class Failed(ValueError):
+    """A program that is measured did not come to its end."""
+
+
+def bench(project: Clone, say: Say, *, given: Path | None, minutes: float | None) -> Outcome:
+    """Both in turn, a while each; then both for equal time, and how well they rank."""
+    prepare(project, say, SOURCE, given, "quick")
+    python = environment(project, say)
+    folder = project.root / TEACHERS / "beside-rectools"
+    folder.mkdir(parents=True, exist_ok=True)
+    sequences, length = write_inputs(project, folder)
+
+    def ours(seconds: float, *options: str) -> dict[str, Any]:
+        place = str(folder.relative_to(project.root) / "ours.json")
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.throughput.step_profile",
+            place,
+            f"{seconds:g}",
+            *options,
+        ]
+        return ask(command, project.root)
+
+    def theirs(seconds: float, *options: str) -> dict[str, Any]:
+        return ask([str(python), str(THEIRS), str(folder), f"{seconds:g}", *options], folder)
+
+    outcome = Outcome(protocol(length), [1])
+    speeds = in_turn(ours, theirs, say)
+    add_speeds(outcome, speeds)
+    say("where the time goes")
+    add_parts(outcome, ours(ROUND_SECONDS, "--parts"))
+    limit = 60 * (MINUTES if minutes is None else minutes)
+    if limit > 0:
+        say(f"{limit / 60:g} minutes of training each")
+        add_quality(outcome, project, sequences, folder, ours, theirs, limit)
+    outcome.shown = table(outcome.figures)
+    return outcome
+
+
+def environment(project: Clone, say: Say) -> Path:
+    """The Python of an environment with RecTools in it, made if it is not there.
+
+    Raises:
+        Failed: it cannot be installed.
+    """
+    folder = project.root.parent / "rectools"
+    python, ready = folder / "bin" / "python", folder / ".ready"
+    if not ready.is_file():
+        say("installing RecTools into an environment of its own, some minutes")
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [*pip, *PINS]):
+            done = subprocess.run(tied(command), capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise Failed(f"RecTools cannot be installed: {done.stderr.strip()[-300:]}")
+        ready.touch()
+    return python
+
+
+def write_inputs(project: Clone, folder: Path) -> tuple[Sequences, int]:
+    """Training events for the other program, and settings for both; sequences, their length."""
+    sequences = Sequences.load(project.root / "data" / "features" / "sequences")
+    length = int(project.read("params.yaml")["features"]["max_length"])
+    users = np.repeat(np.arange(sequences.users), np.asarray(sequences.split[:, 0]))
+    np.save(folder / "users.npy", users)
+    np.save(folder / "items.npy", np.asarray(sequences.items)[training_events(sequences)])
+    ours = {**SIZE, **OURS, "threads": THREADS, "inputs": ["item"], "seed": 1}
+    theirs = {
+        "n_factors": SIZE["dimension"], "n_blocks": SIZE["layers"], "n_heads": SIZE["heads"],
+        "dropout_rate": SIZE["dropout"], "session_max_len": length, "loss": "softmax",
+        "batch_size": BATCH, "threads": THREADS, "seed": 1,
+    }  # fmt: skip
+    (folder / "ours.json").write_text(json.dumps(ours), encoding="utf-8")
+    (folder / "settings.json").write_text(json.dumps(theirs), encoding="utf-8")
+    return sequences, length
+
+
+def ask(command: list[str], folder: Path) -> dict[str, Any]:
+    """Run a program; the JSON document it ends with.
+
+    Raises:
+        Failed: it did not come to its end.
+    """
+    kept = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(
+        tied(command), cwd=folder, env=kept, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Failed(f"{Path(command[-2]).name}: {done.stderr.strip()[-300:]}")
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+Program = Callable[..., dict[str, Any]]
+
+
+def in_turn(ours: Program, theirs: Program, say: Say) -> list[tuple[float, float]]:
+    """Events a second of both, one after the other, several times."""
+    speeds = []
+    for number in range(ROUNDS):
+        pair = [p["events"] / p["seconds"] for p in (ours(ROUND_SECONDS), theirs(ROUND_SECONDS))]
+        say(f"round {number + 1} of {ROUNDS}: {pair[0]:,.0f} and {pair[1]:,.0f} events a second")
+        speeds.append((pair[0], pair[1]))
+    return speeds
+
+
+def add_speeds(outcome: Outcome, speeds: list[tuple[float, float]]) -> None:
+    """Events a second, and their ratio: the median of the rounds, with the least and the most."""
+    found = {
+        "training.events_per_s": [ours for ours, _ in speeds],
+        "training.events_per_s.rectools": [theirs for _, theirs in speeds],
+        "training.events_per_s.ratio": [ours / theirs for ours, theirs in speeds],
+    }
+    for name, values in found.items():
+        outcome.figures[name] = {
+            "value": float(np.median(values)), "low": min(values), "high": max(values),
+            "n": len(values),
+        }  # fmt: skip
+
+
+def add_parts(outcome: Outcome, found: dict[str, Any]) -> None:
+    """Where our time goes, and how near to the machine's matrix products it comes."""
+    for part, share in found["parts"].items():
+        outcome.measured(f"training.time.{part}", share)
+    outcome.measured("training.gflops", found["gflops"])
+    for kind, speed in found["peak"].items():
+        outcome.measured(f"training.peak.{kind}.gflops", speed)
+        outcome.measured(f"training.share_of_peak.{kind}", found["gflops"] / speed)
+
+
+def add_quality(
+    outcome: Outcome, project: Clone, sequences: Sequences, folder: Path, ours: Program,
+    theirs: Program, limit: float,
+) -> None:  # fmt: skip
+    """NDCG@10 of both after equal time, on the validation users who chose nothing."""
+    mine = ours(limit, "--rank")
+    other = theirs(mine["trained"], "--rank")
+    chosen = cases(sequences, VALIDATION, 1)
+    kept = ~picking(chosen.user)
+    found = data_sets.read(project.root / TEACHERS / "equal-time.json")[VALIDATION]
+    values = {
+        "training.equal_time.ndcg@10": ndcg(np.array(found["ranks"])[kept], 10),
+        "training.equal_time.rectools.ndcg@10": ndcg(
+            ranks_in(np.load(folder / "top.npy"), sequences, chosen.user, chosen.position)[kept], 10
+        ),
+    }
+    for name, of_users in values.items():
+        outcome.figures[name] = data_sets.with_interval([of_users])
+    outcome.measured("training.equal_time.seconds", round(mine["trained"], 1))
+    outcome.measured("training.equal_time.rectools.seconds", round(other["trained"], 1))
+
+
+def ranks_in(
+    top: np.ndarray, sequences: Sequences, users: np.ndarray, position: np.ndarray
+) -> np.ndarray:
+    """Rank of each case's target in its user's list [U, 10]; 11 where it is not there."""
+    hits = top[users] == np.asarray(sequences.items)[position][:, None]
+    return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, top.shape[1] + 1)
+
+
+def protocol(length: int) -> dict[str, str]:
+    """How it was measured, for people."""
+    size = ", ".join(f"{name} {value}" for name, value in SIZE.items())
+    return {
+        "data": f"{SOURCE}, histories of {length} events, training events alone",
+        "models": f"both {size}, item ids alone, full softmax; one thread",
+        "ours": ", ".join(f"{name} {value}" for name, value in OURS.items())
+        + ", precision as `auto` takes it",
+        "rectools": f"{PINS[0]}, SASRecModel with loss softmax, batch size {BATCH} and learning "
+        "rate .001, its defaults, float32",
+        "events": "positions predicted, padding left out; the first steps are not timed",
+        "training.events_per_s": f"median of {ROUNDS} rounds of {ROUND_SECONDS:g} s, both in turn; "
+        "the interval is the least and the most",
+        "training.time": "share of a step: cutting the batch, states, loss over the catalogue with "
+        "its gradient, backward through the states, update",
+        "training.share_of_peak": "products of a step by formula ÷ what products alone reach",
+        "equal_time": "same seconds of training; NDCG@10 on the half of the validation users that "
+        "chose nothing; the learning rate of ours comes to its end",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}",
+    }
+
+
+def table(figures: dict[str, Figure]) -> str:
+    """The two side by side."""
+    rows = {"events a second": "training.events_per_s", "NDCG@10 after equal time": "training."
+            "equal_time"}  # fmt: skip
+    lines = [f"{'':26}{'Decant':>10}{'RecTools':>10}"]
+    for shown, name in rows.items():
+        end = ".ndcg@10" if name.endswith("time") else ""
+        pair = [figures.get(f"{name}{end}"), figures.get(f"{name}.rectools{end}")]
+        if all(pair):
+            cells = "".join(f"{cell['value']:>10,.4g}" for cell in pair if cell)
+            lines.append(f"{shown:26}{cells}")
+    return "\n".join(lines)

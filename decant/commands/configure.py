@@ -1,0 +1,232 @@
+"""`decant configure`: set the project up for a data source.
+
+Copies the source's files into data/raw, writes the source and its preset into params.yaml and
+shows the difference: a setting in the environment would be invisible to DVC.
+"""
+
+import argparse
+import difflib
+import filecmp
+import os
+import sys
+from collections.abc import Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from decant.data.membership import check_rules
+from decant.data.sources.layout import Files, check_present, required_files
+from decant.data.sources.notes import Notes
+from decant.data.sources.own_files import read_users
+from decant.lock import locked
+from decant.params.data import Ingest
+from decant.params.edit import Settings, replace, rewrite
+from decant.params.load import Params, load_params, parse_params
+from decant.params.types import OWN, SOURCES
+
+DEMO = "demo"
+PRESETS = Path("presets")
+PROFILES = ("quick", "full")
+BLOCK_SIZE = 1 << 20  # bytes copied at a time
+SHOWN = 5  # names of files in one message
+
+
+class ConfigureError(ValueError):
+    """The project cannot be set up as asked; the message says why."""
+
+
+def configure(
+    root: Path, source: str, given: Path | None = None, profile: str | None = None
+) -> list[str]:
+    """Set `root` up for `source`; returns the unified diff of params.yaml, empty if unchanged.
+
+    Args:
+        given: folder (or file) that the source's files are copied from; None: they are there.
+        profile: quick or full; None: quick if the source is another one than so far, else the
+            settings stay as they are.
+
+    Raises:
+        ConfigureError, FilesMissing, ParamsError: what was asked for does not fit.
+        RuleError: a segment's rule does not parse.
+    """
+    source = known(source, SOURCES, "source")
+    if profile is not None:
+        profile = known(profile, PROFILES, "profile")
+    path = root / "params.yaml"
+    params = load_params(path)
+    files = settle_files(root, source, given, params.ingest)
+    if profile is None and source == params.source:
+        check(params, files)
+        return []
+    preset = load_preset(root, source, profile or PROFILES[0], files)
+    if source == OWN:
+        preset = keep_own(preset, params, root)
+    before = path.read_text(encoding="utf-8")
+    after = rewrite(before, {"source": source, **preset}, path)
+    check(parse_params(yaml.safe_load(after), path), files)
+    if after != before:
+        replace(path, after)
+    old, new = before.splitlines(), after.splitlines()
+    return list(difflib.unified_diff(old, new, "params.yaml before", "params.yaml", lineterm=""))
+
+
+def check(params: Params, files: Files | None) -> None:
+    """See that the rules of segments can be meant so: a run would notice some stages later.
+
+    Of own tables the users are read, so that values which nobody has are told too.
+    """
+    users = None
+    if params.source == OWN and files is not None and files.users is not None:
+        users, _ = read_users(files.users, files.root, params.ingest, Notes())
+    for line in check_rules(params.segments, params.ingest.missing, users):
+        print(f"note: {line}", file=sys.stderr)
+
+
+def settle_files(root: Path, source: str, given: Path | None, settings: Ingest) -> Files | None:
+    """Copy the source's files into data/raw/<source>, or see that they are there.
+
+    Returns:
+        The files; None for the demo shop, which makes its own.
+    """
+    folder = root / "data" / "raw" / source
+    if source == DEMO:
+        if given is not None:
+            raise ConfigureError("the demo shop makes its own files: leave FROM out")
+        return None
+    if given is None:
+        return check_present(source, folder, settings)
+    files = check_present(source, given, settings)
+    wanted = wanted_files(source, files, settings)
+    copy_files(files, wanted, folder)
+    if files.root.resolve() != folder.resolve():
+        remove_others(folder, {folder / path.relative_to(files.root) for path in wanted})
+    return check_present(source, folder, settings)
+
+
+def wanted_files(source: str, files: Files, settings: Ingest) -> list[Path]:
+    """Every file of a source, each once."""
+    named = [files.root / name for name in required_files(source, settings)]
+    listed = [
+        *files.events,
+        files.users,
+        files.items,
+        *files.vectors.values(),
+        *(p for p in named if p.is_file()),
+    ]
+    return list(dict.fromkeys(path for path in listed if path is not None))
+
+
+def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> None:
+    """Copy files, keeping their places below `files.root`; those that are the same stay."""
+    pairs = [(path, folder / path.relative_to(files.root)) for path in wanted]
+    new = [(a, b) for a, b in pairs if not (b.is_file() and filecmp.cmp(a, b, shallow=False))]
+    total = sum(path.stat().st_size for path, _ in new)
+    with tqdm(total=total, unit="B", unit_scale=True, desc="copying", disable=not new) as bar:
+        for path, target in new:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_file(path, target, bar)
+
+
+def remove_others(folder: Path, wanted: Set[Path]) -> None:
+    """Remove what another run of `configure` has left: the source is what was given, no more."""
+    others = sorted(path for path in folder.rglob("*") if path.is_file() and path not in wanted)
+    for path in others:
+        path.unlink()
+    if others:
+        names = ", ".join(str(path.relative_to(folder)) for path in others[:SHOWN])
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        print(f"{folder}: removed {names}{more}, not among the files given", file=sys.stderr)
+
+
+def copy_file(path: Path, target: Path, bar: Any) -> None:
+    """Copy one file under a temporary name, then give it its own."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        with path.open("rb") as source, temporary.open("wb") as sink:
+            while chunk := source.read(BLOCK_SIZE):
+                sink.write(chunk)
+                bar.update(len(chunk))
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_preset(root: Path, source: str, profile: str, files: Files | None) -> Settings:
+    """Settings of a source: its preset, the profile, and what changes without a table of users."""
+    path = root / PRESETS / f"{source}.yaml"
+    try:
+        preset = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigureError(f"{path}: no such preset") from None
+    settings: Settings = preset["settings"]
+    overlays = [preset["profiles"][profile]]
+    if files is not None and files.users is None and source != "online-retail":
+        overlays.append(preset["without_users"])
+    for overlay in overlays:
+        for block, values in overlay.items():
+            whole = block == "students"
+            settings[block] = values if whole else {**settings[block], **values}
+    return settings
+
+
+def keep_own(preset: Settings, params: Params, root: Path) -> Settings:
+    """A preset without the students and attributes that the user has written for own tables."""
+    path = root / PRESETS / f"{params.source}.yaml"
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))["settings"]
+    untouched = parse_params({"source": params.source, **settings}, path)
+    kept = dict(preset)
+    if params.students != untouched.students:
+        del kept["students"]
+    if params.features.attributes != untouched.features.attributes:
+        kept["features"] = {k: v for k, v in kept["features"].items() if k != "attributes"}
+    return kept
+
+
+def known(name: str, names: Sequence[str], what: str) -> str:
+    """`name`, if it is one of `names`.
+
+    Raises:
+        ConfigureError: it is not; the message names the nearest.
+    """
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+    raise ConfigureError(f"no {what} `{name}`; {hint}")
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register `decant configure`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "configure",
+        help="set the project up for a data source",
+        description="Set the project up for a data source: copy its files to data/raw, write the "
+        "source and settings that suit it into params.yaml, show what changed there. `make run "
+        "SOURCE=… FROM=… PROFILE=…` does this and then runs.",
+    )
+    parser.add_argument("--source", help=f"{', '.join(SOURCES)}; default: the one in params.yaml")
+    parser.add_argument(
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="PATH",
+        help="folder or file to copy from; default: what is in data/raw already",
+    )
+    parser.add_argument(
+        "--profile",
+        help="quick: small models, minutes; full: the quality there is to have; default: quick for "
+        "another source, else the settings stay",
+    )
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Be the command: set up, show what changed."""
+    root = Path.cwd()
+    source = arguments.source or load_params(root / "params.yaml").source
+    with locked(root):
+        diff = configure(root, source, arguments.given, arguments.profile)
+    print("\n".join(diff) if diff else f"params.yaml: nothing changed, source {source}")
+    return 0

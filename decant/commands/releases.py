@@ -1,0 +1,335 @@
+"""The registry's commands: releases, promote, rollback, trace, status."""
+
+import argparse
+import difflib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from decant.cli import COMMANDS
+from decant.files import ContentError
+from decant.params.load import load_params
+from decant.release.candidate import CandidateError, check_candidate
+from decant.release.pointer import Pointer
+from decant.release.records import (
+    Change,
+    DamagedReleaseError,
+    RegistryError,
+    Release,
+    UnknownReleaseError,
+)
+from decant.release.registry import CHANNELS, PRODUCTION, Registry, open_registry
+from decant.release.store import DAMAGED_KEY
+from decant.release.trace import describe, trace
+
+Handler = Callable[[argparse.Namespace], int]
+UNREADABLE = (UnknownReleaseError, DamagedReleaseError, *DAMAGED_KEY)  # of one release
+UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))  # seconds each
+logger = logging.getLogger(__name__)
+
+
+class UnknownChannelError(RegistryError):
+    """No channel has this name; `known` are those that there are."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name, self.known = name, known
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+        super().__init__(f"no channel `{name}`; {hint} (`decant promote --new-channel` makes one)")
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register the commands; each sets `func`, which takes the arguments and returns a status."""
+    releases = _command(
+        subparsers,
+        "releases",
+        "List the releases in the registry, the newest first: whether the gate passed, which user "
+        "groups have a student of their own, which channels point at it.",
+        _releases,
+    )
+    _json_option(releases)
+    promote = _command(
+        subparsers,
+        "promote",
+        "Point a channel at a release. Its files are checked first, and one that failed the gate "
+        "is refused; a running service follows of itself.",
+        _promote,
+    )
+    promote.add_argument("release", metavar="ID", help="a release's id, or how it begins")
+    _move_options(promote)
+    promote.add_argument(
+        "--new-channel", action="store_true", help="make the channel if there is none of this name"
+    )
+    rollback = _command(
+        subparsers, "rollback", "Point a channel back at the release it had before.", _rollback
+    )
+    rollback.add_argument(
+        "--to", metavar="ID", help="go back further, to this one; default: one step"
+    )
+    _move_options(rollback)
+    traced = _command(
+        subparsers,
+        "trace",
+        "Show where a release came from: the code, the settings, what each stage read and made, "
+        "down to the checksums of the raw files.",
+        _trace,
+    )
+    traced.add_argument("release", metavar="ID", help="a release's id, or how it begins")
+    _json_option(traced)
+    status = _command(
+        subparsers,
+        "status",
+        "Show what a channel points at since when, and the candidate that waits in data/candidate.",
+        _status,
+    )
+    _channel_option(status, "the channel to look at")
+    _json_option(status)
+
+
+def status(registry: Registry, root: Path, channel: str, now: datetime) -> dict[str, Any]:
+    """What a channel serves and what waits in the workspace, as one JSON document.
+
+    `damaged`: the pointer or its release's manifest cannot be read; `problems` has a line for
+    each. `release` is then the last one in the channel's history, null if there is none.
+    """
+    pointer = registry.pointer(channel)
+    problems = [f"{pointer.summary()}; {pointer.advice()}"] if pointer.problem else []
+    document: dict[str, Any] = {
+        "channel": channel,
+        "release": pointer.release,
+        "releases": len(registry.ids()),
+        "workspace": workspace(registry, root),
+    }
+    if change := pointer.change:
+        document |= change.model_dump(mode="json", include={"at", "by", "reason", "previous"})
+        document["age_s"] = round((now - change.at).total_seconds())
+        try:
+            release = registry.release(change.release)
+            document |= release.model_dump(include={"source", "students", "folded", "passed"})
+        except UNREADABLE as error:
+            problems = problems or [str(error)]
+    return document | {"damaged": bool(problems), "problems": problems}
+
+
+def workspace(registry: Registry, root: Path) -> dict[str, Any]:
+    """The candidate in `root`: its id, whether it passed, whether it is published."""
+    try:
+        candidate = check_candidate(root / "data" / "candidate")
+    except (CandidateError, ContentError, OSError) as error:
+        return {"candidate": None, "problem": str(error)}
+    published = candidate["id"] in registry.ids()
+    return {"candidate": candidate["id"], "passed": candidate["passed"], "published": published}
+
+
+def check_channel(registry: Registry, name: str) -> None:
+    """See that there is such a channel: a misspelt one would be another one.
+
+    Raises:
+        UnknownChannelError: there is none.
+    """
+    known = known_channels(registry)
+    if name not in known:
+        raise UnknownChannelError(name, known)
+
+
+def known_channels(registry: Registry) -> list[str]:
+    """The default channels, then the others."""
+    return list(dict.fromkeys([*CHANNELS, *registry.channels()]))
+
+
+def age(seconds: float) -> str:
+    """A span of time in its largest unit: `3 days`."""
+    for unit, length in UNITS:
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
+
+
+@contextmanager
+def show_warnings() -> Iterator[None]:
+    """Print the library's warnings as lines on stderr, each once."""
+    library, handler = logging.getLogger("decant"), _Warnings(logging.WARNING)
+    library.addHandler(handler)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = " ".join(record.getMessage().split())
+        if line not in self.said:
+            print(f"decant: warning: {line}", file=sys.stderr)
+        self.said.add(line)
+
+
+def pointers(registry: Registry) -> list[Pointer]:
+    """Where every channel points; logs a warning about damaged pointers."""
+    found = [registry.pointer(name) for name in known_channels(registry)]
+    for pointer in found:
+        if pointer.problem:
+            logger.warning("%s; %s", pointer.summary(), pointer.advice())
+    return found
+
+
+def _releases(arguments: argparse.Namespace) -> int:
+    registry = _open(arguments)
+    serving = pointers(registry)
+    rows = [
+        _row(release, [pointer.channel for pointer in serving if pointer.release == release.id])
+        for release in registry.releases()
+    ]
+    listed = {row["id"] for row in rows}
+    for pointer in serving:
+        if pointer.release and not pointer.problem and pointer.release not in listed:
+            logger.warning("the manifest of %s's %s is damaged", pointer.channel, pointer.release)
+    if arguments.json:
+        _print_json(rows)
+    elif not rows:
+        print("no releases yet: `make run` makes one")
+    for row in [] if arguments.json else rows:
+        verdict = "passed" if row["passed"] else "failed"
+        names = ", ".join(row["students"])
+        print(f"{row['id']}  {row['at'][:19]}  {verdict}  {row['source']}: {names}", end="")
+        print(f"  <- {', '.join(row['channels'])}" if row["channels"] else "")
+    return 0
+
+
+def _row(release: Release, channels: list[str]) -> dict[str, Any]:
+    return {
+        "id": release.id,
+        "at": release.published_at.isoformat(),
+        "by": release.published_by,
+        "source": release.source,
+        "students": release.students,
+        "folded": release.folded,
+        "passed": release.passed,
+        "bytes": sum(file.bytes for file in release.files.values()),
+        "channels": channels,
+    }
+
+
+def _promote(arguments: argparse.Namespace) -> int:
+    registry = _open(arguments)
+    if not arguments.new_channel:
+        check_channel(registry, arguments.channel)
+    before = registry.pointer(arguments.channel)
+    change = registry.promote(arguments.release, arguments.channel, arguments.reason)
+    if before.change and before.change.change == change.change:
+        print(f"{change.channel} points at {change.release} already, since {change.at:%F %T}")
+    else:
+        print(_moved(change, before))
+    return 0
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    registry = _open(arguments)
+    check_channel(registry, arguments.channel)
+    before = registry.pointer(arguments.channel)
+    change = registry.rollback(arguments.channel, arguments.to, arguments.reason)
+    print(_moved(change, before))
+    return 0
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    document = trace(_open(arguments), arguments.release)
+    if arguments.json:
+        _print_json(document)
+    else:
+        print(describe(document))
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    registry = _open(arguments)
+    check_channel(registry, arguments.channel)
+    document = status(registry, arguments.root, arguments.channel, datetime.now(UTC))
+    for problem in document["problems"]:
+        logger.warning("%s", problem)
+    if arguments.json:
+        _print_json(document)
+    else:
+        print(describe_status(document))
+    return 0
+
+
+def describe_status(document: dict[str, Any]) -> str:
+    """A status as lines for a person."""
+    work = document["workspace"]
+    lines = _channel_lines(document)
+    if work["candidate"]:
+        state = "published" if work["published"] else "not published"
+        verdict = "passed" if work["passed"] else "failed"
+        lines.append(f"workspace   candidate {work['candidate']}, {verdict} the gate, {state}")
+    else:
+        lines.append(f"workspace   {work['problem']}")
+    return "\n".join([*lines, f"releases    {document['releases']}"])
+
+
+def _channel_lines(document: dict[str, Any]) -> list[str]:
+    if not document["release"]:
+        known = "damaged, no release is known" if document["damaged"] else "nothing promoted yet"
+        return [f"{document['channel']}  {known}"]
+    damaged = ", damaged" if document["damaged"] else ""
+    since = f"for {age(document['age_s'])}, promoted by {document['by']}{damaged}"
+    lines = [f"{document['channel']}  {document['release']}  {since}"]
+    if "students" in document:
+        lines += [
+            f"students    {', '.join(document['students'])}",
+            f"folded      {', '.join(document['folded']) or 'none'}",
+            f"gate        {'passed' if document['passed'] else 'failed'}",
+        ]
+    return [*lines, f"before it   {document['previous'] or 'nothing'}"]
+
+
+def _moved(change: Change, before: Pointer) -> str:
+    known = "unknown" if before.problem else "nothing"
+    return f"{change.channel}: {before.release or known} -> {change.release}"
+
+
+def _open(arguments: argparse.Namespace) -> Registry:
+    settings = load_params(arguments.root / "params.yaml").registry
+    return open_registry(settings, arguments.root)
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, sort_keys=True))
+
+
+def _command(subparsers: Any, name: str, text: str, handler: Handler) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=COMMANDS[name][1], description=text
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
+    )
+    parser.set_defaults(func=show_warnings()(handler))
+    return parser
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _channel_option(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--channel", default=PRODUCTION, metavar="NAME", help=f"{text}; default: {PRODUCTION}"
+    )
+
+
+def _move_options(parser: argparse.ArgumentParser) -> None:
+    _channel_option(parser, "the channel to move")
+    parser.add_argument(
+        "--reason", default="", metavar="TEXT", help="why, for the channel's history"
+    )

@@ -1,0 +1,136 @@
+"""`decant robustness`: quality of a finished run's models on noisy histories."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.harness.checkout import git
+from decant.commands.finished_run import Finished, read
+from decant.evaluation.robustness import SEEDS, SHARES, measure_all, trial
+from decant.params.load import Params
+from decant.report.results import Outcome, document, write
+from decant.report.robustness import figures, picture, table
+
+NAME = "robustness"
+RESULTS = Path("data/robustness")
+PROTOCOL = {
+    "trained": "on clean histories; only what models read before each case of the test window is "
+    "noisy. What counts as right and what is masked as seen are those of the true history",
+    "insert": "a share of a history's events are each followed by a copy of a training event of "
+    "anybody, never one of the target item",
+    "drop": "a share of a history's events is lost, never all of them",
+    "shuffle": "event i of a history of h sorts by i + share × min(h, {max_length}) × z, z uniform "
+    "in (-1, 1); times stay where they are",
+    "draws": "{seeds} draws of noise, averaged for each case; intervals are over users",
+    "kept": "NDCG ÷ the same model's on clean histories",
+    "models": "teacher and released students are the served graphs in ONNX Runtime; a segment's "
+    "student is measured on its own users, all other models on everybody",
+}
+
+
+class RobustnessError(ValueError):
+    """What was asked for cannot be measured; the message says why."""
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register `decant robustness`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        NAME,
+        help="measure trained models on noisy histories",
+        description="Measure teacher, students and baselines of the last run on histories with "
+        "noise: events of others inserted, events lost, events out of order. Writes "
+        f"{NAME}.json, {NAME}.md and a picture, {NAME}.svg. Nothing is trained, and no stage "
+        "reads the results.",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help=f"where to write; default: {RESULTS}"
+    )
+    parser.add_argument(
+        "--draws",
+        type=positive,
+        default=SEEDS,
+        metavar="N",
+        help=f"draws of noise; default: {SEEDS}",
+    )
+    parser.add_argument(
+        "--users", type=positive, metavar="N", help="only so many users, drawn at random"
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON too")
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
+    )
+    parser.set_defaults(func=run)
+
+
+def positive(text: str) -> int:
+    """What `--draws` and `--users` take.
+
+    Raises:
+        ArgumentTypeError: it is no whole number above zero.
+    """
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"`{text}` is not a whole number above 0")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Be the command."""
+    began = time.monotonic()
+    root = arguments.root.resolve()
+    finished = read(root, arguments.users)
+    outcome = measured(finished, arguments.draws)
+    commit = git(root, "rev-parse", "HEAD") or "none"
+    options = f" --draws {arguments.draws}" if arguments.draws != SEEDS else ""
+    options += f" --users {arguments.users}" if arguments.users else ""
+    result = document(NAME, outcome, commit, time.monotonic() - began, f"decant {NAME}{options}")
+    print(outcome.shown, file=sys.stderr if arguments.json else sys.stdout)
+    for path in write(arguments.out or root / RESULTS, result, outcome):
+        print(f"wrote {path}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(result, indent=2, sort_keys=True))
+    return 0
+
+
+def measured(finished: Finished, draws: int) -> Outcome:
+    """Measure every model of a run; a bar shows how far it is."""
+    params, seed = finished.params, finished.params.seed
+    asked = trial(
+        finished.sequences,
+        finished.encoder,
+        finished.chosen,
+        seeds=draws,
+        seed=seed,
+        k=params.evaluate.k,
+    )
+    makers = finished.makers()
+    total = asked.rankings * len(makers)
+    with tqdm(total=total, desc="rankings", unit="ranking") as bar:
+        curves = measure_all(makers, finished.rows(), asked, lambda name, done: bar.update(done))
+    outcome = Outcome(protocol(finished, draws), list(asked.seeds))
+    outcome.figures.update(figures(curves, finished.scores()))
+    finish(outcome, params)
+    return outcome
+
+
+def protocol(finished: Finished, draws: int) -> dict[str, str]:
+    """How it was measured, for people."""
+    split, users = finished.params.split, len(set(finished.chosen.user.tolist()))
+    filled = {"max_length": finished.encoder.max_length, "seeds": draws}
+    return {
+        "data": f"{finished.params.source}, {len(finished.chosen)} cases of {users} users, test "
+        f"window, split {split.method}, {len(finished.encoder.items)} items, all of them ranked",
+        **{subject: how.format(**filled) for subject, how in PROTOCOL.items()},
+        "shares": ", ".join(f"{share:.0%}" for share in SHARES),
+    }
+
+
+def finish(outcome: Outcome, params: Params) -> None:
+    """Add the table and the picture; only models that serve everybody can be drawn together."""
+    k = params.evaluate.k
+    outcome.shown = table(outcome.figures, k)
+    outcome.picture = picture(outcome.figures, k, params.segments)

@@ -1,0 +1,192 @@
+"""The commands that answer: recommend once, serve over HTTP."""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from decant.cli import COMMANDS, INTERRUPTED, port
+from decant.features.encode import Attribute
+from decant.params.load import load_params
+from decant.release.registry import PRODUCTION
+from decant.serving.reload import Current, open_source
+from decant.serving.requests import DEFAULT_K, RecommendAnswer, respond
+
+POLL = 1.0  # seconds
+SHOWN_VALUES = 10  # of one attribute, in a note
+BACKLOG = 2048  # connections that wait to be accepted
+
+
+class OptionError(ValueError):
+    """An option's value cannot be used."""
+
+
+class PortError(ValueError):
+    """The service cannot listen where it was asked to."""
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register the commands; each sets `func`, which takes the arguments and returns a status."""
+    recommend = _command(
+        subparsers,
+        "recommend",
+        "Print the best items for a user, from the release that a channel points at.",
+        _recommend,
+    )
+    recommend.add_argument(
+        "--user",
+        default="{}",
+        metavar="JSON",
+        help='what is known of the user, such as {"age": 28, "gender": "F"}; default: nothing',
+    )
+    history = recommend.add_mutually_exclusive_group()
+    history.add_argument(
+        "--history", metavar="ID,ID", help="items the user had to do with, the oldest first"
+    )
+    history.add_argument(
+        "--events",
+        metavar="FILE",
+        help="the history with behaviours and times: a JSON list as in POST /recommend; -: stdin",
+    )
+    recommend.add_argument(
+        "-k", type=int, default=DEFAULT_K, help=f"how many items; default: {DEFAULT_K}"
+    )
+    recommend.add_argument("--json", action="store_true", help="print what the service answers")
+    serve = _command(
+        subparsers,
+        "serve",
+        "Answer over HTTP from the release that a channel points at, and follow the channel: a "
+        "release that is promoted answers within seconds, no request is dropped. The address that "
+        "is printed has a page to try it.",
+        _serve,
+    )
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1"
+    )
+    serve.add_argument(
+        "--port", type=port, default=8080, help="port to listen on, 0: any free; default: 8080"
+    )
+    serve.add_argument(
+        "--poll",
+        type=float,
+        default=POLL,
+        metavar="SECONDS",
+        help=f"between two looks at the channel; default: {POLL:g}",
+    )
+
+
+def request_body(user: str, history: str | None, events: str | None, k: int) -> bytes:
+    """The options of `decant recommend` as the body of POST /recommend.
+
+    Raises:
+        OptionError: --user or --events is not JSON. OSError: the file cannot be read.
+    """
+    asked: dict[str, Any] = {"user": _parsed("--user", user.encode()), "k": k}
+    if events is not None:
+        content = sys.stdin.buffer.read() if events == "-" else Path(events).read_bytes()
+        asked["history"] = _parsed(f"--events {events}", content)
+    elif history:
+        asked["history"] = [item.strip() for item in history.split(",") if item.strip()]
+    return msgspec.json.encode(asked)
+
+
+def describe(answer: RecommendAnswer) -> str:
+    """An answer as a small table."""
+    width = max([4, *(len(scored.item) for scored in answer.items)])
+    rows = [f"{n:>3}  {s.item:<{width}}  {s.score:>9.4f}" for n, s in enumerate(answer.items, 1)]
+    head = f"{'':>3}  {'item':<{width}}  {'score':>9}"
+    foot = f"student {answer.student} · segment {answer.segment} · release {answer.release}"
+    return "\n".join([head, *rows, foot])
+
+
+def known_values(attribute: Attribute) -> str:
+    """What a release knows of an attribute, in a few words."""
+    if attribute.edges is not None:
+        return "numbers"
+    more = len(attribute.values) - SHOWN_VALUES
+    shown = ", ".join(attribute.values[:SHOWN_VALUES])
+    return shown + (f" and {more} more" if more > 0 else "")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that waits for connections.
+
+    Raises:
+        PortError: the address is taken, not allowed or none of this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        number = error.errno if isinstance(error, OSError) and error.errno else 0
+        reason = os.strerror(number) if number > 0 else str(error)  # negative: no such host
+        raise PortError(
+            f"cannot listen on {host} port {port}: {reason.lower()}; choose another with --host "
+            "and --port"
+        ) from None
+
+
+def _recommend(arguments: argparse.Namespace) -> int:
+    body = request_body(arguments.user, arguments.history, arguments.events, arguments.k)
+    source = open_source(arguments.root, arguments.channel)
+    family = source.load(source.pointer().release)
+    max_events = load_params(arguments.root / "params.yaml").serve.max_events
+    said = respond(family, body, max_events)
+    answer = msgspec.json.decode(said, type=RecommendAnswer)
+    if arguments.json:
+        sys.stdout.buffer.write(said + b"\n")  # UTF-8 is JSON's, whatever the terminal speaks
+    else:
+        print(describe(answer))
+    for what, names in (("items", answer.unknown_items), ("attributes", answer.unknown_attributes)):
+        if names:
+            note = f"decant: note: left out, the release does not know these {what}: "
+            print(note + ", ".join(names), file=sys.stderr)
+    for name in answer.unknown_values:
+        known = known_values(family.encoder.attributes[name])
+        note = f"decant: note: taken as not given, the release does not know this value of {name}"
+        print(f"{note}; it knows {known}", file=sys.stderr)
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from decant.serving.app import create_app
+    from decant.serving.limits import Limits, make_server
+
+    if not arguments.poll > 0:
+        raise OptionError(f"--poll is {arguments.poll:g}; seconds above 0 are meant")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    current = Current(open_source(arguments.root, arguments.channel))
+    with listen(arguments.host, arguments.port) as waiting:
+        host, number = waiting.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        settings = load_params(arguments.root / "params.yaml").serve
+        server = make_server(create_app(current, arguments.poll, settings), Limits.of(settings))
+        print(f"http://{shown}:{number}/docs (Ctrl-C ends it)", flush=True)
+        server.run(sockets=[waiting])
+    return INTERRUPTED if server.interrupted else 0
+
+
+def _parsed(option: str, content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"{option}: not valid JSON: {error}") from None
+
+
+def _command(subparsers: Any, name: str, text: str, handler: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=COMMANDS[name][1], description=text
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
+    )
+    parser.add_argument(
+        "--channel", default=PRODUCTION, metavar="NAME", help=f"to ask; default: {PRODUCTION}"
+    )
+    parser.set_defaults(func=handler)
+    return parser

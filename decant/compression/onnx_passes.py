@@ -1,0 +1,139 @@
+"""Passes over a quantised ONNX graph that make it smaller: one item table, short names."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+
+def shorten_names(model: ModelProto) -> ModelProto:
+    """Rename every value but the graph's inputs and outputs to a number; nodes lose their names.
+
+    A graph with graphs inside its nodes, which may use its values, is left as it is.
+    """
+    graph = model.graph
+    kinds = (attribute.type for node in graph.node for attribute in node.attribute)
+    if {AttributeProto.GRAPH, AttributeProto.GRAPHS} & set(kinds):
+        return model
+    kept = {value.name for value in (*graph.input, *graph.output)} | {""}  # "": an input left out
+    weights = [weight.name for weight in graph.initializer]
+    made = [name for node in graph.node for name in node.output]
+    short = numbered([*weights, *made], kept)
+    for weight in graph.initializer:
+        weight.name = short[weight.name]
+    for node in graph.node:
+        node.name = ""
+        node.input[:] = [short[name] for name in node.input]
+        node.output[:] = [short[name] for name in node.output]
+    del graph.value_info[:]
+    return model
+
+
+def numbered(names: Iterable[str], kept: set[str]) -> dict[str, str]:
+    """A number for each name, in their order; those of `kept` stay."""
+    short, free = {name: name for name in kept}, 0
+    for name in names:
+        if name not in short:
+            while str(free) in kept:
+                free += 1
+            short[name] = str(free)
+            free += 1
+    return short
+
+
+SCALE, QUANTISED, ZERO_POINT = "_scale", "_quantized", "_zero_point"
+
+
+@dataclass(frozen=True)
+class Twice:
+    """A table whose rows are looked up by `gather`, made float by `dequantise`, and whose
+    transpose `product` stands in a matrix product."""
+
+    gather: NodeProto
+    dequantise: NodeProto
+    table: str
+    product: str
+
+
+def share_table(model: ModelProto) -> ModelProto:
+    """Keep the rows of the product's table alone; a runtime transposes them when it loads them.
+
+    Dynamic quantisation keeps a table that is tied between input and output twice. The product's
+    has a scale for each item, so what is looked up is nearer to the exact row than before.
+    """
+    for found in tables(model):
+        _replace(model, found)
+    return model
+
+
+def tables(model: ModelProto) -> list[Twice]:
+    """Every table of the graph that is there twice."""
+    weights = {w.name: w for w in model.graph.initializer}
+    by_output = {name: node for node in model.graph.node for name in node.output}
+    products = [
+        node.input[1]
+        for node in model.graph.node
+        if node.op_type == "MatMulInteger" and node.input[1] in weights
+    ]
+    found = []
+    for node in model.graph.node:
+        gather = by_output.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        if gather is None or gather.op_type != "Gather" or gather.input[0] not in weights:
+            continue
+        table = gather.input[0]
+        for product in products:
+            if _same(weights, table, product):
+                found.append(Twice(gather, node, table, product))
+                break
+    return found
+
+
+def _same(weights: dict[str, TensorProto], table: str, product: str) -> bool:
+    """Do both stand for the same numbers, as far as 8 bits tell?"""
+    if list(weights[table].dims) != list(weights[product].dims)[::-1]:
+        return False
+    rows, columns = _float(weights, table), _float(weights, product)
+    steps = [numpy_helper.to_array(weights[_beside(n, SCALE)]).max() for n in (table, product)]
+    return bool(np.abs(rows - columns.T).max(initial=0) <= sum(steps))
+
+
+def _float(weights: dict[str, TensorProto], name: str) -> np.ndarray:
+    """What a quantised weight stands for; a scale for the whole, or one for each column."""
+    numbers, scale, zero = (
+        numpy_helper.to_array(weights[key]).astype(np.float32)
+        for key in (name, _beside(name, SCALE), _beside(name, ZERO_POINT))
+    )
+    return (numbers - zero) * scale
+
+
+def _beside(name: str, end: str) -> str:
+    return name.removesuffix(QUANTISED) + end
+
+
+def _replace(model: ModelProto, found: Twice) -> None:
+    graph, items, rows = model.graph, found.gather.input[1], found.dequantise.output[0]
+    weights = {w.name: w for w in graph.initializer}
+    turned = np.ascontiguousarray(numpy_helper.to_array(weights[found.product]).T)
+    graph.initializer.append(numpy_helper.from_array(turned, f"{rows}_table"))
+    graph.initializer.append(numpy_helper.from_array(np.array([-1]), f"{rows}_last"))
+    lookup: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Gather", [f"{rows}_table", items], f"{rows}_numbers", {}),
+        ("Cast", [f"{rows}_numbers"], f"{rows}_whole", {"to": TensorProto.FLOAT}),
+        ("Gather", [_beside(found.product, SCALE), items], f"{rows}_scales", {}),
+        ("Unsqueeze", [f"{rows}_scales", f"{rows}_last"], f"{rows}_each", {}),
+        ("Mul", [f"{rows}_whole", f"{rows}_each"], rows, {}),
+    ]
+    nodes = [helper.make_node("Transpose", [f"{rows}_table"], [found.product], perm=[1, 0])]
+    for node in graph.node:
+        if node.output == found.dequantise.output:
+            nodes += [helper.make_node(op, ins, [out], **more) for op, ins, out, more in lookup]
+        elif node.output != found.gather.output:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input} - {found.product}
+    kept = [w for w in graph.initializer if w.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

@@ -1,0 +1,140 @@
+"""Digests of files, JSON that is written the same way each time, files that cannot be used."""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+CHUNK = 1 << 20  # bytes read at a time
+LARGEST_RECORD = 1_000_000  # bytes of what is kept beside the releases
+SUMMARIES = ("summary.json", "summary.md")  # what a stage writes about its output
+
+
+class ContentError(ValueError):
+    """A file is not what it should be."""
+
+
+def digest(content: bytes | Iterable[bytes]) -> str:
+    """sha256 in hex of bytes, or of bytes that come in pieces."""
+    hasher = hashlib.sha256()
+    for chunk in [content] if isinstance(content, bytes) else content:
+        hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """sha256 of a file, read in pieces."""
+    return digest(pieces(path))
+
+
+def pieces(path: Path) -> Iterator[bytes]:
+    """A file's bytes, a megabyte at a time."""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def begin_of(parts: Iterable[bytes], most: int) -> bytes:
+    """The first `most` bytes of a content, and one more if there is more."""
+    found = bytearray()
+    for part in parts:
+        found += part[: most + 1 - len(found)]
+        if len(found) > most:
+            break
+    return bytes(found)
+
+
+def digest_tree(folder: Path) -> dict[str, str]:
+    """Relative path → sha256 of each file; hidden files and a stage's summaries are no data."""
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        name.as_posix(): digest_file(path)
+        for name, path in sorted(found.items())
+        if name.as_posix() not in SUMMARIES and not any(part.startswith(".") for part in name.parts)
+    }
+
+
+def canonical(content: Any) -> bytes:
+    """JSON for hashing: the same bytes for the same content."""
+    text = json.dumps(
+        content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+    return text.encode()
+
+
+def readable(content: Any) -> bytes:
+    """JSON for people: sorted keys, indented."""
+    text = json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON for people."""
+    path.write_bytes(readable(content))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON mapping.
+
+    Raises:
+        ContentError: it is not one.
+    """
+    return parse_json(short(path), path.read_bytes())
+
+
+def parse_json(name: str, content: bytes) -> dict[str, Any]:
+    """Parse a JSON mapping; `name` is only for the message.
+
+    Raises:
+        ContentError: it is not one.
+    """
+    try:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ContentError(f"{name} is not valid JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise ContentError(f"{name}: expected a JSON mapping, found {type(parsed).__name__}")
+    return parsed
+
+
+def short(path: Path) -> str:
+    """The last parts of a path: enough to find it, nothing of the machine."""
+    return Path(*path.parts[-3:]).as_posix()
+
+
+FOLDER = Path(".decant")
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Unusable(ValueError):
+    """A file or folder that a run needs cannot be used; `path` is the one to move away."""
+
+    def __init__(self, path: Path, why: str, advice: str = "move it away") -> None:
+        self.path, self.why, self.advice = path, why, advice
+        super().__init__(f"{path} cannot be used ({why}): {advice}")
+
+
+def unusable(path: Path, error: OSError) -> Unusable:
+    """An error of the file system as one line: the path that is in the way, and what to do."""
+    blocking = next((folder for folder in reversed(path.parents) if _no_folder(folder)), None)
+    if blocking is not None:
+        return Unusable(blocking, "a folder is needed there")
+    if os.path.islink(path) and not os.path.exists(path):
+        return Unusable(path, f"it is a link to {os.readlink(path)}, which is not there")
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return Unusable(path, "a folder is needed there")
+    why = (error.strerror or type(error).__name__).lower()
+    if error.errno in READ_ONLY:
+        there = next((p for p in (path, *path.parents) if os.path.lexists(p)), path)
+        return Unusable(there, why, "make it readable and writable for you, or move it away")
+    if error.errno in FULL:
+        return Unusable(path, why, "make room on the disk")
+    return Unusable(path, why)
+
+
+def _no_folder(path: Path) -> bool:
+    return os.path.lexists(path) and not os.path.isdir(path)  # unlike Path's, they never raise

@@ -1,0 +1,38 @@
+"""Digests of models that lie outside the project's data, so that DVC sees when they change."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from decant.models.bert import TextError, files_of, find_bert
+from decant.models.bundle import sha256
+from decant.params.load import Params
+
+NONE = "none"
+
+
+def bert_digest(params: Params) -> str:
+    """Digest of the BERT that `embed.bert` names; `none` where none is read, or none is there."""
+    if params.embed.encoder != "bert":
+        return NONE
+    try:
+        return digest(files_of(find_bert(str(params.embed.bert))))
+    except (TextError, OSError):  # the step that reads it says what is wrong
+        return NONE
+
+
+def teacher_digest(root: Path, params: Params) -> str:
+    """Digest of the teacher that `teacher.init_from` names; `none` where none is read or there."""
+    if params.teacher.init_from is None:
+        return NONE
+    folder = root / params.teacher.init_from
+    try:
+        return digest(sorted(path for path in folder.iterdir() if path.is_file())) or NONE
+    except OSError:
+        return NONE
+
+
+def digest(files: Iterable[Path]) -> str:
+    """One digest of files: their names and what they hold."""
+    listed = "".join(f"{path.name} {sha256(path)}\n" for path in files)
+    return hashlib.sha256(listed.encode()).hexdigest()

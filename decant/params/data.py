@@ -1,0 +1,209 @@
+"""Settings of the data stages: raw, ingest, validate, features, split, embed."""
+
+import difflib
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from decant.params.types import (
+    INPUTS,
+    Block,
+    Count,
+    Modality,
+    Name,
+    NonNegative,
+    Seed,
+    Share,
+    Timezone,
+)
+
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " "}
+TIME_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
+TIME_FORMS = (*TIME_UNITS, "iso", "day-first", "month-first", "year-first")
+NULLS = ["NULL", "Null", "null"]  # what YAML reads as no value at all
+MISSING = [*NULLS, "\\N", "NaN", "nan", "NAN", "None", "NaT", "<NA>", "N/A", "n/a", "#N/A"]
+
+
+class Raw(Block):
+    """The demo shop's size and dirt."""
+
+    users: Annotated[int, Field(ge=2, le=10_000_000)] = 4000
+    items: Annotated[int, Field(ge=40, le=1_000_000)] = 400
+    steps: Annotated[int, Field(ge=4, le=1000)] = 32
+    missing: Share = 0.1
+    dirty: Annotated[float, Field(ge=0, le=0.5)] = 0.01
+    seed: Seed = 1
+
+
+class UsersTable(Block):
+    """A table of users, or of item vectors: its file, and its name of the column of ids."""
+
+    file: str
+    id: Name | None = None
+
+
+class ItemsTable(UsersTable):
+    """A table of items."""
+
+    title: Name | None = None
+
+
+class Ingest(Block):
+    """Layout of the tables of the source `files`."""
+
+    events: str = "events.csv"
+    layout: Literal["table", "sequences"] = "table"
+    delimiter: str | None = None
+    user: Name = "user"
+    item: Name = "item"
+    time: Name | None = None
+    time_format: str | None = None
+    timezone: Timezone = "UTC"
+    behaviour: Name | None = None
+    behaviour_default: Name = "purchase"
+    rating: Name | None = None
+    users: UsersTable | None = None
+    items: ItemsTable | None = None
+    item_title: Name = "title"
+    vectors: dict[Modality, UsersTable] = {}
+    missing: list[Annotated[str, StringConstraints(min_length=1)]] = MISSING
+
+    @field_validator("users", "items", mode="before")
+    @classmethod
+    def _a_table_may_be_its_file_alone(cls, given: Any) -> Any:
+        return {"file": given} if isinstance(given, str) else given
+
+    @field_validator("vectors", mode="before")
+    @classmethod
+    def _so_may_those_of_vectors(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {n: {"file": t} if isinstance(t, str) else t for n, t in given.items()}
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _yaml_has_spellings_of_its_own(cls, given: Any) -> Any:
+        if not isinstance(given, list):
+            return given
+        spelt = [NULLS if entry is None else [entry] for entry in given]
+        scalars = [entry for entries in spelt for entry in entries]
+        return [str(e) if isinstance(e, int | float) else e for e in scalars]
+
+    @field_validator("delimiter")
+    @classmethod
+    def _a_delimiter_is_one_mark(cls, delimiter: str | None) -> str | None:
+        if delimiter is None or delimiter in DELIMITERS or len(delimiter) == 1:
+            return delimiter
+        near = difflib.get_close_matches(delimiter, DELIMITERS, n=1)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise ValueError(
+            f"`{delimiter}` is not a delimiter; {hint}give one character, or "
+            f"{', '.join(DELIMITERS)}; null: found in each file"
+        )
+
+    @field_validator("time_format")
+    @classmethod
+    def _a_time_format_tells_a_day(cls, form: str | None) -> str | None:
+        if form is None or form in TIME_FORMS:
+            return form
+        moment = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
+        try:
+            if datetime.strptime(moment.strftime(form), form).date() == moment.date():
+                return form
+            problem = "it does not hold year, month and day"
+        except ValueError as error:
+            problem = str(error)
+        near = difflib.get_close_matches(form, TIME_FORMS, n=1)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise ValueError(
+            f"`{form}` is not a format of times ({problem}); {hint}write one such as "
+            f"`%d.%m.%Y %H:%M`, or {', '.join(TIME_FORMS)}"
+        )
+
+    @model_validator(mode="after")
+    def _a_format_is_of_a_time(self) -> "Ingest":
+        if self.time is None and self.time_format is not None:
+            raise ValueError("time_format has no effect without time: name the column of times")
+        return self
+
+    @model_validator(mode="after")
+    def _a_column_of_events_is_one_thing(self) -> "Ingest":
+        roles = ("user", "item", "time", "behaviour", "rating")
+        named = [column for role in roles if (column := getattr(self, role)) is not None]
+        twice = next((column for column in named if named.count(column) > 1), None)
+        if self.layout == "table" and twice is not None:
+            which = " and ".join(role for role in roles if getattr(self, role) == twice)
+            raise ValueError(f"{which} name the same column `{twice}`")
+        return self
+
+    @field_validator("vectors")
+    @classmethod
+    def _a_modality_is_no_other_input(cls, vectors: dict[str, UsersTable]) -> dict[str, UsersTable]:
+        for name in vectors:
+            if name in INPUTS:
+                raise ValueError(f"`{name}` is an input already: call these vectors otherwise")
+        return vectors
+
+    @model_validator(mode="after")
+    def _sequences_are_items_alone(self) -> "Ingest":
+        told = [name for name in ("time", "behaviour", "rating") if getattr(self, name) is not None]
+        if self.layout == "sequences" and told:
+            raise ValueError(
+                f"layout: sequences is items alone and has no {' or '.join(told)}: remove the "
+                "setting, or give a table with layout: table"
+            )
+        return self
+
+
+class Validate(Block):
+    """What the data gate asks for."""
+
+    max_quarantined: Share = 0.05
+    max_drop: Share = 0.2
+    unknown_items: Literal["quarantine", "keep"] = "quarantine"
+    min_events: Count = 100
+    min_users: Annotated[int, Field(ge=2)] = 2
+    min_items: Annotated[int, Field(ge=2)] = 2
+
+
+class Features(Block):
+    """Raw tables → model inputs."""
+
+    target_behaviours: list[Name] = []
+    merge_window: NonNegative = 1800
+    max_length: Annotated[int, Field(ge=2, le=2000)] = 50
+    exclude_seen: bool = True
+    attributes: list[Name] = []
+    attribute_bins: Annotated[int, Field(ge=2, le=100)] = 4
+    impute: Literal["mean", "median", "interpolate"] = "median"
+    interest_tags: Annotated[int, Field(ge=1, le=20)] = 3
+
+
+class Split(Block):
+    """What is trained on, what chooses, what confirms."""
+
+    method: Literal["time", "leave-one-out"] = "time"
+    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    cases_per_user: Annotated[int, Field(ge=1, le=1000)] = 4
+
+
+class Embed(Block):
+    """Item text → vectors."""
+
+    encoder: Literal["none", "hashed", "bert"] = "hashed"
+    dimension: Annotated[int, Field(ge=2, le=1024)] = 64
+    bert: str | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+
+    @model_validator(mode="after")
+    def _bert_needs_a_place(self) -> "Embed":
+        if self.encoder == "bert" and not self.bert:
+            raise ValueError("embed.bert must name a folder or package when embed.encoder is bert")
+        return self

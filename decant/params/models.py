@@ -1,0 +1,111 @@
+"""Settings of the models: teacher, knowledge, students, compression."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from decant.params.types import (
+    Block,
+    Count,
+    Folder,
+    Input,
+    Modality,
+    NonNegative,
+    Objective,
+    Positive,
+    Share,
+)
+
+
+class Training(Block):
+    """One model's shape and how it is trained; teacher and students differ only here."""
+
+    dimension: Annotated[int, Field(ge=8, le=4096)] = 64
+    layers: Annotated[int, Field(ge=1, le=64)] = 2
+    heads: Annotated[int, Field(ge=1, le=64)] = 2
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    inputs: list[Input | Modality] = ["item"]
+    objective: Objective = "next"
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    full_softmax: Annotated[int, Field(ge=1)] = 50_000
+    negatives: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    epochs: Count = 10
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    weight_decay: NonNegative = 0.01
+    patience: Count = 3
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _shape_fits(self) -> "Training":
+        if self.dimension % self.heads:
+            raise ValueError(f"dimension {self.dimension} is not a multiple of heads {self.heads}")
+        if "item" not in self.inputs:
+            raise ValueError("inputs must contain item")
+        return self
+
+
+class Teacher(Training):
+    """The teacher's settings: `ensemble`, how many others are trained first and teach it."""
+
+    ensemble: Annotated[int, Field(ge=0, le=16)] = 0
+    soft_weight: Share = 0.7
+    init_from: Folder | None = None
+
+
+class Distill(Training):
+    """One student trainer: the general student's settings and what differs for a segment's."""
+
+    soft_weight: Share = 0.7
+    list_weight: Share = 0.0
+    strata_weight: Share = 0.0
+    hidden_weight: NonNegative = 0.0
+    relations_weight: NonNegative = 0.0
+    relation_heads: Annotated[int, Field(ge=1, le=64)] = 4
+    temperature: Positive = 1.0
+    start_layers: list[Annotated[int, Field(ge=0)]] = []
+    start_items: bool = False
+    worst: Annotated[float, Field(gt=0, le=1)] = 1.0
+    adapter_rank: Annotated[int, Field(ge=0, le=256)] = 0
+    segment_learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    segment_epochs: Count = 6
+    anchor: NonNegative = 0.01
+    others: Share = 0.1
+    min_users: Count = 100
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Does the general student start from something of the teacher itself?"""
+        return self.start_items or bool(self.start_layers)
+
+
+class Knowledge(Block):
+    """What is kept of what the teacher knows."""
+
+    top_k: Annotated[int, Field(ge=1, le=10_000)] = 50
+    states: bool = False
+    relations: bool = False
+
+
+class Student(Block):
+    """One student: the model it starts from, and for whom it is."""
+
+    init: str
+    where: str | None = None
+    priority: int = 0
+
+
+class Compress(Block):
+    """Pruning and quantisation of one student."""
+
+    heads_kept: Annotated[float, Field(gt=0, le=1)] = 1.0
+    hidden_kept: Annotated[float, Field(gt=0, le=1)] = 0.5
+    recover_epochs: Annotated[int, Field(ge=0, le=100)] = 2
+    max_loss: Share = 0.02

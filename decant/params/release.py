@@ -1,0 +1,86 @@
+"""Settings from evaluation to production: evaluate, gate, registry, serve, schedule."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from decant.params.types import Block, Count, Folder, NonNegative, Seconds, Share, Timezone
+
+CRON_FIELDS = 5
+
+
+class Evaluate(Block):
+    """One evaluation of every model on every group."""
+
+    k: Count = 10
+    latency_requests: Annotated[int, Field(ge=10)] = 300
+    resamples: Annotated[int, Field(ge=100)] = 2000
+
+
+class Gate(Block):
+    """Thresholds of the release gate."""
+
+    margin: NonNegative = 0.005
+    resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    min_retention: NonNegative = 0.9
+    min_lift: float = 0.0
+    min_size_ratio: NonNegative = 5.0
+    min_latency_ratio: NonNegative = 2.0
+    max_production_drop: Share = 0.02
+
+
+class RegistryParams(Block):
+    """Where releases live."""
+
+    kind: Literal["local", "s3"] = "local"
+    folder: Folder = "registry"
+    bucket: str | None = None
+    prefix: str = "decant"
+    endpoint: str | None = None
+
+    @model_validator(mode="after")
+    def _s3_needs_a_bucket(self) -> "RegistryParams":
+        if self.kind == "s3" and not self.bucket:
+            raise ValueError("registry.bucket must be set when registry.kind is s3")
+        return self
+
+
+class Serve(Block):
+    """Limits of the HTTP service: what it loads, what it reads, how long it waits."""
+
+    load_seconds: Seconds = 120.0
+    load_memory_mb: Annotated[int, Field(ge=256, le=1_048_576)] = 4096
+    max_events: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    header_seconds: Seconds = 5.0
+    body_seconds: Seconds = 15.0
+    idle_seconds: Seconds = 75.0
+    shutdown_seconds: Seconds = 10.0
+
+
+class Schedule(Block):
+    """When the retrain flow runs of itself."""
+
+    cron: str = "0 3 * * *"
+    timezone: Timezone = "UTC"
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_says_when(cls, cron: str) -> str:
+        try:
+            fields = len(cron.split())
+            if fields != CRON_FIELDS:
+                raise CronSimError(f"{fields} fields")
+            CronSim(cron, datetime(2026, 1, 1))
+        except CronSimError as error:
+            raise ValueError(
+                f"`{cron}` is no schedule ({str(error).lower()}): five fields are meant, minute, "
+                "hour, day, month, weekday, such as `0 3 * * *`"
+            ) from None
+        return cron

@@ -1,0 +1,59 @@
+"""Types and names that several blocks of params.yaml use."""
+
+import difflib
+import os
+from typing import Annotated, Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+from decant.features.values import clean
+
+Source = Literal["demo", "movielens-100k", "movielens-1m", "online-retail", "files"]
+SOURCES: tuple[str, ...] = get_args(Source)
+OWN: Source = "files"  # a team's own tables
+Input = Literal["item", "text", "behaviour", "rating", "gap", "attributes"]
+Objective = Literal["next", "masked"]
+INPUTS: tuple[str, ...] = get_args(Input)
+IMAGE = "image"  # the modality of the demo shop
+GENERAL = "general"
+TEACHER = "teacher"
+POPULAR = "popular"  # answers in place of a student where a history is empty
+Name = Annotated[str, AfterValidator(clean)]  # of a column or value, as tables are read
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every library takes
+Folder = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    AfterValidator(os.path.expanduser),
+]
+Modality = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+
+
+class Block(BaseModel):
+    """One block of params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _known_timezone(timezone: str) -> str:
+    try:
+        ZoneInfo(timezone)
+    except (LookupError, ValueError, OSError):
+        near = difflib.get_close_matches(timezone, available_timezones(), n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "write one such as `Europe/Berlin`"
+        raise ValueError(f"no time zone `{timezone}`; {hint}") from None
+    return timezone
+
+
+Timezone = Annotated[str, AfterValidator(_known_timezone)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]

@@ -1,0 +1,401 @@
+"""A family of students in memory: a request in, the best items for that user out.
+
+Imports neither torch nor pandas. Shapes: N items; index 0 is no item; T events; A attributes.
+"""
+
+import difflib
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from decant.features.encode import (
+    GAP_SECONDS,
+    Encoder,
+    Events,
+    encode_events,
+    right_align,
+    tidy,
+)
+from decant.features.segments import (
+    GENERAL,
+    HISTORY_LENGTH,
+    route,
+)
+from decant.features.values import attribute_value, clean, identifier, possible
+from decant.models import bundle
+from decant.params.types import POPULAR
+from decant.runtime.ranking import top_items
+from decant.runtime.router import ENCODER, ROUTER, STUDENTS, read_popular, read_router, read_rules
+from decant.runtime.session import Model
+
+Read = Callable[[str], bytes]  # a file of a release by its path → its bytes
+ATTRIBUTES = "attributes"
+NAN = float("nan")
+SLOWEST = 2.0  # CPU seconds that one answer may take
+SHOWN = 80  # characters of a name that an answer repeats
+MOST_NAMES = 100  # that an answer lists
+SEARCHED = 100  # names among which the nearest is looked for: more would hold up the service
+
+
+class StudentFailedError(ValueError):
+    """A student could not rank for a request, though it could when it was tried."""
+
+    def __init__(self, student: str, release: str, error: Exception) -> None:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        super().__init__(f"student {student} of release {release} cannot answer this: {problem}")
+
+
+class RequestError(ValueError):
+    """A request that cannot be answered; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One behaviour in a request's history.
+
+    `behaviour` None: the weakest there is. `time`: seconds since the epoch, None for no clock:
+    such an event follows all that have one, in the order given.
+    """
+
+    item: str
+    behaviour: str | None = None
+    time: float | None = None
+    rating: float | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """A request's events as columns of one length: what an `Event` is, NaN in place of None.
+
+    `older`: events before these that are not read.
+    """
+
+    items: list[str]
+    behaviours: list[str | None]
+    times: np.ndarray
+    ratings: np.ndarray
+    older: int = 0
+
+    @staticmethod
+    def of(events: Iterable[Event]) -> "History":
+        """Columns of events."""
+        listed = list(events)
+        return History(
+            [event.item for event in listed],
+            [event.behaviour for event in listed],
+            np.array([NAN if event.time is None else event.time for event in listed]),
+            np.array([NAN if event.rating is None else event.rating for event in listed]),
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is recommended, and why it can be trusted: which release, which student.
+
+    Fewer than k items where the catalogue has no more that the user has not seen. `segment` is
+    the rule that matched; `student` is general's where the segment has none of its own. Of unknown
+    names the first `MOST_NAMES` are listed; `unknown_events` counts the events of unknown items,
+    `older_events` those before the newest that are read.
+    """
+
+    items: list[str]
+    scores: list[float]
+    student: str
+    segment: str
+    release: str
+    unknown_items: list[str] = field(default_factory=list)
+    unknown_attributes: list[str] = field(default_factory=list)
+    unknown_values: list[str] = field(default_factory=list)  # names of attributes
+    unknown_events: int = 0
+    older_events: int = 0
+
+
+class Family:
+    """One release (or candidate) in memory: the encoder, the router, a model per student."""
+
+    def __init__(
+        self, files: Read | Path, release: str, threads: int = 1, *, tried: bool = False
+    ) -> None:
+        """Load the students that the router names: general, and each segment's that is not folded.
+
+        Args:
+            files: a folder, or a function that reads a file and checks its hash.
+            tried: a child process has already loaded the same bytes.
+
+        Raises:
+            BundleError: a model is missing, was changed or is not one for this encoder.
+            EncoderError, RuleError: what stands beside the models is none of ours.
+            ContentError, OSError: `files` does.
+        """
+        self.release = release
+        self.loaded_at = time.time()
+        read_file = reader(files) if isinstance(files, Path) else files
+        self.encoder = Encoder.parse(ENCODER, read_file(ENCODER))
+        router = read_router(read_file(ROUTER))
+        self.rules = read_rules(router)
+        self.models = load_models(read_file, router, self.encoder, threads, tried=tried)
+        self.students = sorted(self.models)
+        self.item_index = self.encoder.item_index
+        self.popular = read_popular(router, self.item_index)
+        read = (rule.attributes for rule in self.rules)
+        self.attributes = {*self.encoder.attributes}.union(*read) - {HISTORY_LENGTH}
+        self._behaviours = {name: i for i, name in enumerate(self.encoder.behaviours, start=1)}
+        self._ids = np.array(["", *self.encoder.items], dtype=object)
+
+    def recommend(
+        self, user: Mapping[str, Any], history: History | Iterable[Event], k: int
+    ) -> Answer:
+        """The `k` best items for a user with these raw attributes and this history.
+
+        Items and attributes that the release does not know are left out and named in the answer,
+        as are attributes of which it does not know this value, or which nobody can have. A history
+        of which no item is known is as good as none.
+
+        Raises:
+            RequestError: k out of range, or an unknown behaviour.
+        """
+        if not 1 <= k <= len(self.encoder.items):
+            raise RequestError(
+                f"k is {k}; it must be from 1 to {len(self.encoder.items)}, the catalogue's size"
+            )
+        if not isinstance(history, History):
+            history = History.of(history)
+        given, unknown_attributes = self._attributes(user)
+        known = {n: value if possible(n, value) else None for n, value in given.items()}
+        indices = np.fromiter(map(self._item, history.items), np.int64, len(history.items))
+        events = tidy(self.encoder, self._events(history, indices))
+        batch = encode_request(self.encoder, known, events)
+        length = len(events.items) + history.older
+        read = dict(zip(self.encoder.attributes, batch[ATTRIBUTES][0], strict=True))
+        segment = route(self.rules, {**known, HISTORY_LENGTH: length})
+        student, scores = self._score(segment, batch, len(events.items))
+        top = top_items(scores, self._masked(events.items, scores.shape[1]), k)[0]
+        top = top[top > 0]
+        left_out = [history.items[place] for place in np.flatnonzero(indices == 0)]
+        return Answer(
+            items=self._ids[top].tolist(),
+            scores=scores[0, top].tolist(),
+            student=student,
+            segment=segment,
+            release=self.release,
+            unknown_items=_shown(left_out),
+            unknown_attributes=_shown(unknown_attributes),
+            unknown_values=[
+                name
+                for name, value in given.items()
+                if value is not None and (known[name] is None or not read.get(name, 1))
+            ],
+            unknown_events=len(left_out),
+            older_events=history.older,
+        )
+
+    def warm_up(self) -> None:
+        """Answer an empty request and the longest one, so that the first user does not wait.
+
+        Raises:
+            BundleError: a model cannot answer, or not for this catalogue.
+        """
+        self._try(empty_batch(self.encoder))
+        self.try_length(self.encoder.max_length)
+
+    def try_length(self, length: int) -> None:
+        """Answer a history of one length with every student.
+
+        Raises:
+            BundleError: a model cannot answer, or not for this catalogue.
+        """
+        self._try(full_batch(self.encoder, length))
+
+    def _try(self, batch: dict[str, np.ndarray]) -> None:
+        for student, model in self.models.items():
+            check_answer(student, model, batch, len(self.encoder.items))
+
+    def _score(
+        self, segment: str, batch: dict[str, np.ndarray], events: int
+    ) -> tuple[str, np.ndarray]:
+        """Which model answers, and its scores, float32 [1, N + 1].
+
+        Without an event it is the popularity in the segment: a model has learned what follows a
+        history. A release of an older version has no such list.
+        """
+        if not events and segment in self.popular:
+            return POPULAR, self.popular[segment]
+        student = segment if segment in self.models else GENERAL
+        try:
+            return student, self.models[student].scores(batch)
+        except Exception as error:  # the runtime's own errors have no common base
+            raise StudentFailedError(student, self.release, error) from error
+
+    def _attributes(self, user: Mapping[str, Any]) -> tuple[dict[str, str | None], list[str]]:
+        """The attributes that the release uses, in canonical form; names of all others."""
+        known, others = {}, []
+        for name, value in user.items():
+            found = name if name in self.attributes else clean(name)
+            if found in self.attributes:
+                known[found] = attribute_value(value, self.encoder.missing)
+            else:
+                others.append(name)
+        return known, others
+
+    def _item(self, name: str) -> int:
+        """Index of an item, 0 if the release does not know it."""
+        found = self.item_index.get(name)
+        return self.item_index.get(identifier(name) or "", 0) if found is None else found
+
+    def _events(self, history: History, indices: np.ndarray) -> Events:
+        """The known part of a history, as it was given.
+
+        Raises:
+            RequestError: a behaviour is unknown, be it of an unknown item.
+        """
+        behaviours = {name: self._behaviour(name) for name in set(history.behaviours)}
+        size = len(indices)
+        events = Events(
+            users=np.zeros(size, dtype=np.int64),
+            items=indices,
+            behaviours=np.fromiter(map(behaviours.__getitem__, history.behaviours), np.int64, size),
+            times=history.times.astype(np.float64),
+            ratings=history.ratings.astype(np.float64),
+        )
+        return events if indices.all() else events.take(np.flatnonzero(indices))
+
+    def _masked(self, seen: np.ndarray, width: int) -> np.ndarray:
+        masked = np.zeros((1, width), dtype=bool)
+        masked[0, 0] = True
+        if self.encoder.exclude_seen:
+            masked[0, seen] = True
+        return masked
+
+    def _behaviour(self, name: str | None) -> int:
+        if name is None:
+            return 1
+        index = self._behaviours.get(name) or self._behaviours.get(clean(name))
+        if index is None:
+            known = self.encoder.behaviours
+            raise RequestError(
+                f"unknown behaviour `{name[:SHOWN]}`; {did_you_mean(name, known)}known: "
+                f"{', '.join(known)}"
+            )
+        return index
+
+
+def reader(folder: Path) -> Read:
+    """Read files of a folder, without a check."""
+    return lambda path: (folder / path).read_bytes()
+
+
+def load_models(
+    read: Read, router: dict[str, Any], encoder: Encoder, threads: int, *, tried: bool
+) -> dict[str, Model]:
+    """Load the students that a router names.
+
+    Raises:
+        BundleError: one is missing, changed or has another catalogue.
+    """
+    models = {}
+    for student in [
+        GENERAL,
+        *(name for name in router["students"] if name not in router["folded"]),
+    ]:
+        folder = f"{STUDENTS}/{student}"
+        graph, items = (read_sealed(read, folder, name) for name in (bundle.GRAPH, bundle.ITEMS))
+        if not tried and tuple(json.loads(items)) != encoder.items:
+            raise bundle.BundleError(f"{folder}: its catalogue is not the one of {ENCODER}")
+        try:
+            models[student] = Model(graph, threads, tried=tried)
+        except bundle.BundleError as error:
+            raise bundle.BundleError(f"{folder}/{bundle.GRAPH}: {error}") from error
+    return models
+
+
+def read_sealed(read: Read, folder: str, name: str) -> bytes:
+    """Read a file of a student's bundle and compare it with the bundle's manifest.
+
+    Raises:
+        BundleError: it is missing or was changed.
+    """
+    try:
+        stored, content = read(f"{folder}/{bundle.MANIFEST}"), read(f"{folder}/{name}")
+    except FileNotFoundError as error:
+        student = folder.rpartition("/")[2]
+        raise bundle.BundleError(f"the student `{student}` is missing: {error}") from None
+    try:
+        expected = json.loads(stored)["files"][name]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise bundle.BundleError(f"{folder}/{bundle.MANIFEST} has no {name}: {error!r}") from None
+    if expected != hashlib.sha256(content).hexdigest():
+        raise bundle.BundleError(f"{folder}/{name} was changed after it was written")
+    return content
+
+
+def check_answer(student: str, model: Model, batch: dict[str, np.ndarray], items: int) -> None:
+    """Check that a student scores every item of the catalogue.
+
+    Raises:
+        BundleError: it fails, is too slow, or returns another number of scores or no numbers.
+    """
+    began = time.thread_time()
+    try:
+        scores = model.scores(batch)
+    except Exception as error:  # the runtime's own errors have no common base
+        problem = " ".join(str(error).split())
+        raise bundle.BundleError(f"student {student} cannot answer: {problem}") from error
+    if scores.shape != (1, items + 1):
+        raise bundle.BundleError(
+            f"student {student} scores {scores.size - 1} items; the release has {items}"
+        )
+    took = time.thread_time() - began
+    if took > SLOWEST:
+        raise bundle.BundleError(f"student {student} takes {took:.1f} s for one answer")
+    if not np.isfinite(scores).all():
+        raise bundle.BundleError(f"student {student} returns scores that are not finite")
+
+
+def empty_batch(encoder: Encoder) -> dict[str, np.ndarray]:
+    """Model inputs of an empty request."""
+    batch = full_batch(encoder, 1)
+    return {name: np.zeros_like(indices) for name, indices in batch.items()}
+
+
+def full_batch(encoder: Encoder, length: int) -> dict[str, np.ndarray]:
+    """Model inputs of a history of a length, with the highest index of everything."""
+    highest = {
+        "items": len(encoder.items),
+        "behaviours": len(encoder.behaviours),
+        "ratings": len(encoder.rating_edges) + 1,
+        "gaps": len(GAP_SECONDS) + 1,
+    }
+    sizes = np.array([[a.size for a in encoder.attributes.values()]], dtype=np.int64)
+    full = {name: np.full((1, length), index, dtype=np.int64) for name, index in highest.items()}
+    return {**full, ATTRIBUTES: sizes - 1}
+
+
+def encode_request(
+    encoder: Encoder, user: Mapping[str, Any], history: Events
+) -> dict[str, np.ndarray]:
+    """One user's tidy events and raw attributes → model inputs, int64 [1, T] and [1, A]."""
+    encoded = encode_events(encoder, history)
+    length = max(1, len(encoded["items"]))
+    batch = {name: right_align([column], length) for name, column in encoded.items()}
+    batch[ATTRIBUTES] = encoder.attribute_indices(user)[None]
+    return batch
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """`did you mean …? ` for a misspelt name; empty when nothing is near."""
+    if len(name) > SHOWN or len(known) > SEARCHED:
+        return ""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean `{near[0]}`? " if near else ""
+
+
+def _shown(names: Iterable[str]) -> list[str]:
+    """The first of different names, each cut to a length that can be shown."""
+    return [name[:SHOWN] for name in itertools.islice(dict.fromkeys(names), MOST_NAMES)]

@@ -1,0 +1,70 @@
+"""The router of a release: its rules in order, and the popular items of each segment."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from decant.features.segments import (
+    GENERAL,
+    Rule,
+    in_order_of_asking,
+    parse_rule,
+)
+from decant.models import bundle
+
+ENCODER, ROUTER, STUDENTS = "encoder.json", "router.json", "students"
+FROM_ALL = 50.0  # events of all users that are added to a segment's
+
+
+def read_router(content: bytes) -> dict[str, Any]:
+    """Parse a router: `{"students": {name: {where, priority}}, "folded": [name]}`.
+
+    Raises:
+        BundleError: it is something else.
+    """
+    try:
+        router = json.loads(content)
+        return {**router, "students": dict(router["students"]), "folded": list(router["folded"])}
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
+
+
+def read_rules(router: dict[str, Any]) -> list[Rule]:
+    """A router's rules in the order in which they are asked.
+
+    Raises:
+        BundleError: it is no router. RuleError: a rule cannot be read.
+    """
+    try:
+        named = [(name, r["where"], int(r["priority"])) for name, r in router["students"].items()]
+    except (LookupError, TypeError, ValueError) as error:
+        raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
+    return in_order_of_asking([parse_rule(*rule) for rule in named])
+
+
+def read_popular(router: dict[str, Any], index: dict[str, int]) -> dict[str, np.ndarray]:
+    """Scores of every item by its popularity in each segment, float32 [1, N + 1].
+
+    An item's share of the segment's events, a little of it that of all users: what nobody in a
+    small segment took is still in the order of all.
+
+    Raises:
+        BundleError: the router's lists are not such lists.
+    """
+    try:
+        lists = router.get("popular", {}).items()
+        counts = {name: np.zeros(len(index) + 1) for name, _ in lists}
+        for name, listed in lists:
+            for item, count in listed:
+                counts[name][index[item]] = float(count)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise bundle.BundleError(f"{ROUTER}: no lists of popular items: {error!r}") from None
+    if not counts:
+        return {}
+    everybody = counts.get(GENERAL, np.zeros(len(index) + 1))
+    everybody = everybody / max(everybody.sum(), 1.0)
+    return {
+        name: ((own + FROM_ALL * everybody) / (own.sum() + FROM_ALL)).astype(np.float32)[None]
+        for name, own in counts.items()
+    }

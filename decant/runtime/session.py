@@ -1,0 +1,54 @@
+"""One ONNX graph, checked and ready to score; imports neither torch nor pandas."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from decant.models import bundle
+from decant.runtime.graph_check import check_graph
+
+
+class Model:
+    """One ONNX graph, ready to score."""
+
+    def __init__(self, graph: Path | bytes, threads: int = 1, *, tried: bool = False) -> None:
+        """Make a graph ready, from a file or from its bytes.
+
+        Args:
+            tried: a child process has already checked and run the same bytes.
+
+        Raises:
+            BundleError: the graph is not one that may be run, or cannot be.
+        """
+        # made from bytes: the file may be replaced or removed while the model serves
+        content = graph if isinstance(graph, bytes) else graph.read_bytes()
+        where = "" if isinstance(graph, bytes) else f"{graph}: "
+        try:
+            if not tried:
+                check_graph(content)
+            self.session = ort.InferenceSession(
+                content, session_options(threads), providers=["CPUExecutionProvider"]
+            )
+        except bundle.BundleError as error:
+            raise bundle.BundleError(f"{where}{error}") from None
+        except Exception as error:  # the runtime's own errors have no common base
+            problem = " ".join(str(error).split())
+            raise bundle.BundleError(f"{where}not a model that can be run: {problem}") from error
+        self.inputs = tuple(i.name for i in self.session.get_inputs())
+
+    def scores(self, batch: dict[str, np.ndarray]) -> np.ndarray:
+        """Scores of every item, float32 [B, N + 1]; `batch` may hold more than is read."""
+        return np.asarray(self.session.run(None, {name: batch[name] for name in self.inputs})[0])
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Settings of the runtime; features that our graphs do not use are switched off."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # bytes of another format would skip the check of the graph
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.allow_released_opsets_only", "1")
+    return options

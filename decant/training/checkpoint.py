@@ -1,0 +1,258 @@
+"""A training's whole state on disk, so that one that was killed goes on as if it had not been.
+
+One safetensors file, replaced as a whole; no pickle. Its key is a digest of everything that the
+result depends on: a checkpoint of other data, settings or code is not taken up, nor is one whose
+content is not what was written. Training goes on without a checkpoint that cannot be read or
+written, and says so.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from decant.files import unusable
+from decant.training.state import Progress, Pupil, Report, total_of
+
+STATE = "state.safetensors"
+FORMAT = "2"  # of that file
+SAVE_EVERY = 60.0  # seconds
+Log = Callable[[str], None]
+
+
+class TimeUp(ValueError):
+    """Training has used the time it was given; what it has is saved."""
+
+    def __init__(self, minutes: float, epoch: int, epochs: int) -> None:
+        self.minutes, self.epoch, self.epochs = minutes, epoch, epochs
+        super().__init__(
+            f"stopped in epoch {epoch} of {epochs} after {minutes:g} minutes, as asked; the same "
+            "command goes on from here"
+        )
+
+
+@dataclass
+class Checkpoints:
+    """Where a training's state is kept.
+
+    `version`: digest of the code, part of the key. `minutes`: after so many, training stops with
+    `TimeUp`, to go on another time; None: no limit.
+    """
+
+    folder: Path
+    version: str = ""
+    minutes: float | None = None
+    _began: float = field(default_factory=time.monotonic)
+    _saved: float = field(default_factory=time.monotonic)
+    _failed: bool = False
+
+    def due(self) -> bool:
+        """Is it time to save?"""
+        return time.monotonic() - self._saved >= SAVE_EVERY or self.time_is_up()
+
+    def time_is_up(self) -> bool:
+        """Has the time that was given been used?"""
+        return self.minutes is not None and time.monotonic() - self._began >= 60 * self.minutes
+
+    def write(
+        self, key: str, tensors: dict[str, Tensor], facts: dict[str, Any], log: Log | None = None
+    ) -> None:
+        """Replace what is saved; say so once where it cannot be.
+
+        Raises:
+            OSError: it cannot be, and training is to stop after `minutes` and go on from here.
+        """
+        path = self.folder / STATE
+        temporary = path.with_suffix(".tmp")
+        kept = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+        told = json.dumps(facts)
+        noted = {"format": FORMAT, "key": key, "facts": told, "content": _content(kept, told)}
+        self._saved = time.monotonic()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(save(kept, noted))
+            os.replace(temporary, path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            if self.minutes is not None:
+                raise
+            if log is not None and not self._failed:
+                log(f"no checkpoint is saved, training goes on without: {unusable(path, error)}")
+            self._failed = True
+
+    def read(
+        self, key: str, log: Log | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What was saved under this key; None if there is none that can be taken up."""
+        path = self.folder / STATE
+        if not os.path.lexists(path):
+            return None
+        try:
+            with safe_open(path, "pt") as file:
+                noted = file.metadata() or {}
+                why = _difference(noted, key)
+                names = [] if why else file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
+        except (OSError, SafetensorError) as error:
+            why = f"it cannot be read: {' '.join(str(error).split())}"
+        if not why and noted.get("content") == _content(tensors, noted["facts"]):
+            return tensors, json.loads(noted["facts"])
+        if log is not None:
+            log(f"the checkpoint {path} is left out, training starts anew: {why or 'damaged'}")
+        return None
+
+
+def _difference(noted: dict[str, str], key: str) -> str:
+    """Why a checkpoint is none of this training, empty if it is one."""
+    if noted.get("format") != FORMAT or "facts" not in noted:
+        return "another version of Decant wrote it"
+    return "" if noted.get("key") == key else "it is of other data, settings or code"
+
+
+def _content(tensors: dict[str, Tensor], facts: str) -> str:
+    """Digest of what a checkpoint holds: safetensors files have no checksum."""
+    return digest([facts, *(part for name in sorted(tensors) for part in (name, tensors[name]))])
+
+
+def digest(parts: Iterable[Any]) -> str:
+    """SHA-256 of arrays, tensors and what JSON can hold, in this order."""
+    found = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Tensor):
+            part = part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        if isinstance(part, np.ndarray):
+            found.update(f"{part.dtype.str}{part.shape}".encode())
+            found.update(np.ascontiguousarray(part).data)
+        else:
+            found.update(json.dumps(part, sort_keys=True).encode() + b"\n")
+    return found.hexdigest()
+
+
+def packed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under names that begin with `prefix`."""
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
+def unpacked(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin with `prefix`, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers of every parameter, named `<number>.<what>`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{n}.{what}": t for n, of_one in state.items() for what, t in of_one.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give an optimizer back what it remembered."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, what = name.split(".")
+        state.setdefault(int(number), {})[what] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def key_of(
+    pupil: Pupil, checkpoints: Checkpoints, epochs: int, learning_rate: float, keep_start: bool
+) -> str:
+    """Digest of everything that the end of this training depends on."""
+    lesson, sequences = pupil.lesson, pupil.sequences
+    windows = lesson.windows(np.random.default_rng(pupil.seed))
+    known = lesson.knowledge
+    arrays = () if known is None else (getattr(known, array.name) for array in fields(known))
+    taught = [
+        part for rows in arrays if rows is not None for part in getattr(rows, "files", [rows])
+    ]
+    return digest([
+        checkpoints.version, torch.__version__, pupil.settings.model_dump(), epochs,
+        learning_rate, keep_start, pupil.seed, pupil.fabric.world_size,
+        lesson.exclude_seen, asdict(lesson.weights), lesson.temperature, lesson.relation_heads,
+        lesson.worst, lesson.anchor, *taught,
+        windows.user, windows.first, windows.stop, lesson.picks.user, lesson.picks.position,
+        *(np.asarray(getattr(sequences, array.name)) for array in fields(sequences)),
+        *pupil.model.state_dict().values(),
+    ])  # fmt: skip
+
+
+def take_up(
+    pupil: Pupil, checkpoints: Checkpoints, key: str, progress: Progress, log: Log | None
+) -> Progress:
+    """The state that was saved, if every process has one of this very training; else the given."""
+    saved = checkpoints.read(key, log)
+    if total_of(pupil.fabric, saved is None) or saved is None:
+        return progress
+    tensors, facts = saved
+    pupil.objective.module.load_state_dict(unpacked("objective.", tensors))
+    restore_optimizer(pupil.optimizer.optimizer, unpacked("optimizer.", tensors))
+    pupil.schedule.load_state_dict(facts["schedule"])
+    for group, rate in zip(
+        pupil.optimizer.param_groups, facts["schedule"]["_last_lr"], strict=True
+    ):
+        group["lr"] = rate
+    torch.set_rng_state(tensors["random"][pupil.fabric.global_rank])
+    if "random_cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random_cuda"][pupil.fabric.global_rank])
+    report = Report(**facts["report"])
+    if log is not None:
+        log(f"going on from a checkpoint: epoch {len(report.losses) + 1}, step {facts['step'] + 1}")
+    return Progress(
+        report,
+        facts["shuffling"],
+        {n: t.to(pupil.fabric.device) for n, t in unpacked("best.", tensors).items()},
+        facts["step"],
+        list(tensors["losses"].to(pupil.fabric.device).unbind()),
+        facts["events"],
+    )
+
+
+def save_progress(
+    pupil: Pupil, checkpoints: Checkpoints, key: str, progress: Progress, log: Log | None
+) -> None:
+    """Save the state as it is now; the first process writes, with what every one draws from."""
+    fabric = pupil.fabric
+    random = {"random": torch.get_rng_state()}
+    if fabric.device.type == "cuda":
+        random["random_cuda"] = torch.cuda.get_rng_state()
+    gathered = {name: every_process(fabric, state) for name, state in random.items()}
+    if not fabric.is_global_zero:
+        return
+    facts = {
+        "schedule": pupil.schedule.state_dict(),
+        "report": asdict(progress.report),
+        "shuffling": progress.shuffling,
+        "step": progress.step,
+        "events": progress.events,
+    }
+    losses = progress.losses
+    tensors = {
+        **packed("objective.", pupil.objective.module.state_dict()),
+        **packed("best.", progress.best),
+        **packed("optimizer.", optimizer_tensors(pupil.optimizer.optimizer)),
+        **gathered,
+        "losses": torch.stack(losses) if losses else torch.zeros(0),
+    }
+    checkpoints.write(key, tensors, facts, log)
+
+
+def every_process(fabric: Fabric, state: Tensor) -> Tensor:
+    """The same tensor of every process, one row each."""
+    if fabric.world_size == 1:
+        return state[None]
+    own = state.to(fabric.device)
+    rows = [torch.empty_like(own) for _ in range(fabric.world_size)]
+    torch.distributed.all_gather(rows, own)
+    return torch.stack(rows)

@@ -1,0 +1,238 @@
+"""The training objective: losses on labels and on what the teacher knows, weighted."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from decant.models.recommender import HIDDEN, Recommender
+from decant.training.losses import (
+    anchor_loss,
+    hard_loss,
+    hidden_loss,
+    list_loss,
+    relations_loss,
+    soft_loss,
+    strata_loss,
+)
+from decant.training.softmax import Sample, chunked, sampled_log_partition, scores_of
+from decant.training.supervision import Lesson
+
+PROJECTIONS = ("query", "key", "value")  # of attention
+STRATA = 4  # of popularity, with as many events each
+
+
+@dataclass  # not frozen: Fabric copies what goes into a module
+class Batch:
+    """One step's material, on the model's device.
+
+    `inputs`: int [B, T] per event input, `attributes` [B, A]. `targets` int [P], what is to be
+    predicted, and `places` int [P], at which of the B · T positions. `soft`: a teacher's ids [P, K]
+    and log-probabilities [P, K + 1]; `states` [P, D] and `relations` [3, B, T, D]: of a teacher
+    too. `sample`: items drawn in place of a catalogue that is too large.
+    """
+
+    inputs: dict[str, Tensor]
+    targets: Tensor
+    places: Tensor
+    soft: tuple[Tensor, Tensor] | None = None
+    states: Tensor | None = None
+    relations: Tensor | None = None
+    sample: Sample | None = None
+
+    @property
+    def predictions(self) -> int:
+        return len(self.targets)
+
+    def without_predictions(self) -> "Batch":
+        """The same, with nothing to learn from."""
+        soft = None if self.soft is None else (self.soft[0][:0], self.soft[1][:0])
+        states = None if self.states is None else self.states[:0]
+        targets, places = self.targets[:0], self.places[:0]
+        return replace(self, targets=targets, places=places, soft=soft, states=states)
+
+
+class Objective(nn.Module):
+    """Model and losses as one module, so that Fabric can wrap it."""
+
+    new: Tensor | None
+    strata: Tensor | None
+
+    def __init__(
+        self,
+        model: Recommender,
+        lesson: Lesson,
+        new: Tensor | None = None,
+        strata: Tensor | None = None,
+    ) -> None:
+        """`new` bool [N + 1]: items without a training event, which are no wrong answers.
+        `strata` int [N + 1]: each item's stratum of popularity, see `popularity_strata`."""
+        super().__init__()
+        self.model, self.lesson = model, lesson
+        self.register_buffer("new", new, persistent=False)
+        self.register_buffer("strata", strata, persistent=False)
+        held = lesson.anchor > 0
+        self.start = [p.detach().clone() for p in model.parameters()] if held else []
+        self.projection = _projection(model, lesson)
+
+    def forward(self, batch: Batch, share: float = 1.0) -> Tensor:
+        """Mean loss of the predictions, times `share`: what they count for among processes."""
+        model, table = self.model, self.model.table()
+        targets, places = batch.targets, batch.places
+        with captured(model, batch.relations is not None) as attending:
+            states = model.hidden(batch.inputs, table)
+        hidden = states.flatten(0, 1).index_select(0, places).float()
+        if batch.sample is None:
+            window = places // states.shape[1]
+            counts = self._counts(hidden, targets, window, table)
+            total = chunked(self._of_scores(targets, batch, counts), hidden, table, model.bias)
+        else:
+            total = self._sampled(hidden, targets, table, batch, batch.sample)
+        weights = self.lesson.weights
+        if self.projection is not None and batch.states is not None:
+            distance = hidden_loss(self.projection(hidden).float(), batch.states)
+            total = total + weights.hidden * distance.sum()
+        loss = total / max(len(targets), 1)
+        if batch.relations is not None:
+            inside = batch.inputs["items"] > 0
+            own = torch.stack([attending[name] for name in PROJECTIONS])
+            loss = loss + weights.relations * relations_loss(
+                own, batch.relations, self.lesson.relation_heads, inside
+            )
+        loss = loss * share
+        if self.lesson.anchor:
+            distance = anchor_loss(list(model.parameters()), self.start)
+            loss = loss + self.lesson.anchor * distance
+        return loss
+
+    def _counts(
+        self, hidden: Tensor, targets: Tensor, window: Tensor, table: Tensor
+    ) -> Tensor | None:
+        """What each prediction counts for [P], mean 1; None if all alike. `window` int [P]: which
+        one each belongs to.
+
+        Of the windows only the share with the highest mean loss counts, the conditional value at
+        risk (Rockafellar and Uryasev 2000; as an objective Levy et al. 2020).
+        """
+        if self.lesson.worst >= 1 or not len(targets):
+            return None
+        with torch.no_grad():
+            losses = torch.empty(len(targets), device=hidden.device)
+
+            def note(scores: Tensor, rows: slice) -> Tensor:
+                losses[rows] = hard_loss(scores, targets[rows])
+                return losses[rows].sum()
+
+            chunked(note, hidden, table, self.model.bias)
+        return of_the_worst(losses, window, self.lesson.worst)
+
+    def _of_scores(
+        self, targets: Tensor, batch: Batch, counts: Tensor | None
+    ) -> Callable[[Tensor, slice], Tensor]:
+        weights = self.lesson.weights
+
+        def loss(scores: Tensor, rows: slice) -> Tensor:
+            mixed = each(scores, rows)
+            return (mixed if counts is None else mixed * counts[rows]).sum()
+
+        def each(scores: Tensor, rows: slice) -> Tensor:
+            told = scores if self.new is None else scores.masked_fill(self.new, HIDDEN)
+            hard = hard_loss(told, targets[rows])
+            if batch.soft is None:
+                return hard
+            ids, taught = batch.soft[0][rows], batch.soft[1][rows]
+            mixed = weights.hard * hard
+            if weights.soft:
+                own = scores.gather(1, ids) - torch.logsumexp(scores, dim=1, keepdim=True)
+                mixed = mixed + weights.soft * soft_loss(own, taught, self.lesson.temperature)
+            if weights.listwise:
+                mixed = mixed + weights.listwise * list_loss(scores, ids, taught)
+            if weights.strata and self.strata is not None:
+                within = strata_loss(scores.gather(1, ids), taught, self.strata[ids])
+                mixed = mixed + weights.strata * within
+            return mixed
+
+        return loss
+
+    def _sampled(
+        self, hidden: Tensor, targets: Tensor, table: Tensor, batch: Batch, sample: Sample
+    ) -> Tensor:
+        """Of a catalogue that is too large neither the student's own top items are known nor which
+        windows are the worst: the list-wise loss is then the soft one, and all windows count."""
+        bias, weights = self.model.bias, self.lesson.weights
+        of_targets = scores_of(hidden, targets[:, None], table, bias)[:, 0]
+        whole = sampled_log_partition(hidden, of_targets, targets, sample, table, bias)
+        hard = whole - of_targets
+        if batch.soft is None:
+            return hard.sum()
+        ids, taught = batch.soft
+        of_ids = scores_of(hidden, ids, table, bias)
+        own = of_ids - whole[:, None]
+        # estimated apart, the probabilities of the K may exceed 1 in all
+        own = own - torch.logsumexp(own, dim=1, keepdim=True).clamp(min=0)
+        soft = soft_loss(own, taught, self.lesson.temperature)
+        mixed = weights.hard * hard + (weights.soft + weights.listwise) * soft
+        if weights.strata and self.strata is not None:
+            mixed = mixed + weights.strata * strata_loss(of_ids, taught, self.strata[ids])
+        return mixed.sum()
+
+
+def of_the_worst(losses: Tensor, window: Tensor, share: float) -> Tensor:
+    """What each prediction counts for [P], mean 1: nothing outside the worst windows.
+
+    Args:
+        losses: [P]. window: int [P], which window each belongs to. share: of the windows.
+    """
+    numbers, place = window.unique(return_inverse=True)
+    total = torch.zeros(len(numbers), device=losses.device).index_add(0, place, losses)
+    mean = total / torch.bincount(place)
+    kept = torch.zeros_like(mean)
+    kept[mean.topk(max(1, round(share * len(numbers)))).indices] = 1
+    counted = kept[place]
+    return counted * len(losses) / counted.sum()
+
+
+@contextmanager
+def captured(model: Recommender, wanted: bool = True) -> Iterator[dict[str, Tensor]]:
+    """While it lasts, the last layer's queries, keys and values of a pass, [B, T, d] each."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, layer: nn.Module, inputs: object, output: Tensor) -> None:
+        found[name] = output
+
+    attention = model.blocks[-1].attention
+    hooks = [
+        getattr(attention, name).register_forward_hook(partial(keep, name))
+        for name in (PROJECTIONS if wanted else ())
+    ]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def popularity_strata(counts: np.ndarray) -> np.ndarray:
+    """Each item's stratum, int [N + 1]: all have about as many of the training events, the
+    items of the first are the most popular ones. `counts` float [N + 1]: training events."""
+    order = np.argsort(-counts, kind="stable")
+    before = np.cumsum(counts[order]) - counts[order]
+    strata = np.empty(len(counts), dtype=np.int64)
+    strata[order] = np.minimum(STRATA * before // max(counts.sum(), 1), STRATA - 1)
+    return strata
+
+
+def _projection(model: Recommender, lesson: Lesson) -> nn.Linear | None:
+    """From the student's states to the teacher's; the same each time."""
+    states = None if lesson.knowledge is None else lesson.knowledge.states
+    if states is None or not lesson.weights.hidden:
+        return None
+    inner, outer = model.architecture.dimension, states[np.zeros(1, dtype=np.int64)].shape[1]
+    projection = nn.Linear(inner, outer, bias=False)
+    generator = torch.Generator().manual_seed(0)
+    nn.init.normal_(projection.weight, std=inner**-0.5, generator=generator)
+    return projection

@@ -1,0 +1,103 @@
+"""Losses over large catalogues: the full softmax in chunks, or a sampled one with correction.
+
+P predictions, N items, d = dimension, K soft labels, S sampled items.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+CHUNK = 256  # predictions at a time: their scores of some thousand items stay in a CPU's cache
+AT_ONCE = 2**26  # scores at a time elsewhere: a GPU is kept busy by few large steps
+Loss = Callable[[Tensor, slice], Tensor]
+
+
+def chunked(loss: Loss, hidden: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+    """Sum of a loss over all predictions without the [P, N + 1] scores in memory at once.
+
+    Gradients are worked out chunk by chunk on the way forward, as in fused linear cross-entropy
+    (Hsu et al. 2024), for any loss of the scores.
+
+    Args:
+        loss: scores float32 [C, N + 1] and the rows they belong to → a scalar, their sum.
+        hidden: [P, d]. table: [N + 1, d]. bias: [N + 1].
+    """
+    if not torch.is_grad_enabled():
+        parts = [
+            loss(functional.linear(hidden[r], table, bias).float(), r)
+            for r in chunks_of(hidden, table)
+        ]
+        return torch.stack(parts).sum()
+    total: Tensor = _Chunked.apply(loss, hidden, table, bias)  # type: ignore[no-untyped-call]
+    return total
+
+
+def chunks_of(hidden: Tensor, table: Tensor) -> Iterator[slice]:
+    """Rows that are scored together."""
+    size = CHUNK if hidden.device.type == "cpu" else max(CHUNK, AT_ONCE // len(table))
+    return (slice(at, at + size) for at in range(0, len(hidden), size))
+
+
+class _Chunked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Loss, hidden: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+        leaves = [x.detach().requires_grad_() for x in (table, bias)]
+        of_hidden = torch.empty_like(hidden)
+        sums = [torch.zeros_like(x) for x in leaves]
+        total = torch.zeros((), device=hidden.device)
+        for rows in chunks_of(hidden, table):
+            with torch.enable_grad():
+                part = hidden[rows].detach().requires_grad_()
+                value = loss(functional.linear(part, *leaves).float(), rows)
+            of_hidden[rows], *others = torch.autograd.grad(value, (part, *leaves))
+            for so_far, more in zip(sums, others, strict=True):
+                so_far += more
+            total += value.detach()
+        ctx.save_for_backward(of_hidden, *sums)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> Any:
+        return (None, *(outputs[0] * gradient for gradient in ctx.saved_tensors))
+
+
+@dataclass
+class Sample:
+    """Items drawn instead of the whole catalogue: `ids` int [S], and for each the logarithm of
+    how often it is expected to be among them, `log_expected` [S]."""
+
+    ids: Tensor
+    log_expected: Tensor
+
+
+def draw(weights: Tensor, size: int, generator: torch.Generator | None = None) -> Sample:
+    """Draw items with replacement, as likely as their weights [N + 1]; weight 0 is never drawn."""
+    ids = torch.multinomial(weights, size, replacement=True, generator=generator)
+    return Sample(ids, torch.log(size * weights[ids] / weights.sum()))
+
+
+def sampled_log_partition(
+    hidden: Tensor, of_targets: Tensor, targets: Tensor, sample: Sample, table: Tensor, bias: Tensor
+) -> Tensor:
+    """log Σ exp(score) over the catalogue, estimated from the target and a sample → [P].
+
+    Each sampled item stands for 1 ÷ its expected count of items (the logQ correction, Bengio &
+    Senécal 2008); where it is the target it is left out, since that is counted exactly.
+
+    Args:
+        hidden: [P, d]. of_targets: the targets' scores [P]. targets: int [P].
+    """
+    scores = functional.linear(hidden, table[sample.ids], bias[sample.ids]).float()
+    scores = scores - sample.log_expected
+    scores = scores.masked_fill(sample.ids == targets[:, None], -torch.inf)
+    return torch.logaddexp(of_targets, torch.logsumexp(scores, dim=1))
+
+
+def scores_of(hidden: Tensor, ids: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+    """Scores of some items for each prediction: hidden [P, d], ids int [P, K] → [P, K]."""
+    products = torch.einsum("pd,pkd->pk", hidden, functional.embedding(ids, table))
+    return products.float() + bias[ids]

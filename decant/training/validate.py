@@ -1,0 +1,76 @@
+"""How good a model in training is: NDCG@10 on the cases that choose its best epoch."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from decant.evaluation.metrics import ndcg
+from decant.evaluation.scoring import rank
+from decant.features.sequences import Cases, Sequences, histories, history_lengths
+from decant.models.recommender import Recommender
+from decant.training.supervision import Lesson
+
+K = 10
+Precision = Callable[[], AbstractContextManager[object]]
+
+
+class TorchScorer:
+    """Scores cases with a model in torch; see `decant.evaluation.scoring.Scorer`.
+
+    States are worked out in the given precision, scores always in float32: in a shorter format
+    many items would tie.
+    """
+
+    def __init__(self, model: Recommender, precision: Precision = nullcontext) -> None:
+        self.model, self.precision = model, precision
+
+    @torch.inference_mode()
+    def __call__(self, sequences: Sequences, chosen: Cases) -> np.ndarray:
+        model, a = self.model, self.model.architecture
+        device = next(model.parameters()).device
+        longest = int(history_lengths(sequences, chosen).clip(1, a.max_length).max())
+        batch = to_tensors(histories(sequences, chosen, a.event_inputs, longest), device)
+        was_training = model.training
+        model.eval()
+        table = model.table()
+        with self.precision():
+            states = model.hidden(batch, table, last=True)[:, 0]
+        scores = model.scores(states.float(), table).cpu().numpy()
+        model.train(was_training)
+        return scores
+
+
+def to_tensors(arrays: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
+    """Arrays as tensors on a device."""
+    return {name: to_tensor(array, device) for name, array in arrays.items()}
+
+
+def to_tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a tensor on a device; nobody waits until it has arrived on a GPU."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def validate(
+    model: Recommender,
+    sequences: Sequences,
+    lesson: Lesson,
+    precision: Precision = nullcontext,
+) -> float:
+    """Mean NDCG@10 on the cases that choose the epoch; 0 where there are none."""
+    if not len(lesson.picks):
+        return 0.0
+    ranking = rank(
+        TorchScorer(model, precision),
+        sequences,
+        lesson.picks,
+        model.architecture.items,
+        k=K,
+        exclude_seen=lesson.exclude_seen,
+    )
+    return float(ndcg(ranking.ranks, K).mean())

@@ -1,0 +1,206 @@
+"""One run in one workspace: asks DVC what is stale and has it bring stages up to date.
+
+DVC alone caches; each of its commands is a child process of its own.
+"""
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.runner.dvc_output import (
+    NOISE,
+    Status,
+    explain_status,
+    last_word,
+    only_edited,
+    outcome,
+    some,
+)
+from tasks.runner.process import kill, lines, start_child
+from tasks.runner.step import SUMMARY
+
+Emit = Callable[[str], None]
+FINGERPRINT = "fingerprint"  # always stale by design, written by the flow itself
+KEEPS_EDITS = "raw"  # its output is the user's to edit
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one stage did: figures and paths, never data."""
+
+    stage: str
+    status: Status
+    seconds: float
+    summary: Mapping[str, Any]
+    outputs: tuple[Path, ...]
+
+
+class Told(RuntimeError):
+    """An error whose message says it all, in one line."""
+
+
+class StageFailed(Told):
+    """A stage ended with an error; `reason` is its last word, in one line."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        self.stage, self.reason = stage, reason
+        super().__init__(f"{stage}: {reason}")
+
+
+class WorkspaceError(ValueError):
+    """The workspace cannot be worked in; the message says why."""
+
+
+class Run:
+    """One run of a flow in one workspace: what is stale, what has been made again so far."""
+
+    def __init__(self, root: Path, state: Mapping[str, Any]) -> None:
+        self.root = root
+        self.stages: dict[str, dict[str, Any]] = state["stages"]
+        self.stale: dict[str, Any] = {k: v for k, v in state["stale"].items() if k != FINGERPRINT}
+        self.remote: str | None = state.get("remote")
+        self.results: dict[str, StageResult] = {}
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+        self._mutex = threading.Lock()
+
+    def upstream(self, stage: str) -> list[str]:
+        """Stages that make what `stage` reads."""
+        deps = self.stages[stage]["deps"]
+        return [
+            name
+            for name, other in self.stages.items()
+            if name != stage and any(_overlap(dep, out) for dep in deps for out in other["outs"])
+        ]
+
+    def downstream(self, stage: str) -> list[str]:
+        """Stages that read what `stage` makes, directly or not, in an order that can be run."""
+        below = {stage}
+        order: list[str] = []
+        waiting = [name for name in self.stages if name not in (stage, FINGERPRINT)]
+        while found := [n for n in waiting if below & set(self.upstream(n))]:
+            below |= set(found)
+            waiting = [n for n in waiting if n not in below]
+        while len(order) < len(below) - 1:
+            done = {stage, *order}
+            order += [
+                name
+                for name in self.stages
+                if name in below - done and not (below & set(self.upstream(name))) - done
+            ]
+        return order
+
+    def reason(self, stage: str) -> str | None:
+        """Why `stage` has to be looked at now, None if it need not."""
+        if stage in self.stale:
+            known = self.stages[stage]["known"]
+            return f"stale: {explain_status(self.stale[stage])}" if known else "not made so far"
+        again = [
+            name
+            for name in self.upstream(stage)
+            if name in self.results and self.results[name].status != "skipped"
+        ]
+        return f"looking, since {some(again)} ran" if again else None
+
+    def perform(self, stage: str, emit: Emit, *, force: bool = False) -> StageResult:
+        """Bring one stage up to date in a child process.
+
+        Raises:
+            StageFailed: its program or DVC ended with an error.
+        """
+        began = time.monotonic()
+        status: Status = "skipped"
+        reason = "forced" if force else self.reason(stage)
+        if reason is None:
+            emit("up to date")
+        elif not force and stage == KEEPS_EDITS and only_edited(self.stale.get(stage)):
+            emit("taking over what was edited in " + ", ".join(self.stages[stage]["outs"]))
+            self._dvc(stage, ["commit", "--force", stage], emit)
+            status = "accepted"
+        else:
+            emit(reason)
+            flags = ["--single-item", *(["--force"] if force else [])]
+            status = outcome(self._dvc(stage, ["repro", *flags, stage], emit))
+        outputs = tuple(self.root / out for out in self.stages[stage]["outs"])
+        result = StageResult(
+            stage, status, time.monotonic() - began, read_summary(outputs), outputs
+        )
+        self.results[stage] = result
+        return result
+
+    def push(self, emit: Emit) -> None:
+        """Copy what the stages have made to DVC's default remote, where there is one.
+
+        Raises:
+            StageFailed: the remote cannot be written to.
+        """
+        if self.remote is None:
+            emit("no DVC remote is set: the data stays in this folder's cache")
+            return
+        self._dvc("push", ["push"], emit)
+
+    def close(self) -> None:
+        """Kill what still runs; nothing can be started any more."""
+        with self._mutex:
+            self._closed = True
+            for child in self._children:
+                kill(child)
+
+    def _dvc(self, stage: str, arguments: list[str], emit: Emit) -> list[str]:
+        """Run DVC and return what it and the stage said, line by line."""
+        said: list[str] = []
+        with self._mutex:
+            if self._closed:
+                raise StageFailed(stage, "the run has ended")
+            child = start_child(self.root, "dvc", "--wait-for-lock", *arguments)
+            self._children.add(child)
+        try:
+            assert child.stdout is not None
+            for line in lines(child.stdout.fileno()):
+                said.append(line)
+                if not NOISE.match(line):
+                    emit(line)
+            code = child.wait()
+        finally:
+            kill(child)
+            with self._mutex:
+                self._children.discard(child)
+        if code:
+            raise StageFailed(stage, last_word(said, code))
+        return said
+
+
+def look(root: Path) -> Run:
+    """Ask DVC, in a child process, for the graph and for what is stale.
+
+    Raises:
+        WorkspaceError: dvc.yaml or params.yaml cannot be read.
+    """
+    child = start_child(root, "state", stderr=subprocess.PIPE)
+    try:
+        out, err = child.communicate()
+    finally:
+        kill(child)
+    if child.returncode:
+        raise WorkspaceError(last_word(err.decode(errors="replace").splitlines(), child.returncode))
+    return Run(root, json.loads(out.decode().splitlines()[-1]))
+
+
+def read_summary(outputs: tuple[Path, ...]) -> dict[str, Any]:
+    """Figures that the step wrote last, empty if it wrote none."""
+    for output in outputs:
+        path = output / SUMMARY
+        if path.is_file():
+            summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return summary
+    return {}
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(other + os.sep) or other.startswith(one + os.sep)

@@ -1,0 +1,231 @@
+"""What every step's program does around its one call: settings, places, errors, the summary.
+
+A step is a function `run(workspace) -> summary`. It reads `workspace.input(…)`, writes into
+`workspace.output(…)` and returns figures for people. Outputs are temporary folders until the
+step has succeeded; then they are renamed, so nothing half-written is ever seen.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from decant.files import FOLDER, unusable
+from decant.lock import only_program
+from decant.params.load import Params, load_params
+from decant.params.models import Training
+from decant.starter import end_with_starter
+from decant.terminal import print_what_can_be
+from tasks.runner.input_guard import (
+    ChangedMeanwhile,
+    Signature,
+    changed_settings,
+    differing,
+    signature,
+)
+
+Summary = dict[str, Any]
+CHECKPOINTS = Path(".decant/checkpoints")
+SUMMARY = "summary.json"
+SUMMARY_PAGE = "summary.md"
+USER_ERROR = 2
+FIRST_SPEAKS = 3.0  # seconds: if the first of several processes fails too, it ends the others
+SIGNALLED = 128  # and the signal's number: the exit status of what a signal ended
+
+
+@dataclass
+class Workspace:
+    """Where one step reads and writes: `root/data/<name>`, and the settings.
+
+    `program`: the step's name in dvc.yaml, where the settings come from params.yaml. `rank`: of
+    several processes that do one step together, only the first leaves outputs.
+    """
+
+    root: Path
+    params: Params
+    student: str | None = None
+    program: str | None = None
+    rank: int = 0
+    _inputs: dict[Path, Signature] = field(default_factory=dict)
+    _outputs: dict[Path, Path] = field(default_factory=dict)
+    _scratch: list[Path] = field(default_factory=list)
+
+    def input(self, name: str) -> Path:
+        """Folder or file that an earlier stage made."""
+        path = self.root / "data" / name
+        if not path.exists():
+            raise FileNotFoundError(f"data/{name} is missing: run the stage that makes it first")
+        self._inputs.setdefault(path, signature(path))
+        return path
+
+    def check_unchanged(self) -> None:
+        """DVC would note what is there now as what the step has read.
+
+        Raises:
+            ChangedMeanwhile: an input, or a setting of the step, is not what it was.
+        """
+        changed = [
+            (path / name).relative_to(self.root).as_posix()
+            for path, before in self._inputs.items()
+            for name in differing(before, signature(path))
+        ]
+        if self.program is not None:
+            changed += changed_settings(self.root, self.program, self.params)
+        if changed:
+            raise ChangedMeanwhile(changed)
+
+    def output(self, name: str) -> Path:
+        """A new empty folder that becomes `data/<name>` when the step has succeeded."""
+        final = self.root / "data" / name
+        temporary = final.with_name(f".{final.name}.{self.rank or ''}tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        self._outputs[final] = temporary
+        return temporary
+
+    def scratch(self, name: str) -> Path:
+        """A folder for the state of a long step, removed when its outputs have their names.
+
+        Outside data/: DVC removes a stage's outputs before it runs again.
+        """
+        folder = self.root / CHECKPOINTS / name
+        self._scratch.append(folder)
+        return folder
+
+    def code(self) -> str:
+        """Digest of the code of this step, empty where none was made."""
+        path = self.root / "data" / "fingerprints" / f"{self.program}.txt"
+        return path.read_text("utf-8").strip() if path.is_file() else ""
+
+    def commit(self, summary: Summary, page: str | None = None) -> None:
+        """Write the summary into the first output and give every output its final name.
+
+        `page` is the same for people, in Markdown. A step that keeps what is there has no output.
+        """
+        if self.rank:
+            self.discard()
+        if self.rank or not self._outputs:
+            return
+        first = next(iter(self._outputs.values()))
+        if page is not None:
+            (first / SUMMARY_PAGE).write_text(page.rstrip() + "\n", encoding="utf-8")
+        write_json(first / SUMMARY, summary)
+        for final, temporary in self._outputs.items():
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(temporary, final)
+        for folder in self._scratch:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove what an unsuccessful step has written."""
+        for temporary in self._outputs.values():
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON readably and the same way each time."""
+    path.write_text(
+        json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
+        encoding="utf-8",
+    )
+
+
+def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -> None:
+    """Be the command line of a step: `python -m tasks.NAME [STUDENT]`."""
+    end_with_starter()
+    print_what_can_be()
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    if for_student:
+        parser.add_argument("student", help="name of a student in params.yaml")
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    arguments = parser.parse_args()
+    try:
+        params = load_params(arguments.root / "params.yaml")
+        name = Path(sys.argv[0]).stem
+        spread(name, params)
+        rank = int(os.environ.get("RANK", 0))
+        workspace = Workspace(arguments.root, params, program=name, rank=rank)
+        if for_student:
+            workspace.student = known_student(arguments.student, workspace.params)
+        with alone(workspace):
+            run_step(run, workspace, getattr(sys.modules["__main__"], "describe", None))
+    except (ValueError, OSError) as error:
+        if int(os.environ.get("RANK", 0)):
+            time.sleep(FIRST_SPEAKS)
+        print(f"error: {explain(error)}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+
+
+def alone(workspace: Workspace) -> AbstractContextManager[None]:
+    """While it is entered, no other program makes these outputs; of several together the first."""
+    if workspace.rank:
+        return nullcontext()
+    name = "@".join(filter(None, [workspace.program, workspace.student]))
+    return only_program(workspace.root, name)
+
+
+def spread(program: str, params: Params) -> None:
+    """Become as many processes as the settings of a training ask for."""
+    block = getattr(params, program, None)
+    if isinstance(block, Training) and block.processes > 1 and "RANK" not in os.environ:
+        together = ("--standalone", f"--nproc-per-node={block.processes}")
+        os.environ.setdefault("OMP_NUM_THREADS", str(block.threads))
+        sys.exit(run_together([*together, "-m", f"tasks.{program}", *sys.argv[1:]]))
+
+
+def run_together(arguments: list[str]) -> int:
+    """Be `torchrun`, which leaves the last word to the process that failed; its exit status."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # slow to import
+    from torch.distributed.run import main as torchrun
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        torchrun(arguments)
+    except ChildFailedError as failed:
+        status = int(failed.get_first_failure()[1].exitcode)
+        return status if status > 0 else SIGNALLED - status
+    return 0
+
+
+def run_step(
+    run: Callable[[Workspace], Summary],
+    workspace: Workspace,
+    describe: Callable[[Summary], str] | None = None,
+) -> Summary:
+    """Run a step; its outputs appear all at once, or not at all."""
+    try:
+        summary = run(workspace)
+        workspace.check_unchanged()
+        workspace.commit(summary, describe(summary) if describe else None)
+    except BaseException:
+        workspace.discard()
+        raise
+    return summary
+
+
+def known_student(name: str, params: Params) -> str:
+    """`name`, if it is one of the students.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if name not in params.students:
+        raise ValueError(f"no student `{name}` in params.yaml; known: {', '.join(params.students)}")
+    return name
+
+
+def explain(error: ValueError | OSError) -> str:
+    """An error in one line, for a person; of a file that runs keep, what to do with it too."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        if os.path.relpath(error.filename).startswith(f"{FOLDER}{os.sep}"):
+            return str(unusable(Path(error.filename), error))
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

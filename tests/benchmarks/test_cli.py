@@ -1,0 +1,176 @@
+"""`decant bench`: what it offers, what it writes, how it ends."""
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import cli as bench_cli
+from benchmarks.harness.checkout import Clone
+from decant import cli
+from decant.report.results import Outcome
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A committed project that holds one file."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    for command in (
+        ("init", "-q"),
+        ("add", "."),
+        ("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-q", "-m", "all"),
+    ):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    return root
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, *failures: str) -> list[Path]:
+    """Put a benchmark `try` into the table; gives the folders it worked in."""
+    worked: list[Path] = []
+
+    def bench(clone: Clone, say: Any) -> Outcome:
+        assert (clone.root / "dvc.yaml").is_file()
+        worked.append(clone.root)
+        say("half way")
+        return Outcome({}, [1], failures=list(failures))
+
+    module = types.ModuleType("tried")
+    module.bench = bench  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tried", module)
+    monkeypatch.setitem(bench_cli.BENCHMARKS, "try", ("tried", "a benchmark for this test"))
+    return worked
+
+
+def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["bench", "--help"])
+    said = capsys.readouterr().out
+    for name, (_, text) in bench_cli.BENCHMARKS.items():
+        assert name in said
+        assert text in said
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("fault", "did you mean `faults`?"), ("zzz", "benchmarks: demo, faults")]
+)
+def test_an_unknown_benchmark_names_the_nearest(
+    name: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", name]) == cli.MISTAKE
+    assert hint in capsys.readouterr().err
+
+
+def test_it_writes_two_files_and_prints_one_document(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worked = offer(monkeypatch)
+    assert cli.main(["bench", "try", "--json", "--root", str(project)]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["name"] == "try"
+    assert "half way" in captured.err
+    written = project / "docs/results"
+    assert sorted(path.name for path in written.iterdir()) == ["try.json", "try.md"]
+    assert json.loads((written / "try.json").read_text()) == json.loads(captured.out)
+    assert not worked[0].parent.exists()
+
+
+def test_without_json_stdout_stays_empty_and_clones_can_be_kept(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(bench_cli.tempfile, "tempdir", str(tmp_path))
+    worked = offer(monkeypatch)
+    assert cli.main(["bench", "try", "--keep", "--root", str(project)]) == 0
+    assert capsys.readouterr().out == ""
+    assert worked[0].exists()
+
+
+def test_it_fails_when_something_does_not_hold(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(monkeypatch, "release.two_clones: they differ")
+    assert cli.main(["bench", "try", "--root", str(project)]) == 1
+    assert "did not hold: release.two_clones: they differ" in capsys.readouterr().err
+    assert "they differ" in (project / "docs/results/try.md").read_text()
+
+
+def test_what_is_not_committed_is_said_not_to_be_measured(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(monkeypatch)
+    (project / "params.yaml").write_text("seed: 1\n")
+    assert cli.main(["bench", "try", "--root", str(project)]) == 0
+    assert "such as params.yaml, are not measured" in capsys.readouterr().err
+
+
+def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "demo", "--root", str(tmp_path)]) == cli.MISTAKE
+    assert "dvc.yaml is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["demo", "--seeds", "2"], "--seeds: demo is no data set and takes none"),
+        (["faults", "--from", "x", "--minutes", "1"], "--from, --minutes: faults is no data set"),
+        (["movielens-1m", "--seeds", "0"], "--seeds is 0; at least 1 teacher is trained"),
+        (["demo-groups", "--tries", "9"], "--tries is 9; 1 to 4"),
+        (["demo-losses", "--tries", "2"], "--tries: demo-losses compares no students of groups"),
+        (["movielens-1m", "--without", "prior"], "--without: movielens-1m compares no students"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    project: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", *options, "--root", str(project)]) == cli.MISTAKE
+    assert told in capsys.readouterr().err
+    assert not (project / bench_cli.KEPT).exists()
+
+
+def test_what_rivals_may_try_and_which_are_left_out_reaches_their_benchmark(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def bench(clone: Clone, say: Any, **options: Any) -> Outcome:
+        asked.append(options)
+        return Outcome({}, [1])
+
+    monkeypatch.setattr("benchmarks.experiments.groups.bench", bench)
+    command = ["bench", "demo-groups", "--root", str(project)]
+    assert cli.main(command) == 0
+    assert cli.main([*command, "--tries", "1", "--without", "prior,worst"]) == 0
+    assert not {"tries", "without"} & asked[0].keys()
+    assert (asked[1]["tries"], asked[1]["without"]) == (1, ["prior", "worst"])
+    written = json.loads((project / "docs/results/demo-groups.json").read_text())
+    assert written["command"] == "decant bench demo-groups --tries 1 --without prior,worst"
+
+
+def test_a_data_set_is_measured_in_a_clone_that_stays(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def bench(clone: Clone, say: Any, **options: Any) -> Outcome:
+        asked.append({"root": clone.root, **options})
+        return Outcome({}, [1])
+
+    monkeypatch.setattr("benchmarks.experiments.data_sets.bench", bench)
+    for _ in range(2):
+        command = ["bench", "movielens-100k", "--minutes", "5", "--root", str(project)]
+        assert cli.main(command) == 0
+    kept = project / bench_cli.KEPT / "movielens-100k"
+    expected = {
+        "root": kept, "source": "movielens-100k", "given": None, "profile": "full", "seeds": 3,
+        "minutes": 5.0,
+    }  # fmt: skip
+    assert asked == [expected, expected]
+    assert (kept / "dvc.yaml").is_file()

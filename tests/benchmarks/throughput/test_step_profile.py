@@ -1,0 +1,95 @@
+"""How fast training is, counted on a data set whose numbers are known."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.experiments.teachers import TEACHERS, Prepared
+from benchmarks.throughput import step_profile
+from benchmarks.throughput.compare import add_speeds, ranks_in, table
+from benchmarks.throughput.step_profile import (
+    PARTS,
+    loss_of,
+    new_pupil,
+    peak,
+    products_of,
+    rate,
+    shares,
+)
+from decant.features.sequences import VALIDATION, cases
+from decant.params.load import Params
+from decant.params.models import Teacher
+from decant.report.results import Outcome
+from decant.training.batches import Windows
+from decant.training.step import prepare_batch
+
+SETTINGS = Teacher(
+    dimension=8, heads=2, layers=2, batch_size=8, precision="float32", device="cpu", dropout=0.0
+)
+
+
+@pytest.fixture
+def data(cycle: Any, tmp_path: Path) -> Prepared:
+    return Prepared(tmp_path, Params(), cycle.encoder, cycle.sequences, {})
+
+
+def test_events_are_counted_after_the_warm_up(data: Prepared) -> None:
+    found = rate(new_pupil(data, SETTINGS, 1, 5), 0.3)
+    assert found["events"] > 0 and found["seconds"] > 0 and found["gflops"] > 0
+
+
+def test_a_steps_products_are_counted_as_by_hand(data: Prepared) -> None:
+    a = new_pupil(data, SETTINGS, 1, 5).model.architecture
+    windows = Windows(np.zeros(2, int), np.array([0, 10]), np.array([5, 13]))  # 4 and 2 positions
+    linear = 2 * (6 * 8) * (4 * 8 + 2 * 32) * 2  # two layers, two operations each
+    attention = 2 * (2 * 2 * 8) * (4**2 + 2**2)
+    assert products_of(a, windows, 5) == 3 * (linear + attention + 2 * 5 * 17 * 8)
+
+
+def test_the_parts_of_a_step_make_the_whole(data: Prepared) -> None:
+    found = shares(new_pupil(data, SETTINGS, 1, 5), 3)
+    assert set(found) == set(PARTS)
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_the_loss_that_is_timed_is_the_one_that_is_trained(data: Prepared) -> None:
+    pupil = new_pupil(data, SETTINGS, 1, 5)
+    windows = pupil.lesson.windows(np.random.default_rng(0)).take(np.arange(6))
+    batch = prepare_batch(
+        data.sequences, windows, pupil.lesson, pupil.model, torch.device("cpu"),
+        settings=SETTINGS, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    torch.testing.assert_close(loss_of(pupil, batch)[0], pupil.objective(batch))
+
+
+def test_a_peak_is_a_speed() -> None:
+    assert peak(torch.float32) > 0
+
+
+def test_after_equal_time_the_cases_are_ranked(data: Prepared, tmp_path: Path) -> None:
+    (tmp_path / "data/fingerprints").mkdir(parents=True)
+    (tmp_path / "data/fingerprints/teacher.txt").write_text("code")
+    (tmp_path / TEACHERS).mkdir(parents=True)
+    found = step_profile.equal_time(data, SETTINGS, 1, 1.0)
+    assert found["epochs"] >= 1 and found["events"] > 0
+    ranked = json.loads((tmp_path / TEACHERS / "equal-time.json").read_text())
+    assert len(ranked[VALIDATION]["ranks"]) == len(cases(data.sequences, VALIDATION, 4))
+
+
+def test_speeds_are_told_by_their_median_and_extremes() -> None:
+    outcome = Outcome({}, [1])
+    add_speeds(outcome, [(100.0, 50.0), (90.0, 30.0), (120.0, 40.0)])
+    ratio = outcome.figures["training.events_per_s.ratio"]
+    assert (ratio["value"], ratio["low"], ratio["high"]) == (3.0, 2.0, 3.0)
+    assert "100" in table(outcome.figures)
+
+
+def test_ranks_are_places_in_each_users_list(make_sequences: Any) -> None:
+    sequences = make_sequences([[1, 2], [3, 4], [5, 6]])
+    top = np.array([[9, 2, 0], [4, 1, 0], [7, 8, 9]])
+    ranks = ranks_in(top, sequences, np.array([0, 1, 2]), np.array([1, 3, 5]))
+    assert ranks.tolist() == [2, 1, 4]

@@ -1,0 +1,292 @@
+"""Switching sources keeps params.yaml readable, and switching back changes nothing."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from decant.commands import configure as command
+from decant.commands.configure import ConfigureError, configure
+from decant.data.sources.layout import FilesMissing
+from decant.features.segments import RuleError
+from decant.lock import Busy, locked
+from decant.params.edit import EditError, rewrite
+from decant.params.load import load_params
+from decant.params.types import SOURCES
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PRESETS = {source: REPOSITORY / "presets" / f"{source}.yaml" for source in SOURCES}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    root.mkdir()
+    shutil.copy(REPOSITORY / "params.yaml", root)
+    shutil.copytree(REPOSITORY / "presets", root / "presets")
+    return root
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A folder for each source with files that bear the right names."""
+    names = {
+        "movielens-100k": ["u.data", "u.user", "u.item", "u.genre"],
+        "movielens-1m": ["ratings.dat", "users.dat", "movies.dat"],
+        "online-retail": ["by-day/2010-12-01.csv", "by-day/2010-12-02.csv"],
+        "files": ["events.csv", "notes.txt"],
+    }
+    folders = {}
+    for source, listed in names.items():
+        folders[source] = tmp_path / "from" / source
+        for name in listed:
+            path = folders[source] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{source} {name}\n")
+    return folders
+
+
+def keys(path: Path) -> set[tuple[str, str]]:
+    settings = yaml.safe_load(path.read_text())["settings"]
+    return {(b, k) for b, values in settings.items() if b != "students" for k in values}
+
+
+def test_every_preset_sets_the_same_keys() -> None:
+    expected = keys(PRESETS["demo"])
+    assert {source: keys(path) ^ expected for source, path in PRESETS.items()} == {
+        source: set() for source in SOURCES
+    }
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("overlay", ["quick", "full", "without_users"])
+def test_an_overlay_sets_only_what_the_preset_sets(source: str, overlay: str) -> None:
+    preset = yaml.safe_load(PRESETS[source].read_text())
+    values = preset[overlay] if overlay == "without_users" else preset["profiles"][overlay]
+    for block, settings in values.items():
+        assert block == "students" or set(settings) <= set(preset["settings"][block])
+
+
+def test_the_demo_preset_is_the_committed_params(root: Path) -> None:
+    assert configure(root, "demo", profile="quick") == []
+
+
+@pytest.mark.parametrize("source", [s for s in SOURCES if s != "demo"])
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_switching_there_and_back_leaves_params_as_they_were(
+    root: Path, files: dict[str, Path], source: str, profile: str
+) -> None:
+    before = (root / "params.yaml").read_text()
+    diff = configure(root, source, files[source], profile)
+    assert any(line.startswith(f"+source: {source}") for line in diff)
+    params = load_params(root / "params.yaml")
+    assert params.source == source
+    assert configure(root, source, files[source], profile) == []
+    configure(root, "demo")
+    assert (root / "params.yaml").read_text() == before
+
+
+def test_profiles_differ(root: Path, files: dict[str, Path]) -> None:
+    configure(root, "movielens-1m", files["movielens-1m"])
+    quick = load_params(root / "params.yaml").teacher.epochs
+    configure(root, "movielens-1m", profile="full")
+    assert load_params(root / "params.yaml").teacher.epochs > quick
+
+
+def test_files_are_copied_once_and_only_those_that_are_needed(
+    root: Path, files: dict[str, Path]
+) -> None:
+    configure(root, "files", files["files"])
+    copied = root / "data/raw/files/events.csv"
+    stamp = copied.stat().st_mtime_ns
+    configure(root, "files", files["files"])
+    assert copied.stat().st_mtime_ns == stamp
+    assert [path.name for path in copied.parent.iterdir()] == ["events.csv"]
+    (files["files"] / "events.csv").write_text("more\n")
+    configure(root, "files", files["files"])
+    assert copied.read_text() == "more\n"
+
+
+def test_files_of_an_earlier_folder_do_not_stay(
+    root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(root, "online-retail", files["online-retail"])
+    (files["online-retail"] / "by-day/2010-12-01.csv").unlink()
+    configure(root, "online-retail", files["online-retail"])
+    copied = root / "data/raw/online-retail/by-day"
+    assert [path.name for path in copied.iterdir()] == ["2010-12-02.csv"]
+    assert "removed by-day/2010-12-01.csv, not among the files given" in capsys.readouterr().err
+
+
+def test_the_sources_own_folder_is_left_as_it_is(root: Path, files: dict[str, Path]) -> None:
+    folder = root / "data/raw/files"
+    shutil.copytree(files["files"], folder)
+    configure(root, "files", folder)
+    assert {path.name for path in folder.iterdir()} == {"events.csv", "notes.txt"}
+
+
+def test_students_and_attributes_written_for_own_tables_are_kept(
+    root: Path, files: dict[str, Path]
+) -> None:
+    path = root / "params.yaml"
+    path.write_text(
+        path.read_text()
+        .replace("attributes: [age, gender, region]", "attributes: [age, city]")
+        .replace(
+            "  women_under_35: {init: general, where: \"gender == 'F' and age < 35\"",
+            "  lyon: {init: general, where: \"city == 'Lyon'\"",
+        )
+    )
+    configure(root, "files", files["files"])
+    params = load_params(path)
+    assert params.features.attributes == ["age", "city"]
+    assert "lyon" in params.students
+    assert params.split.method == "leave-one-out"
+
+
+@pytest.mark.parametrize("source", ["demo", "files"])
+def test_a_rule_that_does_not_parse_is_told_before_anything_runs(
+    root: Path, files: dict[str, Path], source: str
+) -> None:
+    path = root / "params.yaml"
+    text = path.read_text().replace("where: \"gender == 'F' and age < 35\"", 'where: "age <"')
+    path.write_text(text)
+    with pytest.raises(RuleError, match=r"students\.women_under_35\.where: cannot read `age <`"):
+        configure(root, source, files.get(source))
+    assert path.read_text() == text
+
+
+OWN_STUDENTS = """students:
+  general: {init: teacher}
+  families: {init: general, where: "size >= 4", priority: 5}
+  typo: {init: general, where: "age in ['19 - 24', '25-34']", priority: 5}
+"""
+
+
+def with_own_users(root: Path, folder: Path, students: str = OWN_STUDENTS) -> None:
+    """Own tables with a table of users, and rules on it."""
+    rows = [f"u{n},{n % 4 + 1 if n % 5 else '5+'},{('19-24', '25-34')[n % 2]}" for n in range(40)]
+    (folder / "users.csv").write_text("\n".join(["user,size,age", *rows]) + "\n")
+    text = (root / "params.yaml").read_text()
+    text = text.replace("  users: null ", "  users: users.csv ")
+    start = text.index("students: ")
+    (root / "params.yaml").write_text(text[:start] + students + text[text.index("\ncompress:") :])
+
+
+def test_what_is_odd_about_rules_is_told_before_anything_runs(
+    root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_own_users(root, files["files"])
+    configure(root, "files", files["files"])
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 3
+    assert "families and students.typo have priority 5 and can match the same user" in notes[0]
+    assert "8 of 40 users have a size that is no number (`5+` 8)" in notes[1]
+    assert "no user has the age `19 - 24`; did you mean `19-24`?" in notes[2]
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [("age == 'x' and age == 'y'", "can never match"), ("town == 'x'", "unknown attribute `town`")],
+)
+def test_a_rule_that_serves_nobody_is_refused_before_anything_runs(
+    root: Path, files: dict[str, Path], rule: str, problem: str
+) -> None:
+    students = OWN_STUDENTS + f'  odd: {{init: general, where: "{rule}", priority: 9}}\n'
+    with_own_users(root, files["files"], students)
+    text = (root / "params.yaml").read_text()
+    with pytest.raises(RuleError, match=problem):
+        configure(root, "files", files["files"])
+    assert (root / "params.yaml").read_text() == text
+
+
+def test_places_below_the_folder_are_kept(root: Path, files: dict[str, Path]) -> None:
+    configure(root, "online-retail", files["online-retail"])
+    assert len(list((root / "data/raw/online-retail/by-day").iterdir())) == 2
+
+
+def test_own_settings_stay_when_the_source_stays(root: Path, files: dict[str, Path]) -> None:
+    configure(root, "files", files["files"])
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("epochs: 12", "epochs: 3"))
+    assert configure(root, "files", files["files"]) == []
+    assert load_params(path).teacher.epochs == 3
+
+
+def test_without_a_table_of_users_there_are_no_segments(root: Path, files: dict[str, Path]) -> None:
+    folder = files["movielens-1m"]
+    for name in ("ratings.dat", "users.dat", "movies.dat"):
+        (folder / name).unlink()
+    (folder / "ml-1m.txt").write_text("1 1\n")
+    configure(root, "movielens-1m", folder)
+    params = load_params(root / "params.yaml")
+    assert list(params.students) == ["general"]
+    assert params.features.attributes == []
+
+
+def test_missing_files_change_nothing(root: Path, tmp_path: Path) -> None:
+    before = (root / "params.yaml").read_text()
+    with pytest.raises(FilesMissing, match="u.data"):
+        configure(root, "movielens-100k", tmp_path)
+    with pytest.raises(FilesMissing):
+        configure(root, "movielens-100k")
+    assert (root / "params.yaml").read_text() == before
+
+
+def test_a_misspelt_source_or_profile_names_the_nearest(root: Path) -> None:
+    with pytest.raises(ConfigureError, match="did you mean movielens-1m"):
+        configure(root, "movielens1m")
+    with pytest.raises(ConfigureError, match="did you mean quick"):
+        configure(root, "demo", profile="quik")
+
+
+def test_the_demo_shop_takes_no_files(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigureError, match="leave FROM out"):
+        configure(root, "demo", tmp_path)
+
+
+def test_comments_and_other_settings_survive() -> None:
+    text = (REPOSITORY / "params.yaml").read_text()
+    new = rewrite(text, {"teacher": {"epochs": 3}, "validate": {"max_quarantined": 0.35}})
+    changed = set(new.splitlines()) - set(text.splitlines())
+    assert changed == {
+        "  epochs: 3",
+        "  max_quarantined: 0.35 # of the rows of any log, behaviour or table; more stops the run",
+    }
+
+
+def test_a_block_that_cannot_be_edited_is_refused() -> None:
+    with pytest.raises(EditError, match="no block `teacher:`"):
+        rewrite("source: demo\nteacher: {epochs: 3}\n", {"teacher": {"epochs": 4}})
+
+
+def test_the_command_shows_the_difference_and_says_when_there_is_none(
+    root: Path,
+    files: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(root)
+    parser = argparse.ArgumentParser()
+    command.add_commands(parser.add_subparsers())
+    words = ["configure", "--source", "files", "--from", str(files["files"])]
+    for expected in ("+source: files", "nothing changed"):
+        given = parser.parse_args(words)
+        assert given.func(given) == 0
+        assert expected in capsys.readouterr().out
+
+
+def test_the_command_leaves_a_run_that_is_under_way_alone(
+    root: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    parser = argparse.ArgumentParser()
+    command.add_commands(parser.add_subparsers())
+    given = parser.parse_args(["configure", "--source", "files", "--from", str(files["files"])])
+    before = (root / "params.yaml").read_text()
+    with locked(root), pytest.raises(Busy, match="a run is under way"):
+        given.func(given)
+    assert (root / "params.yaml").read_text() == before
+    assert not (root / "data/raw/files").exists()

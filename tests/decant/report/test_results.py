@@ -1,0 +1,84 @@
+"""A results file says what was measured, how, and by which command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from decant.report.results import Outcome, document, number, page, write
+
+KEYS = {"name", "command", "commit", "protocol", "seeds", "seconds", "figures"}
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    made = Outcome({"shop": "a small one"}, [7])
+    made.figures["teacher.ndcg@10"] = {"value": 0.51234, "low": 0.49, "high": 0.53, "n": 800}
+    made.measured("faults", 44)
+    made.holds("release.same", True, "never said")
+    return made
+
+
+def test_a_results_file_has_exactly_the_keys_that_were_agreed(outcome: Outcome) -> None:
+    result = document("demo", outcome, "abc123", 12.34)
+    assert set(result) == KEYS
+    assert result["command"] == "decant bench demo"
+    assert all(set(f) == {"value", "low", "high", "n"} for f in result["figures"].values())
+
+
+def test_both_files_are_written_and_nothing_else_is_left(outcome: Outcome, tmp_path: Path) -> None:
+    result = document("demo", outcome, "abc123", 12.34)
+    paths = write(tmp_path / "docs/results", result, outcome)
+    assert sorted(p.name for p in (tmp_path / "docs/results").iterdir()) == ["demo.json", "demo.md"]
+    assert json.loads(paths[0].read_text()) == result
+
+
+def test_the_page_shows_the_command_and_each_figure_with_its_interval(outcome: Outcome) -> None:
+    text = page(document("demo", outcome, "abc123", 12.34), outcome)
+    assert "Made by `decant bench demo` in 12 s, of commit `abc123`, seeds 7." in text
+    assert "- shop: a small one" in text
+    assert "| `teacher.ndcg@10` | 0.5123 | 0.49 to 0.53 | 800 |" in text
+    assert "| `faults` | 44 |  |  |" in text
+    assert "did not hold" not in text
+
+
+def test_the_page_shows_what_the_run_ended_with(outcome: Outcome) -> None:
+    assert "```" not in page(document("demo", outcome, "abc123", 1), outcome)
+    outcome.shown = "teacher  0.5"
+    assert "\n```text\nteacher  0.5\n```\n" in page(document("demo", outcome, "a", 1), outcome)
+
+
+def test_what_does_not_hold_is_a_zero_and_said_aloud(outcome: Outcome) -> None:
+    outcome.holds("release.two_clones", False, "release a, the first run's b")
+    assert outcome.figures["release.two_clones"]["value"] == 0
+    assert outcome.failures == ["release.two_clones: release a, the first run's b"]
+    text = page(document("reruns", outcome, "abc123", 1), outcome)
+    assert text.endswith("- release.two_clones: release a, the first run's b\n")
+
+
+def test_a_figure_that_is_no_number_is_not_written(outcome: Outcome, tmp_path: Path) -> None:
+    outcome.measured("broken", float("nan"))
+    with pytest.raises(ValueError, match="JSON"):
+        write(tmp_path, document("demo", outcome, "abc123", 1), outcome)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(44.0, "44"), (0.512345, "0.5123"), (123456.0, "123456"), (-0.5, "-0.5")]
+)
+def test_numbers_are_short(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_a_picture_is_written_beside_the_page_that_shows_it(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    assert "![" not in page(document("demo", outcome, "a", 1), outcome)
+    outcome.picture = "<svg/>"
+    write(tmp_path, document("demo", outcome, "a", 1), outcome)
+    assert (tmp_path / "demo.svg").read_text() == "<svg/>"
+    assert "\n![demo](demo.svg)\n" in (tmp_path / "demo.md").read_text()
+
+
+def test_another_command_than_a_benchmark_is_named(outcome: Outcome) -> None:
+    assert document("demo", outcome, "a", 1, "decant demo")["command"] == "decant demo"
