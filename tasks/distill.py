@@ -3,12 +3,13 @@
 from tqdm import tqdm
 
 from decant.distillation.knowledge import load_knowledge
-from decant.distillation.student import Material, distill_general, distill_segment
+from decant.distillation.student import distill_general, distill_segment
 from decant.models import bundle
 from decant.models.build import load_model, parameter_count, save_model
 from decant.models.export import export_onnx
 from decant.params.types import GENERAL, TEACHER
 from decant.training.checkpoint import Checkpoints
+from decant.training.supervision import Material
 from tasks.runner.artifacts import (
     is_folded,
     load_members,

@@ -4,7 +4,6 @@ from functools import partial
 
 from tqdm import tqdm
 
-from decant.distillation.student import Material
 from decant.distillation.teacher import train_teacher
 from decant.models import bundle
 from decant.models.build import architecture, parameter_count, save_model
@@ -13,6 +12,7 @@ from decant.models.recommender import Recommender
 from decant.models.warm_start import ENCODER, Transferred, start_from
 from decant.training.checkpoint import Checkpoints
 from decant.training.loop import seeded
+from decant.training.supervision import Material
 from tasks.runner.artifacts import load_sequences, load_vectors, read_text_encoder
 from tasks.runner.step import Summary, Workspace, program
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from decant.distillation.knowledge import load_knowledge
-from decant.distillation.student import Material
 from decant.models.build import load_model
 from decant.params.load import parse_params
 from decant.params.types import TEACHER
+from decant.training.supervision import Material
 from decant.tuning.folds import make_folds
 from decant.tuning.outcome import cases_of
 from decant.tuning.trial import Course, run_trial

@@ -12,7 +12,7 @@ from benchmarks.experiments.variants import ATTRIBUTES, GENERAL_KINDS, GROUP_WAY
 from decant.distillation.prior import group_counts
 from decant.evaluation.intervals import Gain, paired_gain
 from decant.evaluation.metrics import hit, ndcg, user_means
-from decant.features.holdout import picking
+from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.types import GENERAL
 from decant.report.results import Figure
@@ -149,7 +149,7 @@ def gain_to_decide(found: Contested, kind: str, group: str) -> Gain | None:
     ours = found.users[VALIDATION][f"{kind}@{group}"]
     base = found.users[VALIDATION][general_of(found, kind)]
     users = np.array(sorted(ours))
-    deciding = users[~picking(users)]
+    deciding = users[~in_selection(users)]
     if not len(deciding):
         return None
     a, b = (np.array([of[user][0] for user in deciding.tolist()]) for of in (ours, base))

@@ -30,7 +30,6 @@ from benchmarks.experiments.variants import (
     way_of,
 )
 from decant.distillation.knowledge import load_knowledge
-from decant.distillation.student import Material
 from decant.features.taste import taste_groups
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
@@ -38,6 +37,7 @@ from decant.params.models import Distill
 from decant.params.types import GENERAL, TEACHER
 from decant.training.checkpoint import digest
 from decant.training.loop import seeded
+from decant.training.supervision import Material
 
 RIVALS = Path(".decant/rivals")
 

@@ -8,29 +8,29 @@ from benchmarks.experiments.comparison import Contest, trained
 from benchmarks.experiments.variants import HISTORIES, PRIOR_WEIGHTS, SHRINKAGES
 from decant.compression.shorten import mean_multiply_adds, shorten
 from decant.distillation.prior import with_prior
-from decant.distillation.student import lesson_for
 from decant.evaluation.intervals import paired_gain
 from decant.evaluation.metrics import ndcg, user_means
 from decant.evaluation.scoring import rank
-from decant.features.holdout import of_users, picks
+from decant.features.holdout import of_users, selection_cases
 from decant.features.sequences import TEST, Cases, cases, history_lengths
 from decant.models.recommender import Recommender
 from decant.params.types import GENERAL
 from decant.training.device import device_of
+from decant.training.supervision import supervise
 from decant.training.validate import TorchScorer, validate
 
 
 def best_prior(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str, Any]]:
     """The prior whose shrinkage and weight are best on the picking half; general if none is."""
-    lesson = lesson_for(of.material(), of.settings, members)
+    supervision = supervise(of.material(), of.settings, members)
     device = device_of(of.settings)
     best, chosen = trained(of, GENERAL).to(device), (0.0, 0.0)
-    reached = validate(best, of.data.sequences, lesson)
+    reached = validate(best, of.data.sequences, supervision)
     for shrinkage in SHRINKAGES:
         for weight in PRIOR_WEIGHTS:
             tried = trained(of, GENERAL).to(device)
             with_prior(tried, of.data.sequences, members, shrinkage, weight)
-            value = validate(tried, of.data.sequences, lesson)
+            value = validate(tried, of.data.sequences, supervision)
             if value > reached:
                 best, reached, chosen = tried, value, (shrinkage, weight)
     return best, {"shrinkage": chosen[0], "weight": chosen[1]}
@@ -43,7 +43,7 @@ def shortest(of: Contest, members: np.ndarray) -> tuple[Recommender, dict[str, A
     `of_requests`: how many times fewer multiply-adds the group's requests of the test window take.
     """
     device, data = device_of(of.settings), of.data
-    choosing = of_users(picks(data.sequences, data.params.split.cases_per_user), members)
+    choosing = of_users(selection_cases(data.sequences, data.params.split.cases_per_user), members)
     whole = trained(of, of.family[0]).to(device)
     before = ndcg_by_user(of, whole, choosing)
     lengths = [max(1, round(share * whole.architecture.max_length)) for share in HISTORIES]

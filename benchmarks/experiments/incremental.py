@@ -21,7 +21,7 @@ from decant.evaluation.intervals import paired_gain
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
 from decant.features.encode import Encoder
-from decant.features.holdout import decides
+from decant.features.holdout import decision_cases
 from decant.features.sequences import Sequences
 from decant.report.results import Outcome
 
@@ -102,27 +102,19 @@ def teach(
     encoder: Encoder, known: Sequences, vectors: dict[str, np.ndarray], way: str, start: Any
 ) -> tuple[Any, int]:
     """A teacher of that day, and how many predictions it learnt from."""
-    from decant.models.build import architecture
+    from decant.distillation.fit import fit, new_model
     from decant.params.models import Training
-    from decant.training.loop import seeded, train
-    from decant.training.supervision import everybody
+    from decant.training.loop import Plan
+    from decant.training.supervision import Material
 
     settings = Training.model_validate({**TEACHER, "inputs": ["item", "text", "behaviour"]})
-    model = seeded(architecture(settings, encoder, vectors), vectors, SEED)
+    material = Material(encoder, known, vectors, None, PER_USER)
+    model = new_model(material, settings, SEED)
     if way != "anew":
         model.load_state_dict(start)
     if not EPOCHS[way]:
         return model.eval(), 0
-    lesson = everybody(known, encoder.max_length, PER_USER, exclude_seen=encoder.exclude_seen)
-    report = train(
-        model,
-        known,
-        lesson,
-        settings,
-        epochs=EPOCHS[way],
-        learning_rate=RATES[way],
-        seed=SEED,
-    )
+    report = fit(model, material, settings, Plan(EPOCHS[way], RATES[way], SEED))
     return model, report.events
 
 
@@ -130,7 +122,7 @@ def judge(encoder: Encoder, known: Sequences, model: Any) -> np.ndarray:
     """NDCG@K of each user on the day that follows, float [U], NaN for who does nothing."""
     from decant.training.validate import TorchScorer
 
-    chosen = decides(known, PER_USER)
+    chosen = decision_cases(known, PER_USER)
     ranking = rank(
         TorchScorer(model),
         known,

@@ -116,24 +116,16 @@ def trained(
     seed: int,
 ) -> Scorer:
     """A teacher that reads item ids, behaviours and what is `added`."""
-    from decant.models.build import architecture
+    from decant.distillation.fit import fit, new_model
     from decant.params.models import Training
-    from decant.training.loop import seeded, train
-    from decant.training.supervision import everybody
+    from decant.training.loop import Plan
+    from decant.training.supervision import Material
     from decant.training.validate import TorchScorer
 
     settings = Training.model_validate({**TEACHER, "inputs": ["item", "behaviour", *added]})
-    model = seeded(architecture(settings, encoder, vectors), vectors, seed)
-    lesson = everybody(sequences, encoder.max_length, PER_USER, exclude_seen=encoder.exclude_seen)
-    train(
-        model,
-        sequences,
-        lesson,
-        settings,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        seed=seed,
-    )
+    material = Material(encoder, sequences, vectors, None, PER_USER)
+    model = new_model(material, settings, seed)
+    fit(model, material, settings, Plan(settings.epochs, settings.learning_rate, seed))
     return TorchScorer(model)
 
 

@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from decant.distillation.student import Material
 from decant.distillation.teacher import APART, learn_from, train_alone
 from decant.evaluation.evaluate import WINDOWS, evaluate
 from decant.evaluation.scoring import Scorer, rank
@@ -30,6 +29,7 @@ from decant.report.results import write_json
 from decant.training.checkpoint import Checkpoints, TimeUp, digest
 from decant.training.device import device_of
 from decant.training.loop import seeded
+from decant.training.supervision import Material
 from decant.training.validate import TorchScorer
 
 TEACHERS = Path(".decant/teachers")

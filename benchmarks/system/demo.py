@@ -14,7 +14,7 @@ from decant.report.results import Figure, Outcome
 EVIDENCE = """
 import json
 from pathlib import Path
-from decant.params.release import load_params
+from decant.params.load import load_params
 from tasks.runner.step import Workspace
 from tasks.report import read_evidence
 found = read_evidence(Workspace(Path(), load_params(Path("params.yaml"))))

@@ -16,7 +16,7 @@ from benchmarks.experiments.data_sets import Say, prepare
 from benchmarks.experiments.teachers import TEACHERS
 from benchmarks.harness.checkout import Clone
 from decant.evaluation.metrics import ndcg
-from decant.features.holdout import picking
+from decant.features.holdout import in_selection
 from decant.features.sequences import VALIDATION, Sequences, cases, training_events
 from decant.report.results import Figure, Outcome
 from decant.starter import tied
@@ -171,7 +171,7 @@ def add_quality(
     mine = ours(limit, "--rank")
     other = theirs(mine["trained"], "--rank")
     chosen = cases(sequences, VALIDATION, 1)
-    kept = ~picking(chosen.user)
+    kept = ~in_selection(chosen.user)
     found = data_sets.read(project.root / TEACHERS / "equal-time.json")[VALIDATION]
     values = {
         "training.equal_time.ndcg@10": ndcg(np.array(found["ranks"])[kept], 10),

@@ -18,18 +18,18 @@ import torch
 from torch import nn
 
 from benchmarks.experiments.teachers import Prepared, prepared, write_result
-from decant.distillation.student import plain_lesson
-from decant.models.build import architecture, parameter_count
+from decant.distillation.fit import fit, new_model
+from decant.models.build import parameter_count
 from decant.models.recommender import Architecture
 from decant.params.models import Teacher
 from decant.training.batches import Windows, shuffled_batches
 from decant.training.device import PROBE, TRIES, seconds
-from decant.training.loop import seeded, train
+from decant.training.loop import Plan
 from decant.training.objective import Batch
 from decant.training.softmax import chunked
-from decant.training.state import Pupil, make_pupil
+from decant.training.state import TrainState, make_state
 from decant.training.step import CLIP, prepare_batch, take_step
-from decant.training.supervision import Lesson
+from decant.training.supervision import supervise
 from decant.training.validate import TorchScorer
 
 WARM_UP = 10  # steps that are not timed
@@ -38,40 +38,35 @@ BACKWARD = 3  # products of a step ÷ those of its forward pass
 USED = 0.9  # share of the given time that is planned for
 
 
-def new_pupil(data: Prepared, settings: Teacher, seed: int, epochs: int) -> Pupil:
+def new_state(data: Prepared, settings: Teacher, seed: int, epochs: int) -> TrainState:
     """A model and all that trains it."""
     torch.set_num_threads(settings.threads)
-    model = seeded(architecture(settings, data.encoder, data.vectors), data.vectors, seed)
-    lesson = lesson_of(data)
-    pupil = make_pupil(
-        model, data.sequences, lesson, settings, epochs, settings.learning_rate, seed
-    )
+    model = new_model(data.material, settings, seed)
+    state = make_state(
+        model, data.sequences, supervise(data.material, settings), settings, epochs,
+        settings.learning_rate, seed,
+    )  # fmt: skip
     model.train()
-    return pupil
+    return state
 
 
-def lesson_of(data: Prepared) -> Lesson:
-    """All training events; one half of the validation users chooses the epoch."""
-    return plain_lesson(data.material)
-
-
-def batches(pupil: Pupil) -> Iterator[Windows]:
+def batches(state: TrainState) -> Iterator[Windows]:
     """Batches for ever, epoch after epoch."""
-    rng = np.random.default_rng(pupil.seed)
+    rng = np.random.default_rng(state.seed)
     while True:
-        yield from shuffled_batches(pupil.lesson.windows(rng), pupil.settings.batch_size, rng)
+        yield from shuffled_batches(state.supervision.windows(rng), state.settings.batch_size, rng)
 
 
-def rate(pupil: Pupil, limit: float) -> dict[str, Any]:
+def rate(state: TrainState, limit: float) -> dict[str, Any]:
     """Train for so many seconds: events predicted and how long that took, warm-up left out."""
     events, products, began = 0, 0.0, 0.0
     start = time.perf_counter()
-    for step, windows in zip(count(), batches(pupil), strict=False):
+    for step, windows in zip(count(), batches(state), strict=False):
         if step == WARM_UP:
             events, products, began = 0, 0.0, time.perf_counter()
-        predicted = take_step(pupil, windows, (pupil.seed, 0, step))[1]
+        predicted = take_step(state, windows, (state.seed, 0, step))[1]
         events += predicted
-        products += products_of(pupil.model.architecture, windows, predicted)
+        products += products_of(state.model.architecture, windows, predicted)
         if step > WARM_UP and time.perf_counter() - start >= limit:
             break
     taken = time.perf_counter() - began
@@ -97,24 +92,24 @@ def peak(kind: torch.dtype) -> float:
     return 2 * rows * inner * columns / fastest / 1e9
 
 
-def shares(pupil: Pupil, steps: int) -> dict[str, float]:
+def shares(state: TrainState, steps: int) -> dict[str, float]:
     """Share of a step's time that each of its parts takes."""
     spent = dict.fromkeys(PARTS, 0.0)
     rng = np.random.default_rng(0)
-    for step, windows in zip(range(WARM_UP + steps), batches(pupil), strict=False):
+    for step, windows in zip(range(WARM_UP + steps), batches(state), strict=False):
         marks = [time.perf_counter()]
         batch = prepare_batch(
-            pupil.sequences, windows, pupil.lesson, pupil.model, pupil.fabric.device,
-            settings=pupil.settings, likely=pupil.likely, rng=rng,
+            state.sequences, windows, state.supervision, state.model, state.fabric.device,
+            settings=state.settings, likely=state.likely, rng=rng,
         )  # fmt: skip
         marks.append(time.perf_counter())
-        loss, states = loss_of(pupil, batch)
+        loss, states = loss_of(state, batch)
         marks += [states, time.perf_counter()]
-        pupil.optimizer.zero_grad()
-        pupil.fabric.backward(loss)
+        state.optimizer.zero_grad()
+        state.fabric.backward(loss)
         marks.append(time.perf_counter())
-        nn.utils.clip_grad_norm_(pupil.model.parameters(), CLIP)
-        pupil.optimizer.step()
+        nn.utils.clip_grad_norm_(state.model.parameters(), CLIP)
+        state.optimizer.step()
         marks.append(time.perf_counter())
         if step >= WARM_UP:
             for part, begin, end in zip(PARTS, marks[:-1], marks[1:], strict=True):
@@ -123,10 +118,10 @@ def shares(pupil: Pupil, steps: int) -> dict[str, float]:
     return {part: taken / whole for part, taken in spent.items()}
 
 
-def loss_of(pupil: Pupil, batch: Batch) -> tuple[torch.Tensor, float]:
+def loss_of(state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
     """A step's loss, and when its states were there."""
-    model = pupil.model
-    with pupil.fabric.autocast():
+    model = state.model
+    with state.fabric.autocast():
         table = model.table()
         states = model.hidden(batch.inputs, table).flatten(0, 1)
         hidden = states.index_select(0, batch.places).float()
@@ -142,17 +137,14 @@ def loss_of(pupil: Pupil, batch: Batch) -> tuple[torch.Tensor, float]:
 
 def equal_time(data: Prepared, settings: Teacher, seed: int, limit: float) -> dict[str, Any]:
     """Train about so many seconds, learning rate to its end, and rank the validation cases."""
-    pupil = new_pupil(data, settings, seed, 1)
-    tried = rate(pupil, min(30.0, limit / 4))
-    windows = pupil.lesson.windows(np.random.default_rng(0))
+    state = new_state(data, settings, seed, 1)
+    tried = rate(state, min(30.0, limit / 4))
+    windows = state.supervision.windows(np.random.default_rng(0))
     epoch = float((windows.stop - windows.first - 1).sum()) * tried["seconds"] / tried["events"]
     epochs = max(1, int(USED * limit / epoch))
-    model = seeded(architecture(settings, data.encoder, data.vectors), data.vectors, seed)
+    model = new_model(data.material, settings, seed)
     long = settings.model_copy(update={"epochs": epochs, "patience": epochs})
-    report = train(
-        model, data.sequences, lesson_of(data), long,
-        epochs=epochs, learning_rate=settings.learning_rate, seed=seed,
-    )  # fmt: skip
+    report = fit(model, data.material, long, Plan(epochs, settings.learning_rate, seed))
     write_result(data, "equal-time", TorchScorer(model.cpu()), {"settings": settings.model_dump()})
     return {"trained": report.seconds, "epochs": epochs, "events": report.events}
 
@@ -171,12 +163,12 @@ def main() -> None:
     if arguments.rank:
         print(json.dumps(equal_time(data, settings, seed, arguments.seconds)))
         return
-    pupil = new_pupil(data, settings, seed, 1000)
-    found = rate(pupil, arguments.seconds)
+    state = new_state(data, settings, seed, 1000)
+    found = rate(state, arguments.seconds)
     if arguments.parts:
-        found["parts"] = shares(pupil, 40)
+        found["parts"] = shares(state, 40)
         found["peak"] = {"float32": peak(torch.float32), "bfloat16": peak(torch.bfloat16)}
-    print(json.dumps({**found, "parameters": parameter_count(pupil.model)}))
+    print(json.dumps({**found, "parameters": parameter_count(state.model)}))
 
 
 if __name__ == "__main__":

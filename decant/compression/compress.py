@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from decant.compression.prune import Importance, measure_importance, prune
 from decant.compression.quantize import quantize_int8
-from decant.distillation.student import Material, lesson_for
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, rank
 from decant.models import bundle
@@ -22,10 +21,10 @@ from decant.models.recommender import Recommender
 from decant.params.models import Compress, Distill
 from decant.runtime.session import Model
 from decant.training.batches import shuffled_batches
-from decant.training.loop import Log, train
+from decant.training.loop import Log, Plan, train
 from decant.training.state import make_objective
 from decant.training.step import prepare_batch
-from decant.training.supervision import Lesson
+from decant.training.supervision import Material, Supervision, supervise
 from decant.training.validate import K, validate
 
 SAMPLE_BATCHES = 30  # batches that the importance of heads and units is measured on
@@ -43,30 +42,31 @@ def compress_student(
 ) -> dict[str, Any]:
     """Prune and quantise one student; write the bundles `pruned` and `int8` into `folder`.
 
-    A hop that loses more than `settings.max_loss` of NDCG@10 on the picking half of validation
+    A hop that loses more than `settings.max_loss` of NDCG@10 on the selection half of validation
     is not taken: pruning is tried again with half as much removed, then left out; a model whose
     int8 graph loses too much is released in float32.
 
     Returns:
         Per hop: NDCG@10 on that half, whether it was taken, what was kept, parameters, bytes.
     """
-    lesson = lesson_for(material, training, members)
+    supervision = supervise(material, training, members)
     # what a layer's heads attend to is no guide to which of them can go
-    lesson = replace(lesson, weights=replace(lesson.weights, relations=0.0))
-    before = validate(student, material.sequences, lesson)
-    pruned, hop = _prune(student, lesson, material, settings, training, before, seed, log)
+    weights = replace(supervision.weights, relations=0.0)
+    supervision = replace(supervision, weights=weights)
+    before = validate(student, material.sequences, supervision)
+    pruned, hop = _prune(student, supervision, material, settings, training, before, seed, log)
     items = material.encoder.items
     save_model(pruned, folder / "pruned", items, hop)
     export_onnx(pruned, folder / "pruned" / bundle.GRAPH)
     bundle.seal(folder / "pruned")
-    int8 = _quantise(pruned, lesson, material, settings, hop, folder)
+    int8 = _quantise(pruned, supervision, material, settings, hop, folder)
     log(f"int8: NDCG@10 {int8['ndcg']:.4f}" + ("" if int8["taken"] else ", not taken"))
     return {"distilled": {"ndcg": before}, "pruned": hop, "int8": int8}
 
 
 def _prune(
     student: Recommender,
-    lesson: Lesson,
+    supervision: Supervision,
     material: Material,
     settings: Compress,
     training: Distill,
@@ -74,7 +74,9 @@ def _prune(
     seed: int,
     log: Log,
 ) -> tuple[Recommender, dict[str, Any]]:
-    importance = measure_importance(student, _losses(student, lesson, material, training, seed))
+    importance = measure_importance(
+        student, _losses(student, supervision, material, training, seed)
+    )
     for share in (0.0, 0.5):
         heads, hidden = (
             kept + (1 - kept) * share for kept in (settings.heads_kept, settings.hidden_kept)
@@ -82,7 +84,7 @@ def _prune(
         if heads == hidden == 1:
             break
         smaller, after = _prune_and_recover(
-            student, importance, heads, hidden, lesson, material, settings, training, seed, log
+            student, importance, heads, hidden, supervision, material, settings, training, seed, log
         )
         kept = f"{heads:.0%} of heads, {hidden:.0%} of units"
         log(f"pruned to {kept}: NDCG@10 {before:.4f} → {after:.4f}")
@@ -96,7 +98,7 @@ def _prune_and_recover(
     importance: Importance,
     heads: float,
     hidden: float,
-    lesson: Lesson,
+    supervision: Supervision,
     material: Material,
     settings: Compress,
     training: Distill,
@@ -108,27 +110,29 @@ def _prune_and_recover(
         train(
             smaller,
             material.sequences,
-            lesson,
+            supervision,
             training,
-            epochs=settings.recover_epochs,
-            learning_rate=training.segment_learning_rate,
-            seed=seed,
-            keep_start=True,
-            log=log,
+            Plan(
+                settings.recover_epochs,
+                training.segment_learning_rate,
+                seed,
+                keep_start=True,
+                log=log,
+            ),
         )
-    return smaller, validate(smaller, material.sequences, lesson)
+    return smaller, validate(smaller, material.sequences, supervision)
 
 
 def _losses(
-    student: Recommender, lesson: Lesson, material: Material, training: Distill, seed: int
+    student: Recommender, supervision: Supervision, material: Material, training: Distill, seed: int
 ) -> Iterator[Tensor]:
     rng = np.random.default_rng(seed)
-    objective = make_objective(student.eval(), lesson, material.sequences)
+    objective = make_objective(student.eval(), supervision, material.sequences)
     device = next(student.parameters()).device
-    batches = shuffled_batches(lesson.windows(rng), training.batch_size, rng)
+    batches = shuffled_batches(supervision.windows(rng), training.batch_size, rng)
     for windows in islice(batches, SAMPLE_BATCHES):
         batch = prepare_batch(
-            material.sequences, windows, lesson, student, device, settings=training, rng=rng
+            material.sequences, windows, supervision, student, device, settings=training, rng=rng
         )
         if batch.predictions:
             yield objective(batch)
@@ -136,7 +140,7 @@ def _losses(
 
 def _quantise(
     pruned: Recommender,
-    lesson: Lesson,
+    supervision: Supervision,
     material: Material,
     settings: Compress,
     before: dict[str, Any],
@@ -146,7 +150,7 @@ def _quantise(
     config = {"architecture": pruned.architecture.to_dict()}
     bundle.write_text_files(target, config, material.encoder.items, {})
     quantize_int8(folder / "pruned" / bundle.GRAPH, target / bundle.GRAPH)
-    after = graph_ndcg(target / bundle.GRAPH, lesson, material)
+    after = graph_ndcg(target / bundle.GRAPH, supervision, material)
     taken = holds(before["ndcg"], after, settings.max_loss)
     if not taken:
         (target / bundle.GRAPH).write_bytes((folder / "pruned" / bundle.GRAPH).read_bytes())
@@ -157,17 +161,17 @@ def _quantise(
     return {**hop, "bytes": bundle.size_bytes(target)}
 
 
-def graph_ndcg(graph: Path, lesson: Lesson, material: Material) -> float:
+def graph_ndcg(graph: Path, supervision: Supervision, material: Material) -> float:
     """NDCG@10 of an exported model on the cases that choose."""
     ranking = rank(
         OnnxScorer(Model(graph), material.encoder.max_length, as_served=True),
         material.sequences,
-        lesson.picks,
+        supervision.selection,
         len(material.encoder.items),
         k=K,
-        exclude_seen=lesson.exclude_seen,
+        exclude_seen=supervision.exclude_seen,
     )
-    return float(ndcg(ranking.ranks, K).mean()) if len(lesson.picks) else 0.0
+    return float(ndcg(ranking.ranks, K).mean()) if len(supervision.selection) else 0.0
 
 
 def holds(before: float, after: float, max_loss: float) -> bool:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from decant.distillation.fit import fit
 from decant.distillation.knowledge import extract, load_knowledge
-from decant.distillation.student import Material, plain_lesson
 from decant.models.recommender import Recommender
 from decant.params.models import Teacher
 from decant.training.checkpoint import Checkpoints
-from decant.training.loop import Log, train
+from decant.training.loop import Log, Plan
 from decant.training.state import Report
-from decant.training.supervision import Weights
+from decant.training.supervision import Material
 
 LABELS = 100  # likeliest items of the ensemble that the teacher learns, per position
 APART = 1000  # between the seeds of the ensemble, far from those of teachers side by side
@@ -83,21 +83,9 @@ def train_alone(
     checkpoints: Checkpoints,
     log: Log | None,
 ) -> tuple[Recommender, Report]:
-    """Train one model on everybody, by the soft labels too where the material has some."""
-    weights = Weights(soft=settings.soft_weight)
-    lesson = replace(plain_lesson(material), knowledge=material.knowledge, weights=weights)
-    report = train(
-        model,
-        material.sequences,
-        lesson,
-        settings,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        seed=seed,
-        log=log,
-        checkpoints=checkpoints,
-    )
-    return model, report
+    """Train one model on all users, by the soft labels too where the material has some."""
+    plan = Plan(settings.epochs, settings.learning_rate, seed, log=log, checkpoints=checkpoints)
+    return model, fit(model, material, settings, plan)
 
 
 def _named(log: Log, name: str) -> Log:

@@ -24,7 +24,7 @@ from decant.evaluation.measure import Measured, Yardstick, measure, measure_orac
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, Scorer
 from decant.features.encode import Encoder
-from decant.features.holdout import picking
+from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases, training_counts
 from decant.models import bundle
 from decant.runtime.session import Model
@@ -178,7 +178,7 @@ def measure_hybrid(
     """
     y, items = yardstick, len(yardstick.encoder.items)
     window = y.chosen[VALIDATION]
-    picked = picking(window.user)
+    picked = in_selection(window.user)
     ranks = {
         name: measured[name].cases[VALIDATION]["rank"].to_numpy()[picked]
         for name in KINDS

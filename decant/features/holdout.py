@@ -1,4 +1,4 @@
-"""Validation users in two disjoint halves: one picks epochs and settings, the other decides."""
+"""The holdout of validation users: one half selects epochs and settings, the other decides."""
 
 import numpy as np
 
@@ -7,20 +7,20 @@ from decant.features.sequences import VALIDATION, Cases, Sequences, cases
 SALT = 0x9E3779B1  # any odd number: spreads neighbouring user indices
 
 
-def picks(sequences: Sequences, per_user: int) -> Cases:
-    """Cases that choose: a model's best epoch, how much is pruned."""
+def selection_cases(sequences: Sequences, per_user: int) -> Cases:
+    """Selection cases: they choose a model's best epoch and how much is pruned."""
     chosen = cases(sequences, VALIDATION, per_user)
-    return chosen.take(np.flatnonzero(picking(chosen.user)))
+    return chosen.take(np.flatnonzero(in_selection(chosen.user)))
 
 
-def decides(sequences: Sequences, per_user: int) -> Cases:
-    """Cases that decide whether a student ships; no choice before the gate has seen them."""
+def decision_cases(sequences: Sequences, per_user: int) -> Cases:
+    """Decision cases: they decide whether a student is accepted, and are not used before."""
     chosen = cases(sequences, VALIDATION, per_user)
-    return chosen.take(np.flatnonzero(~picking(chosen.user)))
+    return chosen.take(np.flatnonzero(~in_selection(chosen.user)))
 
 
-def picking(users: np.ndarray) -> np.ndarray:
-    """Which users belong to the picking half, bool; by a hash of their index."""
+def in_selection(users: np.ndarray) -> np.ndarray:
+    """Whether each user belongs to the selection half, bool; by a hash of the index."""
     return ((users.astype(np.uint64) * np.uint64(SALT)) >> np.uint64(16)) % np.uint64(2) == 0
 
 

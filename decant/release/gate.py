@@ -15,7 +15,7 @@ from decant.evaluation.evaluate import RELEASED as RELEASED
 from decant.evaluation.intervals import Gain, paired_gain
 from decant.evaluation.lookup import divide, figure
 from decant.evaluation.metrics import hit, ndcg, user_means
-from decant.features.holdout import picking
+from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.release import Evaluate, Gate
 from decant.params.types import GENERAL, TEACHER
@@ -168,7 +168,7 @@ def per_user(
     """Mean NDCG@k of each user's cases, by user."""
     rows = select(cases, model, window, users)
     if deciding:
-        rows = rows[~picking(rows["user"].to_numpy())]
+        rows = rows[~in_selection(rows["user"].to_numpy())]
     found, means = user_means(ndcg(rows["rank"].to_numpy(), k), rows["user"].to_numpy())
     return pd.Series(means, index=found)
 

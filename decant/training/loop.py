@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
@@ -16,14 +17,33 @@ from decant.params.models import Distill, Training
 from decant.training.batches import shuffled_batches
 from decant.training.checkpoint import Checkpoints, TimeUp, key_of, save_progress, take_up
 from decant.training.device import block_of
-from decant.training.state import Progress, Pupil, Report, copied, make_pupil, total_of
+from decant.training.state import Progress, Report, TrainState, copied, make_state, total_of
 from decant.training.step import take_step
-from decant.training.supervision import Lesson
+from decant.training.supervision import Supervision
 
 BAR_EVERY = 5.0  # seconds between two looks of the progress bar
 
 Log = Callable[[str], None]
 OnEpoch = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast a model is trained, and what is kept on the way.
+
+    `keep_start`: the model as it came is a candidate too (epoch -1). `log`: takes a line after
+    each epoch; with it there is a progress bar on stderr. `checkpoints`: where the state is saved,
+    so that a training that was killed goes on. `on_epoch`: takes each epoch, from 1, and its
+    NDCG@10; what it raises ends training.
+    """
+
+    epochs: int
+    learning_rate: float
+    seed: int
+    keep_start: bool = False
+    log: Log | None = None
+    checkpoints: Checkpoints | None = None
+    on_epoch: OnEpoch | None = None
 
 
 class NothingToLearn(ValueError):
@@ -47,57 +67,47 @@ class LossNotFinite(ValueError):
 def train(
     model: Recommender,
     sequences: Sequences,
-    lesson: Lesson,
+    supervision: Supervision,
     settings: Training,
-    *,
-    epochs: int,
-    learning_rate: float,
-    seed: int,
-    keep_start: bool = False,
-    log: Log | None = None,
-    checkpoints: Checkpoints | None = None,
-    on_epoch: OnEpoch | None = None,
+    plan: Plan,
 ) -> Report:
-    """Train `model` in place; it ends with the weights of its best epoch on `lesson.picks`.
+    """Train `model` in place; it ends with the weights of its best epoch on the selection cases.
 
     Items that no training event has are then left to their given vectors: see `models.cold`.
     Under `torchrun` every process takes a part of each batch; all end with the same weights.
-
-    Args:
-        keep_start: the model as it came is a candidate too (epoch -1).
-        log: takes a line after each epoch; with it there is a progress bar on stderr.
-        checkpoints: where the state is kept, so that a training that was killed goes on.
-        on_epoch: takes each epoch, from 1, and its NDCG@10; what it raises ends training.
 
     Raises:
         NothingToLearn: no event can be trained on, and the start is no candidate.
         LossNotFinite: training diverges. DeviceMissing: it cannot be done where it is asked for.
         TimeUp: `checkpoints.minutes` have passed.
     """
+    epochs, log, checkpoints = plan.epochs, plan.log, plan.checkpoints
     torch.set_num_threads(settings.threads)
-    pupil = make_pupil(model, sequences, lesson, settings, epochs, learning_rate, seed)
-    rng = np.random.default_rng(seed)
-    progress = begin(pupil, rng, keep_start)
+    state = make_state(
+        model, sequences, supervision, settings, epochs, plan.learning_rate, plan.seed
+    )
+    rng = np.random.default_rng(plan.seed)
+    progress = begin(state, rng, plan.keep_start)
     key = ""
     if checkpoints is not None:
-        key = key_of(pupil, checkpoints, epochs, learning_rate, keep_start)
-        progress = take_up(pupil, checkpoints, key, progress, log)
+        key = key_of(state, checkpoints, epochs, plan.learning_rate, plan.keep_start)
+        progress = take_up(state, checkpoints, key, progress, log)
     report = progress.report
-    with bar_of(pupil, epochs, progress, log) as bar:
+    with bar_of(state, epochs, progress, log) as bar:
         while not over(report, epochs, settings.patience):
             epoch = len(report.losses)
             rng.bit_generator.state = progress.shuffling
-            for _ in steps_of_epoch(pupil, rng, progress, bar):
-                if checkpoints is not None and agreed(pupil, checkpoints.due()):
-                    save_progress(pupil, checkpoints, key, progress, log)
-                    if agreed(pupil, checkpoints.time_is_up()):
+            for _ in steps_of_epoch(state, rng, progress, bar):
+                if checkpoints is not None and agreed(state, checkpoints.due()):
+                    save_progress(state, checkpoints, key, progress, log)
+                    if agreed(state, checkpoints.time_is_up()):
                         raise TimeUp(checkpoints.minutes or 0, epoch + 1, epochs)
-            end_epoch(pupil, progress, rng, keep_start, rate_setting(settings, learning_rate))
+            end_epoch(state, progress, rng, plan)
             if checkpoints is not None:
-                save_progress(pupil, checkpoints, key, progress, log)
+                save_progress(state, checkpoints, key, progress, log)
             tell(report, epochs, bar, log)
-            if on_epoch is not None:
-                on_epoch(epoch + 1, report.ndcg[-1])
+            if plan.on_epoch is not None:
+                plan.on_epoch(epoch + 1, report.ndcg[-1])
     model.load_state_dict(progress.best)
     settle_untrained(model, training_counts(sequences, model.architecture.items))
     model.eval()
@@ -110,29 +120,29 @@ def over(report: Report, epochs: int, patience: int) -> bool:
     return done >= epochs or (done > 0 and done - 1 - report.best_epoch >= patience)
 
 
-def begin(pupil: Pupil, rng: np.random.Generator, keep_start: bool) -> Progress:
+def begin(state: TrainState, rng: np.random.Generator, keep_start: bool) -> Progress:
     """The state before the first step. Every process draws its own dropout."""
-    torch.manual_seed(pupil.seed + pupil.fabric.global_rank)
-    report = Report(start_ndcg=pupil.validate() if keep_start else None)
-    return Progress(report, dict(rng.bit_generator.state), copied(pupil.model))
+    torch.manual_seed(state.seed + state.fabric.global_rank)
+    report = Report(start_ndcg=state.validate() if keep_start else None)
+    return Progress(report, dict(rng.bit_generator.state), copied(state.model))
 
 
-def agreed(pupil: Pupil, wanted: bool) -> bool:
+def agreed(state: TrainState, wanted: bool) -> bool:
     """Does any process want it? They save together, whatever their clocks say."""
-    return total_of(pupil.fabric, wanted) > 0
+    return total_of(state.fabric, wanted) > 0
 
 
 def steps_of_epoch(
-    pupil: Pupil, rng: np.random.Generator, progress: Progress, bar: "tqdm[NoReturn]"
+    state: TrainState, rng: np.random.Generator, progress: Progress, bar: "tqdm[NoReturn]"
 ) -> Iterator[None]:
-    """Train on the lesson's windows once, from where `progress` is; yields after each step."""
-    pupil.model.train()
-    epoch, size = len(progress.report.losses), pupil.settings.batch_size
-    for step, windows in enumerate(shuffled_batches(pupil.lesson.windows(rng), size, rng)):
+    """Train on the supervision's windows once, from where `progress` is; yields after each step."""
+    state.model.train()
+    epoch, size = len(progress.report.losses), state.settings.batch_size
+    for step, windows in enumerate(shuffled_batches(state.supervision.windows(rng), size, rng)):
         if step < progress.step:
             continue  # done before the training was killed
         began = time.perf_counter()
-        loss, predicted = take_step(pupil, windows, (pupil.seed, epoch, step))
+        loss, predicted = take_step(state, windows, (state.seed, epoch, step))
         if predicted:
             progress.losses.append(loss)
             progress.events += predicted
@@ -142,23 +152,22 @@ def steps_of_epoch(
         yield
 
 
-def end_epoch(
-    pupil: Pupil, progress: Progress, rng: np.random.Generator, keep_start: bool, setting: str
-) -> None:
+def end_epoch(state: TrainState, progress: Progress, rng: np.random.Generator, plan: Plan) -> None:
     """Validate, keep what is better, and be ready for the next epoch."""
     report, events = progress.report, progress.events
-    if not events and not keep_start:
+    if not events and not plan.keep_start:
         raise NothingToLearn
     loss = float(torch.stack(progress.losses).mean()) if progress.losses else float("nan")
     if events and not math.isfinite(loss):
+        setting = rate_setting(state.settings, plan.learning_rate)
         raise LossNotFinite(loss, len(report.losses) + 1, setting)
     best, began = report.best, time.perf_counter()
     report.events += events
     report.losses.append(loss)
-    report.ndcg.append(pupil.validate())
+    report.ndcg.append(state.validate())
     report.seconds += time.perf_counter() - began
     if report.ndcg[-1] > best:
-        report.best_epoch, progress.best = len(report.ndcg) - 1, copied(pupil.model)
+        report.best_epoch, progress.best = len(report.ndcg) - 1, copied(state.model)
     progress.step, progress.losses, progress.events = 0, [], 0
     progress.shuffling = dict(rng.bit_generator.state)
 
@@ -174,15 +183,15 @@ def tell(report: Report, epochs: int, bar: "tqdm[NoReturn]", log: Log | None) ->
         )
 
 
-def bar_of(pupil: Pupil, epochs: int, progress: Progress, log: Log | None) -> "tqdm[NoReturn]":
+def bar_of(state: TrainState, epochs: int, progress: Progress, log: Log | None) -> "tqdm[NoReturn]":
     """A progress bar over all steps, with the time that is left; none where nobody looks on."""
     return tqdm(
-        total=pupil.steps * epochs,
-        initial=pupil.steps * len(progress.report.losses) + progress.step,
+        total=state.steps * epochs,
+        initial=state.steps * len(progress.report.losses) + progress.step,
         unit="step",
         desc="training",
         mininterval=BAR_EVERY,
-        disable=log is None or not pupil.fabric.is_global_zero,
+        disable=log is None or not state.fabric.is_global_zero,
     )
 
 

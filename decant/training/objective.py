@@ -20,7 +20,7 @@ from decant.training.losses import (
     strata_loss,
 )
 from decant.training.softmax import Sample, chunked, sampled_log_partition, scores_of
-from decant.training.supervision import Lesson
+from decant.training.supervision import Supervision
 
 PROJECTIONS = ("query", "key", "value")  # of attention
 STRATA = 4  # of popularity, with as many events each
@@ -65,19 +65,19 @@ class Objective(nn.Module):
     def __init__(
         self,
         model: Recommender,
-        lesson: Lesson,
+        supervision: Supervision,
         new: Tensor | None = None,
         strata: Tensor | None = None,
     ) -> None:
         """`new` bool [N + 1]: items without a training event, which are no wrong answers.
         `strata` int [N + 1]: each item's stratum of popularity, see `popularity_strata`."""
         super().__init__()
-        self.model, self.lesson = model, lesson
+        self.model, self.supervision = model, supervision
         self.register_buffer("new", new, persistent=False)
         self.register_buffer("strata", strata, persistent=False)
-        held = lesson.anchor > 0
+        held = supervision.l2_sp > 0
         self.start = [p.detach().clone() for p in model.parameters()] if held else []
-        self.projection = _projection(model, lesson)
+        self.projection = _projection(model, supervision)
 
     def forward(self, batch: Batch, share: float = 1.0) -> Tensor:
         """Mean loss of the predictions, times `share`: what they count for among processes."""
@@ -92,7 +92,7 @@ class Objective(nn.Module):
             total = chunked(self._of_scores(targets, batch, counts), hidden, table, model.bias)
         else:
             total = self._sampled(hidden, targets, table, batch, batch.sample)
-        weights = self.lesson.weights
+        weights = self.supervision.weights
         if self.projection is not None and batch.states is not None:
             distance = hidden_loss(self.projection(hidden).float(), batch.states)
             total = total + weights.hidden * distance.sum()
@@ -101,12 +101,12 @@ class Objective(nn.Module):
             inside = batch.inputs["items"] > 0
             own = torch.stack([attending[name] for name in PROJECTIONS])
             loss = loss + weights.relations * relations_loss(
-                own, batch.relations, self.lesson.relation_heads, inside
+                own, batch.relations, self.supervision.relation_heads, inside
             )
         loss = loss * share
-        if self.lesson.anchor:
+        if self.supervision.l2_sp:
             distance = anchor_loss(list(model.parameters()), self.start)
-            loss = loss + self.lesson.anchor * distance
+            loss = loss + self.supervision.l2_sp * distance
         return loss
 
     def _counts(
@@ -118,7 +118,7 @@ class Objective(nn.Module):
         Of the windows only the share with the highest mean loss counts, the conditional value at
         risk (Rockafellar and Uryasev 2000; as an objective Levy et al. 2020).
         """
-        if self.lesson.worst >= 1 or not len(targets):
+        if self.supervision.cvar_fraction >= 1 or not len(targets):
             return None
         with torch.no_grad():
             losses = torch.empty(len(targets), device=hidden.device)
@@ -128,12 +128,12 @@ class Objective(nn.Module):
                 return losses[rows].sum()
 
             chunked(note, hidden, table, self.model.bias)
-        return of_the_worst(losses, window, self.lesson.worst)
+        return of_the_worst(losses, window, self.supervision.cvar_fraction)
 
     def _of_scores(
         self, targets: Tensor, batch: Batch, counts: Tensor | None
     ) -> Callable[[Tensor, slice], Tensor]:
-        weights = self.lesson.weights
+        weights = self.supervision.weights
 
         def loss(scores: Tensor, rows: slice) -> Tensor:
             mixed = each(scores, rows)
@@ -148,7 +148,7 @@ class Objective(nn.Module):
             mixed = weights.hard * hard
             if weights.soft:
                 own = scores.gather(1, ids) - torch.logsumexp(scores, dim=1, keepdim=True)
-                mixed = mixed + weights.soft * soft_loss(own, taught, self.lesson.temperature)
+                mixed = mixed + weights.soft * soft_loss(own, taught, self.supervision.temperature)
             if weights.listwise:
                 mixed = mixed + weights.listwise * list_loss(scores, ids, taught)
             if weights.strata and self.strata is not None:
@@ -163,7 +163,7 @@ class Objective(nn.Module):
     ) -> Tensor:
         """Of a catalogue that is too large neither the student's own top items are known nor which
         windows are the worst: the list-wise loss is then the soft one, and all windows count."""
-        bias, weights = self.model.bias, self.lesson.weights
+        bias, weights = self.model.bias, self.supervision.weights
         of_targets = scores_of(hidden, targets[:, None], table, bias)[:, 0]
         whole = sampled_log_partition(hidden, of_targets, targets, sample, table, bias)
         hard = whole - of_targets
@@ -174,7 +174,7 @@ class Objective(nn.Module):
         own = of_ids - whole[:, None]
         # estimated apart, the probabilities of the K may exceed 1 in all
         own = own - torch.logsumexp(own, dim=1, keepdim=True).clamp(min=0)
-        soft = soft_loss(own, taught, self.lesson.temperature)
+        soft = soft_loss(own, taught, self.supervision.temperature)
         mixed = weights.hard * hard + (weights.soft + weights.listwise) * soft
         if weights.strata and self.strata is not None:
             mixed = mixed + weights.strata * strata_loss(of_ids, taught, self.strata[ids])
@@ -226,10 +226,10 @@ def popularity_strata(counts: np.ndarray) -> np.ndarray:
     return strata
 
 
-def _projection(model: Recommender, lesson: Lesson) -> nn.Linear | None:
+def _projection(model: Recommender, supervision: Supervision) -> nn.Linear | None:
     """From the student's states to the teacher's; the same each time."""
-    states = None if lesson.knowledge is None else lesson.knowledge.states
-    if states is None or not lesson.weights.hidden:
+    states = None if supervision.knowledge is None else supervision.knowledge.states
+    if states is None or not supervision.weights.hidden:
         return None
     inner, outer = model.architecture.dimension, states[np.zeros(1, dtype=np.int64)].shape[1]
     projection = nn.Linear(inner, outer, bias=False)

@@ -16,7 +16,7 @@ from decant.params.models import Training
 from decant.training.device import make_fabric
 from decant.training.objective import Objective, popularity_strata
 from decant.training.optimizer import make_optimizer, make_schedule
-from decant.training.supervision import Lesson
+from decant.training.supervision import Supervision
 from decant.training.validate import validate
 
 RARE = 0.75  # exponent of an item's events where negatives are drawn (Mikolov et al. 2013)
@@ -61,12 +61,12 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Pupil:
+class TrainState:
     """A model in training and everything that one step of it needs."""
 
     model: Recommender
     sequences: Sequences
-    lesson: Lesson
+    supervision: Supervision
     settings: Training
     fabric: Fabric
     objective: _FabricModule
@@ -78,45 +78,45 @@ class Pupil:
 
     def validate(self) -> float:
         """NDCG@10 now; every process takes its share of the cases."""
-        fabric, picks = self.fabric, self.lesson.picks
-        mine = picks.take(np.arange(fabric.global_rank, len(picks), fabric.world_size))
+        fabric, selection = self.fabric, self.supervision.selection
+        mine = selection.take(np.arange(fabric.global_rank, len(selection), fabric.world_size))
         found = validate(
-            self.model, self.sequences, replace(self.lesson, picks=mine), fabric.autocast
+            self.model, self.sequences, replace(self.supervision, selection=mine), fabric.autocast
         )
-        return total_of(fabric, found * len(mine)) / max(len(picks), 1)
+        return total_of(fabric, found * len(mine)) / max(len(selection), 1)
 
 
-def make_pupil(
+def make_state(
     model: Recommender,
     sequences: Sequences,
-    lesson: Lesson,
+    supervision: Supervision,
     settings: Training,
     epochs: int,
     learning_rate: float,
     seed: int,
-) -> Pupil:
+) -> TrainState:
     """Put `model` on its device and make what trains it for that many epochs."""
     fabric = make_fabric(settings)
     model.to(fabric.device)  # before the objective copies the weights it holds on to
-    windows = lesson.windows(np.random.default_rng(seed))
+    windows = supervision.windows(np.random.default_rng(seed))
     steps = -(-len(windows) // settings.batch_size)
-    module = make_objective(model, lesson, sequences)
+    module = make_objective(model, supervision, sequences)
     optimizer = make_optimizer(module, learning_rate, settings.weight_decay)
     schedule = make_schedule(optimizer, max(1, steps) * epochs)
     objective, wrapped = fabric.setup(module, optimizer)
     counts = training_counts(sequences, model.architecture.items)
     likely = likely_negatives(counts, settings)
-    return Pupil(
-        model, sequences, lesson, settings, fabric, objective, wrapped, schedule, steps, seed,
+    return TrainState(
+        model, sequences, supervision, settings, fabric, objective, wrapped, schedule, steps, seed,
         None if likely is None else likely.to(fabric.device),
     )  # fmt: skip
 
 
-def make_objective(model: Recommender, lesson: Lesson, sequences: Sequences) -> Objective:
+def make_objective(model: Recommender, supervision: Supervision, sequences: Sequences) -> Objective:
     """Model and losses; the losses know how often each item was met in training."""
     counts = training_counts(sequences, model.architecture.items)
     strata = torch.from_numpy(popularity_strata(counts)).to(model.bias.device)
-    return Objective(model, lesson, untrained(counts), strata)
+    return Objective(model, supervision, untrained(counts), strata)
 
 
 def likely_negatives(counts: np.ndarray, settings: Training) -> Tensor | None:

@@ -13,19 +13,21 @@ from decant.params.models import Training
 from decant.training.batches import Windows, cut, cut_masked, random_mask
 from decant.training.objective import Batch
 from decant.training.softmax import draw
-from decant.training.state import Pupil, total_of
-from decant.training.supervision import Lesson, Rows
+from decant.training.state import TrainState, total_of
+from decant.training.supervision import Rows, Supervision
 from decant.training.validate import to_tensor, to_tensors
 
 CLIP = 1.0
 
 
-def take_step(pupil: Pupil, windows: Windows, seeds: tuple[int, int, int]) -> tuple[Tensor, int]:
+def take_step(
+    state: TrainState, windows: Windows, seeds: tuple[int, int, int]
+) -> tuple[Tensor, int]:
     """One step of the optimizer: mean loss without its graph, and how much was predicted."""
-    fabric = pupil.fabric
+    fabric = state.fabric
     batch = prepare_batch(
-        pupil.sequences, part_of(fabric, windows), pupil.lesson, pupil.model, fabric.device,
-        settings=pupil.settings, likely=pupil.likely, rng=np.random.default_rng(seeds),
+        state.sequences, part_of(fabric, windows), state.supervision, state.model, fabric.device,
+        settings=state.settings, likely=state.likely, rng=np.random.default_rng(seeds),
     )  # fmt: skip
     if fabric.global_rank >= len(windows):  # a last batch, smaller than there are processes
         batch = batch.without_predictions()
@@ -33,12 +35,12 @@ def take_step(pupil: Pupil, windows: Windows, seeds: tuple[int, int, int]) -> tu
     everybody = round(total_of(fabric, own))
     if not everybody:
         return torch.zeros((), device=fabric.device), 0
-    pupil.optimizer.zero_grad()
-    loss = pupil.objective(batch, own * fabric.world_size / everybody)
+    state.optimizer.zero_grad()
+    loss = state.objective(batch, own * fabric.world_size / everybody)
     fabric.backward(loss)
-    nn.utils.clip_grad_norm_(pupil.objective.parameters(), CLIP)
-    pupil.optimizer.step()
-    pupil.schedule.step()
+    nn.utils.clip_grad_norm_(state.objective.parameters(), CLIP)
+    state.optimizer.step()
+    state.schedule.step()
     return loss.detach(), everybody
 
 
@@ -51,7 +53,7 @@ def part_of(fabric: Fabric, windows: Windows) -> Windows:
 def prepare_batch(
     sequences: Sequences,
     windows: Windows,
-    lesson: Lesson,
+    supervision: Supervision,
     model: Recommender,
     device: torch.device,
     *,
@@ -69,7 +71,7 @@ def prepare_batch(
     else:
         arrays, targets, position = cut(sequences, windows, a.event_inputs)
     sample = None if likely is None else draw(likely, settings.negatives)
-    taught = taught_at(lesson, targets, position, device)
+    taught = taught_at(supervision, targets, position, device)
     places = np.flatnonzero(targets)
     return Batch(
         to_tensors(arrays, device), to_tensor(targets.ravel()[places], device),
@@ -78,10 +80,10 @@ def prepare_batch(
 
 
 def taught_at(
-    lesson: Lesson, targets: np.ndarray, position: np.ndarray, device: torch.device
+    supervision: Supervision, targets: np.ndarray, position: np.ndarray, device: torch.device
 ) -> dict[str, Any]:
     """What the teacher knows of the batch's predictions, and of its positions."""
-    knowledge, weights = lesson.knowledge, lesson.weights
+    knowledge, weights = supervision.knowledge, supervision.weights
     if knowledge is None:
         return {}
 

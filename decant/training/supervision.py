@@ -1,13 +1,15 @@
-"""What a model is taught with, and the loss that it is taught by."""
+"""Training material, and the supervision that a model gets from it: windows, labels, losses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from decant.features.holdout import picks
+from decant.features.encode import Encoder
+from decant.features.holdout import of_users, selection_cases
 from decant.features.sequences import Cases, Sequences
+from decant.params.models import Distill, Teacher, Training
 from decant.training.batches import Windows, training_windows
 
 
@@ -19,7 +21,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What a teacher knows, a row for every event that it predicted.
+    """The teacher's knowledge, a row for every event that it predicted.
 
     `ids` int [E, K], its top K; `log_probabilities` float [E, K + 1], theirs and that of the
     rest; if they were kept, `states` float [E, D], from which it predicted, and `relations` float
@@ -33,9 +35,23 @@ class Knowledge:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What each loss counts for. The first three are shares, the hard labels have what is left;
-    the others come on top."""
+class Material:
+    """The data that a model learns from; `knowledge` is the teacher's, for a student.
+
+    `vectors`: float [N + 1, width] by name, of the items' content.
+    """
+
+    encoder: Encoder
+    sequences: Sequences
+    vectors: Mapping[str, np.ndarray]
+    knowledge: Knowledge | None
+    cases_per_user: int
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """The weight of each loss. The first three are shares, the hard labels have the rest; the
+    others come on top."""
 
     soft: float = 0.0
     listwise: float = 0.0
@@ -49,29 +65,100 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a model is taught with.
+class Supervision:
+    """The windows and labels that a model is trained on, and how they count.
 
-    `windows`: what it learns from, drawn anew each epoch; `picks`: the validation cases that
-    choose its best epoch; `knowledge`: a teacher's, which counts by its `weights`; `worst`: the
-    share of each batch's windows that counts, those with the highest loss; `anchor`: how strongly
-    the weights are held to where they start.
+    `windows`: drawn anew each epoch; `selection`: the validation cases that choose the best
+    epoch; `knowledge`: the teacher's, which counts by the loss `weights`; `cvar_fraction`: share
+    of each batch's windows that counts, those with the highest loss; `l2_sp`: weight of the
+    distance from the initial weights.
     """
 
     windows: Callable[[np.random.Generator], Windows]
-    picks: Cases
+    selection: Cases
     exclude_seen: bool
     knowledge: Knowledge | None = None
-    weights: Weights = Weights()
+    weights: LossWeights = LossWeights()
     temperature: float = 1.0
     relation_heads: int = 1
-    worst: float = 1.0
-    anchor: float = 0.0
+    cvar_fraction: float = 1.0
+    l2_sp: float = 0.0
 
 
-def everybody(
-    sequences: Sequences, max_length: int, cases_per_user: int, *, exclude_seen: bool
-) -> Lesson:
-    """All training events; one half of the validation users chooses the epoch."""
-    windows = training_windows(sequences, max_length)
-    return Lesson(lambda rng: windows, picks(sequences, cases_per_user), exclude_seen)
+def supervise(
+    material: Material, settings: Training, members: np.ndarray | None = None
+) -> Supervision:
+    """The supervision of one model: all users' windows, or those of one segment's `members`.
+
+    Raises:
+        ValueError: a loss has a weight and the knowledge that it compares with was not kept.
+    """
+    encoder, sequences = material.encoder, material.sequences
+    windows = training_windows(sequences, encoder.max_length)
+    selection = selection_cases(sequences, material.cases_per_user)
+    weights = loss_weights(settings)
+    check_kept(weights, material.knowledge)
+    if not isinstance(settings, Distill):
+        return Supervision(
+            lambda rng: windows, selection, encoder.exclude_seen, material.knowledge, weights
+        )
+    of_segment = members is not None
+    return Supervision(
+        (lambda rng: windows) if members is None else mixture(windows, members, settings.others),
+        selection if members is None else of_users(selection, members),
+        encoder.exclude_seen,
+        material.knowledge,
+        weights,
+        settings.temperature,
+        settings.relation_heads,
+        settings.worst,
+        settings.anchor if of_segment else 0.0,
+    )
+
+
+def loss_weights(settings: Training) -> LossWeights:
+    """The weight of each loss by the settings of a teacher or a student."""
+    if isinstance(settings, Distill):
+        return LossWeights(
+            settings.soft_weight,
+            settings.list_weight,
+            settings.strata_weight,
+            settings.hidden_weight,
+            settings.relations_weight,
+        )
+    if isinstance(settings, Teacher):
+        return LossWeights(soft=settings.soft_weight)
+    return LossWeights()
+
+
+def check_kept(weights: LossWeights, knowledge: Knowledge | None) -> None:
+    """Raise if a loss has nothing to compare with: it would silently count for nothing.
+
+    Raises:
+        ValueError: what it needs was not kept when the knowledge was extracted.
+    """
+    if knowledge is None:
+        return
+    if weights.hidden and knowledge.states is None:
+        raise ValueError("distill.hidden_weight needs knowledge.states: true")
+    if weights.relations and knowledge.relations is None:
+        raise ValueError("distill.relations_weight needs knowledge.relations: true")
+
+
+def mixture(
+    windows: Windows, members: np.ndarray, background_ratio: float
+) -> Callable[[np.random.Generator], Windows]:
+    """All windows of the members and, drawn anew each time, some of all other users.
+
+    Args:
+        background_ratio: windows of others ÷ windows of the members.
+    """
+    own = np.isin(windows.user, members)
+    inside, outside = np.flatnonzero(own), np.flatnonzero(~own)
+    count = min(len(outside), round(background_ratio * len(inside)))
+
+    def draw(rng: np.random.Generator) -> Windows:
+        background = rng.choice(outside, count, replace=False) if count else outside[:0]
+        return windows.take(np.concatenate([inside, background]))
+
+    return draw

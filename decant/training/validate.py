@@ -11,7 +11,7 @@ from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
 from decant.features.sequences import Cases, Sequences, histories, history_lengths
 from decant.models.recommender import Recommender
-from decant.training.supervision import Lesson
+from decant.training.supervision import Supervision
 
 K = 10
 Precision = Callable[[], AbstractContextManager[object]]
@@ -59,18 +59,18 @@ def to_tensor(array: np.ndarray, device: torch.device) -> Tensor:
 def validate(
     model: Recommender,
     sequences: Sequences,
-    lesson: Lesson,
+    supervision: Supervision,
     precision: Precision = nullcontext,
 ) -> float:
     """Mean NDCG@10 on the cases that choose the epoch; 0 where there are none."""
-    if not len(lesson.picks):
+    if not len(supervision.selection):
         return 0.0
     ranking = rank(
         TorchScorer(model, precision),
         sequences,
-        lesson.picks,
+        supervision.selection,
         model.architecture.items,
         k=K,
-        exclude_seen=lesson.exclude_seen,
+        exclude_seen=supervision.exclude_seen,
     )
     return float(ndcg(ranking.ranks, K).mean())

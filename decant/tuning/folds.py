@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from decant.data.split import count_before, quantile
-from decant.features.holdout import picks
+from decant.features.holdout import selection_cases
 from decant.features.sequences import Sequences
 from decant.params.data import Split
 
@@ -37,7 +37,7 @@ def make_folds(sequences: Sequences, cut: Split, count: int) -> list[Sequences]:
     for number, fold in enumerate(folds, 1):
         if not (fold.split[:, 0] > 1).any():
             raise FoldsError(number, count, "no user with two events to learn from")
-        if not len(picks(fold, cut.cases_per_user)):
+        if not len(selection_cases(fold, cut.cases_per_user)):
             raise FoldsError(number, count, "no event of the picking half of users to validate on")
     return folds
 

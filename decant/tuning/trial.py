@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from decant.distillation.start import start_student
-from decant.distillation.student import Material, lesson_for, plain_lesson
+from decant.distillation.fit import fit, new_model
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
-from decant.features.holdout import picks
+from decant.features.holdout import selection_cases
 from decant.features.sequences import Sequences
-from decant.models.build import architecture, parameter_count
+from decant.models.build import parameter_count
 from decant.models.recommender import Recommender
-from decant.params.models import Distill, Training
-from decant.training.loop import seeded, train
-from decant.training.supervision import Lesson
+from decant.params.models import Training
+from decant.training.loop import Plan
+from decant.training.supervision import Material
 from decant.training.validate import K, TorchScorer
 from decant.tuning.cases import save_cases
 
@@ -49,7 +48,7 @@ def run_trial(
     done, users, quality = [], [], []
     for number, fold in enumerate(course.folds, 1):
         material = replace(course.material, sequences=fold)
-        chosen = picks(fold, material.cases_per_user)
+        chosen = selection_cases(fold, material.cases_per_user)
         model, best_epoch = taught(
             material, settings, course.seed, _told(number, on_epoch), course.teacher
         )
@@ -74,27 +73,10 @@ def taught(
     teacher: Recommender | None = None,
 ) -> tuple[Recommender, int]:
     """A teacher, or a general student, and its best epoch, from 1."""
-    shape = architecture(settings, material.encoder, material.vectors)
-    model = seeded(shape, material.vectors, seed)
-    if isinstance(settings, Distill):
-        start_student(model, teacher, settings)
-    report = train(
-        model,
-        material.sequences,
-        _lesson(material, settings),
-        settings,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        seed=seed,
-        on_epoch=on_epoch,
-    )
+    model = new_model(material, settings, seed, teacher)
+    plan = Plan(settings.epochs, settings.learning_rate, seed, on_epoch=on_epoch)
+    report = fit(model, material, settings, plan)
     return model, report.best_epoch + 1
-
-
-def _lesson(material: Material, settings: Training) -> Lesson:
-    if isinstance(settings, Distill):
-        return lesson_for(material, settings, None)
-    return plain_lesson(material)
 
 
 def _told(fold: int, on_epoch: OnEpoch) -> Callable[[int, float], None]:

@@ -14,7 +14,7 @@ from benchmarks.throughput.compare import add_speeds, ranks_in, table
 from benchmarks.throughput.step_profile import (
     PARTS,
     loss_of,
-    new_pupil,
+    new_state,
     peak,
     products_of,
     rate,
@@ -38,12 +38,12 @@ def data(cycle: Any, tmp_path: Path) -> Prepared:
 
 
 def test_events_are_counted_after_the_warm_up(data: Prepared) -> None:
-    found = rate(new_pupil(data, SETTINGS, 1, 5), 0.3)
+    found = rate(new_state(data, SETTINGS, 1, 5), 0.3)
     assert found["events"] > 0 and found["seconds"] > 0 and found["gflops"] > 0
 
 
 def test_a_steps_products_are_counted_as_by_hand(data: Prepared) -> None:
-    a = new_pupil(data, SETTINGS, 1, 5).model.architecture
+    a = new_state(data, SETTINGS, 1, 5).model.architecture
     windows = Windows(np.zeros(2, int), np.array([0, 10]), np.array([5, 13]))  # 4 and 2 positions
     linear = 2 * (6 * 8) * (4 * 8 + 2 * 32) * 2  # two layers, two operations each
     attention = 2 * (2 * 2 * 8) * (4**2 + 2**2)
@@ -51,19 +51,19 @@ def test_a_steps_products_are_counted_as_by_hand(data: Prepared) -> None:
 
 
 def test_the_parts_of_a_step_make_the_whole(data: Prepared) -> None:
-    found = shares(new_pupil(data, SETTINGS, 1, 5), 3)
+    found = shares(new_state(data, SETTINGS, 1, 5), 3)
     assert set(found) == set(PARTS)
     assert sum(found.values()) == pytest.approx(1)
 
 
 def test_the_loss_that_is_timed_is_the_one_that_is_trained(data: Prepared) -> None:
-    pupil = new_pupil(data, SETTINGS, 1, 5)
-    windows = pupil.lesson.windows(np.random.default_rng(0)).take(np.arange(6))
+    state = new_state(data, SETTINGS, 1, 5)
+    windows = state.supervision.windows(np.random.default_rng(0)).take(np.arange(6))
     batch = prepare_batch(
-        data.sequences, windows, pupil.lesson, pupil.model, torch.device("cpu"),
+        data.sequences, windows, state.supervision, state.model, torch.device("cpu"),
         settings=SETTINGS, rng=np.random.default_rng(0),
     )  # fmt: skip
-    torch.testing.assert_close(loss_of(pupil, batch)[0], pupil.objective(batch))
+    torch.testing.assert_close(loss_of(state, batch)[0], state.objective(batch))
 
 
 def test_a_peak_is_a_speed() -> None:

@@ -9,10 +9,10 @@ from onnx import numpy_helper
 
 from decant.compression import compress
 from decant.compression.compress import compress_student, graph_ndcg, holds
-from decant.distillation.student import lesson_for
 from decant.models import bundle
 from decant.models.build import load_model, parameter_count
 from decant.params.models import Compress
+from decant.training.supervision import supervise
 
 torch.set_num_threads(1)
 
@@ -52,8 +52,8 @@ def test_the_pruned_model_is_as_small_as_was_asked_for(family: Any) -> None:
 
 def test_figures_are_of_the_files_that_were_written(family: Any) -> None:
     hops, folder = family.hops["a"], family.compressed / "a" / "int8"
-    lesson = lesson_for(family.material, family.settings, family.known.members["a"])
-    measured = graph_ndcg(folder / bundle.GRAPH, lesson, family.material)
+    supervision = supervise(family.material, family.settings, family.known.members["a"])
+    measured = graph_ndcg(folder / bundle.GRAPH, supervision, family.material)
     assert hops["int8"]["ndcg"] == measured
     assert hops["int8"]["bytes"] == bundle.size_bytes(folder)
     assert bundle.read_json(folder, bundle.METRICS)["weights"] == "int8"
@@ -138,6 +138,6 @@ def test_quality_holds_within_the_share_that_may_be_lost(
 
 
 def test_without_cases_the_quality_of_a_graph_is_zero(family: Any) -> None:
-    lesson = lesson_for(family.material, family.settings, np.zeros(0, dtype=np.int64))
+    supervision = supervise(family.material, family.settings, np.zeros(0, dtype=np.int64))
     graph = family.compressed / "a" / "int8" / bundle.GRAPH
-    assert graph_ndcg(graph, lesson, family.material) == 0.0
+    assert graph_ndcg(graph, supervision, family.material) == 0.0

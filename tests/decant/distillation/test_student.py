@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from decant.distillation.start import start_from_items, start_from_layers
-from decant.distillation.student import Material, distill_general, lesson_for, mixture
+from decant.distillation.student import distill_general
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, rank
-from decant.features.holdout import decides, of_users, picking
+from decant.features.holdout import decision_cases, in_selection, of_users
 from decant.features.sequences import TEST, VALIDATION, cases
 from decant.models import bundle
 from decant.models.recommender import Architecture, Recommender
 from decant.runtime.session import Model
 from decant.training.batches import training_windows
+from decant.training.supervision import Material, mixture, supervise
 from decant.training.validate import TorchScorer
 
 torch.set_num_threads(1)
@@ -82,11 +83,11 @@ def test_general_has_seen_no_attribute(family: Any) -> None:
 
 
 def test_general_is_taught_by_everybody(family: Any) -> None:
-    lesson = lesson_for(family.material, family.settings, None)
-    windows = lesson.windows(np.random.default_rng(0))
+    supervision = supervise(family.material, family.settings, None)
+    windows = supervision.windows(np.random.default_rng(0))
     everything = training_windows(family.known.sequences, family.known.encoder.max_length)
     assert np.array_equal(windows.user, everything.user)
-    assert lesson.anchor == 0.0
+    assert supervision.l2_sp == 0.0
 
 
 def test_a_segment_is_taught_by_its_own_users_and_a_few_guests(family: Any) -> None:
@@ -113,15 +114,15 @@ def test_the_cases_that_pick_are_the_segments_and_none_of_those_that_decide(
     family: Any,
 ) -> None:
     sequences = family.known.sequences
-    deciding = set(decides(sequences, 4).position.tolist())
+    deciding = set(decision_cases(sequences, 4).position.tolist())
     held = set(cases(sequences, TEST, 4).position.tolist())
     for members in (None, family.known.members["a"]):
-        picks = lesson_for(family.material, family.settings, members).picks
+        picks = supervise(family.material, family.settings, members).selection
         assert len(picks)
-        assert picking(picks.user).all()
+        assert in_selection(picks.user).all()
         assert not set(picks.position.tolist()) & (deciding | held)
         assert members is None or np.isin(picks.user, members).all()
-    both = len(lesson_for(family.material, family.settings, None).picks) + len(deciding)
+    both = len(supervise(family.material, family.settings, None).selection) + len(deciding)
     assert both == len(cases(sequences, VALIDATION, 4))
 
 
@@ -133,19 +134,23 @@ def test_settings_reach_the_lesson(family: Any) -> None:
     material: Material = replace(family.material, cases_per_user=1)
     knowledge = replace(material.knowledge, states=np.zeros(0), relations=np.zeros(0))
     material = replace(material, knowledge=knowledge)
-    lesson = lesson_for(material, settings, family.known.members["a"])
-    assert tuple(weights.values()) == astuple(lesson.weights)
-    assert (lesson.temperature, lesson.anchor, lesson.relation_heads) == (2.5, 0.75, 2)
-    assert lesson.knowledge is material.knowledge
-    assert lesson.exclude_seen is family.known.encoder.exclude_seen
+    supervision = supervise(material, settings, family.known.members["a"])
+    assert tuple(weights.values()) == astuple(supervision.weights)
+    assert (supervision.temperature, supervision.l2_sp, supervision.relation_heads) == (
+        2.5,
+        0.75,
+        2,
+    )
+    assert supervision.knowledge is material.knowledge
+    assert supervision.exclude_seen is family.known.encoder.exclude_seen
 
 
 @pytest.mark.parametrize("name", ["hidden", "relations"])
 def test_a_loss_whose_knowledge_was_not_kept_is_an_error(family: Any, name: str) -> None:
     settings = family.settings.model_copy(update={f"{name}_weight": 1.0})
     with pytest.raises(ValueError, match=rf"distill\.{name}_weight needs knowledge\."):
-        lesson_for(family.material, settings, None)
-    assert lesson_for(replace(family.material, knowledge=None), settings, None)
+        supervise(family.material, settings, None)
+    assert supervise(replace(family.material, knowledge=None), settings, None)
 
 
 def test_a_student_starts_from_the_layers_that_are_chosen() -> None:

@@ -24,7 +24,7 @@ from decant.evaluation.evaluate import (
 )
 from decant.evaluation.metrics import ndcg
 from decant.features.encode import Encoder
-from decant.features.holdout import picking
+from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences
 from decant.models import bundle
 from decant.runtime.session import Model
@@ -215,7 +215,7 @@ def test_progress_is_told_for_every_model(run: Run) -> None:
 def test_the_hybrid_is_of_the_best_two_kinds_on_the_users_that_pick(run: Run) -> None:
     found = run()
     mixed, table = found.metrics["hybrid"], found.cases
-    window = table[(table["window"] == VALIDATION) & picking(table["user"].to_numpy())]
+    window = table[(table["window"] == VALIDATION) & in_selection(table["user"].to_numpy())]
     quality = {
         name: ndcg(window[window["model"] == name]["rank"].to_numpy(), 2).mean()
         for name in (*BASELINES, CONTENT)
@@ -244,7 +244,7 @@ def test_without_validation_users_that_pick_there_is_no_hybrid(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = lambda users: np.zeros(len(users), dtype=bool)  # noqa: E731
-    monkeypatch.setattr("decant.evaluation.evaluate.picking", nobody)
+    monkeypatch.setattr("decant.evaluation.evaluate.in_selection", nobody)
     metrics = run().metrics
     assert metrics["hybrid"] is None and HYBRID in metrics["left_out"]
     assert HYBRID not in metrics["models"]

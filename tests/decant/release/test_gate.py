@@ -10,7 +10,7 @@ import pytest
 
 from decant.evaluation.baselines import HYBRID, NAMES
 from decant.evaluation.lookup import figure
-from decant.features.holdout import picking
+from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.release import Evaluate, Gate
 from decant.release.checks import at_least, best_baseline
@@ -306,14 +306,14 @@ def test_the_test_window_changes_no_verdict(verdict: Judge, cases: pd.DataFrame)
 
 def test_users_who_picked_do_not_decide(verdict: Judge, cases: pd.DataFrame) -> None:
     women, men = MEMBERS["women"], MEMBERS["men"]
-    edited = set_ranks(cases, "women/int8", VALIDATION, women[picking(women)], 10**6)
-    edited = set_ranks(edited, "men/int8", VALIDATION, men[picking(men)], 1)
+    edited = set_ranks(cases, "women/int8", VALIDATION, women[in_selection(women)], 10**6)
+    edited = set_ranks(edited, "men/int8", VALIDATION, men[in_selection(men)], 1)
     assert verdict(cases=edited)["segments"] == verdict()["segments"]
 
 
 def test_users_who_did_not_pick_decide(verdict: Judge, cases: pd.DataFrame) -> None:
     women = MEMBERS["women"]
-    edited = set_ranks(cases, "women/int8", VALIDATION, women[~picking(women)], 10**6)
+    edited = set_ranks(cases, "women/int8", VALIDATION, women[~in_selection(women)], 10**6)
     assert verdict(cases=edited)["segments"]["women"]["ships"] is False
 
 
@@ -327,7 +327,7 @@ def test_a_gain_ships_only_if_it_is_surely_no_loss_beyond_the_margin(
     verdict: Judge, cases: pd.DataFrame
 ) -> None:
     women = MEMBERS["women"]
-    deciding = women[~picking(women)]
+    deciding = women[~in_selection(women)]
     few = len(deciding) * 3 // 10  # gain .37, the others lose .13
     edited = set_ranks(cases, "general/int8", VALIDATION, deciding, 2)
     edited = set_ranks(edited, "women/int8", VALIDATION, deciding[:few], 1)

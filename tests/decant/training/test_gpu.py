@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from decant.distillation.knowledge import extract, load_knowledge
-from decant.distillation.student import Material, distill_general, distill_segment
+from decant.distillation.student import distill_general, distill_segment
 from decant.features.sequences import VALIDATION, cases
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
@@ -16,10 +16,10 @@ from decant.params.models import Distill, Training
 from decant.training import checkpoint as saving
 from decant.training.batches import training_windows
 from decant.training.checkpoint import Checkpoints, TimeUp
-from decant.training.loop import seeded, train
+from decant.training.loop import Plan, seeded, train
 from decant.training.softmax import chunks_of
 from decant.training.state import Report
-from decant.training.supervision import Lesson
+from decant.training.supervision import Material, Supervision
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -36,12 +36,12 @@ def taught(
     known: Any, settings: Training, checkpoints: Checkpoints | None = None
 ) -> tuple[Recommender, Report]:
     windows = training_windows(known.sequences, known.encoder.max_length)
-    lesson = Lesson(lambda rng: windows, cases(known.sequences, VALIDATION, 4), exclude_seen=True)
+    supervision = Supervision(
+        lambda rng: windows, cases(known.sequences, VALIDATION, 4), exclude_seen=True
+    )
     model = seeded(architecture(settings, known.encoder, None), None, 1)
-    report = train(
-        model, known.sequences, lesson, settings, epochs=settings.epochs,
-        learning_rate=settings.learning_rate, seed=1, checkpoints=checkpoints,
-    )  # fmt: skip
+    plan = Plan(settings.epochs, settings.learning_rate, 1, checkpoints=checkpoints)
+    report = train(model, known.sequences, supervision, settings, plan)
     return model, report
 
 

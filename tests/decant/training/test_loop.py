@@ -15,13 +15,13 @@ from decant.models.recommender import Recommender
 from decant.params.models import Distill, Training
 from decant.training.batches import training_windows
 from decant.training.device import PAYS, DeviceMissing, bfloat16_speed, make_fabric
-from decant.training.loop import LossNotFinite, NothingToLearn, rate_setting, seeded, train
+from decant.training.loop import LossNotFinite, NothingToLearn, Plan, rate_setting, seeded, train
 from decant.training.losses import hard_loss, list_loss, soft_loss, strata_loss, with_rest
 from decant.training.objective import Batch, Objective, of_the_worst, popularity_strata
 from decant.training.optimizer import make_optimizer, make_schedule
 from decant.training.state import Report
 from decant.training.step import prepare_batch
-from decant.training.supervision import Knowledge, Lesson, Weights
+from decant.training.supervision import Knowledge, LossWeights, Supervision
 from decant.training.validate import TorchScorer, validate
 
 torch.set_num_threads(1)
@@ -33,11 +33,13 @@ SETTINGS = Training(
 
 
 @pytest.fixture(scope="module")
-def data(cycle: Any) -> tuple[Encoder, Sequences, Lesson]:
-    """The circle, and a lesson on all of it."""
+def data(cycle: Any) -> tuple[Encoder, Sequences, Supervision]:
+    """The circle, and a supervision on all of it."""
     windows = training_windows(cycle.sequences, cycle.encoder.max_length)
-    lesson = Lesson(lambda rng: windows, cases(cycle.sequences, VALIDATION, 4), exclude_seen=True)
-    return cycle.encoder, cycle.sequences, lesson
+    supervision = Supervision(
+        lambda rng: windows, cases(cycle.sequences, VALIDATION, 4), exclude_seen=True
+    )
+    return cycle.encoder, cycle.sequences, supervision
 
 
 def new(data: Any, seed: int = 1) -> Recommender:
@@ -45,22 +47,21 @@ def new(data: Any, seed: int = 1) -> Recommender:
 
 
 def taught(
-    data: Any, *, seed: int = 1, model: Recommender | None = None, lesson: Lesson | None = None,
-    epochs: int = 2, learning_rate: float = 0.02, settings: Training = SETTINGS, **other: Any,
+    data: Any, *, seed: int = 1, model: Recommender | None = None,
+    supervision: Supervision | None = None, epochs: int = 2, learning_rate: float = 0.02,
+    settings: Training = SETTINGS, **other: Any,
 ) -> tuple[Recommender, Report]:  # fmt: skip
     model = model or new(data, seed)
-    report = train(
-        model, data[1], lesson or data[2], settings, epochs=epochs, learning_rate=learning_rate,
-        seed=seed, **other,
-    )  # fmt: skip
+    plan = Plan(epochs, learning_rate, seed, **other)
+    report = train(model, data[1], supervision or data[2], settings, plan)
     return model, report
 
 
 def batch_of(
-    data: Any, windows: Any, lesson: Lesson, model: Recommender, sequences: Any = None
+    data: Any, windows: Any, supervision: Supervision, model: Recommender, sequences: Any = None
 ) -> Batch:
     return prepare_batch(
-        sequences or data[1], windows, lesson, model, CPU, settings=SETTINGS,
+        sequences or data[1], windows, supervision, model, CPU, settings=SETTINGS,
         rng=np.random.default_rng(0),
     )  # fmt: skip
 
@@ -77,7 +78,7 @@ def trained(data: Any) -> tuple[Recommender, Report]:
 def test_the_circle_is_learned(data: Any, trained: tuple[Recommender, Report]) -> None:
     model, report = trained
     assert report.losses[-1] < 0.6 * report.losses[0]
-    on_test = replace(data[2], picks=cases(data[1], TEST, 4))
+    on_test = replace(data[2], selection=cases(data[1], TEST, 4))
     assert validate(model, data[1], on_test) > 0.95
 
 
@@ -95,7 +96,7 @@ def test_it_is_learned_in_every_way_there_is(data: Any, changes: dict[str, Any])
     model = seeded(architecture(settings, data[0], None), None, 1)
     _, report = taught(data, model=model, settings=settings, epochs=30)
     assert report.losses[-1] < 0.6 * report.losses[0]
-    on_test = replace(data[2], picks=cases(data[1], TEST, 4))
+    on_test = replace(data[2], selection=cases(data[1], TEST, 4))
     assert validate(model, data[1], on_test) > 0.9
 
 
@@ -167,7 +168,7 @@ def test_an_anchor_holds_the_weights_near_the_start(data: Any) -> None:
     start = weights(new(data))
 
     def moved(anchor: float) -> float:
-        model, _ = taught(data, lesson=replace(data[2], anchor=anchor), epochs=4)
+        model, _ = taught(data, supervision=replace(data[2], l2_sp=anchor), epochs=4)
         return float((weights(model) - start).norm())
 
     free, held, hard = (moved(anchor) for anchor in (0.0, 0.3, 10.0))
@@ -199,12 +200,10 @@ def test_data_without_anything_to_predict_is_an_error(
 ) -> None:
     empty = make_sequences([[1, 2, 3]] * 4)  # one training event each
     windows = training_windows(empty, 8)
-    lesson = Lesson(lambda rng: windows, cases(empty, VALIDATION, 4), exclude_seen=True)
+    supervision = Supervision(lambda rng: windows, cases(empty, VALIDATION, 4), exclude_seen=True)
     with pytest.raises(NothingToLearn, match="nothing to train on"):
-        train(new(data), empty, lesson, SETTINGS, epochs=1, learning_rate=0.1, seed=1)
-    report = train(
-        new(data), empty, lesson, SETTINGS, epochs=1, learning_rate=0.1, seed=1, keep_start=True
-    )
+        train(new(data), empty, supervision, SETTINGS, Plan(1, 0.1, 1))
+    report = train(new(data), empty, supervision, SETTINGS, Plan(1, 0.1, 1, keep_start=True))
     assert (report.best_epoch, report.events) == (-1, 0)
 
 
@@ -234,15 +233,15 @@ def test_a_device_that_is_not_there_is_named(device: str, monkeypatch: pytest.Mo
 
 
 def test_what_is_no_target_behaviour_is_not_learned(data: Any) -> None:
-    encoder, sequences, lesson = data
+    encoder, sequences, supervision = data
     never = replace(sequences, target=np.zeros_like(sequences.target))
     with pytest.raises(NothingToLearn):
-        taught((encoder, never, lesson), epochs=1)
+        taught((encoder, never, supervision), epochs=1)
 
 
 def test_without_cases_to_choose_by_the_start_is_kept(data: Any) -> None:
-    lesson = replace(data[2], picks=data[2].picks.take(np.arange(0)))
-    _, report = taught(data, lesson=lesson, epochs=2, keep_start=True)
+    supervision = replace(data[2], selection=data[2].selection.take(np.arange(0)))
+    _, report = taught(data, supervision=supervision, epochs=2, keep_start=True)
     assert report.best_epoch == -1
 
 
@@ -253,14 +252,14 @@ def test_the_best_so_far_is_the_start_until_an_epoch_is_kept() -> None:
 
 
 def test_what_a_teacher_knows_is_that_of_the_event_that_is_predicted(data: Any) -> None:
-    _, sequences, lesson = data
+    _, sequences, supervision = data
     events = np.arange(len(sequences.items))
     number = events[:, None].astype(np.float16)
     relations = np.repeat(number, 3, axis=1)[:, :, None]
     knowledge = Knowledge(events[:, None], np.hstack([-number, number]), number, relations)
-    weights = Weights(soft=0.5, hidden=1.0, relations=1.0)
-    taught_with = replace(lesson, knowledge=knowledge, weights=weights)
-    windows = lesson.windows(np.random.default_rng(0)).take(np.array([3, 70]))
+    weights = LossWeights(soft=0.5, hidden=1.0, relations=1.0)
+    taught_with = replace(supervision, knowledge=knowledge, weights=weights)
+    windows = supervision.windows(np.random.default_rng(0)).take(np.array([3, 70]))
     batch = batch_of(data, windows, taught_with, new(data))
     assert batch.soft is not None and batch.states is not None and batch.relations is not None
     rows = batch.soft[0][:, 0].numpy()
@@ -275,33 +274,33 @@ def test_what_a_teacher_knows_is_that_of_the_event_that_is_predicted(data: Any) 
 
 def test_knowledge_that_no_weight_asks_for_is_not_read(data: Any) -> None:
     rows: Any = None  # reading a row of it would fail
-    lesson = replace(data[2], knowledge=Knowledge(rows, rows, rows, rows))
-    windows = lesson.windows(np.random.default_rng(0)).take(np.array([3]))
-    batch = batch_of(data, windows, lesson, new(data))
+    supervision = replace(data[2], knowledge=Knowledge(rows, rows, rows, rows))
+    windows = supervision.windows(np.random.default_rng(0)).take(np.array([3]))
+    batch = batch_of(data, windows, supervision, new(data))
     assert (batch.soft, batch.states, batch.relations) == (None, None, None)
 
 
 @pytest.mark.parametrize(
     "weights",
     [
-        Weights(),
-        Weights(soft=0.3),
-        Weights(soft=1.0),
-        Weights(listwise=0.4),
-        Weights(soft=0.2, listwise=0.3, strata=0.1),
+        LossWeights(),
+        LossWeights(soft=0.3),
+        LossWeights(soft=1.0),
+        LossWeights(listwise=0.4),
+        LossWeights(soft=0.2, listwise=0.3, strata=0.1),
     ],
 )
-def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any, weights: Weights) -> None:
-    _, sequences, lesson = data
+def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any, weights: LossWeights) -> None:
+    _, sequences, supervision = data
     model = new(data).eval()
     events, items = len(sequences.items), model.architecture.items
     rng = np.random.default_rng(0)
     labels = torch.from_numpy(np.log(rng.dirichlet(np.ones(4), events) * 0.9))
     ids = np.stack([rng.permutation(items)[:4] + 1 for _ in range(events)])
     knowledge = Knowledge(ids, with_rest(labels).numpy().astype(np.float16))
-    mixed = replace(lesson, knowledge=knowledge, weights=weights, temperature=2.0)
+    mixed = replace(supervision, knowledge=knowledge, weights=weights, temperature=2.0)
     strata = torch.from_numpy(np.arange(items + 1) % 2)
-    batch = batch_of(data, lesson.windows(rng).take(np.arange(5)), mixed, model)
+    batch = batch_of(data, supervision.windows(rng).take(np.arange(5)), mixed, model)
     table, wanted = model.table(), batch.targets
     states = model.hidden(batch.inputs, table).flatten(0, 1)
     scores = model.scores(states[batch.places], table)
@@ -319,23 +318,23 @@ def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any, weights: Weigh
     torch.testing.assert_close(Objective(model, mixed, strata=strata)(batch), expected)
 
 
-@pytest.mark.parametrize("weights", [Weights(hidden=0.5), Weights(relations=0.5)])
+@pytest.mark.parametrize("weights", [LossWeights(hidden=0.5), LossWeights(relations=0.5)])
 def test_a_student_comes_near_its_teachers_states_and_relations(
-    data: Any, weights: Weights
+    data: Any, weights: LossWeights
 ) -> None:
-    _, sequences, lesson = data
+    _, sequences, supervision = data
     rng, events = np.random.default_rng(0), len(sequences.items)
     none: Any = None
     knowledge = Knowledge(
         none, none, rng.standard_normal((events, 6)), rng.standard_normal((events, 3, 12))
     )
-    held = replace(lesson, knowledge=knowledge, weights=weights, relation_heads=2)
+    held = replace(supervision, knowledge=knowledge, weights=weights, relation_heads=2)
     model = new(data).eval()
-    batch = batch_of(data, lesson.windows(rng).take(np.arange(3)), held, model)
+    batch = batch_of(data, supervision.windows(rng).take(np.arange(3)), held, model)
     objective = Objective(model, held)
     before = len(model.blocks[-1].attention.query._forward_hooks)
     optimizer = torch.optim.Adam(objective.parameters(), lr=0.01)
-    plain = Objective(model, lesson)
+    plain = Objective(model, supervision)
     extra = []
     for _ in range(30):
         optimizer.zero_grad()
@@ -357,17 +356,17 @@ def test_only_the_worst_windows_count() -> None:
 
 
 def test_a_loss_of_the_worst_windows_is_theirs(data: Any) -> None:
-    lesson = data[2]
+    supervision = data[2]
     model, rng = new(data).eval(), np.random.default_rng(0)
-    windows = lesson.windows(rng).take(np.arange(6))
+    windows = supervision.windows(rng).take(np.arange(6))
     each = []
     for n in range(6):
         one = windows.take(np.array([n]))
-        each.append(Objective(model, lesson)(batch_of(data, one, lesson, model)).item())
-    tail = replace(lesson, worst=0.34)
+        each.append(Objective(model, supervision)(batch_of(data, one, supervision, model)).item())
+    tail = replace(supervision, cvar_fraction=0.34)
     found = Objective(model, tail)(batch_of(data, windows, tail, model))
     worst = np.argsort(each)[-2:]
-    alone = Objective(model, lesson)(batch_of(data, windows.take(worst), lesson, model))
+    alone = Objective(model, supervision)(batch_of(data, windows.take(worst), supervision, model))
     torch.testing.assert_close(found, alone)
 
 
@@ -419,7 +418,7 @@ def test_scoring_leaves_a_model_in_the_mode_it_was_in(data: Any) -> None:
     model = new(data)
     for mode in (True, False):
         model.train(mode)
-        TorchScorer(model)(data[1], data[2].picks)
+        TorchScorer(model)(data[1], data[2].selection)
         assert model.training is mode
 
 
@@ -429,15 +428,17 @@ def test_an_item_without_training_events_is_no_wrong_answer_and_ends_without_an_
     held = np.arange(17) == 5
     without = hold_back(data[1], held)
     windows = training_windows(without, data[0].max_length)
-    lesson = replace(data[2], windows=lambda rng: windows, picks=cases(without, VALIDATION, 4))
+    supervision = replace(
+        data[2], windows=lambda rng: windows, selection=cases(without, VALIDATION, 4)
+    )
     model = new(data)
-    objective = Objective(model, lesson, torch.from_numpy(held))
-    batch = batch_of(data, windows.take(np.arange(8)), lesson, model, without)
+    objective = Objective(model, supervision, torch.from_numpy(held))
+    batch = batch_of(data, windows.take(np.arange(8)), supervision, model, without)
     objective(batch).backward()
     assert model.bias.grad is not None and model.item.weight.grad is not None
     assert model.bias.grad[5] == 0 and not model.item.weight.grad[5].any()
     assert (model.bias.grad[[4, 6]] != 0).all()
-    model, _ = taught((data[0], without, lesson))
+    model, _ = taught((data[0], without, supervision))
     assert not model.item.weight[5].any()
     others = model.bias[[*range(1, 5), *range(6, 17)]]
     assert others.min() <= model.bias[5] <= others.max()

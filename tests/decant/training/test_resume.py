@@ -17,8 +17,8 @@ from decant.params.models import Training
 from decant.training import checkpoint as saving
 from decant.training.batches import training_windows
 from decant.training.checkpoint import STATE, Checkpoints, TimeUp
-from decant.training.loop import seeded, train
-from decant.training.supervision import Lesson
+from decant.training.loop import Plan, seeded, train
+from decant.training.supervision import Supervision
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROGRAM = """
@@ -29,22 +29,22 @@ from safetensors.numpy import save_file
 from decant.features.encode import Encoder
 from decant.features.sequences import VALIDATION, Sequences, cases
 from decant.models.build import architecture
-from decant.params.release import Training
-from decant.training import checkpoints as saving
+from decant.params.models import Training
+from decant.training import checkpoint as saving
 from decant.training.batches import training_windows
 from decant.training.checkpoint import Checkpoints
-from decant.training.supervision import Lesson
-from decant.training.loop import seeded, train
+from decant.training.supervision import Supervision
+from decant.training.loop import Plan, seeded, train
 folder = Path(sys.argv[1])
 settings = Training.model_validate_json(sys.argv[2])
 saving.SAVE_EVERY = 0.0
 encoder = Encoder.load(folder / "encoder.json")
 sequences = Sequences.load(folder / "sequences")
 windows = training_windows(sequences, encoder.max_length)
-lesson = Lesson(lambda rng: windows, cases(sequences, VALIDATION, 4), True)
+supervision = Supervision(lambda rng: windows, cases(sequences, VALIDATION, 4), True)
 model = seeded(architecture(settings, encoder, None), None, 1)
-report = train(model, sequences, lesson, settings, epochs=settings.epochs, learning_rate=0.02,
-               seed=1, checkpoints=Checkpoints(folder / "state"))
+plan = Plan(settings.epochs, 0.02, 1, checkpoints=Checkpoints(folder / "state"))
+report = train(model, sequences, supervision, settings, plan)
 weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
 import os
 rank = os.environ.get("RANK", "0")
@@ -62,12 +62,12 @@ def settings_with(**changes: Any) -> Training:
 
 def taught(cycle: Any, settings: Training, saved: Checkpoints | None = None) -> torch.Tensor:
     windows = training_windows(cycle.sequences, cycle.encoder.max_length)
-    lesson = Lesson(lambda rng: windows, cases(cycle.sequences, VALIDATION, 4), exclude_seen=True)
+    supervision = Supervision(
+        lambda rng: windows, cases(cycle.sequences, VALIDATION, 4), exclude_seen=True
+    )
     model = seeded(architecture(settings, cycle.encoder, None), None, 1)
-    train(
-        model, cycle.sequences, lesson, settings, epochs=settings.epochs, learning_rate=0.02,
-        seed=1, checkpoints=saved,
-    )  # fmt: skip
+    plan = Plan(settings.epochs, 0.02, 1, checkpoints=saved)
+    train(model, cycle.sequences, supervision, settings, plan)
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from decant.data.split import split
-from decant.features.holdout import decides, picking, picks
+from decant.features.holdout import decision_cases, in_selection, selection_cases
 from decant.features.sequences import TEST, Sequences, cases
 from decant.params.data import Split
 from decant.training.batches import training_windows
@@ -44,7 +44,7 @@ def test_no_fold_learns_from_a_users_events_at_or_after_its_cases(
     sequences = behaviours(make_sequences, cut)
     owner = np.repeat(np.arange(sequences.users), np.diff(sequences.offsets))
     for fold in make_folds(sequences, cut, 4):
-        known, chosen = learned(fold), picks(fold, cut.cases_per_user)
+        known, chosen = learned(fold), selection_cases(fold, cut.cases_per_user)
         assert len(known) and len(chosen)
         for user, position in zip(chosen.user, chosen.position, strict=True):
             assert (known[owner[known] == user] < position).all()
@@ -56,7 +56,7 @@ def test_a_fold_by_time_learns_from_nothing_at_or_after_its_window_of_anybody(
     sequences = behaviours(make_sequences, BY_TIME)
     ends = []
     for fold in make_folds(sequences, BY_TIME, 4):
-        known, window = learned(fold), sequences.times[picks(fold, 99).position]
+        known, window = learned(fold), sequences.times[selection_cases(fold, 99).position]
         assert sequences.times[known].max() < window.min()
         ends.append((window.min(), window.max()))
     for newer, older in pairwise(ends):
@@ -68,11 +68,11 @@ def test_neither_the_test_window_nor_the_users_that_decide_are_in_any_fold(
     make_sequences: Any, cut: Split
 ) -> None:
     sequences = behaviours(make_sequences, cut)
-    unseen = {*cases(sequences, TEST, 99).position, *decides(sequences, 99).position}
+    unseen = {*cases(sequences, TEST, 99).position, *decision_cases(sequences, 99).position}
     for fold in make_folds(sequences, cut, 4):
-        chosen = picks(fold, 99)
+        chosen = selection_cases(fold, 99)
         assert not unseen & {*chosen.position}
-        assert picking(chosen.user).all()
+        assert in_selection(chosen.user).all()
         assert not {*cases(sequences, TEST, 99).position} & {*learned(fold)}
 
 

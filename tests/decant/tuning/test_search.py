@@ -98,7 +98,8 @@ from pathlib import Path
 from decant.tuning.plan import Plan
 from decant.tuning.search import search
 from decant.tuning.workers import Worker
-from decant.params.release import Training, Tune
+from decant.params.models import Training
+from decant.params.search import Tune
 import json
 told = json.loads(sys.argv[1])
 plan = Plan(Tune(**told["tune"]), Training(**told["block"]), told["seed"])

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from decant.distillation.student import Material
-from decant.features.holdout import picks
+from decant.features.holdout import selection_cases
 from decant.params.data import Split
 from decant.params.models import Distill, Training
 from decant.training.loop import LossNotFinite
-from decant.training.supervision import Knowledge
+from decant.training.supervision import Knowledge, Material
 from decant.tuning.cases import load_cases
 from decant.tuning.folds import make_folds
 from decant.tuning.trial import Course, run_trial, taught
@@ -44,7 +43,9 @@ def test_a_trial_is_the_mean_of_its_folds_and_keeps_every_case(
     assert told["value"] == pytest.approx(np.mean(best))
     assert told["parameters"] > 0
     users, quality = load_cases(tmp_path / "0.npz")
-    expected = np.concatenate([picks(fold, CUT.cases_per_user).user for fold in course.folds])
+    expected = np.concatenate(
+        [selection_cases(fold, CUT.cases_per_user).user for fold in course.folds]
+    )
     assert np.array_equal(users, expected)
     assert quality[: len(users) // 2].mean() == pytest.approx(best[0])
 
