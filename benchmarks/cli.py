@@ -12,15 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.experiments.variants import TRIES
 from benchmarks.harness.checkout import clone, commit_of, renewed, uncommitted
 from decant.report.results import FOLDER, document, write
 
 DATA_SETS = "benchmarks.experiments.data_sets"
 TRAINING = "benchmarks.throughput.compare"
-GROUPS = "benchmarks.experiments.groups"
-LOSSES = "benchmarks.experiments.losses"
-SHARED = ("-groups", "-losses")  # after a data set's name, whose clone is shared
+STUDENTS = "benchmarks.experiments.students"
+GROUPS, LOSSES = "-groups", "-losses"  # after the name of a data set, whose clone is shared
 BENCHMARKS = {
     "demo": (
         "benchmarks.system.demo",
@@ -49,10 +47,10 @@ BENCHMARKS = {
     ),
     "movielens-100k": (DATA_SETS, "the teacher beside every traditional model, by time"),
     "movielens-1m": (DATA_SETS, "the same as published: leave-one-out, the whole catalogue"),
-    "demo-groups": (GROUPS, "every way to a student per group, beside its rivals, on the demo"),
-    "movielens-1m-groups": (GROUPS, "the same on MovieLens 1M"),
-    "demo-losses": (LOSSES, "each loss that a student may learn by, on the demo"),
-    "movielens-1m-losses": (LOSSES, "the same on MovieLens 1M"),
+    "demo-groups": (STUDENTS, "variants of every group's student, released or not, on the demo"),
+    "movielens-1m-groups": (STUDENTS, "the same on MovieLens 1M"),
+    "demo-losses": (STUDENTS, "each loss that a student may learn by, on the demo"),
+    "movielens-1m-losses": (STUDENTS, "the same on MovieLens 1M"),
     "training": (TRAINING, "events a second beside RecTools' SASRec, on movielens-1m"),
     "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
 }
@@ -94,12 +92,9 @@ def add_commands(subparsers: Any) -> None:
     data.add_argument(
         "--minutes", type=float, metavar="N", help="stop then; the same command goes on (status 1)"
     )
-    rivals = parser.add_argument_group("for the students of groups alone")
-    rivals.add_argument(
-        "--tries", type=int, metavar="N", help="settings that each rival tries; default: 4"
-    )
-    rivals.add_argument(
-        "--without", metavar="KIND[,KIND]", help="rivals that are left out, see docs/students.md"
+    students = parser.add_argument_group("for the students of groups alone")
+    students.add_argument(
+        "--without", metavar="KIND[,KIND]", help="variants that are left out, see docs/students.md"
     )
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
@@ -121,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     measured = on_data_set if is_data_set(arguments.name) else in_temporary_clone
     outcome = measured(root, arguments, say)
     command = f"decant bench {arguments.name}"
-    for option in ("profile", "tries", "without"):
+    for option in ("profile", "without"):
         value = getattr(arguments, option)
         command += f" --{option} {value}" if value else ""
     result = document(arguments.name, outcome, commit, time.monotonic() - began, command)
@@ -136,12 +131,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def is_data_set(name: str) -> bool:
     """Does it measure a data set that may have to be given?"""
-    return BENCHMARKS[name][0] in (DATA_SETS, TRAINING, GROUPS, LOSSES)
+    return BENCHMARKS[name][0] in (DATA_SETS, TRAINING, STUDENTS)
 
 
 def data_set_of(name: str) -> str:
     """The data set that a benchmark measures."""
-    for end in SHARED:
+    for end in (GROUPS, LOSSES):
         name = name.removesuffix(end)
     return name
 
@@ -163,11 +158,8 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{', '.join(given)}: {arguments.name} is no data set and takes none")
     if arguments.seeds is not None and BENCHMARKS[arguments.name][0] != DATA_SETS:
         raise ValueError(f"--seeds: {arguments.name} trains one teacher")
-    rivals = [name for name in ("tries", "without") if getattr(arguments, name) is not None]
-    if rivals and BENCHMARKS[arguments.name][0] != GROUPS:
-        raise ValueError(f"--{rivals[0]}: {arguments.name} compares no students of groups")
-    if arguments.tries is not None and not 1 <= arguments.tries <= len(TRIES):
-        raise ValueError(f"--tries is {arguments.tries}; 1 to {len(TRIES)} are possible")
+    if arguments.without is not None and not arguments.name.endswith(GROUPS):
+        raise ValueError(f"--without: {arguments.name} compares no students of groups")
     if arguments.seeds is not None and arguments.seeds < 1:
         raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
 
@@ -184,17 +176,11 @@ def on_data_set(root: Path, arguments: argparse.Namespace, say: Say) -> Any:
         return benchmark.bench(project, say, given=given, minutes=minutes)
     profile = arguments.profile or "full"
     if source != arguments.name:
-        options = {
-            name: value
-            for name, value in (
-                ("tries", arguments.tries),
-                ("without", arguments.without and arguments.without.split(",")),
-            )
-            if value is not None
-        }
+        without = arguments.without.split(",") if arguments.without else []
         return benchmark.bench(
-            project, say, source=source, given=given, minutes=minutes, profile=profile, **options
-        )
+            project, say, source=source, given=given, minutes=minutes, profile=profile,
+            without=without, losses=arguments.name.endswith(LOSSES),
+        )  # fmt: skip
     return benchmark.bench(
         project, say, source=source, given=given, minutes=minutes, profile=profile,
         seeds=arguments.seeds or 3,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from decant.cli import Parser
 from decant.params.load import load_params
-from decant.params.types import GENERAL
+from decant.params.students import in_waves
 from flows.console import Refused, guarded, print_outcome
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
@@ -100,8 +100,8 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
             get_run_logger().warning("the run goes on, but its end needs the registry: %s", trouble)
         for step in (raw, ingest, validate, features, segments, embed, teacher, knowledge):
             step(run)
-        distill(run, GENERAL)
-        each(distill, run, params.segments)
+        for wave in in_waves(params.students):
+            each(distill, run, wave)
         each(compress, run, params.students)
         for step in (evaluate, gate, report, candidate):
             step(run)

@@ -126,7 +126,10 @@ def release_dead_locks(path: Path) -> None:
 
 def forget_students(root: Path, students: list[str]) -> None:
     """Remove models of students that params.yaml no longer has; DVC's cache keeps them."""
-    for folder, kept in (("models", {"teacher", *students}), ("compressed", set(students))):
+    for folder, kept in (
+        ("models", {"teacher", fingerprint.SCRATCH.name, *students}),
+        ("compressed", set(students)),
+    ):
         for path in (root / "data" / folder).glob("*"):
             if path.name not in kept:
                 shutil.rmtree(path)

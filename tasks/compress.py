@@ -2,9 +2,8 @@
 
 from decant.compression.compress import compress_student
 from decant.models.build import load_model
-from decant.params.types import GENERAL
 from tasks.distill import load_material
-from tasks.runner.artifacts import is_folded, load_members, model_folder, student_of
+from tasks.runner.artifacts import is_folded, load_segment, model_folder, student_of
 from tasks.runner.step import Summary, Workspace, program
 
 
@@ -16,10 +15,10 @@ def run(workspace: Workspace) -> Summary:
         return {"status": "folded"}
     hops = compress_student(
         load_model(model_folder(workspace, name)),
-        None if name == GENERAL else load_members(workspace, name),
-        load_material(workspace),
+        load_segment(workspace, name),
+        load_material(workspace, name),
         params.compress,
-        params.distill,
+        params.settings_of(name),
         params.seed,
         output,
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 PACKAGES = ("decant", "tasks")
 FOLDER = Path("data/fingerprints")
 KEY, BERT, INIT = "key", "bert", "init"
+SCRATCH = Path("data/models/None")  # what dvc.yaml's `data/models/${item.init}` is for init: null
 _CALLED = re.compile(r"\bpython3? -m tasks\.(\w+)")
 
 
@@ -25,6 +26,7 @@ def main(root: Path = Path()) -> dict[str, str]:
     prints = {name: fingerprint(root, f"tasks.{name}") for name in steps(root)}
     prints[KEY] = key_fingerprint(root)
     prints |= outside_fingerprints(root)
+    write_scratch(root)
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for name, digest in prints.items():
@@ -33,6 +35,17 @@ def main(root: Path = Path()) -> dict[str, str]:
         if path.suffix != ".txt" or path.stem not in prints:
             path.unlink()
     return prints
+
+
+def write_scratch(root: Path) -> None:
+    """Write the file that students from scratch depend on in place of a model to start from."""
+    path = root / SCRATCH
+    params = importlib.import_module("decant.params.load").load_params(root / "params.yaml")
+    if any(student.init is None for student in params.students.values()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_changed(path, "from scratch\n")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def steps(root: Path) -> list[str]:

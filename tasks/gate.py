@@ -24,11 +24,12 @@ def run(workspace: Workspace) -> Summary:
         json.loads((evaluation / "metrics.json").read_text()),
         pd.read_parquet(evaluation / "cases.parquet"),
         load_groups(workspace),
-        [name for name in params.segments if is_folded(workspace, name)],
+        [name for name in params.students if is_folded(workspace, name)],
         {name: summary.get("hops", {}) for name, summary in hops.items()},
         params.gate,
         params.evaluate,
         params.seed,
+        params.variants,
     )
     write_json(workspace.output("gate") / "verdict.json", verdict)
     return verdict
@@ -45,6 +46,11 @@ def describe(summary: Summary) -> str:
         f"| {name} | {'own student' if s['ships'] else 'general'} | {number(s['gain'])} "
         f"| {number(s['lower_bound'])} | {s['reason']} |"
         for name, s in summary["segments"].items()
+    )
+    segments += "".join(
+        f"\n| {name}, a variant of {v['of']} | compared | {number(v['gain'])} "
+        f"| {number(v['lower_bound'])} | {v['reason']} |"
+        for name, v in summary["variants"].items()
     )
     return (
         f"**{word}**\n\n| | check | value | at least | what |\n|---|---|---|---|---|\n{checks}\n\n"

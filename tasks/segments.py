@@ -20,12 +20,14 @@ def run(workspace: Workspace) -> Summary:
     for line in told:
         print(line)
     membership = assign(
-        users, np.asarray(sequences.split[:, 0]), params.segments, params.distill.min_users
+        users, np.asarray(sequences.split[:, 0]), params.students, params.distill.min_users
     )
     output = workspace.output("segments")
     everybody = np.arange(sequences.users, dtype=np.int32)
     # general learns from everybody, so that no rule's change makes it stale
-    for name, found in {**membership.members, GENERAL: everybody}.items():
+    learners = {**membership.members, GENERAL: everybody}
+    learners |= {name: learners[serving] for name, serving in params.variants.items()}
+    for name, found in learners.items():
         np.save(output / f"{name}.npy", found, allow_pickle=False)
     np.save(output / SERVED_BY_GENERAL, membership.members[GENERAL], allow_pickle=False)
     encoder = Encoder.load(features / "encoder.json")
@@ -35,6 +37,7 @@ def run(workspace: Workspace) -> Summary:
         "users": {name: len(found) for name, found in membership.members.items()},
         "folded": membership.folded,
         "rules": {name: student.where for name, student in params.segments.items()},
+        "variants": params.variants,
         "notes": told,
     }
 
@@ -44,6 +47,10 @@ def describe(summary: Summary) -> str:
         f"| {name} | `{summary['rules'].get(name) or 'everybody else'}` | {count:,}"
         f"{' (folded)' if name in summary['folded'] else ''} |"
         for name, count in sorted(summary["users"].items())
+    )
+    rows += "".join(
+        f"\n| {name} | a variant of {serving} | {summary['users'][serving]:,} |"
+        for name, serving in summary["variants"].items()
     )
     table = f"| student | rule | users |\n|---|---|---|\n{rows}"
     return table + "".join(f"\n\n{note}." for note in summary["notes"])

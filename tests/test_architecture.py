@@ -12,8 +12,8 @@ import yaml
 from tasks.fingerprint import closure, imports, steps
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PACKAGES = ("decant", "tasks", "flows")
-PREFECT_TASKS = {"stage", "publish", "promote", "tune"}
+PACKAGES = ("decant", "tasks", "flows", "benchmarks")
+PREFECT_TASKS = {"prefect_task", "publish", "promote", "tune"}
 BLOCKS = {"validation": "validate", "segments": "students"}
 
 
@@ -38,8 +38,29 @@ def offenders(paths: list[Path], forbidden: set[str]) -> set[str]:
 
 
 def test_imports_run_one_way() -> None:
-    assert offenders(files("decant"), {"tasks", "flows", "prefect", "dvc"}) == set()
-    assert offenders(files("tasks"), {"flows"}) == set()
+    above = {"tasks", "flows", "prefect", "dvc", "benchmarks"}
+    assert offenders(files("decant"), above) == set()
+    assert offenders(files("tasks"), {"flows", "benchmarks"}) == set()
+    assert offenders(files("flows"), {"benchmarks"}) == set()
+
+
+def test_no_folder_of_the_library_imports_one_that_is_above_it() -> None:
+    """So that the rooms can be read from the ground floor up."""
+    below: dict[str, set[str]] = {}
+    for path in files("decant"):
+        room = room_of(".".join(path.relative_to(REPOSITORY).with_suffix("").parts))
+        below.setdefault(room, set()).update(
+            room_of(name) for name in imported(path) if name.startswith("decant.")
+        )
+    placed: set[str] = set()
+    while rooms := {r for r in below if r not in placed and below[r] - {r, "cli"} <= placed}:
+        placed |= rooms
+    assert set(below) - placed == set()
+
+
+def room_of(module: str) -> str:
+    """The folder of the library that a module is in, or the module itself where it is in none."""
+    return module.split(".")[1]
 
 
 def test_the_programs_of_the_steps_import_neither_prefect_nor_dvc() -> None:

@@ -1,67 +1,79 @@
-"""A contest of students of groups as people see it: a table and a picture."""
+"""A comparison of students as people see it: tables and a picture."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.experiments.analysis import Contested, kinds_of
-from benchmarks.experiments.train_variant import ALL
-from benchmarks.experiments.variants import ADAPTERS, FROM_ATTRIBUTES, PRIOR, SEGMENT
+from benchmarks.experiments.student_scores import Scores
+from benchmarks.experiments.variants import SEGMENT
+from decant.evaluation.evaluate import ALL
 from decant.report.results import Figure
 
-DRAWN = (SEGMENT, FROM_ATTRIBUTES, ADAPTERS, PRIOR)  # more could not be told apart
+DRAWN = (SEGMENT, "from_attributes", "adapters", "prior")  # more could not be told apart
 
 
-def table(figures: Mapping[str, Figure], found: Contested) -> str:
-    """Rivals best first: quality, cost, and gain over the general student, of each segment too."""
-    k, segments = found.k, found.members
-    kinds = sorted(kinds_of(found), key=lambda kind: -figures[f"rival.{kind}.ndcg@{k}"]["value"])
-    width = max(len(name) for name in (*kinds, *segments))
-    head = f"NDCG@{k}   HR@{k}  cheaper  gain of all in segments   ships  as good for less"
+def table(figures: Mapping[str, Figure], scores: Scores) -> str:
+    """Kinds, best first: quality, cost, and gain over the general student, of each segment too."""
+    k, groups = scores.k, scores.comparison.groups
+    kinds = sorted(scores.kinds, key=lambda kind: -figures[f"student.{kind}.ndcg@{k}"]["value"])
+    width = max(len(name) for name in (*kinds, *scores.members))
+    head = f"NDCG@{k}   HR@{k}  cheaper  gain of all in segments  accepted  as good for less"
     lines = [f"{'test window'.ljust(width)}  {head}"]
     for kind in kinds:
-        quality = (figures[f"rival.{kind}.{metric}@{k}"]["value"] for metric in ("ndcg", "hr"))
+        quality = (figures[f"student.{kind}.{metric}@{k}"]["value"] for metric in ("ndcg", "hr"))
         cells = "  ".join(f"{value:7.4f}" for value in quality)
         fewer, gain = figures.get(f"multiply_adds.fewer.{kind}"), figures.get(f"gain.{kind}.{ALL}")
         cost = f"{fewer['value']:.1f}x" if fewer else ""
-        ships = ""
-        if kind in found.groups:
-            shipped, less = (figures[f"{what}.{kind}"]["value"] for what in ("shipped", "cheaper"))
-            ships = f"{shipped:.0f} of {len(found.groups[kind])}"
-            ships += f"  {less:.0f} of {len(found.groups[kind])}" if less else ""
+        accepted = ""
+        if kind in groups:
+            counts = (figures[f"{what}.{kind}"]["value"] for what in ("accepted", "cheaper"))
+            accepted, less = (f"{count:.0f} of {len(scores.members)}" for count in counts)
+            accepted += f"    {less}" if figures[f"cheaper.{kind}"]["value"] else ""
         over = f"{cost:>7}  {shown(gain) if gain else '':>23}"
-        lines.append(f"{kind.ljust(width)}  {cells}  {over}  {ships}".rstrip())
+        lines.append(f"{kind.ljust(width)}  {cells}  {over}  {accepted}".rstrip())
     lines += ["", *distillation_lines(figures), released_line(figures, k)]
-    columns = (SEGMENT, *(kind for kind in kinds if kind in found.groups and kind != SEGMENT))
-    lines += ["", f"{'gain'.ljust(width)}  differs  " + "  ".join(f"{c:>23}" for c in columns)]
-    for name in sorted(segments, key=lambda name: -figures[f"difference.{name}"]["value"]):
-        gains = "  ".join(f"{shown(figures[f'gain.{c}.{name}']):>23}" for c in columns)
+    lines += ["", f"{'gain'.ljust(width)}  differs  " + "  ".join(f"{c:>23}" for c in groups)]
+    for name in sorted(scores.members, key=lambda n: -figures[f"difference.{n}"]["value"]):
+        gains = "  ".join(f"{shown(figures[f'gain.{c}.{name}']):>23}" for c in groups)
         lines.append(f"{name.ljust(width)}  {figures[f'difference.{name}']['value']:7.4f}  {gains}")
     return "\n".join(lines)
 
 
+def losses_table(figures: Mapping[str, Figure], kinds: Sequence[str], k: int) -> str:
+    """All losses, best first."""
+    quality = {kind: figures[f"{kind}.validation.ndcg@{k}"]["value"] for kind in kinds}
+    width = max(map(len, quality))
+    lines = [f"{'validation'.ljust(width)}  NDCG@{k}  gain over hard labels"]
+    for kind in sorted(quality, key=lambda kind: -quality[kind]):
+        gain = figures.get(f"{kind}.gain")
+        lines.append(
+            f"{kind.ljust(width)}  {quality[kind]:7.4f}  {shown(gain) if gain else ''}".rstrip()
+        )
+    return "\n".join(lines)
+
+
 def distillation_lines(figures: Mapping[str, Figure]) -> list[str]:
-    """What the teacher's knowledge is worth, a line for each pair."""
+    """What the teacher's knowledge is worth, a line for each pair of students."""
     lines = []
-    for name in ("distillation", "distillation.attributes"):
-        gain, closed = figures.get(f"{name}.gain"), figures.get(f"{name}.gap_closed")
-        if gain is not None:
-            gap = f", {closed['value']:.0%} of the gap to the teacher" if closed else ""
-            lines.append(f"{name}: {shown(gain)}{gap}")
+    for name in [n for n in figures if n.startswith("distillation.") and n.endswith(".gain")]:
+        taught = name.removeprefix("distillation.").removesuffix(".gain")
+        closed = figures.get(f"distillation.{taught}.gap_closed")
+        gap = f", {closed['value']:.0%} of the gap to the teacher" if closed else ""
+        lines.append(f"distillation of {taught}: {shown(figures[name])}{gap}")
     return lines
 
 
 def released_line(figures: Mapping[str, Figure], k: int) -> str:
     """The family as released, in a line."""
     quality, kept, products, size = (
-        figures[f"released.{name}"]
+        figures[f"family.{name}"]
         for name in (f"ndcg@{k}", "retention", "multiply_adds.fewer", "bytes.fewer")
     )
     low, high = kept["low"] or 0.0, kept["high"] or 0.0
     return (
-        f"released in int8: NDCG@{k} {quality['value']:.4f}, {kept['value']:.1%} of the teacher's "
+        f"family in int8: NDCG@{k} {quality['value']:.4f}, {kept['value']:.1%} of the teacher's "
         f"[{low:.1%}, {high:.1%}], {products['value']:.1f}x fewer multiply-adds, {size['n']} "
         f"students with {size['value']:.1f}x fewer bytes in all"
     )

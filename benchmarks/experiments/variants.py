@@ -1,164 +1,197 @@
-"""The ways to a student that are compared: what differs in its settings, what it starts from."""
+"""Students that are compared: variants of the general student and of each segment's.
+
+They are written into `students` of params.yaml and trained, compressed, evaluated and judged by the
+ordinary graph.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from decant.params.load import Params
 from decant.params.models import Distill
 from decant.params.types import GENERAL, TEACHER
 
-KNOWLEDGE, UNAWARE, EVERYTHING = "knowledge", "unaware", "everything"
-ATTRIBUTES, TASTE = "attributes", "taste"
-UNDISTILLED, WORST, NARROW, LONGER = "undistilled", "worst", "narrow", "longer"
-SEGMENT, ADAPTERS, PRIOR, ALONE, SHORT = "segment", "adapters", "prior", "alone", "short"
-UNDISTILLED_ATTRIBUTES = "undistilled_attributes"
-UNAWARE_LABELS, FROM_ATTRIBUTES = "unaware_labels", "from_attributes"
-NARROW_SEGMENT = "narrow_segment"
-NARROWER = 0.75  # of the dimension
-HALF, RANK = 0.5, 8
-SHRINKAGES = (300.0, 3000.0, 30000.0)  # events
-PRIOR_WEIGHTS = (0.25, 0.5, 1.0)
-HISTORIES = (1 / 8, 1 / 4, 1 / 2, 5 / 8)  # of what a model reads
+ATTRIBUTES = "attributes"
+SEGMENT = "segment"  # each group's own student as the preset has it
+NARROWER, RANK, HALF, QUARTER = 0.75, 8, 0.5, 0.25
+PRIOR = {"prior_weight": 0.5, "prior_shrinkage": 3000.0}
+NO_START: dict[str, Any] = {"start_items": False, "start_layers": []}
+Student = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Try:
-    """One of the settings that every rival may try: times the learning rate, added dropout."""
-
-    rate: float = 1.0
-    dropout: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.rate:g}x, dropout +{self.dropout:g}"
-
-
-TRIES = (Try(), Try(dropout=0.1), Try(rate=0.5), Try(rate=2.0))  # in this order
-
-
-@dataclass(frozen=True)
-class Way:
-    """How a student is made.
-
-    `changes`: to the settings of `distill`; `aware`: does it read the user's attributes, None: if
-    the settings say so; `width`: of the dimension;
-    `start`: the way of the student that it goes on from, None: from scratch; `labels`: of which
-    teacher, None: of none; `groups`: whose it is, by attributes or by taste; `tries`: the best
-    by the picking half is kept.
-    """
+class Kind:
+    """One way to make a student. `student`: as in params.yaml, without a rule."""
 
     text: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    aware: bool | None = False
-    width: float = 1.0
-    start: str | None = None
-    labels: str | None = KNOWLEDGE
-    groups: str = ATTRIBUTES
-    tries: tuple[Try, ...] = TRIES
-
-    def tried(self, count: int) -> tuple[Try, ...]:
-        """Those of the first `count` tries that make a difference: a student that goes on from
-        another keeps its dropout."""
-        return tuple(t for t in self.tries[:count] if self.start is None or not t.dropout)
-
-    def settings(self, base: Distill, tried: Try = TRIES[0]) -> Distill:
-        """The settings of this way, as one of the tries changes them."""
-        changes: dict[str, Any] = {
-            **self.changes,
-            "dropout": min(0.9, base.dropout + tried.dropout),
-        }
-        if self.aware is not None:
-            others = [name for name in base.inputs if name != ATTRIBUTES]
-            changes["inputs"] = [*others, ATTRIBUTES] if self.aware else others
-        changes["dimension"] = base.heads * max(1, round(self.width * base.dimension / base.heads))
-        if self.width != 1 or self.labels is None:  # no shape, or no teacher, to take layers from
-            changes["start_layers"] = []
-        if self.labels is None:
-            changes["start_items"] = False
-        learning = "learning_rate" if self.start is None else "segment_learning_rate"
-        changes[learning] = min(1.0, tried.rate * getattr(base, learning))
-        return Distill.model_validate({**base.model_dump(), **changes})
+    student: Student
 
 
-GENERAL_WAYS = {
-    UNDISTILLED: Way(
-        "of a student's size and steps, without knowledge of the teacher", labels=None
-    ),
-    GENERAL: Way("the general student"),
-    WORST: Way(
-        "the general student, taught by the half of each batch that it knows worst",
-        {"worst": HALF},
-    ),
-    ATTRIBUTES: Way("the general student, which reads the user's attributes too", aware=True),
-    UNDISTILLED_ATTRIBUTES: Way(
-        "the same without knowledge of the teacher", aware=True, labels=None
-    ),
-    NARROW: Way("the family's general student, three quarters as wide", aware=None, width=NARROWER),
-    LONGER: Way(
-        "the general student, trained on for everybody with a segment's epochs and learning rate",
-        start=GENERAL,
-    ),
-}
-GROUP_WAYS = {
-    SEGMENT: Way("the general student, trained on for the segment", start=GENERAL),
-    UNAWARE_LABELS: Way(
-        "the same, with the soft labels of a teacher that does not know the user's attributes",
-        start=GENERAL, labels=UNAWARE,
-    ),
-    FROM_ATTRIBUTES: Way(
-        "the general student that reads the attributes, trained on for the segment",
-        aware=True, start=ATTRIBUTES,
-    ),
-    TASTE: Way(
-        "the general student, trained on for one of as many clusters of taste",
-        start=GENERAL, groups=TASTE,
-    ),
-    ADAPTERS: Way(
-        "the general student with low-rank adapters trained for the segment",
-        {"adapter_rank": RANK}, start=GENERAL,
-    ),
-    NARROW_SEGMENT: Way(
-        "the narrow general student, trained on for the segment",
-        aware=None, width=NARROWER, start=NARROW,
-    ),
-    ALONE: Way(
-        "trained from scratch on the segment's own events", {"others": 0.0, "anchor": 0.0}
-    ),
-}  # fmt: skip
+@dataclass(frozen=True)
+class Comparison:
+    """The students of one comparison.
+
+    `students`: as params.yaml has them. `general`: kinds for all users, each one student of that
+    name. `groups`: kinds for groups, with the student of each group.
+    """
+
+    students: dict[str, Student]
+    general: dict[str, Kind]
+    groups: dict[str, dict[str, str]]
+    texts: dict[str, str]
 
 
-def of_losses(text: str, **weights: float) -> Way:
-    """The general student with these weights of its losses alone, the rest hard labels; and
-    where it starts."""
-    none = {"soft_weight": 0.0, "list_weight": 0.0, "strata_weight": 0.0, "hidden_weight": 0.0,
-            "relations_weight": 0.0, "temperature": 1.0, "start_layers": [],
-            "start_items": False}  # fmt: skip
-    return Way(text, {**none, **weights}, aware=None, labels=EVERYTHING, tries=TRIES[:1])
+def compare_groups(params: Params, without: tuple[str, ...] = ()) -> Comparison:
+    """The preset's students, and variants of the general student and of every segment's.
+
+    Raises:
+        ValueError: a kind that is left out does not exist, or others start from it.
+    """
+    general, groups = general_kinds(params.distill), group_kinds(params)
+    refuse_to_leave_out(without, general, groups)
+    general = {name: kind for name, kind in general.items() if name not in without}
+    groups = {name: kind for name, kind in groups.items() if name not in without}
+    students: dict[str, Student] = {GENERAL: params.students[GENERAL].model_dump()}
+    students |= {name: kind.student for name, kind in general.items()}
+    made = {SEGMENT: {name: name for name in params.segments}}
+    for group, own in params.segments.items():
+        students[group] = own.model_dump()
+        for name, kind in groups.items():
+            rule = {"where": own.where, "priority": own.priority - 1}
+            init = kind.student["init"]
+            student = {**kind.student, **rule, "init": group if init == SEGMENT else init}
+            students[f"{group}_{name}"] = student
+            made.setdefault(name, {})[group] = f"{group}_{name}"
+    texts = {
+        TEACHER: "the teacher itself",
+        GENERAL: "the general student of the preset",
+        **{name: kind.text for name, kind in general.items()},
+        SEGMENT: "the preset's student of each segment: the general one, fine-tuned for it",
+        **{name: kind.text for name, kind in groups.items()},
+    }
+    return Comparison(students, general, made, texts)
 
 
-LOSS_WAYS = {
-    "hard": of_losses("hard labels alone"),
-    "soft_3": of_losses("soft labels, .3 of the loss", soft_weight=0.3),
-    "soft_7": of_losses("soft labels, .7", soft_weight=0.7),
-    "soft_9": of_losses("soft labels, .9", soft_weight=0.9),
-    "soft_all": of_losses("soft labels alone", soft_weight=1.0),
-    "warm": of_losses("soft labels, .7, temperature 2", soft_weight=0.7, temperature=2.0),
-    "list": of_losses("a list, .7", list_weight=0.7),
-    "soft_list": of_losses("soft labels, .5, and a list, .4", soft_weight=0.5, list_weight=0.4),
-    "strata": of_losses("soft labels, .5, and strata, .2", soft_weight=0.5, strata_weight=0.2),
-    "hidden": of_losses("soft labels, .7, and states", soft_weight=0.7, hidden_weight=0.3),
-    "items": of_losses("soft labels, .7, from the item table", soft_weight=0.7, start_items=True),
-    "relations": of_losses("soft labels, .7, relations", soft_weight=0.7, relations_weight=0.3),
-}
-UNTRAINED = {  # kinds for groups whose weights are those of a general student
-    PRIOR: "the general student with the segment's popularity in its item bias",
-    SHORT: "the family's general student, which reads no more of a history than the segment needs",
-}
-TEACHER_TEXT = "the teacher itself"
-GENERAL_KINDS = {TEACHER: TEACHER_TEXT, **{name: way.text for name, way in GENERAL_WAYS.items()}}
-GROUP_KINDS = {**{name: way.text for name, way in GROUP_WAYS.items()}, **UNTRAINED}
+def general_kinds(distill: Distill) -> dict[str, Kind]:
+    """Variants of the general student."""
+    reads = ATTRIBUTES in distill.inputs
+    others = [name for name in distill.inputs if name != ATTRIBUTES]
+    inputs = {"inputs": others if reads else [*others, ATTRIBUTES]}
+    other = "attribute_blind" if reads else ATTRIBUTES
+    does = "does not read" if reads else "reads"
+    dimension = distill.heads * max(1, round(NARROWER * distill.dimension / distill.heads))
+    narrow = {"dimension": dimension, "start_layers": []}
+    hard: Student = {"init": None, "labels": "hard"}
+    return {
+        "undistilled": Kind("the same size and steps, without the teacher's knowledge", hard),
+        other: Kind(
+            f"the general student, which {does} the user's attributes",
+            {"init": TEACHER, "overrides": inputs},
+        ),
+        f"undistilled_{other}": Kind(
+            "the same without the teacher's knowledge", {**hard, "overrides": inputs}
+        ),
+        "cvar": Kind(
+            f"the general student, trained on the worst {HALF:.0%} of each batch",
+            {"init": TEACHER, "overrides": {"worst": HALF}},
+        ),
+        "narrow": Kind(
+            f"the general student, {NARROWER:g} times as wide",
+            {"init": TEACHER, "overrides": narrow},
+        ),
+        "longer": Kind(
+            "the general student, trained further on all users with a segment's epochs and rate",
+            {"init": GENERAL},
+        ),
+    }
 
 
-def way_of(name: str) -> Way | None:
-    """The way that a rival is made by, a model for everybody or `kind@group`; None: another."""
-    kind, _, group = name.partition("@")
-    return (GROUP_WAYS if group else {**GENERAL_WAYS, **LOSS_WAYS}).get(kind)
+def group_kinds(params: Params) -> dict[str, Kind]:
+    """Variants of each segment's student."""
+    general = general_kinds(params.distill)
+    other = next(name for name in general if name in (ATTRIBUTES, "attribute_blind"))
+    quarter = max(1, round(QUARTER * params.features.max_length))
+    return {
+        f"from_{other}": Kind(
+            f"`{other}`, fine-tuned for the segment",
+            {"init": other, "overrides": general[other].student["overrides"]},
+        ),
+        "adapters": Kind(
+            f"the general student with low-rank adapters (rank {RANK}) for the segment",
+            {"init": GENERAL, "overrides": {"adapter_rank": RANK}},
+        ),
+        "prior": Kind(
+            "the general student with the segment's popularity in its item bias",
+            {"init": GENERAL, "overrides": {"segment_epochs": 0, **PRIOR}},
+        ),
+        "narrow_segment": Kind(
+            "`narrow`, fine-tuned for the segment",
+            {"init": "narrow", "overrides": general["narrow"].student["overrides"]},
+        ),
+        "short": Kind(
+            f"the segment's student, reading the newest {quarter} events",
+            {"init": SEGMENT, "overrides": {"segment_epochs": 0, "max_length": quarter}},
+        ),
+        "scratch": Kind(
+            "from scratch on the segment's own events, with the teacher's soft labels",
+            {"init": None, "overrides": {"others": 0.0}},
+        ),
+    }
+
+
+def refuse_to_leave_out(
+    without: tuple[str, ...], general: Mapping[str, Kind], groups: Mapping[str, Kind]
+) -> None:
+    """Raise if a kind cannot be left out.
+
+    Raises:
+        ValueError: it does not exist, the others are compared with it, or some start from it.
+    """
+    kinds = {**general, **groups}
+    for name in without:
+        if name in (GENERAL, SEGMENT, TEACHER):
+            raise ValueError(f"--without: the others are compared with `{name}`")
+        if name not in kinds:
+            raise ValueError(f"--without: no kind `{name}`; there are {', '.join(kinds)}")
+        heirs = [n for n, k in kinds.items() if k.student["init"] == name and n not in without]
+        if heirs:
+            others = ", ".join(heirs)
+            raise ValueError(f"--without: leave out {others} too: it starts from `{name}`")
+
+
+def compare_losses(params: Params) -> Comparison:
+    """The general student with each loss alone and some together, all of it from scratch but
+    `items`."""
+    none: Student = {
+        **dict.fromkeys(("soft_weight", "list_weight", "strata_weight"), 0.0),
+        **dict.fromkeys(("hidden_weight", "relations_weight"), 0.0),
+        **{"temperature": 1.0, **NO_START},
+    }
+
+    def kind(text: str, init: str | None = None, **weights: Any) -> Kind:
+        return Kind(text, {"init": init, "overrides": {**none, **weights}})
+
+    kinds = {
+        "hard": Kind(
+            "hard labels alone", {"init": None, "labels": "hard", "overrides": dict(none)}
+        ),
+        "soft_3": kind("soft labels, .3 of the loss", soft_weight=0.3),
+        "soft_7": kind("soft labels, .7", soft_weight=0.7),
+        "soft_9": kind("soft labels, .9", soft_weight=0.9),
+        "soft_all": kind("soft labels alone", soft_weight=1.0),
+        "warm": kind("soft labels, .7, temperature 2", soft_weight=0.7, temperature=2.0),
+        "list": kind("a list, .7", list_weight=0.7),
+        "soft_list": kind("soft labels, .5, and a list, .4", soft_weight=0.5, list_weight=0.4),
+        "strata": kind("soft labels, .5, and strata, .2", soft_weight=0.5, strata_weight=0.2),
+        "hidden": kind("soft labels, .7, and states", soft_weight=0.7, hidden_weight=0.3),
+        "relations": kind("soft labels, .7, relations", soft_weight=0.7, relations_weight=0.3),
+        "items": kind(
+            "soft labels, .7, from the teacher's item table", TEACHER,
+            soft_weight=0.7, start_items=True,
+        ),
+    }  # fmt: skip
+    general = {GENERAL: params.students[GENERAL].model_dump()}
+    students = {**general, **{name: k.student for name, k in kinds.items()}}
+    texts = {TEACHER: "the teacher itself", GENERAL: "the general student of the preset"}
+    return Comparison(students, kinds, {}, texts | {name: k.text for name, k in kinds.items()})

@@ -16,11 +16,13 @@ from typing import IO, Any
 
 import yaml
 
+from decant.release.provenance import git
 from decant.starter import tied
 
 MARKER = "DECANT_BENCH"
 LEFT_OUT = re.compile(r"GIT_|PREFECT_|DECANT_|PYTHONPATH$|AWS_")  # not the caller's
 PATIENCE = 2.0  # seconds that killed processes have to be gone
+TIME_IS_UP = 124  # status, as that of `timeout`
 TIMEOUT = 3600.0  # seconds that any command may take
 _DONE = re.compile(r"^\S+ ([\w@-]+): (ran|restored|accepted) in ", re.MULTILINE)
 
@@ -99,11 +101,14 @@ class Clone:
             process = self._popen(arguments, sink)
         return Running(process, log)
 
-    def show(self, *arguments: str) -> int:
-        """The same, for everybody to see on stderr, to its end; its status."""
+    def show(self, *arguments: str, minutes: float | None = None) -> int:
+        """The same with its output on stderr, until it ends or `minutes` have passed; its status,
+        `TIME_IS_UP` if it was ended."""
         with self._popen(arguments, sys.stderr) as process:
             try:
-                return process.wait()
+                return process.wait(None if minutes is None else 60 * minutes)
+            except subprocess.TimeoutExpired:
+                return TIME_IS_UP
             finally:
                 process.kill()
 
@@ -177,7 +182,7 @@ def stage_of(words: list[str]) -> str | None:
     if len(words) < 3 or words[1] != "-m" or not words[2].startswith("tasks."):
         return None
     name = words[2].removeprefix("tasks.")
-    return None if name == "child" else "@".join([name, *words[3:4]])
+    return None if name.startswith("runner.") else "@".join([name, *words[3:4]])
 
 
 def clone(project: Path, root: Path) -> Clone:
@@ -228,7 +233,7 @@ def commit_of(root: Path) -> str:
     """
     if not (root / "dvc.yaml").is_file():
         raise CloneError(f"dvc.yaml is missing in {root}: run from the project's folder")
-    commit = git(root, "rev-parse", "HEAD")
+    commit = (git(root, "rev-parse", "HEAD") or "").strip()
     if not commit:
         raise CloneError(f"{root} has no commit: a benchmark measures what is committed")
     return commit
@@ -236,13 +241,6 @@ def commit_of(root: Path) -> str:
 
 def uncommitted(root: Path) -> list[str]:
     """Files of the project's code and settings that differ from the commit."""
-    changed = git(root, "status", "--porcelain", "--", "decant", "tasks", "flows", "*.yaml")
+    watched = ("decant", "tasks", "flows", "benchmarks", "*.yaml")
+    changed = git(root, "status", "--porcelain", "--", *watched) or ""
     return [line[3:] for line in changed.splitlines()]
-
-
-def git(root: Path, *arguments: str) -> str:
-    """What git says, empty if it fails."""
-    done = subprocess.run(
-        ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip("\n") if done.returncode == 0 else ""

@@ -9,10 +9,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.harness.checkout import git
 from decant.commands.finished_run import Finished, read
 from decant.evaluation.robustness import SEEDS, SHARES, measure_all, trial
 from decant.params.load import Params
+from decant.release.provenance import git
 from decant.report.results import Outcome, document, write
 from decant.report.robustness import figures, picture, table
 
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     root = arguments.root.resolve()
     finished = read(root, arguments.users)
     outcome = measured(finished, arguments.draws)
-    commit = git(root, "rev-parse", "HEAD") or "none"
+    commit = (git(root, "rev-parse", "HEAD") or "none").strip()
     options = f" --draws {arguments.draws}" if arguments.draws != SEEDS else ""
     options += f" --users {arguments.users}" if arguments.users else ""
     result = document(NAME, outcome, commit, time.monotonic() - began, f"decant {NAME}{options}")

@@ -57,7 +57,7 @@ def compress_student(
     pruned, hop = _prune(student, supervision, material, settings, training, before, seed, log)
     items = material.encoder.items
     save_model(pruned, folder / "pruned", items, hop)
-    export_onnx(pruned, folder / "pruned" / bundle.GRAPH)
+    export_onnx(pruned, folder / "pruned" / bundle.GRAPH, material.encoder.max_length)
     bundle.seal(folder / "pruned")
     int8 = _quantise(pruned, supervision, material, settings, hop, folder)
     log(f"int8: NDCG@10 {int8['ndcg']:.4f}" + ("" if int8["taken"] else ", not taken"))

@@ -27,6 +27,7 @@ from decant.features.segments import (
 from decant.features.sequences import Sequences, training_events
 from decant.features.values import number
 from decant.params.models import Student
+from decant.params.students import folded_students, groups_of
 
 MOST_POPULAR = 1000  # items of a group's list
 
@@ -151,10 +152,10 @@ def _about(constant: Constant, found: Counter[str], missing: Collection[str]) ->
 def assign(
     users: pd.DataFrame,
     history: np.ndarray,
-    segments: dict[str, Student],
+    students: dict[str, Student],
     min_users: int,
 ) -> Membership:
-    """Assign every user to one student.
+    """Assign every user to one student: general or one that serves a segment, no variant.
 
     Args:
         users: raw attributes, one row per user index.
@@ -164,7 +165,8 @@ def assign(
         RuleError: a rule does not parse, names an unknown attribute or one that has two meanings.
         SegmentError: a segment has no users.
     """
-    rules = known_rules(segments, users)
+    serving = groups_of(students)
+    rules = known_rules({name: students[name] for name in serving if name != GENERAL}, users)
     columns = sorted({a for rule in rules for a in rule.attributes} - {HISTORY_LENGTH})
     facts = {c: users[c].astype(object).where(users[c].notna(), None).tolist() for c in columns}
     facts[HISTORY_LENGTH] = [int(length) for length in history]
@@ -180,7 +182,8 @@ def assign(
         if not len(members[rule.segment]):
             raise SegmentError(rule, len(users), left)
         left -= len(members[rule.segment])
-    folded = sorted(name for name, found in members.items() if len(found) < min_users)
+    sizes = {name: len(members.get(first, users)) for first in serving for name in serving[first]}
+    folded = sorted(set(folded_students(students, sizes, min_users)) & members.keys())
     kept = {rule.segment: {"where": rule.text, "priority": rule.priority} for rule in rules}
     in_segment = np.isin(chosen, [name for name in members if name not in folded])
     members[GENERAL] = np.flatnonzero(~in_segment)

@@ -1,5 +1,7 @@
 """The one way to train a model: teacher, general student, a segment's student, a pruned one."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from decant.distillation.start import start_student
@@ -39,4 +41,6 @@ def fit(
         See `train` and `supervise`.
     """
     supervision = supervise(material, settings, members)
+    if not plan.keep_start:  # the first weights of a new model are random: nothing to be held to
+        supervision = replace(supervision, l2_sp=0.0)
     return train(model, material.sequences, supervision, settings, plan)

@@ -1,11 +1,16 @@
-"""The students: the general one and every segment's are trained by the same call."""
+"""The students: the general one, every segment's and all variants are trained by the same call."""
+
+from dataclasses import replace
 
 import numpy as np
 from tqdm import tqdm
 
 from decant.distillation.adapters import adapt, merge
 from decant.distillation.fit import fit, new_model
+from decant.distillation.prior import with_prior
+from decant.models.build import history_read
 from decant.models.recommender import Recommender
+from decant.models.shorten import shorten
 from decant.params.models import Distill
 from decant.training.checkpoint import Checkpoints
 from decant.training.loop import Log, Plan
@@ -13,51 +18,56 @@ from decant.training.state import Report
 from decant.training.supervision import Material
 
 
-def distill_general(
+def train_student(
     material: Material,
     settings: Distill,
     seed: int,
+    *,
+    start: Recommender | None = None,
+    teacher: Recommender | None = None,
+    members: np.ndarray | None = None,
     log: Log | None = tqdm.write,
     checkpoints: Checkpoints | None = None,
-    members: np.ndarray | None = None,
-    teacher: Recommender | None = None,
 ) -> tuple[Recommender, Report]:
-    """Train a new student on all users, or for the members of one segment.
+    """Train one student: a new one, or one that goes on from another.
 
     Args:
-        teacher: source of `settings.start_items` and `start_layers`; None: from scratch.
+        start: the student to go on from, changed in place; None: a new one.
+        teacher: source of a new student's `start_items` and `start_layers`; None: from scratch.
+        members: the users of its segment; None: all users.
     """
-    model = new_model(material, settings, seed, teacher)
     plan = Plan(settings.epochs, settings.learning_rate, seed, log=log, checkpoints=checkpoints)
-    return model, fit(model, material, settings, plan, members)
+    if start is None:
+        model = new_model(material, settings, seed, teacher)
+        report = fit(model, material, settings, plan, members)
+    else:
+        rate = settings.segment_learning_rate
+        plan = replace(plan, epochs=settings.segment_epochs, learning_rate=rate, keep_start=True)
+        model, report = fine_tune(start, material, settings, plan, members)
+    if members is not None and settings.prior_weight:
+        sequences = material.sequences
+        with_prior(model, sequences, members, settings.prior_shrinkage, settings.prior_weight)
+    return model, report
 
 
-def distill_segment(
+def fine_tune(
     start: Recommender,
-    members: np.ndarray,
     material: Material,
     settings: Distill,
-    seed: int,
-    log: Log | None = tqdm.write,
-    checkpoints: Checkpoints | None = None,
+    plan: Plan,
+    members: np.ndarray | None,
 ) -> tuple[Recommender, Report]:
-    """Fine-tune `start`, in place, for the users of one segment, held near its weights.
+    """Train `start` further for the users of one segment, held near its weights.
 
     Each epoch sees all windows of the segment and a few of other users (`settings.others`, as a
     share of the segment's). The start itself is kept if no epoch is better on the segment's
-    selection half of validation. With `settings.adapter_rank` only adapters learn, and are merged.
+    selection cases. With `settings.adapter_rank` only adapters learn, and are merged.
     """
+    length = history_read(settings, material.encoder)
+    model = shorten(start, length) if length < start.architecture.max_length else start
     if settings.adapter_rank:
-        adapt(start, settings.adapter_rank, seed)
-    plan = Plan(
-        settings.segment_epochs,
-        settings.segment_learning_rate,
-        seed,
-        keep_start=True,
-        log=log,
-        checkpoints=checkpoints,
-    )
-    report = fit(start, material, settings, plan, members)
+        adapt(model, settings.adapter_rank, plan.seed)
+    report = fit(model, material, settings, plan, members)
     if settings.adapter_rank:
-        merge(start)
-    return start, report
+        merge(model)
+    return model, report

@@ -8,9 +8,8 @@ import numpy as np
 
 from decant.evaluation.metrics import rank_targets
 from decant.features.sequences import Cases, Sequences, histories, history_lengths, seen_mask
-from decant.runtime.engine import ATTRIBUTES
 from decant.runtime.ranking import top_items
-from decant.runtime.session import Model
+from decant.runtime.session import ATTRIBUTES, Model
 
 BATCH = 256
 

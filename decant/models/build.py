@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 from decant.features.encode import GAP_SECONDS, Encoder
 from decant.models import bundle
 from decant.models.recommender import Architecture, Recommender
-from decant.params.models import Training
+from decant.params.models import Distill, Training
 from decant.params.types import INPUTS
 
 FEED_FORWARD = 4  # hidden units per dimension
@@ -38,7 +38,7 @@ def architecture(
         heads=(settings.heads,) * settings.layers,
         head_width=settings.dimension // settings.heads,
         hidden=(FEED_FORWARD * settings.dimension,) * settings.layers,
-        max_length=encoder.max_length,
+        max_length=history_read(settings, encoder),
         inputs=tuple(
             name for name in settings.inputs if available.get(name, name in INPUTS or name in given)
         ),
@@ -53,6 +53,12 @@ def architecture(
         objective=settings.objective,
         id_dropout=settings.id_dropout,
     )
+
+
+def history_read(settings: Training, encoder: Encoder) -> int:
+    """Events of a history that a model with these settings reads, the newest."""
+    own = settings.max_length if isinstance(settings, Distill) else None
+    return encoder.max_length if own is None else min(own, encoder.max_length)
 
 
 def save_model(

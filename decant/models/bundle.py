@@ -11,6 +11,7 @@ from typing import Any
 MANIFEST = "manifest.json"
 CONFIG, ITEMS, METRICS = "config.json", "items.json", "metrics.json"
 WEIGHTS, GRAPH = "model.safetensors", "model.onnx"
+MAX_LENGTH = "max_length"  # metadata of a graph that reads fewer events than a request has
 
 
 class BundleError(ValueError):

@@ -8,6 +8,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from decant.models.bundle import MAX_LENGTH
 from decant.models.recommender import Recommender
 
 OPSET = 18
@@ -37,8 +38,11 @@ def input_names(model: Recommender) -> tuple[str, ...]:
     return (*model.architecture.event_inputs, *((ATTRIBUTES,) if reads_attributes else ()))
 
 
-def export_onnx(model: Recommender, path: Path) -> None:
+def export_onnx(model: Recommender, path: Path, longest: int | None = None) -> None:
     """Write the graph of `model`: scores [B, N + 1] of every item after the last position.
+
+    A model that reads less than `longest`, the events of a history that a request has at most,
+    says so in its metadata, see `runtime.session`.
 
     Batch and length are free. Text vectors are folded into the item table. What the exporter
     adds beyond the graph (names of source files, stack traces) is removed: it would differ
@@ -69,13 +73,18 @@ def export_onnx(model: Recommender, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    onnx.save(strip(program.model_proto), path)
+    graph = strip(program.model_proto)
+    if longest is not None and a.max_length < longest:
+        graph.metadata_props.add(key=MAX_LENGTH, value=str(a.max_length))
+    onnx.save(graph, path)
 
 
 def strip(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove metadata, documentation and value annotations."""
+    """Remove metadata, documentation and value annotations; `MAX_LENGTH` stays."""
     graph.producer_version = ""
+    own = [prop for prop in graph.metadata_props if prop.key == MAX_LENGTH]
     del graph.metadata_props[:]
+    graph.metadata_props.extend(own)
     for function in (graph.graph, *graph.functions):
         function.doc_string = ""
         del function.metadata_props[:]

@@ -16,11 +16,11 @@ from decant.params.data import Embed, Features, Ingest, Raw, Split, Validate
 from decant.params.models import Compress, Distill, Knowledge, Student, Teacher
 from decant.params.release import Evaluate, Gate, RegistryParams, Schedule, Serve
 from decant.params.search import Tune
+from decant.params.students import check_family, check_settings, groups_of, settings_of
 from decant.params.types import (
     GENERAL,
     IMAGE,
     INPUTS,
-    POPULAR,
     TEACHER,
     Block,
     Seed,
@@ -62,8 +62,19 @@ class Params(Block):
 
     @property
     def segments(self) -> dict[str, Student]:
-        """The students of user groups: every one but general."""
-        return {name: s for name, s in self.students.items() if name != GENERAL}
+        """The students that serve user groups: general and all variants are left out."""
+        return {name: self.students[name] for name in groups_of(self.students) if name != GENERAL}
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """The students that are trained and judged beside another one of the same users, by name:
+        that other one, which serves."""
+        groups = groups_of(self.students).items()
+        return {name: first for first, names in groups for name in names if name != first}
+
+    def settings_of(self, name: str) -> Distill:
+        """The training settings of one student."""
+        return settings_of(self.distill, name, self.students[name])
 
     @model_validator(mode="after")
     def _inputs_are_known(self) -> "Params":
@@ -80,76 +91,13 @@ class Params(Block):
         return self
 
     @model_validator(mode="after")
-    def _losses_have_what_they_compare_with(self) -> "Params":
-        knowledge, distill = self.knowledge, self.distill
-        shares = distill.soft_weight + distill.list_weight + distill.strata_weight
-        if shares > 1 + 1e-9:
-            raise ValueError(
-                "distill: soft_weight, list_weight and strata_weight are shares of the loss, "
-                f"together {shares:g}: lower them to 1 at most"
-            )
-        fills_in = distill.objective == "masked" and self.teacher.objective == "next"
-        if fills_in and (shares or distill.hidden_weight):
-            raise ValueError(
-                "distill.objective masked needs teacher.objective: masked; a teacher that predicts "
-                "what is next has nothing to say of a user's first event"
-            )
-        if distill.hidden_weight and not knowledge.states:
-            raise ValueError("distill.hidden_weight needs knowledge.states: true")
-        if not distill.relations_weight:
-            return self
-        if not knowledge.relations:
-            raise ValueError("distill.relations_weight needs knowledge.relations: true")
-        for block, settings in ((TEACHER, self.teacher), ("distill", distill)):
-            if settings.objective != "next":
-                raise ValueError(f"distill.relations_weight needs {block}.objective: next")
-            if settings.dimension % distill.relation_heads:
-                raise ValueError(
-                    f"distill.relation_heads {distill.relation_heads} does not divide "
-                    f"{block}.dimension {settings.dimension}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _a_start_fits(self) -> "Params":
-        teacher, distill = self.teacher, self.distill
-        chosen = distill.start_layers
-        if not chosen:
-            return self
-        if len(chosen) != distill.layers or max(chosen) >= teacher.layers:
-            raise ValueError(
-                f"distill.start_layers {chosen}: one for each of the {distill.layers} layers of a "
-                f"student is meant, from 0 to {teacher.layers - 1}, the teacher's"
-            )
-        for name in ("dimension", "heads", "objective"):
-            theirs, ours = getattr(teacher, name), getattr(distill, name)
-            if theirs != ours:
-                raise ValueError(
-                    f"distill.start_layers needs teacher.{name} ({theirs}) and distill.{name} "
-                    f"({ours}) to be the same"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _students_form_a_family(self) -> "Params":
-        if GENERAL not in self.students:
-            raise ValueError(f"students must contain `{GENERAL}`")
-        general = self.students[GENERAL]
-        if general.where is not None or general.init != TEACHER:
-            raise ValueError(f"students.{GENERAL} is for everybody: init: {TEACHER} and no `where`")
-        for name, student in self.segments.items():
-            if not name.isidentifier() or name in (TEACHER, POPULAR):
-                raise ValueError(
-                    f"students.{name}: a name is made of letters, digits and _, and not "
-                    f"`{TEACHER}` or `{POPULAR}`"
-                )
-            if not student.where:
-                raise ValueError(f"students.{name}.where is missing: the rule of who belongs to it")
-            if student.init != GENERAL:
-                raise ValueError(
-                    f"students.{name}.init is `{student.init}`; a segment's student starts from "
-                    f"`{GENERAL}`"
-                )
+        check_family(self.students)
+        return self
+
+    @model_validator(mode="after")
+    def _students_fit_their_models(self) -> "Params":
+        check_settings(self.students, self.distill, self.teacher, self.knowledge)
         return self
 
 

@@ -1,6 +1,6 @@
 """Settings of the models: teacher, knowledge, students, compression."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -75,9 +75,12 @@ class Distill(Training):
     worst: Annotated[float, Field(gt=0, le=1)] = 1.0
     adapter_rank: Annotated[int, Field(ge=0, le=256)] = 0
     segment_learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
-    segment_epochs: Count = 6
+    segment_epochs: Annotated[int, Field(ge=0)] = 6
     anchor: NonNegative = 0.01
     others: Share = 0.1
+    max_length: Count | None = None
+    prior_weight: NonNegative = 0.0
+    prior_shrinkage: Positive = 1000.0
     min_users: Count = 100
 
     @property
@@ -95,11 +98,18 @@ class Knowledge(Block):
 
 
 class Student(Block):
-    """One student: the model it starts from, and for whom it is."""
+    """One student.
 
-    init: str
+    `init`: the model that it starts from, `teacher` or another student; None: from scratch.
+    `where`: the rule of its users; None: all. `labels`: what it learns from, the teacher's soft
+    labels or the events alone. `overrides`: settings of `distill` that it has of its own.
+    """
+
+    init: str | None
     where: str | None = None
     priority: int = 0
+    labels: Literal["soft", "hard"] = "soft"
+    overrides: dict[str, Any] = {}
 
 
 class Compress(Block):

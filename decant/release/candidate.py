@@ -195,8 +195,12 @@ def check_candidate(folder: Path) -> dict[str, Any]:
 
 
 def params_digest(params: Params) -> str:
-    """sha256 of the settings that can change a model."""
-    return digest(canonical(params.model_dump(mode="json", by_alias=True, exclude=WITHOUT_EFFECT)))
+    """sha256 of the settings that can change a model, as far as they differ from the defaults: a
+    setting that a later version adds leaves the ids of earlier releases as they are."""
+    changed = params.model_dump(
+        mode="json", by_alias=True, exclude=WITHOUT_EFFECT, exclude_defaults=True
+    )
+    return digest(canonical(changed))
 
 
 def _is(path: Path, sha: str) -> bool:

@@ -4,7 +4,9 @@ It fails closed: a figure that is missing, an empty group or an absent threshold
 Validation decides, on users who chose nothing before; the test window only confirms.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from decant.release.checks import (
     hop_checks,
     quality_checks,
 )
+
+NO_VARIANTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,19 @@ def judge(
     thresholds: Gate,
     evaluation: Evaluate,
     seed: int,
+    variants: Mapping[str, str] = NO_VARIANTS,
 ) -> dict[str, Any]:
     """Decide which segments get their own student, and whether the family may be released.
 
     Args:
         metrics, cases: as `evaluate` made them.
-        members: user indices by student. folded: segments too small to have a student.
+        members: user indices by student. folded: students without a model of their own.
         hops: by student, what compression did.
+        variants: students that are compared and never released, with the one that serves.
 
     Returns:
-        `passed`, `checks`, `segments`, and `family`: quality of the family as it would be
-        released, by window and group.
+        `passed`, `checks`, `segments`, `variants`, judged as if they were to serve, and `family`:
+        quality of the family as it would be released, by window and group.
     """
     k = evaluation.k
     segments = {
@@ -69,6 +75,14 @@ def judge(
         for name in sorted(members)
         if name != GENERAL
     }
+    everyone = np.unique(np.concatenate([*members.values()]))
+    compared = {
+        name: judge_segment(
+            name, metrics, cases, everyone if first == GENERAL else members[first], folded,
+            thresholds, evaluation, seed,
+        )
+        for name, first in sorted(variants.items())
+    }  # fmt: skip
     serving = {name: name if s.ships else GENERAL for name, s in segments.items()}
     # the users of a folded segment are among general's already
     groups = {name: users for name, users in members.items() if name not in folded}
@@ -83,6 +97,9 @@ def judge(
         "passed": bool(checks) and all(check.passed for check in checks),
         "checks": [asdict(check) for check in checks],
         "segments": {name: asdict(segment) for name, segment in segments.items()},
+        "variants": {
+            name: {"of": variants[name], **asdict(variant)} for name, variant in compared.items()
+        },
         "family": family,
         "best_baseline": best_baseline(metrics),
     }

@@ -33,10 +33,9 @@ from decant.models import bundle
 from decant.params.types import POPULAR
 from decant.runtime.ranking import top_items
 from decant.runtime.router import ENCODER, ROUTER, STUDENTS, read_popular, read_router, read_rules
-from decant.runtime.session import Model
+from decant.runtime.session import ATTRIBUTES, Model
 
 Read = Callable[[str], bytes]  # a file of a release by its path → its bytes
-ATTRIBUTES = "attributes"
 NAN = float("nan")
 SLOWEST = 2.0  # CPU seconds that one answer may take
 SHOWN = 80  # characters of a name that an answer repeats

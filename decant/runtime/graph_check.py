@@ -7,6 +7,7 @@ graph follow from the length of the request alone, so trying every length bounds
 """
 
 import math
+import re
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -20,13 +21,15 @@ from onnx import (
     ValueInfoProto,
 )
 
-from decant.models.bundle import BundleError
+from decant.models.bundle import MAX_LENGTH, BundleError
 
 OPSET = 18
 IR_VERSIONS = range(8, 14)
 MOST_BYTES = 2**31 - 1  # of what the format can hold in one file
 MOST_PARTS = 20_000  # nodes, or weights: 64 layers, the most there may be, have a third of it
 MOST_DIMENSIONS = 8
+LONGEST = 100_000  # events
+_NUMBER = re.compile(r"[0-9]{1,6}")
 SHOWN = 60  # characters of a name in a message
 OPERATORS = {
     *("Add", "Cast", "Clip", "Concat", "DequantizeLinear", "DynamicQuantizeLinear", "Equal"),
@@ -62,7 +65,11 @@ NUMBERS: dict[int, str] = {  # type -> the fields that may hold its numbers, one
 }
 # Message -> the fields that may be set; empty values of other fields are allowed.
 FIELDS = {
-    "ModelProto": {"ir_version", "opset_import", "producer_name", "producer_version", "graph"},
+    "ModelProto": {
+        *("ir_version", "opset_import", "producer_name", "producer_version", "graph"),
+        "metadata_props",
+    },
+    "StringStringEntryProto": {"key", "value"},
     "OperatorSetIdProto": {"domain", "version"},
     "GraphProto": {"node", "name", "initializer", "input", "output"},
     "NodeProto": {"input", "output", "name", "op_type", "attribute"},
@@ -90,6 +97,7 @@ def check_graph(content: bytes) -> None:
         raise BundleError(f"not a model that can be run: {_line(error)}") from None
     _check_fields(model, "the model")
     _check_versions(model)
+    read_max_length(model)
     graph = model.graph
     _check_fields(graph, "the graph")
     for what, parts in (("operators", graph.node), ("tensors", graph.initializer)):
@@ -105,6 +113,21 @@ def check_graph(content: bytes) -> None:
     for value in graph.input:
         _check_value(value, TensorProto.INT64)
     _check_value(graph.output[0], TensorProto.FLOAT)
+
+
+def read_max_length(model: ModelProto) -> int | None:
+    """The most events of a history that a graph reads, by its metadata; None: all of a request's.
+
+    Raises:
+        BundleError: it is no such number, or there are other metadata.
+    """
+    for entry in model.metadata_props:
+        if entry.key != MAX_LENGTH or len(model.metadata_props) > 1:
+            raise BundleError(f"the model has metadata other than one `{MAX_LENGTH}`")
+        if not _NUMBER.fullmatch(entry.value) or not 1 <= int(entry.value) <= LONGEST:
+            raise BundleError(f"`{MAX_LENGTH}` of the model is not a number from 1 to {LONGEST}")
+        return int(entry.value)
+    return None
 
 
 def _check_versions(model: ModelProto) -> None:

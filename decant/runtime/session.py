@@ -8,6 +8,8 @@ import onnxruntime as ort
 from decant.models import bundle
 from decant.runtime.graph_check import check_graph
 
+ATTRIBUTES = "attributes"
+
 
 class Model:
     """One ONNX graph, ready to score."""
@@ -30,16 +32,25 @@ class Model:
             self.session = ort.InferenceSession(
                 content, session_options(threads), providers=["CPUExecutionProvider"]
             )
+            length = self.session.get_modelmeta().custom_metadata_map.get(bundle.MAX_LENGTH)
         except bundle.BundleError as error:
             raise bundle.BundleError(f"{where}{error}") from None
         except Exception as error:  # the runtime's own errors have no common base
             problem = " ".join(str(error).split())
             raise bundle.BundleError(f"{where}not a model that can be run: {problem}") from error
         self.inputs = tuple(i.name for i in self.session.get_inputs())
+        self.max_length = None if length is None else int(length)
 
     def scores(self, batch: dict[str, np.ndarray]) -> np.ndarray:
-        """Scores of every item, float32 [B, N + 1]; `batch` may hold more than is read."""
-        return np.asarray(self.session.run(None, {name: batch[name] for name in self.inputs})[0])
+        """Scores of every item, float32 [B, N + 1].
+
+        `batch` may hold inputs and, at the front of each history, events that are not read.
+        """
+        read = {name: batch[name] for name in self.inputs}
+        if self.max_length is not None:
+            for name in read.keys() - {ATTRIBUTES}:
+                read[name] = read[name][:, -self.max_length :]
+        return np.asarray(self.session.run(None, read)[0])
 
 
 def session_options(threads: int) -> ort.SessionOptions:

@@ -9,6 +9,7 @@ import numpy as np
 from decant.features.encode import Encoder
 from decant.features.holdout import of_users, selection_cases
 from decant.features.sequences import Cases, Sequences
+from decant.models.build import history_read
 from decant.params.models import Distill, Teacher, Training
 from decant.training.batches import Windows, training_windows
 
@@ -94,7 +95,7 @@ def supervise(
         ValueError: a loss has a weight and the knowledge that it compares with was not kept.
     """
     encoder, sequences = material.encoder, material.sequences
-    windows = training_windows(sequences, encoder.max_length)
+    windows = training_windows(sequences, history_read(settings, encoder))
     selection = selection_cases(sequences, material.cases_per_user)
     weights = loss_weights(settings)
     check_kept(weights, material.knowledge)

@@ -1,4 +1,4 @@
-"""Where what several steps read lies."""
+"""Readers for artifacts that several steps share."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
+from decant.params.students import folded_students, lineage
 from decant.params.types import GENERAL
 from tasks.runner.step import SUMMARY, Workspace
 
@@ -33,21 +34,46 @@ def read_text_encoder(workspace: Workspace) -> str | None:
 
 
 def load_members(workspace: Workspace, student: str) -> np.ndarray:
-    """The users a student learns from: general's are everybody."""
+    """The users a student learns from and is for; without a rule all users."""
     return np.load(workspace.input("segments") / f"{student}.npy", allow_pickle=False)
 
 
+def load_segment(workspace: Workspace, student: str) -> np.ndarray | None:
+    """The users of a segment's student or a variant of it; None for one that is for all users."""
+    if workspace.params.students[student].where is None:
+        return None
+    return load_members(workspace, student)
+
+
 def load_groups(workspace: Workspace) -> dict[str, np.ndarray]:
-    """The users each student is for; general's are those of no segment."""
+    """The users each group's student serves; general's are those of no segment."""
     folder = workspace.input("segments")
     groups = {name: load_members(workspace, name) for name in workspace.params.segments}
     return {GENERAL: np.load(folder / SERVED_BY_GENERAL, allow_pickle=False), **groups}
 
 
 def is_folded(workspace: Workspace, student: str) -> bool:
-    """Is the segment too small for a student of its own?"""
-    few = len(load_members(workspace, student)) < workspace.params.distill.min_users
-    return student != GENERAL and few
+    """Whether a student has no model of its own and its users are general's."""
+    return student in folded(workspace, student)
+
+
+def why_folded(workspace: Workspace, student: str) -> str:
+    """The reason for a folded student."""
+    first = folded(workspace, student)[0]
+    if first == student:
+        return f"fewer than distill.min_users ({workspace.params.distill.min_users})"
+    return f"it starts from {first}, which is"
+
+
+def folded(workspace: Workspace, student: str) -> list[str]:
+    """Of a student and those that it goes on from the folded ones, the first in time first.
+
+    Reads the members of these alone, since a step depends on no other student's.
+    """
+    students = workspace.params.students
+    line = {name: students[name] for name in lineage(students, student)}
+    users = {name: len(load_members(workspace, name)) for name in line}
+    return folded_students(line, users, workspace.params.distill.min_users)
 
 
 def student_of(workspace: Workspace) -> str:

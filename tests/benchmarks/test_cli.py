@@ -122,8 +122,7 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
         (["demo", "--seeds", "2"], "--seeds: demo is no data set and takes none"),
         (["faults", "--from", "x", "--minutes", "1"], "--from, --minutes: faults is no data set"),
         (["movielens-1m", "--seeds", "0"], "--seeds is 0; at least 1 teacher is trained"),
-        (["demo-groups", "--tries", "9"], "--tries is 9; 1 to 4"),
-        (["demo-losses", "--tries", "2"], "--tries: demo-losses compares no students of groups"),
+        (["demo-losses", "--without", "x"], "--without: demo-losses compares no students"),
         (["movielens-1m", "--without", "prior"], "--without: movielens-1m compares no students"),
     ],
 )
@@ -135,7 +134,7 @@ def test_an_option_without_effect_is_refused(
     assert not (project / bench_cli.KEPT).exists()
 
 
-def test_what_rivals_may_try_and_which_are_left_out_reaches_their_benchmark(
+def test_the_variants_that_are_left_out_reach_their_benchmark(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
@@ -144,14 +143,16 @@ def test_what_rivals_may_try_and_which_are_left_out_reaches_their_benchmark(
         asked.append(options)
         return Outcome({}, [1])
 
-    monkeypatch.setattr("benchmarks.experiments.groups.bench", bench)
-    command = ["bench", "demo-groups", "--root", str(project)]
-    assert cli.main(command) == 0
-    assert cli.main([*command, "--tries", "1", "--without", "prior,worst"]) == 0
-    assert not {"tries", "without"} & asked[0].keys()
-    assert (asked[1]["tries"], asked[1]["without"]) == (1, ["prior", "worst"])
+    monkeypatch.setattr("benchmarks.experiments.students.bench", bench)
+    root = ["--root", str(project)]
+    assert cli.main(["bench", "demo-groups", *root, "--without", "prior,cvar"]) == 0
+    assert cli.main(["bench", "demo-losses", *root]) == 0
+    assert [(options["without"], options["losses"]) for options in asked] == [
+        (["prior", "cvar"], False),
+        ([], True),
+    ]
     written = json.loads((project / "docs/results/demo-groups.json").read_text())
-    assert written["command"] == "decant bench demo-groups --tries 1 --without prior,worst"
+    assert written["command"] == "decant bench demo-groups --without prior,cvar"
 
 
 def test_a_data_set_is_measured_in_a_clone_that_stays(

@@ -1,77 +1,95 @@
-"""What each way changes, and that all are given the same chances."""
+"""Variants are students that params.yaml can hold."""
+
+from pathlib import Path
 
 import pytest
+import yaml
 
-from benchmarks.experiments.variants import (
-    GENERAL_WAYS,
-    GROUP_WAYS,
-    NARROW,
-    TRIES,
-    UNDISTILLED,
-    Try,
-    Way,
+from benchmarks.experiments.variants import SEGMENT, compare_groups, compare_losses
+from decant.params.load import Params, load_params, parse_params
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+COMMITTED = load_params(REPOSITORY / "params.yaml")
+
+
+def with_students(params: Params, students: dict[str, dict[str, object]]) -> Params:
+    """The settings with other students, as they are read back from YAML."""
+    changed = {**params.model_dump(mode="json", by_alias=True), "students": students}
+    return parse_params(yaml.safe_load(yaml.safe_dump(changed)))
+
+
+def aware() -> Params:
+    """Settings whose students read the attributes."""
+    distill = COMMITTED.distill
+    inputs = {"inputs": [*distill.inputs, "attributes"]}
+    return COMMITTED.model_copy(update={"distill": distill.model_copy(update=inputs)})
+
+
+@pytest.mark.parametrize("params", [COMMITTED, aware()], ids=["blind", "aware"])
+def test_the_students_of_a_comparison_are_a_family_in_which_the_presets_serve(
+    params: Params,
+) -> None:
+    comparison = compare_groups(params)
+    family = with_students(params, comparison.students)
+    assert set(family.segments) == set(params.segments)
+    expected = {s: g for k in comparison.groups.values() for g, s in k.items() if s != g}
+    expected |= dict.fromkeys(comparison.general, "general")
+    assert family.variants == expected
+    for name in params.students:
+        assert family.settings_of(name) == params.distill
+    assert set(comparison.texts) == {"teacher", "general", *comparison.general, *comparison.groups}
+
+
+def test_a_variant_differs_in_what_its_name_says() -> None:
+    family = with_students(COMMITTED, compare_groups(COMMITTED).students)
+    group = next(iter(COMMITTED.segments))
+    assert family.settings_of("narrow").dimension == 0.75 * COMMITTED.distill.dimension
+    assert family.students["undistilled"].labels == "hard"
+    assert "attributes" in family.settings_of("attributes").inputs
+    assert family.students[f"{group}_from_attributes"].init == "attributes"
+    assert family.settings_of(f"{group}_adapters").adapter_rank > 0
+    assert family.settings_of(f"{group}_short").max_length == COMMITTED.features.max_length // 4
+    assert family.students[f"{group}_short"].init == group
+    assert family.students[f"{group}_scratch"].init is None
+
+
+def test_where_students_read_the_attributes_the_other_kind_does_not() -> None:
+    comparison = compare_groups(aware())
+    assert "attributes" not in comparison.general
+    inputs = comparison.general["attribute_blind"].student["overrides"]["inputs"]
+    assert "attributes" not in inputs
+    assert "from_attribute_blind" in comparison.groups
+
+
+def test_a_kind_that_is_left_out_is_no_student() -> None:
+    comparison = compare_groups(COMMITTED, ("prior", "cvar"))
+    assert not [name for name in comparison.students if "prior" in name or "cvar" in name]
+    assert {"prior", "cvar"} & set(comparison.texts) == set()
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        ("narrow", "leave out narrow_segment too: it starts from `narrow`"),
+        ("general", "the others are compared with `general`"),
+        (SEGMENT, "the others are compared with `segment`"),
+        ("priro", "no kind `priro`; there are undistilled"),
+    ],
 )
-from decant.params.models import Distill
-from decant.params.types import GENERAL
-
-BASE = Distill(dimension=64, layers=2, heads=2, start_layers=[0, 1], inputs=["item", "text"])
-ALL = {**GENERAL_WAYS, **GROUP_WAYS}
+def test_a_kind_that_cannot_be_left_out_is_an_error(without: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compare_groups(COMMITTED, (without,))
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_every_way_has_the_same_steps_and_capacity_unless_it_says_so(name: str) -> None:
-    settings = ALL[name].settings(BASE)
-    for same in ("layers", "heads", "epochs", "segment_epochs", "batch_size", "patience"):
-        assert getattr(settings, same) == getattr(BASE, same)
-    assert settings.dimension == (48 if "narrow" in name else 64)
-
-
-def test_general_is_what_the_settings_say() -> None:
-    assert GENERAL_WAYS[GENERAL].settings(BASE) == BASE
-
-
-def test_the_learning_rate_that_counts_is_the_one_that_is_searched() -> None:
-    scratch = Way("").settings(BASE, Try(rate=2.0))
-    goes_on = Way("", start=GENERAL).settings(BASE, Try(rate=2.0))
-    assert scratch.learning_rate == 2 * BASE.learning_rate
-    assert scratch.segment_learning_rate == BASE.segment_learning_rate
-    assert goes_on.segment_learning_rate == 2 * BASE.segment_learning_rate
-    assert goes_on.learning_rate == BASE.learning_rate
-
-
-def test_dropout_is_searched_too() -> None:
-    more = Way("").settings(BASE, Try(dropout=0.1))
-    assert more == BASE.model_copy(update={"dropout": BASE.dropout + 0.1})
-    assert str(Try(dropout=0.1)) == "1x, dropout +0.1"
-
-
-def test_a_student_that_goes_on_keeps_its_dropout_and_tries_nothing_twice() -> None:
-    assert Way("").tried(4) == TRIES
-    assert Way("", start=GENERAL).tried(2) == (Try(),)
-    assert [t.rate for t in Way("", start=GENERAL).tried(4)] == [1.0, 0.5, 2.0]
-
-
-@pytest.mark.parametrize("name", [UNDISTILLED, NARROW])
-def test_without_a_teacher_of_its_shape_a_student_starts_from_scratch(name: str) -> None:
-    assert GENERAL_WAYS[name].settings(BASE).start_layers == []
-
-
-@pytest.mark.parametrize("given", [["item", "text"], ["item", "attributes", "text"]])
-def test_a_way_says_who_reads_the_attributes_or_leaves_it_to_the_settings(given: list[str]) -> None:
-    base = BASE.model_copy(update={"inputs": given})
-    assert Way("", aware=True).settings(base).inputs == ["item", "text", "attributes"]
-    assert Way("").settings(base).inputs == ["item", "text"]
-    assert Way("", aware=None).settings(base).inputs == given
-
-
-def test_the_narrow_width_is_a_multiple_of_the_heads() -> None:
-    odd = Distill(dimension=50, heads=5)
-    assert Way("", width=0.75).settings(odd).dimension == 40
-
-
-@pytest.mark.parametrize("name", GROUP_WAYS)
-def test_a_group_goes_on_from_a_student_of_its_own_shape(name: str) -> None:
-    way = GROUP_WAYS[name]
-    if way.start is not None:
-        own, start = way.settings(BASE), GENERAL_WAYS[way.start].settings(BASE)
-        assert (own.dimension, own.inputs) == (start.dimension, start.inputs)
+def test_a_comparison_of_losses_changes_nothing_but_the_losses() -> None:
+    kept = {"knowledge": COMMITTED.knowledge.model_copy(update={"states": True, "relations": True})}
+    params = COMMITTED.model_copy(update=kept)
+    family = with_students(params, compare_losses(params).students)
+    assert set(family.variants.values()) == {"general"}
+    losses = {
+        *("soft_weight", "list_weight", "strata_weight", "hidden_weight", "relations_weight"),
+        *("temperature", "start_items", "start_layers"),
+    }
+    for name in family.variants:
+        own = family.settings_of(name).model_dump(exclude=losses)
+        assert own == params.distill.model_dump(exclude=losses), name

@@ -29,7 +29,7 @@ def run(family: Any, folder: Path, settings: Compress, lines: list[str] | None =
 def cheap(family: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Exporting takes seconds, so it is the graph made before."""
     graph = (family.compressed / "a" / "pruned" / bundle.GRAPH).read_bytes()
-    monkeypatch.setattr(compress, "export_onnx", lambda model, path: path.write_bytes(graph))
+    monkeypatch.setattr(compress, "export_onnx", lambda model, path, _: path.write_bytes(graph))
     return family
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from decant.distillation.adapters import adapt, merge
-from decant.distillation.student import distill_segment
+from decant.distillation.student import train_student
 from decant.models.recommender import Architecture, Recommender
 
 torch.set_num_threads(1)
@@ -70,7 +70,9 @@ def test_a_segments_student_learns_with_adapters_too(family: Any, rank: int) -> 
     update = {"adapter_rank": rank, "segment_epochs": 12, "segment_learning_rate": 0.03}
     settings = family.settings.model_copy(update=update)
     members = family.known.members["a"]
-    model, report = distill_segment(start, members, family.material, settings, 1, None)
+    model, report = train_student(
+        family.material, settings, 1, start=start, members=members, log=None
+    )
     assert report.start_ndcg is not None
     assert report.best > report.start_ndcg
     assert set(model.state_dict()) == set(before)

@@ -1,5 +1,6 @@
 """Students on data of which the right answer is known (see the top of conftest.py)."""
 
+from copy import deepcopy
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from decant.distillation import fit as fits
 from decant.distillation.start import start_from_items, start_from_layers
-from decant.distillation.student import distill_general
+from decant.distillation.student import train_student
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import OnnxScorer, rank
 from decant.features.holdout import decision_cases, in_selection, of_users
@@ -17,7 +19,8 @@ from decant.models import bundle
 from decant.models.recommender import Architecture, Recommender
 from decant.runtime.session import Model
 from decant.training.batches import training_windows
-from decant.training.supervision import Material, mixture, supervise
+from decant.training.state import Report
+from decant.training.supervision import Material, Supervision, mixture, supervise
 from decant.training.validate import TorchScorer
 
 torch.set_num_threads(1)
@@ -185,8 +188,8 @@ def test_a_student_with_its_teachers_layers_begins_where_the_teacher_is(family: 
     settings = family.settings.model_copy(
         update={**shape, "start_layers": [0, 1], "epochs": 1, "learning_rate": 1e-6}
     )
-    started, _ = distill_general(family.material, settings, 1, None, teacher=teacher)
-    scratch, _ = distill_general(family.material, settings, 1, None)
+    started, _ = train_student(family.material, settings, 1, log=None, teacher=teacher)
+    scratch, _ = train_student(family.material, settings, 1, log=None)
     assert quality(family, TorchScorer(started)) > 0.95
     assert quality(family, TorchScorer(scratch)) < 0.6
 
@@ -229,7 +232,52 @@ def test_the_general_student_starts_from_its_teachers_items_if_asked_to(family: 
         family.settings.model_copy(update={**common, "start_items": start})
         for start in (True, False)
     )
-    started, _ = distill_general(family.material, asked, 1, None, teacher=teacher)
-    scratch, _ = distill_general(family.material, not_asked, 1, None, teacher=teacher)
+    started, _ = train_student(family.material, asked, 1, log=None, teacher=teacher)
+    scratch, _ = train_student(family.material, not_asked, 1, log=None, teacher=teacher)
     assert torch.allclose(started.bias, teacher.bias, atol=1e-6)
     assert not torch.allclose(scratch.bias, teacher.bias, atol=1e-6)
+
+
+def test_a_new_student_of_a_segment_is_not_held_to_its_random_first_weights(
+    family: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Supervision] = []
+
+    def note(model: Any, sequences: Any, supervision: Supervision, *_: Any) -> Report:
+        seen.append(supervision)
+        return Report()
+
+    monkeypatch.setattr(fits, "train", note)
+    settings = family.settings.model_copy(update={"anchor": 0.5})
+    members = family.known.members["a"]
+    train_student(family.material, settings, 1, members=members, log=None)
+    start = deepcopy(family.models["general"])
+    train_student(family.material, settings, 1, start=start, members=members, log=None)
+    assert [supervision.l2_sp for supervision in seen] == [0.0, 0.5]
+
+
+def test_a_student_may_read_less_than_the_one_it_goes_on_from(family: Any) -> None:
+    settings = family.settings.model_copy(update={"max_length": 1, "segment_epochs": 0})
+    start = deepcopy(family.models["general"])
+    model, report = train_student(family.material, settings, 1, start=start, log=None)
+    assert model.architecture.max_length == 1
+    assert (report.best_epoch, report.ndcg) == (-1, [])
+    history = {"items": torch.tensor([[3]])}
+    torch.testing.assert_close(model(history), family.models["general"](history))
+
+
+def test_a_new_student_reads_as_much_as_its_settings_say(family: Any) -> None:
+    settings = family.settings.model_copy(update={"max_length": 2, "epochs": 1})
+    model, _ = train_student(family.material, settings, 1, log=None)
+    assert model.architecture.max_length == 2
+
+
+def test_a_segments_prior_moves_the_item_bias_towards_what_its_users_take(family: Any) -> None:
+    update = {"segment_epochs": 0, "prior_weight": 1.0, "prior_shrinkage": 1.0}
+    settings = family.settings.model_copy(update=update)
+    start, members = family.models["general"], family.known.members["a"]
+    model, _ = train_student(
+        family.material, settings, 1, start=deepcopy(start), members=members, log=None
+    )
+    moved = (model.bias - start.bias).detach()
+    assert moved[7:13].min() > 0 > moved[13:19].max()  # group a answers with items 7 to 12

@@ -1,10 +1,14 @@
 from pathlib import Path
 
+import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper
 
-from decant.models.export import input_names, strip
+from decant.compression.quantize import quantize_int8
+from decant.models.export import export_onnx, input_names, strip
 from decant.models.recommender import Architecture, Recommender
+from decant.runtime.session import Model
 
 
 def talkative() -> onnx.ModelProto:
@@ -46,3 +50,25 @@ def test_a_graph_reads_the_events_inputs_and_attributes_only_where_the_model_doe
     assert input_names(Recommender(shape)) == ("items", "gaps", "attributes")
     without = Architecture.from_dict({**shape.to_dict(), "inputs": ["item"]})
     assert input_names(Recommender(without)) == ("items",)
+
+
+def test_a_graph_that_reads_less_than_a_request_has_says_so_and_leaves_the_rest_out(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    shape = Architecture(
+        items=9, dimension=8, heads=(2,), head_width=4, hidden=(16,), max_length=4,
+        inputs=("item",),
+    )  # fmt: skip
+    model = Recommender(shape).eval()
+    export_onnx(model, tmp_path / "short.onnx", 10)
+    quantize_int8(tmp_path / "short.onnx", tmp_path / "int8.onnx")
+    history = torch.tensor([[1, 2, 3, 4, 5, 6, 7]])
+    expected = model({"items": history[:, -4:]}).detach().numpy()
+    for name, tolerance in (("short", 1e-5), ("int8", 0.1)):
+        graph = Model(tmp_path / f"{name}.onnx")
+        assert graph.max_length == 4
+        scores = graph.scores({"items": history.numpy()})
+        np.testing.assert_allclose(scores, expected, atol=tolerance)
+    export_onnx(model, tmp_path / "whole.onnx", 4)
+    assert Model(tmp_path / "whole.onnx").max_length is None

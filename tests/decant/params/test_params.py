@@ -33,7 +33,7 @@ SETTINGS = {
     "knowledge": "top_k states relations",
     "distill": f"{TRAINING} soft_weight list_weight strata_weight hidden_weight relations_weight "
     "relation_heads temperature start_layers start_items worst adapter_rank segment_learning_rate "
-    "segment_epochs anchor others min_users",
+    "segment_epochs anchor others max_length prior_weight prior_shrinkage min_users",
     "compress": "heads_kept hidden_kept recover_epochs max_loss",
     "evaluate": "k latency_requests resamples",
     "gate": "margin resamples min_retention min_lift min_size_ratio min_latency_ratio "
@@ -211,15 +211,14 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str)
         ({"embed": {"encoder": "bert"}}, "embed.bert must name a folder or package"),
         ({"registry": {"kind": "s3"}}, "registry.bucket must be set when registry.kind is s3"),
         ({"students": {}}, "students must contain `general`"),
-        ({"students": {"general": {"init": "w"}}}, "students.general is for everybody"),
+        ({"students": {"general": {"init": "w"}}}, "students.general is for all users"),
         (
             {"students": {"general": {"init": "teacher", "where": "a == 1"}}},
-            "students.general is for everybody",
+            "students.general is for all users",
         ),
-        ({"students": {**STUDENTS, "w": {"init": "general"}}}, "students.w.where is missing"),
         (
-            {"students": {**STUDENTS, "w": {"init": "teacher", "where": "a == 1"}}},
-            "students.w.init is `teacher`; a segment's student starts from `general`",
+            {"students": {**STUDENTS, "w": {"init": "generl", "where": "a == 1"}}},
+            "students.w.init: no model `generl`; did you mean `general`?",
         ),
         (
             {"students": {**STUDENTS, "my-women": {"init": "general", "where": "a == 1"}}},

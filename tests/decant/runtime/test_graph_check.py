@@ -166,6 +166,14 @@ def metadata(model: onnx.ModelProto) -> None:
     model.metadata_props.add(key="ort_config", value='{"session_options": {}}')
 
 
+def max_length(*values: str) -> Callable[[onnx.ModelProto], None]:
+    def edit(model: onnx.ModelProto) -> None:
+        for value in values:
+            model.metadata_props.add(key="max_length", value=value)
+
+    return edit
+
+
 def second_output(model: onnx.ModelProto) -> None:
     model.graph.output.append(model.graph.output[0])
 
@@ -219,7 +227,11 @@ FORGED: list[tuple[Callable[[onnx.ModelProto], Any], str]] = [
     (operator("Bad\nname\x1b[31m" * 50), r"operator `Bad\?name\?\[31mBad.*…` \(output more\)"),
     (function, "the model has `functions`, which is not allowed"),
     (training, "the model has `training_info`, which is not allowed"),
-    (metadata, "the model has `metadata_props`, which is not allowed"),
+    (metadata, "the model has metadata other than one `max_length`"),
+    (max_length("0"), "`max_length` of the model is not a number from 1 to 100000"),
+    (max_length("١٢"), "`max_length` of the model is not a number"),
+    (max_length("9" * 5000), "`max_length` of the model is not a number"),
+    (max_length("5", "5"), "the model has metadata other than one `max_length`"),
     (opsets(), r"operator set \[\]; expected 18"),
     (opsets(OPSET + 1), "operator set .19.; expected 18"),
     (opsets(OPSET, OPSET), "operator set .18, 18.; expected 18"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from decant.distillation.knowledge import extract, load_knowledge
-from decant.distillation.student import distill_general, distill_segment
+from decant.distillation.student import train_student
 from decant.features.sequences import VALIDATION, cases
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
@@ -112,13 +112,15 @@ def test_students_are_distilled_by_every_loss(
     extract([teacher], cycle.sequences, tmp_path, 5, states=True, relations=True)
     material = Material(cycle.encoder, cycle.sequences, {}, load_knowledge(tmp_path), 4)
     settings = settings_on("cuda", **{"soft_weight": 0.5, "start_items": True, **changes})
-    general, report = distill_general(material, settings, 1, None, teacher=teacher)
+    general, report = train_student(material, settings, 1, log=None, teacher=teacher)
     assert all(np.isfinite(report.losses))
     for rank in (0, 2):
         own = settings.model_copy(update={"adapter_rank": rank})
         start = seeded(architecture(settings, cycle.encoder, None), None, 1)
         start.load_state_dict(general.state_dict())
-        model, report = distill_segment(start, cycle.members["a"], material, own, 1, None)
+        model, report = train_student(
+            material, own, 1, start=start, members=cycle.members["a"], log=None
+        )
         assert report.best >= (report.start_ndcg or 0.0)
         assert model.bias.device.type == "cuda"
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from decant.compression.shorten import mean_multiply_adds, shorten
 from decant.models.cost import multiply_adds
 from decant.models.recommender import MASKED, NEXT, Architecture, Recommender
+from decant.models.shorten import mean_multiply_adds, shorten
 
 READS = 9
 

@@ -1,0 +1,179 @@
+"""Per-user quality of compared students, read from an evaluated workspace, and figures of it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.experiments.data_sets import read
+from benchmarks.experiments.variants import Comparison
+from decant.distillation.prior import group_counts
+from decant.evaluation.evaluate import RELEASED
+from decant.evaluation.intervals import paired_gain
+from decant.evaluation.metrics import hit, ndcg, user_means
+from decant.features.holdout import in_selection
+from decant.features.sequences import VALIDATION, Sequences
+from decant.params.load import Params
+from decant.params.types import GENERAL, TEACHER
+from decant.report.results import Figure
+
+TRAINED = "distilled"  # the hop at which ways of training are compared
+RESAMPLES = 10_000
+Users = dict[int, tuple[float, float]]  # NDCG and hit rate of each user
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The evaluation of compared students.
+
+    `cases`: a row per model, window and case. `members`: users by group; folded ones are left out.
+    `models`: figures of each model; `trained`: the summary of each student's training.
+    """
+
+    comparison: Comparison
+    params: Params
+    cases: dict[tuple[str, str], pd.DataFrame]
+    metrics: dict[str, Any]
+    verdict: dict[str, Any]
+    trained: dict[str, dict[str, Any]]
+    members: dict[str, np.ndarray]
+    k: int
+
+    @property
+    def kinds(self) -> list[str]:
+        """All kinds: of students for all users, then of groups' students."""
+        return [TEACHER, GENERAL, *self.comparison.general, *self.comparison.groups]
+
+    def students_of(self, kind: str) -> dict[str, str]:
+        """The students of a kind for groups by group, those of folded groups left out."""
+        made = self.comparison.groups[kind]
+        return {group: made[group] for group in self.members}
+
+    def users(self, model: str, window: str, hop: str = TRAINED) -> Users:
+        """Each user's quality under one model."""
+        name = model if model == TEACHER else f"{model}/{hop}"
+        rows = self.cases[name, window]
+        users, ranks = rows["user"].to_numpy(), rows["rank"].to_numpy()
+        ids, quality = user_means(ndcg(ranks, self.k), users)
+        hits = user_means(hit(ranks, self.k), users)[1]
+        triples = zip(ids.tolist(), quality.tolist(), hits.tolist(), strict=True)
+        return {user: (n, h) for user, n, h in triples}
+
+    def served(self, kind: str, window: str, accepted: set[str] | None = None) -> Users:
+        """Each user's quality where every group, or every accepted one, has its own student of a
+        kind and all others the general one."""
+        if kind not in self.comparison.groups:
+            return self.users(kind, window)
+        quality = dict(self.users(GENERAL, window))
+        for group, student in self.students_of(kind).items():
+            if accepted is None or group in accepted:
+                own, inside = self.users(student, window), set(self.members[group].tolist())
+                quality.update({user: own[user] for user in own.keys() & inside})
+        return quality
+
+    def decision_gain(self, student: str, group: str) -> Any:
+        """A student's gain over general on the group's decision users; None without any."""
+        ours, base = self.users(student, VALIDATION), self.users(GENERAL, VALIDATION)
+        users = np.array(sorted(ours.keys() & set(self.members[group].tolist())), dtype=np.int64)
+        users = users[~in_selection(users)]
+        if not len(users):
+            return None
+        a, b = (np.array([q[user][0] for user in users.tolist()]) for q in (ours, base))
+        return paired_gain(a, b, RESAMPLES, 0)
+
+    def accepted(self, kind: str) -> set[str]:
+        """The groups whose student of a kind the rule of the gate would accept."""
+        margin = self.params.gate.margin
+        gains = {g: self.decision_gain(s, g) for g, s in self.students_of(kind).items()}
+        return {
+            group
+            for group, gain in gains.items()
+            if gain is not None and gain.gain > 0 and gain.lower_bound > -margin
+        }
+
+    def model(self, student: str, hop: str = TRAINED) -> dict[str, Any]:
+        """The evaluation's figures of one model."""
+        name = student if student == TEACHER else f"{student}/{hop}"
+        figures: dict[str, Any] = self.metrics["models"][name]
+        return figures
+
+    def cost(self, kind: str, measure: str) -> float:
+        """`multiply_adds` or `bytes` of a kind; the mean of its groups' students."""
+        grouped = kind in self.comparison.groups
+        students = self.students_of(kind).values() if grouped else [kind]
+        return float(np.mean([self.model(student)[measure] for student in students]))
+
+
+def read_scores(root: Path, params: Params, comparison: Comparison) -> Scores:
+    """Read what the flow has left in a workspace."""
+    data = root / "data"
+    metrics = read(data / "evaluation" / "metrics.json")
+    folded = read(data / "segments" / "router.json")["folded"]
+    frame = pd.read_parquet(data / "evaluation" / "cases.parquet")
+    return Scores(
+        comparison,
+        params,
+        {(str(m), str(w)): rows for (m, w), rows in frame.groupby(["model", "window"])},
+        metrics,
+        read(data / "gate" / "verdict.json"),
+        {
+            name: json.loads((data / "models" / name / "summary.json").read_text("utf-8"))
+            for name in comparison.students
+        },
+        {
+            name: np.load(data / "segments" / f"{name}.npy", allow_pickle=False)
+            for name in params.segments
+            if name not in folded
+        },
+        metrics["k"],
+    )
+
+
+def mean_ndcg(users: Users, group: set[int] | None = None) -> float:
+    """Mean NDCG of a group's users, or of all."""
+    inside = users.keys() if group is None else group & users.keys()
+    return float(np.mean([users[user][0] for user in inside]))
+
+
+def relative_gain(ours: Users, theirs: Users, group: set[int] | None = None) -> Figure:
+    """Mean gain in NDCG ÷ the mean NDCG of `theirs`, paired by user."""
+    both = ours.keys() & theirs.keys()
+    users = sorted(both if group is None else group & both)
+    a, b = (np.array([quality[user][0] for user in users]) for quality in (ours, theirs))
+    gain = paired_gain(a, b, RESAMPLES, 0)
+    mean = max(float(b.mean()), 1e-12)
+    low, value, high = (v / mean for v in (gain.low, gain.gain, gain.high))
+    return {"value": value, "low": low, "high": high, "n": gain.n}
+
+
+def differences(sequences: Sequences, members: dict[str, np.ndarray]) -> dict[str, float]:
+    """How much each group's training events differ from all others': the Jensen-Shannon
+    divergence of their shares of items, in bits. 0: alike, 1: no item in common."""
+    items = int(np.asarray(sequences.items).max())
+    total = group_counts(sequences, np.arange(sequences.users), items)
+    result = {}
+    for name, users in members.items():
+        own = group_counts(sequences, users, items)
+        p, q = (c / max(c.sum(), 1.0) for c in (own, total - own))
+        result[name] = float(entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2)
+    return result
+
+
+def entropy(share: np.ndarray) -> float:
+    """In bits."""
+    some = share[share > 0]
+    return float(-(some * np.log2(some)).sum())
+
+
+def family(scores: Scores, window: str) -> Users:
+    """Each user's quality under the family as released, in int8."""
+    quality = dict(scores.users(GENERAL, window, RELEASED))
+    for group, segment in scores.verdict["segments"].items():
+        if segment["ships"] and group in scores.members:
+            own = scores.users(group, window, RELEASED)
+            inside = set(scores.members[group].tolist())
+            quality.update({user: own[user] for user in own.keys() & inside})
+    return quality

@@ -1,0 +1,247 @@
+"""The students of params.yaml: groups, their variants, and the settings of each."""
+
+import difflib
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from decant.params.models import Distill, Knowledge, Student, Teacher
+from decant.params.types import GENERAL, POPULAR, TEACHER
+
+# of the project as a whole, or of the machine: not a matter of one student
+NOT_OVERRIDDEN = {"min_users", "threads", "processes", "device", "precision"}
+SHAPE = ("dimension", "layers", "heads", "inputs", "objective")
+
+
+def groups_of(students: Mapping[str, Student]) -> dict[str, list[str]]:
+    """Students by group: the one that serves it, then its variants.
+
+    Students with the same rule are for the same users; the highest priority serves, the others
+    are variants that are trained and judged beside it. Without a rule they are for all users, and
+    `general` serves.
+    """
+    by_rule: dict[str | None, list[str]] = {None: [GENERAL]}
+    for name, student in students.items():
+        rule = " ".join(student.where.split()) if student.where else None
+        if name != GENERAL:
+            by_rule.setdefault(rule, []).append(name)
+    for rule, names in by_rule.items():
+        if rule is not None:
+            names.sort(key=lambda name: -students[name].priority)
+    return {names[0]: names for names in by_rule.values()}
+
+
+def settings_of(distill: Distill, name: str, student: Student) -> Distill:
+    """The settings of one student: those of `distill`, and its own in their place.
+
+    Raises:
+        ValueError: a setting does not exist, cannot differ between students, or is out of range.
+    """
+    if not student.overrides:
+        return distill
+    where = f"students.{name}.overrides"
+    allowed = [key for key in Distill.model_fields if key not in NOT_OVERRIDDEN]
+    for key in student.overrides:
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(sorted(allowed))}"
+            raise ValueError(f"{where}: no setting `{key}` of one student; {hint}")
+    try:
+        return Distill.model_validate({**distill.model_dump(), **student.overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join([where, *map(str, first["loc"])])
+        raise ValueError(f"`{key}`: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def check_family(students: Mapping[str, Student]) -> None:
+    """Raise if the students do not form a family.
+
+    Raises:
+        ValueError: no general student, a name or an `init` that cannot be, or two students of one
+            group with the same priority.
+    """
+    if GENERAL not in students:
+        raise ValueError(f"students must contain `{GENERAL}`")
+    general = students[GENERAL]
+    if general.where is not None or general.init not in (TEACHER, None):
+        raise ValueError(
+            f"students.{GENERAL} is for all users: init: {TEACHER} or null, and no `where`"
+        )
+    for name, student in students.items():
+        if not name.isidentifier() or name in (TEACHER, POPULAR, "None"):
+            raise ValueError(
+                f"students.{name}: a name is made of letters, digits and _, and not "
+                f"`{TEACHER}`, `{POPULAR}` or `None`"
+            )
+        _check_init(students, name, student)
+    for names in groups_of(students).values():
+        _check_priorities(students, names)
+
+
+def _check_init(students: Mapping[str, Student], name: str, student: Student) -> None:
+    """Raise if a student starts from a model that does not exist, or in a circle."""
+    line, model = [name], student.init
+    while model is not None and model != TEACHER:
+        if model not in students:
+            known = [TEACHER, *students]
+            near = difflib.get_close_matches(model, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"students.{line[-1]}.init: no model `{model}`; {hint}, or null")
+        if model in line:
+            circle = " → ".join([*line, model])
+            raise ValueError(f"students.{name}.init leads back to itself: {circle}")
+        line.append(model)
+        model = students[model].init
+
+
+def _check_priorities(students: Mapping[str, Student], names: list[str]) -> None:
+    """Raise if it is not clear which of several students serves their group."""
+    first, *others = names
+    if first == GENERAL or not others:
+        return
+    second = others[0]
+    if students[first].priority == students[second].priority:
+        raise ValueError(
+            f"students.{first} and students.{second} have the same rule and priority: give the one "
+            "that is to serve the higher priority, the other is then a variant of it; or change "
+            "a rule"
+        )
+
+
+def check_settings(
+    students: Mapping[str, Student], distill: Distill, teacher: Teacher, knowledge: Knowledge
+) -> None:
+    """Raise if the settings of a student do not fit the model that it starts from or learns from.
+
+    Raises:
+        ValueError: the message names the student and the setting.
+    """
+    resolved = {name: settings_of(distill, name, student) for name, student in students.items()}
+    for name, settings in resolved.items():
+        student = students[name]
+        block = f"students.{name}.overrides" if student.overrides else "distill"
+        if student.labels == "soft":
+            check_losses(block, settings, teacher, knowledge)
+        if student.init == TEACHER:
+            check_start(block, settings, teacher)
+        elif student.init is not None:
+            _check_continues(name, settings, student.init, resolved[student.init])
+
+
+def _check_continues(name: str, settings: Distill, init: str, start: Distill) -> None:
+    """Raise if a student that goes on from another one is to have another shape."""
+    for key in SHAPE:
+        ours, theirs = getattr(settings, key), getattr(start, key)
+        if ours != theirs:
+            raise ValueError(
+                f"students.{name} starts from `{init}`, so its {key} must be {theirs}, not {ours}: "
+                f"leave it out of overrides, or set init: {TEACHER} or null"
+            )
+    longest, own = start.max_length, settings.max_length
+    if longest is not None and (own is None or own > longest):
+        raise ValueError(
+            f"students.{name} starts from `{init}`, which reads {longest} events: set "
+            f"overrides.max_length to {longest} or fewer"
+        )
+
+
+def check_losses(block: str, distill: Distill, teacher: Teacher, knowledge: Knowledge) -> None:
+    """Raise if a loss has nothing to compare with.
+
+    Raises:
+        ValueError: the message names the setting that is missing or does not fit.
+    """
+    shares = distill.soft_weight + distill.list_weight + distill.strata_weight
+    if shares > 1 + 1e-9:
+        raise ValueError(
+            f"{block}: soft_weight, list_weight and strata_weight are shares of the loss, "
+            f"together {shares:g}: lower them to 1 at most"
+        )
+    fills_in = distill.objective == "masked" and teacher.objective == "next"
+    if fills_in and (shares or distill.hidden_weight):
+        raise ValueError(
+            f"{block}.objective masked needs teacher.objective: masked; a teacher that predicts "
+            "what is next has nothing to say of a user's first event"
+        )
+    if distill.hidden_weight and not knowledge.states:
+        raise ValueError(f"{block}.hidden_weight needs knowledge.states: true")
+    if distill.relations_weight:
+        _check_relations(block, distill, teacher, knowledge)
+
+
+def _check_relations(block: str, distill: Distill, teacher: Teacher, knowledge: Knowledge) -> None:
+    if not knowledge.relations:
+        raise ValueError(f"{block}.relations_weight needs knowledge.relations: true")
+    for owner, settings in ((TEACHER, teacher), (block, distill)):
+        if settings.objective != "next":
+            raise ValueError(f"{block}.relations_weight needs {owner}.objective: next")
+        if settings.dimension % distill.relation_heads:
+            raise ValueError(
+                f"{block}.relation_heads {distill.relation_heads} does not divide "
+                f"{owner}.dimension {settings.dimension}"
+            )
+
+
+def check_start(block: str, distill: Distill, teacher: Teacher) -> None:
+    """Raise if a student cannot start from the teacher's layers.
+
+    Raises:
+        ValueError: there are no such layers, or the two models have different shapes.
+    """
+    layers = distill.start_layers
+    if not layers:
+        return
+    if len(layers) != distill.layers or max(layers) >= teacher.layers:
+        raise ValueError(
+            f"{block}.start_layers {layers}: one for each of the {distill.layers} layers of a "
+            f"student is meant, from 0 to {teacher.layers - 1}, the teacher's"
+        )
+    for name in ("dimension", "heads", "objective"):
+        theirs, ours = getattr(teacher, name), getattr(distill, name)
+        if theirs != ours:
+            raise ValueError(
+                f"{block}.start_layers needs teacher.{name} ({theirs}) and {block}.{name} "
+                f"({ours}) to be the same"
+            )
+
+
+def lineage(students: Mapping[str, Student], name: str) -> list[str]:
+    """A student and those that it starts from, directly or not."""
+    line = [name]
+    while (init := students[line[-1]].init) in students:
+        line.append(str(init))
+    return line
+
+
+def in_waves(students: Mapping[str, Student]) -> list[list[str]]:
+    """The students in the order in which they can be trained: each wave starts from models of the
+    waves before it."""
+    waves: list[list[str]] = []
+    ready = {TEACHER, None, *(s.init for s in students.values() if s.init not in students)}
+    waiting = dict(students)
+    while waiting:
+        wave = [name for name, student in waiting.items() if student.init in ready]
+        assert wave, "`check_family` refuses circles"
+        waves.append(wave)
+        ready.update(wave)
+        waiting = {name: student for name, student in waiting.items() if name not in wave}
+    return waves
+
+
+def folded_students(
+    students: Mapping[str, Student], users: Mapping[str, int], min_users: int
+) -> list[str]:
+    """The students that are merged into general: their group has fewer than `min_users` users, or
+    they start from a student that is merged itself.
+
+    Args:
+        users: how many each student is for.
+    """
+    folded: list[str] = []
+    for wave in in_waves(students):
+        for name in wave:
+            of_group = students[name].where is not None
+            if (of_group and users[name] < min_users) or students[name].init in folded:
+                folded.append(name)
+    return folded
