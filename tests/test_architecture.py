@@ -13,7 +13,7 @@ from tasks.fingerprint import closure, imports, steps
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("decant", "tasks", "flows")
-PREFECT_TASKS = {"stage", "publish", "promote", "tune"}
+PREFECT_TASKS = {"prefect_task", "publish", "promote", "tune"}
 BLOCKS = {"validation": "validate", "segments": "students"}
 
 
@@ -35,6 +35,21 @@ def offenders(paths: list[Path], forbidden: set[str]) -> set[str]:
         for name in imported(path)
         if name in forbidden
     }
+
+
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="without Git there is no list")
+def test_ruff_sees_every_python_file_that_git_does() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--show-files", "--no-cache", "."],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.py"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    seen = {Path(name).relative_to(REPOSITORY) for name in shown if name.endswith(".py")}
+    assert seen == {Path(name) for name in listed if (REPOSITORY / name).is_file()}
+    assert {Path("decant/data/checks.py"), Path("tests/decant/data/test_checks.py")} <= seen
 
 
 def test_imports_run_one_way() -> None:
