@@ -17,6 +17,7 @@ from tasks.runner.artifacts import (
     model_folder,
     student_of,
 )
+from tasks.runner.input_notes import notes_on_inputs
 from tasks.runner.step import Summary, Workspace, program
 
 
@@ -31,7 +32,9 @@ def run(workspace: Workspace) -> Summary:
     material = load_material(workspace)
     saved = Checkpoints(workspace.scratch(name), workspace.code())
     log = tqdm.write if not workspace.rank else None
+    notes: list[str] = []
     if name == GENERAL:
+        notes = notes_on_inputs(workspace, params.distill, material)
         needed = params.distill.needs_teacher
         teacher = load_model(model_folder(workspace, TEACHER)) if needed else None
         model, report = distill_general(
@@ -55,7 +58,7 @@ def run(workspace: Workspace) -> Summary:
     save_model(model, output, material.encoder.items, summary)
     export_onnx(model, output / bundle.GRAPH)
     bundle.seal(output)
-    return summary
+    return {**summary, "notes": notes}
 
 
 def load_material(workspace: Workspace) -> Material:
@@ -78,6 +81,7 @@ def describe(summary: Summary) -> str:
     return (
         f"{summary['users']:,} users, **{summary['parameters']:,} parameters**; best epoch "
         f"{summary['best_epoch']}, validation NDCG@10 **{max(summary['ndcg']):.4f}**{began}"
+        + "".join(f"\n\n{note}." for note in summary["notes"])
     )
 
 

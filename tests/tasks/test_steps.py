@@ -264,6 +264,29 @@ def test_text_can_be_left_out(copy: Path) -> None:
     assert not (copy / "data" / "vectors" / "text.npy").exists()
 
 
+def test_an_input_that_the_data_lacks_is_named_once_by_who_would_read_it(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step(copy, "features", features={"attributes": []})
+    step(copy, "segments")
+    step(copy, "embed", embed={"encoder": "none"})
+    teacher = step(copy, "teacher", teacher={"layers": 2})
+    assert teacher["notes"] == [
+        "teacher.inputs: `text` is left out: embed.encoder is none",
+        "teacher.inputs: `attributes` is left out: features.attributes is empty",
+    ]
+    step(copy, "knowledge")
+    general, women = step(copy, "distill", "general"), step(copy, "distill", "women")
+    assert general["notes"] == ["distill.inputs: `text` is left out: embed.encoder is none"]
+    assert women["notes"] == []
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if "is left out" in line] == [
+        *teacher["notes"], *general["notes"],
+    ]  # fmt: skip
+    assert "`text` is left out" in (copy / "data/models/general" / SUMMARY_PAGE).read_text()
+    assert "notes" not in bundle.read_json(copy / "data/models/teacher", bundle.METRICS)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
