@@ -187,6 +187,16 @@ def test_members_are_of_their_segment_and_general_learns_from_everybody(shop: Pa
     assert sorted([*women, *served]) == everybody.tolist()
 
 
+def test_every_group_has_a_profile_of_its_users(shop: Path) -> None:
+    found = read_json(shop, f"segments/{SUMMARY}")
+    assert {name: p["users"] for name, p in found["profile"].items()} == found["users"]
+    women = found["profile"]["women"]
+    assert women["values"]["gender"] == [{"value": "F", "share": 1.0}]
+    assert women["tags"] and set(women["taken"]) == {"price"}
+    assert found["profile"]["few"]["numbers"]["age"]["deviation"] < 0
+    assert "women: likes " in (shop / "data" / "segments" / SUMMARY_PAGE).read_text()
+
+
 def test_the_evaluation_states_its_protocol_and_covers_every_model(shop: Path) -> None:
     metrics = read_json(shop, "evaluation/metrics.json")
     hops = {f"{s}/{hop}" for s in ("general", "women") for hop in ("distilled", "pruned", "int8")}
