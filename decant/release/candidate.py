@@ -13,6 +13,7 @@ from typing import Any
 
 from decant.files import canonical, digest, digest_file, digest_tree, read_json, short, write_json
 from decant.models.bundle import GRAPH, BundleError
+from decant.params.effects import effective
 from decant.params.load import Params
 from decant.params.types import GENERAL
 from decant.release.agreement import CANDIDATE
@@ -195,8 +196,9 @@ def check_candidate(folder: Path) -> dict[str, Any]:
 
 
 def params_digest(params: Params) -> str:
-    """sha256 of the settings that can change a model."""
-    return digest(canonical(params.model_dump(mode="json", by_alias=True, exclude=WITHOUT_EFFECT)))
+    """sha256 of the settings that can change a model; those without effect as their defaults."""
+    counted = effective(params)
+    return digest(canonical({b: v for b, v in counted.items() if b not in WITHOUT_EFFECT}))
 
 
 def _is(path: Path, sha: str) -> bool:
