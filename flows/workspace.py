@@ -15,6 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from decant.data.membership import check_rules
 from decant.files import Unusable, unusable
 from decant.lock import locked
+from decant.params.effects import warnings_in
 from decant.params.load import load_params
 from flows import end_with_server
 from tasks import fingerprint
@@ -49,7 +50,8 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     quieten()
     with locked(root, wait=wait):
         params = load_params(root / "params.yaml")
-        for line in check_rules(params.segments, params.ingest.missing):
+        rules = check_rules(params.segments, params.ingest.missing)
+        for line in (*rules, *warnings_in(root, params)):
             logger.warning("%s", line)
         prepare(root)
         fingerprint.main(root)

@@ -22,6 +22,7 @@ from tasks.runner.artifacts import (
     student_of,
     why_folded,
 )
+from tasks.runner.input_notes import notes_on_inputs
 from tasks.runner.step import Summary, Workspace, program
 
 
@@ -34,6 +35,7 @@ def run(workspace: Workspace) -> Summary:
         print(f"{name}: {users} users, merged into general: {why_folded(workspace, name)}")
         return {"status": "folded", "users": users}
     settings, material = params.settings_of(name), load_material(workspace, name)
+    notes = notes_on_inputs(workspace, settings, material)
     model, report = train_student(
         material,
         settings,
@@ -57,7 +59,7 @@ def run(workspace: Workspace) -> Summary:
     save_model(model, output, material.encoder.items, summary)
     export_onnx(model, output / bundle.GRAPH, material.encoder.max_length)
     bundle.seal(output)
-    return summary
+    return {**summary, "notes": notes}
 
 
 def load_material(workspace: Workspace, name: str) -> Material:
@@ -93,6 +95,7 @@ def describe(summary: Summary) -> str:
     return (
         f"{summary['users']:,} users, **{summary['parameters']:,} parameters**; best epoch "
         f"{summary['best_epoch']}, validation NDCG@10 **{summary['best_ndcg']:.4f}**{began}"
+        + "".join(f"\n\n{note}." for note in summary["notes"])
     )
 
 

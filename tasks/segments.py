@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from decant.data.membership import assign, check_rules, popular_items
+from decant.data.profile import profile_line, profiles
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
 from decant.params.types import GENERAL
@@ -31,6 +32,8 @@ def run(workspace: Workspace) -> Summary:
         np.save(output / f"{name}.npy", found, allow_pickle=False)
     np.save(output / SERVED_BY_GENERAL, membership.members[GENERAL], allow_pickle=False)
     encoder = Encoder.load(features / "encoder.json")
+    described = pd.read_parquet(features / "user_features.parquet")
+    items = pd.read_parquet(features / "items.parquet")
     popular = popular_items(sequences, encoder.items, {**membership.members, GENERAL: everybody})
     write_json(output / "router.json", {**membership.router, "popular": popular})
     return {
@@ -39,6 +42,7 @@ def run(workspace: Workspace) -> Summary:
         "rules": {name: student.where for name, student in params.segments.items()},
         "variants": params.variants,
         "notes": told,
+        "profile": profiles(described, items, sequences, membership.members, encoder.attributes),
     }
 
 
@@ -53,7 +57,8 @@ def describe(summary: Summary) -> str:
         for name, serving in summary["variants"].items()
     )
     table = f"| student | rule | users |\n|---|---|---|\n{rows}"
-    return table + "".join(f"\n\n{note}." for note in summary["notes"])
+    lines = [profile_line(name, profile) for name, profile in sorted(summary["profile"].items())]
+    return table + "".join(f"\n\n{told}." for told in (*summary["notes"], *lines))
 
 
 if __name__ == "__main__":

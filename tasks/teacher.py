@@ -14,6 +14,7 @@ from decant.training.checkpoint import Checkpoints
 from decant.training.loop import seeded
 from decant.training.supervision import Material
 from tasks.runner.artifacts import load_sequences, load_vectors, read_text_encoder
+from tasks.runner.input_notes import notes_on_inputs
 from tasks.runner.step import Summary, Workspace, program
 
 
@@ -24,6 +25,7 @@ def run(workspace: Workspace) -> Summary:
     material = Material(
         encoder, sequences, load_vectors(workspace), None, params.split.cases_per_user
     )
+    notes = notes_on_inputs(workspace, params.teacher, material)
     text_encoder = read_text_encoder(workspace)
     new = partial(new_model, workspace, material, text_encoder)
     _, started = new(params.seed)
@@ -54,7 +56,7 @@ def run(workspace: Workspace) -> Summary:
     save_model(model, output, encoder.items, summary)
     export_onnx(model, output / bundle.GRAPH)
     bundle.seal(output)
-    return summary
+    return {**summary, "notes": notes}
 
 
 def new_model(
@@ -77,6 +79,7 @@ def describe(summary: Summary) -> str:
         f"**{summary['parameters']:,} parameters**, reads {', '.join(summary['inputs'])}; best "
         f"epoch {summary['best_epoch']} of {summary['epochs']}, validation NDCG@10 "
         f"**{max(summary['ndcg']):.4f}** ({summary['events']:,} predictions trained on){taught}"
+        + "".join(f"\n\n{note}." for note in summary["notes"])
     )
 
 

@@ -37,6 +37,21 @@ def offenders(paths: list[Path], forbidden: set[str]) -> set[str]:
     }
 
 
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="without Git there is no list")
+def test_ruff_sees_every_python_file_that_git_does() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--show-files", "--no-cache", "."],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.py"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    seen = {Path(name).relative_to(REPOSITORY) for name in shown if name.endswith(".py")}
+    assert seen == {Path(name) for name in listed if (REPOSITORY / name).is_file()}
+    assert {Path("decant/data/checks.py"), Path("tests/decant/data/test_checks.py")} <= seen
+
+
 def test_imports_run_one_way() -> None:
     above = {"tasks", "flows", "prefect", "dvc", "benchmarks"}
     assert offenders(files("decant"), above) == set()

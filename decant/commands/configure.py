@@ -23,6 +23,7 @@ from decant.data.sources.own_files import read_users
 from decant.lock import locked
 from decant.params.data import Ingest
 from decant.params.edit import Settings, replace, rewrite
+from decant.params.effects import warnings_in
 from decant.params.load import Params, load_params, parse_params
 from decant.params.types import OWN, SOURCES
 
@@ -229,4 +230,6 @@ def run(arguments: argparse.Namespace) -> int:
     with locked(root):
         diff = configure(root, source, arguments.given, arguments.profile)
     print("\n".join(diff) if diff else f"params.yaml: nothing changed, source {source}")
+    for line in warnings_in(root, load_params(root / "params.yaml")):
+        print(f"warning: {line}", file=sys.stderr)
     return 0

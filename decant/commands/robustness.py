@@ -33,10 +33,6 @@ PROTOCOL = {
 }
 
 
-class RobustnessError(ValueError):
-    """What was asked for cannot be measured; the message says why."""
-
-
 def add_commands(subparsers: Any) -> None:
     """Register `decant robustness`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(

@@ -22,6 +22,7 @@ from decant.features.sequences import Sequences
 from decant.params.data import Features, Split
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0}  # of a behaviour as a taste
+SCALED = "_scaled"  # ends the name of a column that is imputed and normalised
 MOST_VALUES = int(np.iinfo(np.int16).max)  # of a behaviour or an attribute: indices are int16
 
 
@@ -207,7 +208,7 @@ def _impute_and_scale(
         if values.notna().any():
             filled = impute(values, features.impute)
             spread = filled.std(ddof=0) or 1.0
-            table = table.assign(**{f"{column}_scaled": (filled - filled.mean()) / spread})
+            table = table.assign(**{f"{column}{SCALED}": (filled - filled.mean()) / spread})
     return table
 
 

@@ -17,21 +17,31 @@ from decant.params.types import INPUTS
 FEED_FORWARD = 4  # hidden units per dimension
 
 
+def missing_inputs(
+    settings: Training, encoder: Encoder, vectors: Mapping[str, np.ndarray] | None
+) -> dict[str, str]:
+    """Inputs that the settings name and the data does not have → the reason."""
+    given = vectors or {}
+    reasons = {
+        "text": None if "text" in given else "embed.encoder is none",
+        "behaviour": None if len(encoder.behaviours) > 1 else "all events have one behaviour",
+        "rating": None if encoder.rating_edges else "no two ratings differ, or there are none",
+        "attributes": None if encoder.attributes else "features.attributes is empty",
+    }
+    for name in settings.inputs:
+        if name not in INPUTS and name not in given:
+            reasons[name] = f"the items have no vectors named {name}"
+    return {name: why for name in settings.inputs if (why := reasons.get(name)) is not None}
+
+
 def architecture(
     settings: Training, encoder: Encoder, vectors: Mapping[str, np.ndarray] | None
 ) -> Architecture:
     """The unpruned model these settings describe; `vectors`: given ones of the items, by name.
 
-    An input that the data does not have (`text` or `image` without vectors, `attributes` or
-    `rating` without any) is left out.
+    Inputs that the data does not have are left out, see `missing_inputs`.
     """
-    given = vectors or {}
-    available = {
-        "text": "text" in given,
-        "attributes": bool(encoder.attributes),
-        "rating": bool(encoder.rating_edges),
-        "behaviour": len(encoder.behaviours) > 1,
-    }
+    given, missing = vectors or {}, missing_inputs(settings, encoder, vectors)
     return Architecture(
         items=len(encoder.items),
         dimension=settings.dimension,
@@ -39,9 +49,7 @@ def architecture(
         head_width=settings.dimension // settings.heads,
         hidden=(FEED_FORWARD * settings.dimension,) * settings.layers,
         max_length=history_read(settings, encoder),
-        inputs=tuple(
-            name for name in settings.inputs if available.get(name, name in INPUTS or name in given)
-        ),
+        inputs=tuple(name for name in settings.inputs if name not in missing),
         behaviours=len(encoder.behaviours) + 1,
         ratings=len(encoder.rating_edges) + 2,
         gaps=len(GAP_SECONDS) + 2,

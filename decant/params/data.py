@@ -35,8 +35,8 @@ class Raw(Block):
 
     users: Annotated[int, Field(ge=2, le=10_000_000)] = 4000
     items: Annotated[int, Field(ge=40, le=1_000_000)] = 400
-    steps: Annotated[int, Field(ge=4, le=1000)] = 32
-    missing: Share = 0.1
+    steps: Annotated[int, Field(ge=4, le=1000)] = 40
+    missing: Share = 0.06
     dirty: Annotated[float, Field(ge=0, le=0.5)] = 0.01
     seed: Seed = 1
 

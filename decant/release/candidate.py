@@ -13,6 +13,7 @@ from typing import Any
 
 from decant.files import canonical, digest, digest_file, digest_tree, read_json, short, write_json
 from decant.models.bundle import GRAPH, BundleError
+from decant.params.effects import effective
 from decant.params.load import Params
 from decant.params.types import GENERAL
 from decant.release.agreement import CANDIDATE
@@ -195,11 +196,17 @@ def check_candidate(folder: Path) -> dict[str, Any]:
 
 
 def params_digest(params: Params) -> str:
-    """sha256 of the settings that can change a model, as far as they differ from the defaults: a
-    setting that a later version adds leaves the ids of earlier releases as they are."""
-    changed = params.model_dump(
-        mode="json", by_alias=True, exclude=WITHOUT_EFFECT, exclude_defaults=True
-    )
+    """sha256 of the settings that can change a model, as far as they have an effect and differ from
+    the defaults: a setting that a later version adds leaves the ids of earlier releases alone."""
+    counted = effective(params)
+    usual = Params().model_dump(mode="json", by_alias=True)
+    changed = {
+        block: value
+        if not isinstance(value, dict) or block == "students"
+        else {name: v for name, v in value.items() if v != usual[block][name]}
+        for block, value in counted.items()
+        if block not in WITHOUT_EFFECT and value != usual[block]
+    }
     return digest(canonical(changed))
 
 

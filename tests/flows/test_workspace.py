@@ -64,6 +64,18 @@ def test_rules_between_which_a_name_decides_are_told_first(
     assert any("students.old and students.young have priority 0" in line for line in told)
 
 
+def test_settings_without_effect_are_told_once_at_the_start(
+    project: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = project.root / "params.yaml"
+    path.write_text(f"{path.read_text()}\ndistill: {{soft_weight: 0, temperature: 2}}\n")
+    with workspace(project.root), workspace(project.root):
+        told = [record for record in caplog.records if "no effect" in record.getMessage()]
+    (record,) = told
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("`distill.temperature` has no effect: only the soft-lab")
+
+
 def test_a_workspace_shows_what_is_stale(finished: Any) -> None:
     finished.add_row()
     with workspace(finished.root) as run:

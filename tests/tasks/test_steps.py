@@ -187,6 +187,16 @@ def test_members_are_of_their_segment_and_general_learns_from_everybody(shop: Pa
     assert sorted([*women, *served]) == everybody.tolist()
 
 
+def test_every_group_has_a_profile_of_its_users(shop: Path) -> None:
+    found = read_json(shop, f"segments/{SUMMARY}")
+    assert {name: p["users"] for name, p in found["profile"].items()} == found["users"]
+    women = found["profile"]["women"]
+    assert women["values"]["gender"] == [{"value": "F", "share": 1.0}]
+    assert women["tags"] and set(women["taken"]) == {"price"}
+    assert found["profile"]["few"]["numbers"]["age"]["deviation"] < 0
+    assert "women: likes " in (shop / "data" / "segments" / SUMMARY_PAGE).read_text()
+
+
 def test_the_evaluation_states_its_protocol_and_covers_every_model(shop: Path) -> None:
     metrics = read_json(shop, "evaluation/metrics.json")
     hops = {f"{s}/{hop}" for s in ("general", "women") for hop in ("distilled", "pruned", "int8")}
@@ -262,6 +272,29 @@ def test_text_can_be_left_out(copy: Path) -> None:
     summary = step(copy, "embed", embed={"encoder": "none"})
     assert summary["width"] == 0
     assert not (copy / "data" / "vectors" / "text.npy").exists()
+
+
+def test_an_input_that_the_data_lacks_is_named_once_by_who_would_read_it(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step(copy, "features", features={"attributes": []})
+    step(copy, "segments")
+    step(copy, "embed", embed={"encoder": "none"})
+    teacher = step(copy, "teacher", teacher={"layers": 2})
+    assert teacher["notes"] == [
+        "teacher.inputs: `text` is left out: embed.encoder is none",
+        "teacher.inputs: `attributes` is left out: features.attributes is empty",
+    ]
+    step(copy, "knowledge")
+    general, women = step(copy, "distill", "general"), step(copy, "distill", "women")
+    assert general["notes"] == ["distill.inputs: `text` is left out: embed.encoder is none"]
+    assert women["notes"] == []
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if "is left out" in line] == [
+        *teacher["notes"], *general["notes"],
+    ]  # fmt: skip
+    assert "`text` is left out" in (copy / "data/models/general" / SUMMARY_PAGE).read_text()
+    assert "notes" not in bundle.read_json(copy / "data/models/teacher", bundle.METRICS)
 
 
 @pytest.mark.parametrize(

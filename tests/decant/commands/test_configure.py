@@ -275,7 +275,22 @@ def test_the_command_shows_the_difference_and_says_when_there_is_none(
     for expected in ("+source: files", "nothing changed"):
         given = parser.parse_args(words)
         assert given.func(given) == 0
-        assert expected in capsys.readouterr().out
+        shown = capsys.readouterr()
+        assert expected in shown.out
+        assert "no effect" not in shown.err
+
+
+def test_the_command_warns_of_settings_without_effect(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    path = root / "params.yaml"
+    path.write_text(rewrite(path.read_text(), {"distill": {"temperature": 2}}))
+    assert command.run(argparse.Namespace(source=None, given=None, profile=None)) == 0
+    assert capsys.readouterr().err == (
+        "warning: `distill.temperature` has no effect: only the soft-label loss reads it, and "
+        "`distill.soft_weight` is 0\n"
+    )
 
 
 def test_the_command_leaves_a_run_that_is_under_way_alone(

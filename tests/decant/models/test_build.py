@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from decant.features.encode import GAP_SECONDS, Attribute, Encoder
-from decant.models.build import architecture
+from decant.models.build import architecture, missing_inputs
 from decant.params.models import Training
 
 EVERYTHING = Training(
@@ -39,6 +39,20 @@ def test_inputs_that_the_data_does_not_have_are_left_out(
 ) -> None:
     shape = architecture(EVERYTHING, make_encoder(9, 5), {})
     assert shape.inputs == ("item", "gap")
+
+
+def test_each_input_that_is_left_out_has_a_reason(
+    make_encoder: Callable[..., Encoder], rich: Encoder
+) -> None:
+    wanted = EVERYTHING.model_copy(update={"inputs": [*EVERYTHING.inputs, "image", "sound"]})
+    assert missing_inputs(wanted, make_encoder(9, 5), VECTORS) == {
+        "behaviour": "all events have one behaviour",
+        "rating": "no two ratings differ, or there are none",
+        "attributes": "features.attributes is empty",
+        "image": "the items have no vectors named image",
+    }
+    assert missing_inputs(EVERYTHING, rich, None) == {"text": "embed.encoder is none"}
+    assert missing_inputs(EVERYTHING, rich, VECTORS) == {}
 
 
 def test_inputs_that_are_not_wanted_are_not_read(rich: Encoder) -> None:

@@ -14,10 +14,10 @@ from decant.release.candidate import (
     CandidateError,
     Parts,
     assemble,
-    candidate_id,
     check_candidate,
     params_digest,
 )
+from decant.release.identity import candidate_id
 
 MakeParts = Callable[..., Parts]
 SETTINGS: dict[str, Any] = {"source": "demo", "seed": 3}
@@ -179,3 +179,27 @@ def test_the_id_can_be_computed_again_from_candidate_json(
 
 def test_a_default_that_is_spelt_out_is_the_same_setting() -> None:
     assert params_digest(parse_params({})) == params_digest(parse_params({"seed": 7}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        ({"distill": {"soft_weight": 0}}, {"distill": {"soft_weight": 0, "temperature": 2}}),
+        ({"source": "files"}, {"raw": {"items": 99}, "features": {"merge_window": 9}}),
+        ({}, {"teacher": {"negatives": 99}, "ingest": {"timezone": "Europe/Berlin"}}),
+        ({}, {"registry": {"folder": "elsewhere"}, "serve": {"max_events": 9}}),
+    ],
+)
+def test_a_setting_without_effect_changes_no_id(
+    settings: dict[str, Any], change: dict[str, Any]
+) -> None:
+    digests = {params_digest(parse_params(given)) for given in (settings, {**settings, **change})}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"distill": {"temperature": 2}}, {"raw": {"items": 99}}, {"embed": {"dimension": 9}}],
+)
+def test_one_with_an_effect_does(change: dict[str, Any]) -> None:
+    assert params_digest(parse_params(change)) != params_digest(parse_params({}))
