@@ -1,7 +1,8 @@
-"""One trial: a model trained on every fold with the settings that it tries."""
+"""One trial: a model trained on every fold with the settings under trial."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,14 @@ from decant.models.build import architecture, parameter_count
 from decant.models.recommender import Recommender
 from decant.params.models import Distill, Training
 from decant.training.loop import seeded, train
-from decant.training.supervision import Lesson
 from decant.training.validate import K, TorchScorer
-from decant.tuning.cases import save_cases
-
-OnEpoch = Callable[[int, int, float], None]  # fold, epoch (from 1), NDCG@10 of the epoch
+from decant.tuning.search import OnEpoch
+from decant.tuning.study import save_cases
 
 
 @dataclass(frozen=True)
-class Course:
-    """What every trial is made on; `teacher`: what a student may start from."""
+class TrialData:
+    """Data of every trial; `teacher`: the model that a student may start from."""
 
     material: Material
     folds: list[Sequences]
@@ -35,7 +34,7 @@ class Course:
 
 
 def run_trial(
-    course: Course, settings: Training, cases: Path, on_epoch: OnEpoch = lambda *_: None
+    data: TrialData, settings: Training, cases: Path, on_epoch: OnEpoch = lambda *_: None
 ) -> dict[str, Any]:
     """Train on each fold; the quality of each case goes to the file `cases`.
 
@@ -44,44 +43,46 @@ def run_trial(
         `parameters` of the model.
 
     Raises:
-        LossNotFinite, NothingToLearn, DeviceMissing: see `train`; what `on_epoch` raises.
+        LossNotFinite, NothingToLearn, DeviceMissing: see `train`; any error of `on_epoch`.
     """
-    done, users, quality = [], [], []
-    for number, fold in enumerate(course.folds, 1):
-        material = replace(course.material, sequences=fold)
-        chosen = picks(fold, material.cases_per_user)
-        model, best_epoch = taught(
-            material, settings, course.seed, _told(number, on_epoch), course.teacher
+    folds, users, quality = [], [], []
+    for number, fold in enumerate(data.folds, 1):
+        material = replace(data.material, sequences=fold)
+        model, best_epoch = train_fold(
+            material, settings, data.seed, partial(on_epoch, number), data.teacher
         )
-        encoder = material.encoder
+        encoder, selected = material.encoder, picks(fold, material.cases_per_user)
         ranking = rank(
-            TorchScorer(model), fold, chosen, len(encoder.items), k=K,
+            TorchScorer(model), fold, selected, len(encoder.items), k=K,
             exclude_seen=encoder.exclude_seen,
         )  # fmt: skip
-        users.append(chosen.user)
+        users.append(selected.user)
         quality.append(ndcg(ranking.ranks, K))
-        done.append({"ndcg": float(quality[-1].mean()), "epoch": best_epoch, "cases": len(chosen)})
+        ndcg_mean = float(quality[-1].mean())
+        folds.append({"ndcg": ndcg_mean, "epoch": best_epoch, "cases": len(selected)})
     save_cases(cases, np.concatenate(users), np.concatenate(quality))
-    value = float(np.mean([fold["ndcg"] for fold in done]))
-    return {"value": value, "folds": done, "parameters": parameter_count(model)}
+    value = float(np.mean([fold["ndcg"] for fold in folds]))
+    return {"value": value, "folds": folds, "parameters": parameter_count(model)}
 
 
-def taught(
+def train_fold(
     material: Material,
     settings: Training,
     seed: int,
     on_epoch: Callable[[int, float], None],
     teacher: Recommender | None = None,
 ) -> tuple[Recommender, int]:
-    """A teacher, or a general student, and its best epoch, from 1."""
+    """Train a teacher, or a general student; returns it and its best epoch, from 1."""
     shape = architecture(settings, material.encoder, material.vectors)
     model = seeded(shape, material.vectors, seed)
+    lesson = plain_lesson(material)
     if isinstance(settings, Distill):
         start_student(model, teacher, settings)
+        lesson = lesson_for(material, settings, None)
     report = train(
         model,
         material.sequences,
-        _lesson(material, settings),
+        lesson,
         settings,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
@@ -89,13 +90,3 @@ def taught(
         on_epoch=on_epoch,
     )
     return model, report.best_epoch + 1
-
-
-def _lesson(material: Material, settings: Training) -> Lesson:
-    if isinstance(settings, Distill):
-        return lesson_for(material, settings, None)
-    return plain_lesson(material)
-
-
-def _told(fold: int, on_epoch: OnEpoch) -> Callable[[int, float], None]:
-    return lambda epoch, value: on_epoch(fold, epoch, value)
