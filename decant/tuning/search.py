@@ -53,8 +53,9 @@ def search(plan: Plan, study: Study, command: Sequence[str], root: Path, log: Lo
         logs = [study.folder / f"worker-{number}.log" for number in workers]
         await asyncio.gather(*(_attend(plan, study, command, root, path, log) for path in logs))
 
-    if interrupted or done < plan.total:
+    while interrupted or len(study.results()) < plan.total:
         asyncio.run(attend_all())
+        interrupted = study.requeue()  # of a worker that was lost before the trial had its name
 
 
 async def _attend(
@@ -68,7 +69,7 @@ async def _attend(
         try:
             assert worker.stdout is not None
             async for line in worker.stdout:
-                text = line.decode().rstrip()
+                text = line.decode(errors="replace").rstrip()
                 if not text.startswith(ERROR):
                     log(text)
             status = await worker.wait()
@@ -80,7 +81,9 @@ async def _attend(
             raise SearchError(text.removeprefix(ERROR))
         if status:
             how = f"by signal {-status}" if status < 0 else f"with status {status}"
-            log(note_loss(plan, study, worker.pid, f"its process ended {how}, see {errors}"))
+            why = f"its process ended {how}, see {errors}"
+            for number in note_loss(plan, study, worker.pid, why):
+                log(progress(plan, study, number))
 
 
 async def _start(command: Sequence[str], root: Path, errors: Path) -> Process:
@@ -98,15 +101,21 @@ async def _start(command: Sequence[str], root: Path, errors: Path) -> Process:
         )
 
 
-def note_loss(plan: Plan, study: Study, worker: int, why: str) -> str:
-    """Note that the trial of a process that was lost has failed; returns a line about it."""
-    number = study.running_in(worker)
-    if number is None:
+def note_loss(plan: Plan, study: Study, worker: int, why: str) -> list[int]:
+    """Note that the trial of a process that was lost has failed; returns its number.
+
+    Raises:
+        SearchError: the process has begun no trial, so that another would not either.
+    """
+    begun = study.begun_by(worker)
+    if not begun:
         raise SearchError(f"a worker could not begin a trial: {why}")
-    if number == CURRENT:  # not noted: the next search tries it again
+    lost = [number for number, ended in begun.items() if not ended]
+    if CURRENT in lost:  # not noted: the next search tries it again
         raise CurrentSettingsFailError(plan.tune.stage, why)
-    study.finish(number, {"outcome": FAILED, "why": why})
-    return progress(plan, study, number)
+    for number in lost:
+        study.finish(number, {"outcome": FAILED, "why": why})
+    return lost
 
 
 def work(plan: Plan, folder: Path, prepare: Callable[[], RunTrial]) -> None:

@@ -102,15 +102,14 @@ class Study:
         with exclusive(self.folder / QUEUE):
             waiting = self._trials(TrialState.WAITING)
             number = waiting[0].number if waiting else len(self._trials())
-            if not waiting and number >= plan.total:
-                return None
-            preset = space.preset(plan, number)
             if not waiting:
-                self._study.enqueue_trial(preset)
-            self._study.sampler = space.sampler(plan, number)
-            outside = number == CURRENT and not preset  # no point that the sampler can learn from
-            trial = self._study.ask(None if outside else space.distributions(plan.tune))
+                if number >= plan.total:
+                    return None
+                self._study.enqueue_trial(space.preset(plan, number))
             current = number == CURRENT
+            outside = current and not space.contains(plan.tune, plan.current)
+            self._study.sampler = space.sampler(plan, number)
+            trial = self._study.ask(None if outside else space.distributions(plan.tune))
             settings = plan.current if current else space.decode(plan.tune, trial.params)
             trial.set_user_attr("settings", settings)
             trial.set_user_attr("worker", os.getpid())
@@ -123,11 +122,11 @@ class Study:
         value = result["value"] if state == TrialState.COMPLETE else None
         self._study.tell(number, value, state=state)
 
-    def running_in(self, process: int) -> int | None:
-        """Number of the trial that a process has begun and not finished."""
-        running = self._trials(TrialState.RUNNING)
-        numbers = (t.number for t in running if t.user_attrs.get("worker") == process)
-        return next(numbers, None)
+    def begun_by(self, process: int) -> dict[int, bool]:
+        """Number of each trial that a process has begun -> whether it has ended."""
+        trials = self._trials()
+        begun = [trial for trial in trials if trial.user_attrs.get("worker") == process]
+        return {trial.number: trial.state.is_finished() for trial in begun}
 
     def results(self) -> list[TrialResult]:
         """Every trial that has ended, by number.

@@ -26,6 +26,7 @@ import json, os, pathlib, sys, time
 from decant.starter import end_with_starter
 end_with_starter()
 import numpy as np
+import optuna
 from decant.params.models import Training
 from decant.params.search import Tune
 from decant.tuning.search import work
@@ -34,6 +35,13 @@ from decant.tuning.study import cases_path, save_cases
 job = json.loads(sys.argv[1])
 plan = Plan(Tune(**job["tune"]), Training(**job["block"]), job["seed"])
 folder = pathlib.Path(sys.argv[2])
+note = optuna.Trial.set_user_attr
+def set_user_attr(trial, key, value):
+    if key == "worker" and trial.number == job.get("nameless") and not os.path.exists("lost"):
+        pathlib.Path("lost").touch()
+        os.kill(os.getpid(), 9)
+    note(trial, key, value)
+optuna.Trial.set_user_attr = set_user_attr
 def prepare():
     if "prepare" in job:
         raise ValueError("fold 3 of 3 has\\nno user")

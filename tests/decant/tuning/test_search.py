@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from decant.tuning.search import SearchError
+from decant.tuning.search import SearchError, note_loss
 from decant.tuning.space import Plan
 from decant.tuning.study import (
     DONE,
@@ -191,7 +191,6 @@ def test_settings_that_do_not_fit_are_counted_and_not_trained(
     [
         ({"diverge": 2}, "the loss is not a number"),
         ({"crash": 2}, r"its process ended with status 1, see .*worker-0\.log"),
-        ({"die": 2}, r"its process ended by signal 9, see .*worker-0\.log"),
         ({"torn": 2}, r"its process ended by signal 9, see .*worker-0\.log"),
     ],
 )
@@ -211,6 +210,24 @@ def test_a_worker_that_is_lost_leaves_the_trials_of_the_others_alone(
     results = run(make_plan(trials=6, workers=2), together=2, torn=2)
     assert [r.number for r in results if r.outcome == FAILED] == [2]
     assert Counter(number for number, _ in begun(tmp_path)) == dict.fromkeys(range(7), 1)
+
+
+def test_a_trial_without_the_name_of_its_lost_worker_is_run_again(
+    make_plan: MakePlan, run: Run, tmp_path: Path
+) -> None:
+    results = run(make_plan(trials=4), nameless=2)
+    assert [r.outcome for r in results] == [DONE] * 5
+    assert [number for number, _ in begun(tmp_path)] == [0, 1, 3, 4, 2]
+
+
+def test_a_worker_that_is_lost_between_two_trials_fails_none(
+    make_plan: MakePlan, tmp_path: Path
+) -> None:
+    study = Study(tmp_path)
+    assert study.begin(make_plan()) is not None
+    study.finish(0, {"outcome": DONE, "value": 0.5})
+    assert note_loss(make_plan(), study, os.getpid(), "gone") == []
+    assert [r.outcome for r in study.results()] == [DONE]
 
 
 def test_a_traceback_stays_in_the_log_when_the_next_worker_starts(

@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -74,36 +75,32 @@ def test_no_more_trials_begin_than_are_planned(make_plan: MakePlan, tmp_path: Pa
     assert begin(study, make_plan(trials=3))[0] == 3
 
 
-def _begin_all(folder: Path, plan: Plan) -> list[int]:
+def begin_all(folder: Path, plan: Plan) -> tuple[int, list[int]]:
+    """This process and the numbers of the trials that it begins."""
     study, numbers = Study(folder), []
     while (begun := study.begin(plan)) is not None:
         numbers.append(begun[0].number)
-    return numbers
+    return os.getpid(), numbers
+
+
+def in_processes(count: int, folder: Path, plan: Plan) -> list[tuple[int, list[int]]]:
+    with multiprocessing.get_context("fork").Pool(count) as pool:
+        return pool.starmap(begin_all, [(folder, plan)] * count)
 
 
 def test_processes_share_the_trials_among_them(make_plan: MakePlan, tmp_path: Path) -> None:
-    plan = make_plan(trials=15)
-    with multiprocessing.get_context("fork").Pool(3) as pool:
-        shares = pool.starmap(_begin_all, [(tmp_path, plan)] * 3)
-    assert sorted(itertools.chain(*shares)) == list(range(16))
+    shares = in_processes(3, tmp_path, make_plan(trials=15))
+    assert sorted(itertools.chain(*(numbers for _, numbers in shares))) == list(range(16))
 
 
-def test_a_trial_that_a_process_has_not_finished_is_found(
-    make_plan: MakePlan, tmp_path: Path
-) -> None:
-    (numbers,) = _in_another_process(tmp_path, make_plan(trials=2))
+def test_the_trials_of_each_process_are_known(make_plan: MakePlan, tmp_path: Path) -> None:
+    ((process, numbers),) = in_processes(1, tmp_path, make_plan(trials=1))
     study = Study(tmp_path)
-    process = study._trials()[0].user_attrs["worker"]
-    assert numbers == [0, 1, 2]
-    assert study.running_in(process) == 0
+    assert numbers == [0, 1] and begin(study, make_plan(trials=3))[0] == 2
     study.finish(0, RESULT)
-    assert study.running_in(process) == 1
-    assert study.running_in(process + 1) is None
-
-
-def _in_another_process(folder: Path, plan: Plan) -> list[list[int]]:
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        return pool.starmap(_begin_all, [(folder, plan)])
+    assert study.begun_by(process) == {0: True, 1: False}
+    assert study.begun_by(os.getpid()) == {2: False}
+    assert study.begun_by(1) == {}
 
 
 def test_half_a_line_of_another_process_does_not_stop_the_next_one(
