@@ -17,20 +17,20 @@ from flows.console import guarded
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.runner.prefect_task import stage
-from tasks.tune import Outcome, plan_of, tune_task
+from tasks.tune import SearchSummary, plan_of, tune_task
 
 ABOUT = """Search better settings of one stage, as `tune` in params.yaml says: stage, method, trials
 and the range of each setting. Every trial is judged on validation, in windows one behind the other
 in time; the test window is not looked at, nor are the users whose validation decides about a
-release. The settings as they are now are trial 0: if none is surely better, nothing changes. What
-is found is shown as a diff of params.yaml. A search that was interrupted goes on with the same
-command, and one of more trials with those that are there."""
+release. The current settings are trial 0: if none is surely better, nothing changes. A better one
+is shown as a diff of params.yaml. A search that was interrupted goes on with the same command, and
+one of more trials with those that are there."""
 BEFORE = ("raw", "ingest", "validate", "features", "embed")
 FOR_STUDENTS = ("teacher", "knowledge")
 
 
 class Options(BaseModel):
-    """What a search may be asked for."""
+    """Options of a search."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,24 +47,24 @@ DEFAULTS = Options()
 
 
 @flow(name="tune", task_runner=threads(), persist_result=False)
-def tune(options: Options = DEFAULTS) -> Outcome:
+def tune(options: Options = DEFAULTS) -> SearchSummary:
     """Bring what the stage reads up to date, then search.
 
     Raises:
         StageFailed: a stage before it ended with an error.
-        ValueError: there is nothing to search, or the settings as they are now cannot be trained.
+        ValueError: there is nothing to search, or the current settings cannot be trained.
     """
     root = Path.cwd()
     with workspace(root, wait=deployment.id is not None) as run:
-        params = asked(load_params(root / "params.yaml"), options)
+        params = with_options(load_params(root / "params.yaml"), options)
         plan_of(params)  # before anything runs
         for step in BEFORE if params.tune.stage == "teacher" else (*BEFORE, *FOR_STUDENTS):
             stage(step)(run)
         return tune_task(root, params, apply=options.apply)
 
 
-def asked(params: Params, options: Options) -> Params:
-    """The settings, with those that were asked for instead."""
+def with_options(params: Params, options: Options) -> Params:
+    """The settings, with the options in their place."""
     changes = {
         name: value
         for name in ("trials", "workers")
@@ -73,34 +73,33 @@ def asked(params: Params, options: Options) -> Params:
     return params.model_copy(update={"tune": params.tune.model_copy(update=changes)})
 
 
-def count(text: str) -> int:
-    """What `--trials` takes.
+def positive(text: str) -> int:
+    """Read a whole number of at least 1.
 
     Raises:
-        ArgumentTypeError: it is no such number.
+        ArgumentTypeError: the text is another.
     """
     if text.isdecimal() and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"`{text}` is no number of at least 1")
+    raise argparse.ArgumentTypeError(f"`{text}` is not a whole number of at least 1")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Be the command line."""
+    """Command-line entry point."""
     parser = Parser(prog="python -m flows.tune", description=ABOUT)
     parser.add_argument(
         "--apply", action="store_true", help="write the change into params.yaml, if there is one"
     )
     parser.add_argument(
-        "--trials", type=count, metavar="N", help="instead of tune.trials in params.yaml"
+        "--trials", type=positive, metavar="N", help="instead of tune.trials in params.yaml"
     )
     parser.add_argument(
-        "--workers", type=count, metavar="N", help="instead of tune.workers in params.yaml"
+        "--workers", type=positive, metavar="N", help="instead of tune.workers in params.yaml"
     )
-    given = parser.parse_args(arguments)
-    options = Options(apply=given.apply, trials=given.trials, workers=given.workers)
+    options = Options(**vars(parser.parse_args(arguments)))
     with temporary_server(meanwhile=workspace(Path.cwd())):
-        outcome = tune(options)
-    print(outcome)
+        summary = tune(options)
+    print(summary)
     return 0
 
 

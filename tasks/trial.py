@@ -1,40 +1,46 @@
-"""Make trials of a search, one after another: `python -m tasks.trial`, started by a search.
+"""Run trials of a search, one after another: `python -m tasks.trial FOLDER`, started by a search.
 
-The job is the settings of the run and where the quality of each case is written; an order is a
-number and a block of settings.
+The folder is that of the search; `job.json` in it holds the settings of the run.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from decant.distillation.knowledge import load_knowledge
+from decant.files import read_json
 from decant.models.build import load_model
 from decant.params.load import parse_params
+from decant.params.models import Training
 from decant.params.types import TEACHER
 from decant.training.supervision import Material
 from decant.tuning.folds import make_folds
-from decant.tuning.outcome import cases_of
-from decant.tuning.trial import Course, run_trial
-from decant.tuning.workers import Evaluate, Report, answer
+from decant.tuning.search import OnEpoch, RunTrial, work
+from decant.tuning.space import Plan
+from decant.tuning.study import JOB, cases_path
+from decant.tuning.trial import TrialData, run_trial
 from tasks.runner.artifacts import load_sequences, load_vectors, model_folder
 from tasks.runner.step import Workspace
 
 
-def prepare(job: dict[str, Any]) -> Evaluate:
-    """Read what the stage reads; returns what makes a trial."""
-    workspace = Workspace(Path.cwd(), parse_params(job["params"]))
-    course = read_course(workspace)
-    kind = type(getattr(workspace.params, workspace.params.tune.stage))
-
-    def evaluate(order: dict[str, Any], report: Report) -> dict[str, Any]:
-        settings = kind.model_validate(order["settings"])
-        cases = cases_of(Path(job["folder"]), order["number"])
-        return run_trial(course, settings, cases, report)
-
-    return evaluate
+def main(folder: Path) -> None:
+    """Run trials until none is left."""
+    params = parse_params(read_json(folder / JOB))
+    workspace = Workspace(Path.cwd(), params)
+    work(Plan.from_params(params), folder, lambda: prepare(workspace, folder))
 
 
-def read_course(workspace: Workspace) -> Course:
+def prepare(workspace: Workspace, folder: Path) -> RunTrial:
+    """Read the data once; returns the function that runs a trial on it."""
+    data = load_data(workspace)
+
+    def run(number: int, settings: Training, on_epoch: OnEpoch) -> dict[str, Any]:
+        return run_trial(data, settings, cases_path(folder, number), on_epoch)
+
+    return run
+
+
+def load_data(workspace: Workspace) -> TrialData:
     """The material of the stage that is searched, in folds."""
     params = workspace.params
     encoder, sequences = load_sequences(workspace)
@@ -48,8 +54,8 @@ def read_course(workspace: Workspace) -> Course:
     )
     folds = make_folds(sequences, params.split, params.tune.folds)
     teacher = load_model(model_folder(workspace, TEACHER)) if distilled else None
-    return Course(material, folds, params.seed, teacher)
+    return TrialData(material, folds, params.seed, teacher)
 
 
 if __name__ == "__main__":
-    answer(prepare)
+    main(Path(sys.argv[1]))

@@ -1,239 +1,227 @@
-"""The search: which settings are tried next, by whom, and what came of it so far.
+"""The run of a search: worker processes take trials from its study until none is left."""
 
-All state is in one journal that only this process writes, so a search that was killed goes on
-where it was: trials that were under way are made again, with the same settings.
-"""
-
-import threading
+import asyncio
+import os
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextvars import copy_context
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from decant.files import Unusable
-from decant.tuning import space
-from decant.tuning.cases import CASES
-from decant.tuning.journal import ANEW, JOURNAL, open_study
-from decant.tuning.plan import Plan, settings_of
-from decant.tuning.progress import ending, opening
-from decant.tuning.tried import (
-    DONE,
-    FAILED,
-    NOW,
-    STATES,
-    STOPPED,
-    UNFIT,
-    Tried,
-    best_of,
-    read,
-)
-from decant.tuning.workers import OnEpoch, WorkerLost
+from decant.params.models import Training
+from decant.starter import signature
+from decant.tuning.space import CURRENT, Plan, Settings
+from decant.tuning.study import CASES, DONE, FAILED, STOPPED, UNFIT, Study, best_result
 
-EVERY = 15.0  # seconds between two lines about epochs
+EVERY = 15.0  # seconds between two lines about the epochs of a trial
+ERROR = "error: "  # begins the last line of a worker that ends the search
 
 Log = Callable[[str], None]
+OnEpoch = Callable[[int, int, float], None]  # fold and epoch, both from 1, and its NDCG@10
+RunTrial = Callable[[int, Training, OnEpoch], dict[str, Any]]  # of a trial's number and block
 
 
-class NowFails(ValueError):
-    """The settings as they are now cannot be trained with: there is nothing to compare with."""
+class SearchError(ValueError):
+    """A search cannot go on."""
+
+
+class CurrentSettingsFailError(SearchError):
+    """The current settings cannot be trained, so that nothing can be compared with them."""
 
     def __init__(self, stage: str, why: str) -> None:
-        self.stage, self.why = stage, why
-        super().__init__(f"{stage} cannot be trained with its settings of now: {why}")
+        super().__init__(f"the current settings of {stage} cannot be trained: {why}")
 
 
-class Hindered(ValueError):
-    """A trial could not be made, for a reason that is none of its settings."""
-
-    def __init__(self, number: int, why: str) -> None:
-        self.number, self.why = number, why
-        super().__init__(f"trial {number}: {why}; the same command goes on from here")
-
-
-class Maker(Protocol):
-    """What makes trials: see `decant.tuning.workers.Worker`."""
-
-    def make(self, order: Mapping[str, Any], on_epoch: OnEpoch) -> dict[str, Any]: ...
-
-    def kill(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-def search(plan: Plan, folder: Path, makers: Sequence[Maker], log: Log) -> list[Tried]:
-    """Make all trials that are left, one at a time by each of `makers`.
+def search(plan: Plan, study: Study, command: Sequence[str], root: Path, log: Log) -> None:
+    """Run all trials that are left in processes of `command`, which calls `work`.
 
     Raises:
-        NowFails: there is no result for the settings as they are now. Hindered: a full disk.
-        Unusable: what is there of the search is damaged.
+        SearchError: it cannot go on. Unusable: what is there of the search.
     """
-    state = Search(plan, folder, log)
-    log(opening(plan, len(makers), state.here, len(state.begun)))
+    interrupted, done = study.requeue(), len(study.results())
+    if not done and not interrupted and any((study.folder / CASES).glob("*.npz")):
+        log(f"{study.journal} has lost its trials: they are run again")
+    workers = range(min(plan.tune.workers, plan.total))
+    log(opening(plan, len(workers), done, interrupted))
+
+    async def attend_all() -> None:
+        logs = [study.folder / f"worker-{number}.log" for number in workers]
+        await asyncio.gather(*(_attend(plan, study, command, root, path, log) for path in logs))
+
+    while interrupted or len(study.results()) < plan.total:
+        asyncio.run(attend_all())
+        interrupted = study.requeue()  # of a worker that was lost before the trial had its name
+
+
+async def _attend(
+    plan: Plan, study: Study, command: Sequence[str], root: Path, errors: Path, log: Log
+) -> None:
+    """Keep one worker running, and pass on its lines, until it finds no trial."""
+    status, text = None, ""
+    errors.write_bytes(b"")
+    while status != 0:
+        worker = await _start(command, root, errors)
+        try:
+            assert worker.stdout is not None
+            async for line in worker.stdout:
+                text = line.decode(errors="replace").rstrip()
+                if not text.startswith(ERROR):
+                    log(text)
+            status = await worker.wait()
+        finally:
+            if worker.returncode is None:
+                worker.kill()
+                await worker.wait()
+        if status and text.startswith(ERROR):
+            raise SearchError(text.removeprefix(ERROR))
+        if status:
+            how = f"by signal {-status}" if status < 0 else f"with status {status}"
+            why = f"its process ended {how}, see {errors}"
+            for number in note_loss(plan, study, worker.pid, why):
+                log(progress(plan, study, number))
+
+
+async def _start(command: Sequence[str], root: Path, errors: Path) -> Process:
+    # threads that wait actively slow each other down where processes outnumber cores
+    waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    with errors.open("ab") as file:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            cwd=root,
+            env={**os.environ, **signature(), **waiting, "PYTHONUNBUFFERED": "1"},
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=file,
+            start_new_session=True,  # Ctrl-C is for the search alone
+        )
+
+
+def note_loss(plan: Plan, study: Study, worker: int, why: str) -> list[int]:
+    """Note that the trial of a process that was lost has failed; returns its number.
+
+    Raises:
+        SearchError: the process has begun no trial, so that another would not either.
+    """
+    begun = study.begun_by(worker)
+    if not begun:
+        raise SearchError(f"a worker could not begin a trial: {why}")
+    lost = [number for number, ended in begun.items() if not ended]
+    if CURRENT in lost:  # not noted: the next search tries it again
+        raise CurrentSettingsFailError(plan.tune.stage, why)
+    for number in lost:
+        study.finish(number, {"outcome": FAILED, "why": why})
+    return lost
+
+
+def work(plan: Plan, folder: Path, prepare: Callable[[], RunTrial]) -> None:
+    """Be a worker: run trials until none is left, and print a line about each.
+
+    A ValueError of a trial makes it a failed one. An OSError, and any of these in `prepare`, ends
+    the search. Any other error ends this process, and its trial has failed.
+    """
+    where = ""
     try:
-        with ThreadPoolExecutor(len(makers)) as pool:
-            # in the caller's context: where its log goes is noted there
-            futures = [pool.submit(copy_context().run, state.work, maker) for maker in makers]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-            except BaseException:
-                state.ended = True
-                for maker in makers:
-                    maker.kill()
-                raise
-    finally:
-        for maker in makers:
-            maker.close()
-    return state.tried()
+        study, run_trial = Study(folder), prepare()
+        began, before = time.monotonic(), len(study.results())
+        while (begun := study.begin(plan)) is not None:
+            trial, settings = begun
+            where = f"trial {trial.number}: "
+            study.finish(trial.number, _result(plan, study, trial, settings, run_trial))
+            done = len(study.results())
+            left = (time.monotonic() - began) / (done - before) * (plan.total - done)
+            print(progress(plan, study, trial.number, left))
+        return
+    except ValueError as error:
+        print(ERROR + one_line(error))
+    except OSError as error:
+        print(f"{ERROR}{where}{one_line(error)}; the same command goes on from here")
+    sys.exit(1)
 
 
-class Search:
-    """A study and who works on it; every access to the study is under one lock."""
+def _result(
+    plan: Plan, study: Study, trial: optuna.Trial, settings: Settings, run_trial: RunTrial
+) -> dict[str, Any]:
+    """Run a trial, unless its settings do not fit together or had their trial before."""
+    try:
+        block = plan.block_with(settings)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        return {"outcome": UNFIT, "why": why}
+    for other in study.results():
+        if other.settings == settings:
+            same_as = other.number if other.same_as is None else other.same_as
+            copied = {"outcome": other.outcome, "value": other.value, "why": other.why}
+            return {**copied, "parameters": other.parameters, "same_as": same_as}
+    try:
+        result = run_trial(trial.number, block, _listener(plan, trial, block.epochs))
+        return {"outcome": DONE, **result}
+    except optuna.TrialPruned:
+        return {"outcome": STOPPED, "why": "worse than half of the trials"}
+    except ValueError as error:
+        if trial.number == CURRENT:  # not noted: the next search tries it again
+            raise CurrentSettingsFailError(plan.tune.stage, one_line(error)) from None
+        return {"outcome": FAILED, "why": one_line(error)}
 
-    def __init__(self, plan: Plan, folder: Path, log: Log) -> None:
-        self.plan, self.log = plan, log
-        self.study = open_study(folder)
-        self.begun = self._trials(TrialState.RUNNING)  # by a search that was interrupted
-        try:
-            self.here = len(self.tried())
-        except (KeyError, TypeError) as error:
-            why = f"what became of a trial is damaged, or of another version: {error}"
-            raise Unusable(folder / JOURNAL, why, ANEW) from None
-        if not self.here and not self.begun and any((folder / CASES).glob("*.npz")):
-            log(f"{folder / JOURNAL} has lost its trials: they are made again")
-        self.ended = False
-        self._mutex = threading.Lock()
-        self._began = self._spoke = time.monotonic()
 
-    def work(self, maker: Maker) -> None:
-        """Make one trial after another until none is left."""
-        while not self.ended and (begun := self.begin()) is not None:
-            trial, chosen = begun
-            settled = self.settle(chosen)
-            if settled is None:
-                settled = self.make(maker, trial, chosen)
-            if settled is not None:
-                self.finish(trial, settled)
+def _listener(plan: Plan, trial: optuna.Trial, epochs: int) -> OnEpoch:
+    """Print now and then how a trial goes, and stop it when it is worse than half of the others.
 
-    def begin(self) -> tuple[optuna.Trial, space.Chosen] | None:
-        """The next trial and what it sets; None if all have been begun."""
-        with self._mutex:
-            if self.begun:
-                number = self.begun[0].number
-                self.study.sampler = self._sampler(number)
-                trial = optuna.Trial(self.study, self.begun.pop(0)._trial_id)
-            else:
-                number = len(self.study.get_trials(deepcopy=False))
-                if number >= self.plan.total:
-                    return None
-                self.study.sampler = self._sampler(number)
-                trial = self.study.ask()
-            now = space.now(self.plan.tune, self.plan.block)
-            if trial.number != NOW:
-                chosen = space.draw(trial, self.plan.tune)
-            else:
-                chosen = now
-                if space.contains(self.plan.tune, now):
-                    space.draw(trial, self.plan.tune)  # so that the search learns from it
-            trial.set_user_attr("chosen", chosen)
-            return trial, chosen
+    Only the first fold stops a trial: its epochs are comparable between all trials.
+    """
+    best, spoke, folds = float("-inf"), time.monotonic(), plan.tune.folds
 
-    def settle(self, chosen: space.Chosen) -> dict[str, Any] | None:
-        """What is known of such settings without training: they do not fit, or were tried."""
-        try:
-            settings_of(self.plan.block, chosen)
-        except ValidationError as error:
-            why = error.errors()[0]["msg"].removeprefix("Value error, ")
-            return {"outcome": UNFIT, "why": why}
-        with self._mutex:
-            for other in self.tried():
-                if other.chosen == chosen:
-                    first = other.number if other.same_as is None else other.same_as
-                    known = {"outcome": other.outcome, "value": other.value, "why": other.why}
-                    return {**known, "parameters": other.parameters, "same_as": first}
-        return None
+    def on_epoch(fold: int, epoch: int, value: float) -> None:
+        nonlocal best, spoke
+        if time.monotonic() - spoke > EVERY:
+            spoke = time.monotonic()
+            where = f"fold {fold}/{folds}, epoch {epoch}"
+            print(f"trial {trial.number}: {where}: NDCG@10 {value:.4f}")
+        if fold > 1 or trial.number == CURRENT:
+            return
+        best = max(best, value)
+        trial.report(best, epoch)
+        ends = epoch == epochs and folds == 1
+        if not ends and trial.should_prune():
+            raise optuna.TrialPruned
 
-    def make(
-        self, maker: Maker, trial: optuna.Trial, chosen: space.Chosen
-    ) -> dict[str, Any] | None:
-        """Have a trial made; None if the search was ended meanwhile: it is made again then."""
-        settings = settings_of(self.plan.block, chosen)
-        order = {"number": trial.number, "settings": settings.model_dump(mode="json")}
-        began = time.monotonic()
+    return on_epoch
 
-        def on_epoch(fold: int, epoch: int, value: float) -> bool:
-            last = epoch == settings.epochs and fold == self.plan.tune.folds
-            return last or (self.heard(trial, fold, epoch, value) and not self.ended)
 
-        try:
-            answer = maker.make(order, on_epoch)
-        except WorkerLost as error:
-            answer = {"failed": str(error)}
-        if self.ended:
-            return None
-        if "hindered" in answer:
-            raise Hindered(trial.number, answer["hindered"])
-        seconds = {"seconds": round(time.monotonic() - began, 1)}
-        if "failed" in answer:
-            if trial.number == NOW:  # not noted: the next search tries it again
-                raise NowFails(self.plan.tune.stage, answer["failed"])
-            return {"outcome": FAILED, "why": answer["failed"], **seconds}
-        if "stopped" in answer:
-            return {"outcome": STOPPED, "why": "worse than half of the trials", **seconds}
-        return {"outcome": DONE, **answer["done"], **seconds}
+def opening(plan: Plan, workers: int, done: int, interrupted: int) -> str:
+    """The first line: how much there is to do, and what is there already."""
+    tune = plan.tune
+    line = (
+        f"{plan.total} trials of {tune.stage} ({tune.method}; 0 has the current settings), "
+        f"{tune.folds} fold{'s' * (tune.folds > 1)} each, {workers} at a time"
+    )
+    if done or interrupted:
+        line += f"; {done} done before"
+    return line + (f", {interrupted} interrupted and run again" if interrupted else "")
 
-    def heard(self, trial: optuna.Trial, fold: int, epoch: int, value: float) -> bool:
-        """Take note of an epoch; whether the trial may go on.
 
-        Only the first fold stops a trial: its epochs are comparable between all trials.
-        """
-        with self._mutex:
-            if time.monotonic() - self._spoke > EVERY:
-                self._say(
-                    f"trial {trial.number}: fold {fold}/{self.plan.tune.folds}, epoch {epoch}: "
-                    f"NDCG@10 {value:.4f}"
-                )
-            if fold > 1 or trial.number == NOW:
-                return True
-            known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-            if epoch not in known:  # else from before an interruption
-                trial.report(max([value, *(v for e, v in known.items() if e < epoch)]), epoch)
-            return not trial.should_prune()
+def progress(plan: Plan, study: Study, number: int, seconds_left: float = 0.0) -> str:
+    """A line about a trial that has ended: its result, the best so far, the time that is left."""
+    results = study.results()
+    result, best = next(one for one in results if one.number == number), best_result(results)
+    outcome = f"{result.outcome} ({result.why})"
+    if result.outcome == DONE:
+        outcome = f"NDCG@10 {result.value:.4f}"
+    if result.same_as is not None:
+        outcome += f" as trial {result.same_as}, the same"
+    settings = ", ".join(f"{name} {value}" for name, value in result.settings.items())
+    parts = [f"trial {number} of {plan.total - 1}: {outcome} [{settings}]"]
+    if best is not None:
+        parts.append(f"best {best.value:.4f} (trial {best.number})")
+    if seconds_left > 0:
+        parts.append(f"{timedelta(seconds=round(seconds_left))} left")
+    return ", ".join(parts)
 
-    def finish(self, trial: optuna.Trial, settled: Mapping[str, Any]) -> None:
-        """Note what became of a trial, and say so."""
-        with self._mutex:
-            trial.set_user_attr("told", dict(settled))
-            outcome = settled["outcome"]
-            value = settled["value"] if outcome == DONE else None
-            self.study.tell(trial, value, state=STATES[outcome])
-            self._say(self._progress(trial.number))
 
-    def tried(self) -> list[Tried]:
-        """Every trial that has ended, by number."""
-        return [read(trial) for trial in self._trials(*set(STATES.values()))]
-
-    def _progress(self, number: int) -> str:
-        done = self.tried()
-        one = next(one for one in done if one.number == number)
-        each = (time.monotonic() - self._began) / (len(done) - self.here)
-        return ending(self.plan, one, best_of(done), each * (self.plan.total - len(done)))
-
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        tune, now = self.plan.tune, space.now(self.plan.tune, self.plan.block)
-        if number == NOW:
-            return space.Given(space.stored(now, tune))
-        return space.sampler(tune, number, self.plan.seed)
-
-    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False, states=states)
-
-    def _say(self, line: str) -> None:
-        self._spoke = time.monotonic()
-        self.log(line)
+def one_line(error: Exception) -> str:
+    """The message of an error."""
+    return " ".join(str(error).split()) or type(error).__name__

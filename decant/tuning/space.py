@@ -1,154 +1,160 @@
-"""The search space: what a trial may set, and how it is drawn or listed."""
+"""The search space: ranges as Optuna's distributions, points of a grid, samplers."""
 
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
 
+from decant.params.load import Params
 from decant.params.models import Training
 from decant.params.search import Range, Tune, tunable
 
-DIGITS = 3  # significant ones of a drawn number: what a person would write
-Chosen = dict[str, Any]  # setting -> value
+DIGITS = 3  # significant digits of a drawn number: as many as a person would write
+CURRENT = 0  # number of the trial of the current settings
+Settings = dict[str, Any]  # name -> value
 
 
-class Given(BaseSampler):
-    """Draws what it was given: a point of a grid, or the settings as they are now."""
+@dataclass(frozen=True)
+class Plan:
+    """What to search: the space, the current block, and the seed of every draw."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
+    tune: Tune
+    block: Training
+    seed: int
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """None: every setting is drawn by itself."""
-        return {}
+    @classmethod
+    def from_params(cls, params: Params) -> "Plan":
+        """The plan of params.yaml; its block has the epochs of a trial."""
+        block: Training = getattr(params, params.tune.stage)
+        epochs = {} if params.tune.epochs is None else {"epochs": params.tune.epochs}
+        return cls(params.tune, block.model_copy(update=epochs), params.seed)
 
-    def sample_relative(
-        self,
-        study: optuna.Study,
-        trial: optuna.trial.FrozenTrial,
-        search_space: dict[str, BaseDistribution],
-    ) -> dict[str, Any]:
-        """Nothing, see above."""
-        return {}
+    @property
+    def total(self) -> int:
+        """Number of trials, that of the current settings included."""
+        grid = math.prod(map(len, grid_values(self.tune))) if self.tune.method == "grid" else None
+        return 1 + min(self.tune.trials, grid or self.tune.trials)
 
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: optuna.trial.FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """The value of one setting."""
-        return self.values[param_name]
+    @property
+    def current(self) -> Settings:
+        """Current values of the searched settings."""
+        block = self.block.model_dump(mode="json")
+        return {name: block[name] for name in self.tune.space}
 
+    def block_with(self, settings: Settings) -> Training:
+        """The block with a trial's settings.
 
-def sampler(tune: Tune, number: int, seed: int) -> BaseSampler:
-    """What draws trial `number`; it depends on this number, the seed and the trials before.
-
-    So a search that was interrupted goes on as if it had not been. TPE: Bergstra et al. 2011.
-    """
-    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    if tune.method == "grid":
-        points = list(grid(tune))
-        order = np.random.default_rng(seed).permutation(len(points))
-        return Given(stored(points[order[number - 1]], tune))
-    if tune.method == "random":
-        return RandomSampler(seed=own)
-    return TPESampler(seed=own)
+        Raises:
+            ValidationError: they do not fit together.
+        """
+        return type(self.block).model_validate({**self.block.model_dump(), **settings})
 
 
-def size(tune: Tune) -> int:
-    """How many trials there are beside that of the settings as they are now."""
-    if tune.method != "grid":
-        return tune.trials
-    return min(tune.trials, grid_size(tune))
-
-
-def grid_size(tune: Tune) -> int:
-    """Points of the whole grid."""
-    return math.prod(len(values(tune, name)) for name in tune.space)
-
-
-def grid(tune: Tune) -> Iterator[Chosen]:
-    """Every point of the grid."""
-    for point in itertools.product(*(values(tune, name) for name in tune.space)):
-        yield dict(zip(tune.space, point, strict=True))
-
-
-def values(tune: Tune, name: str) -> list[Any]:
-    """What one setting may be in a grid."""
-    given = tune.space[name]
-    if given.choices is not None:
-        return given.choices
-    low, high, step = bounds(tune, name)
-    assert step is not None, "params.py has seen to it"
-    count = math.floor((high - low) / step + 1e-9) + 1
-    return [tidy(low + n * step) for n in range(count)]
-
-
-def bounds(tune: Tune, name: str) -> tuple[Any, Any, Any]:
-    """Low, high and step of an interval: whole numbers for a setting that is one."""
-    given = tune.space[name]
-    assert given.low is not None and given.high is not None, "params.py has seen to it"
-    if tunable(tune.stage)[name].annotation is int:
-        return int(given.low), int(given.high), int(given.step or 1)
-    step = None if given.step is None else float(given.step)
-    return float(given.low), float(given.high), step
-
-
-def draw(trial: optuna.Trial, tune: Tune) -> Chosen:
-    """What a trial sets; a trial that was begun before keeps what it has drawn."""
-    return {name: draw_one(trial, tune, name) for name in tune.space}
-
-
-def draw_one(trial: optuna.Trial, tune: Tune, name: str) -> Any:
-    """One setting; a choice is stored as its JSON, so that it may be a list."""
-    given = tune.space[name]
-    if given.choices is not None:
-        return json.loads(trial.suggest_categorical(name, [json.dumps(c) for c in given.choices]))
-    low, high, step = bounds(tune, name)
-    if isinstance(low, int):
-        return trial.suggest_int(name, low, high, step=step, log=given.log)
-    drawn = trial.suggest_float(name, low, high, step=step, log=given.log)
-    return min(max(tidy(drawn), low), high)
-
-
-def stored(chosen: Mapping[str, Any], tune: Tune) -> Chosen:
-    """The same as Optuna stores it."""
+def distributions(tune: Tune) -> dict[str, BaseDistribution]:
+    """The space as Optuna reads it; a choice, which may be a list, is its JSON."""
+    fields = tunable(tune.stage)
     return {
-        name: json.dumps(value) if tune.space[name].choices is not None else value
-        for name, value in chosen.items()
+        name: _distribution(setting, whole=fields[name].annotation is int)
+        for name, setting in tune.space.items()
     }
 
 
-def now(tune: Tune, block: Training) -> Chosen:
-    """The settings of the space as they are now."""
-    told = block.model_dump(mode="json")
-    return {name: told[name] for name in tune.space}
+def _distribution(setting: Range, *, whole: bool) -> BaseDistribution:
+    if setting.choices is not None:
+        return CategoricalDistribution([json.dumps(choice) for choice in setting.choices])
+    low: Any = setting.low  # params.py has seen that there are both, of the right type
+    high: Any = setting.high
+    if whole:
+        return IntDistribution(int(low), int(high), setting.log, int(setting.step or 1))
+    return FloatDistribution(float(low), float(high), setting.log, setting.step)
 
 
-def contains(tune: Tune, chosen: Mapping[str, Any]) -> bool:
-    """Whether these settings are a point of the space."""
-    return all(_inside(tune, name, value) for name, value in chosen.items())
+def encode(tune: Tune, settings: Settings) -> dict[str, Any]:
+    """Settings as Optuna stores them."""
+    return {
+        name: value if tune.space[name].choices is None else json.dumps(value)
+        for name, value in settings.items()
+    }
 
 
-def tidy(value: float) -> Any:
+def decode(tune: Tune, stored: Mapping[str, Any]) -> Settings:
+    """Settings that Optuna has stored, drawn numbers rounded."""
+    settings = {}
+    for name, distribution in distributions(tune).items():
+        settings[name] = stored[name]
+        if isinstance(distribution, CategoricalDistribution):
+            settings[name] = json.loads(stored[name])
+        elif isinstance(distribution, FloatDistribution):
+            settings[name] = min(max(rounded(stored[name]), distribution.low), distribution.high)
+    return settings
+
+
+def rounded(value: float) -> float:
     """A number with few digits."""
-    return value if isinstance(value, int) else float(f"{value:.{DIGITS}g}")
+    return float(f"{value:.{DIGITS}g}")
 
 
-def _inside(tune: Tune, name: str, value: Any) -> bool:
-    given: Range = tune.space[name]
-    if given.choices is not None:
-        return value in given.choices
-    low, high, step = bounds(tune, name)
-    steps = 0.0 if step is None else (value - low) / step
-    return bool(low <= value <= high and abs(steps - round(steps)) < 1e-9)
+def contains(tune: Tune, settings: Settings) -> bool:
+    """Whether settings are a point of the space."""
+    stored, space = encode(tune, settings), distributions(tune)
+    try:
+        optuna.create_trial(state=TrialState.WAITING, params=stored, distributions=space)
+    except ValueError:
+        return False
+    return True
+
+
+def grid_values(tune: Tune) -> list[Sequence[Any]]:
+    """Values of each setting of a grid, as Optuna stores them."""
+    return [_steps(distribution) for distribution in distributions(tune).values()]
+
+
+def _steps(distribution: BaseDistribution) -> Sequence[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    if isinstance(distribution, IntDistribution):
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    assert isinstance(distribution, FloatDistribution) and distribution.step is not None
+    count = math.floor((distribution.high - distribution.low) / distribution.step + 1e-9) + 1
+    return [rounded(distribution.low + n * distribution.step) for n in range(count)]
+
+
+def preset(plan: Plan, number: int) -> dict[str, Any]:
+    """Settings that no sampler draws, as Optuna stores them: the current ones, a grid's point.
+
+    The points come in an order of its own for each seed. Optuna's GridSampler raises an error in
+    a study that holds another trial beside those of its grid.
+    """
+    if number == CURRENT:
+        inside = contains(plan.tune, plan.current)
+        return encode(plan.tune, plan.current) if inside else {}
+    if plan.tune.method != "grid":
+        return {}
+    points = list(itertools.product(*grid_values(plan.tune)))
+    order = np.random.default_rng(plan.seed).permutation(len(points))
+    return dict(zip(plan.tune.space, points[order[number - 1]], strict=True))
+
+
+def sampler(plan: Plan, number: int) -> BaseSampler:
+    """Sampler of one trial; it depends on the number, the seed and the trials before.
+
+    So an interrupted search goes on as if it had not been interrupted. TPE: Bergstra et al. 2011;
+    with a constant liar, so that trials under way at the same time keep apart.
+    """
+    seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
+    if plan.tune.method == "tpe":
+        return TPESampler(seed=seed, constant_liar=True)
+    return RandomSampler(seed=seed)

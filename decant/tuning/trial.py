@@ -1,7 +1,8 @@
-"""One trial: a model trained on every fold with the settings that it tries."""
+"""One trial: a model trained on every fold with the settings under trial."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,13 @@ from decant.params.models import Training
 from decant.training.loop import Plan
 from decant.training.supervision import Material
 from decant.training.validate import K, TorchScorer
-from decant.tuning.cases import save_cases
-
-OnEpoch = Callable[[int, int, float], None]  # fold, epoch (from 1), NDCG@10 of the epoch
+from decant.tuning.search import OnEpoch
+from decant.tuning.study import save_cases
 
 
 @dataclass(frozen=True)
-class Course:
-    """What every trial is made on; `teacher`: what a student may start from."""
+class TrialData:
+    """Data of every trial; `teacher`: the model that a student may start from."""
 
     material: Material
     folds: list[Sequences]
@@ -34,7 +34,7 @@ class Course:
 
 
 def run_trial(
-    course: Course, settings: Training, cases: Path, on_epoch: OnEpoch = lambda *_: None
+    data: TrialData, settings: Training, cases: Path, on_epoch: OnEpoch = lambda *_: None
 ) -> dict[str, Any]:
     """Train on each fold; the quality of each case goes to the file `cases`.
 
@@ -43,41 +43,37 @@ def run_trial(
         `parameters` of the model.
 
     Raises:
-        LossNotFinite, NothingToLearn, DeviceMissing: see `train`; what `on_epoch` raises.
+        LossNotFinite, NothingToLearn, DeviceMissing: see `train`; any error of `on_epoch`.
     """
-    done, users, quality = [], [], []
-    for number, fold in enumerate(course.folds, 1):
-        material = replace(course.material, sequences=fold)
-        chosen = selection_cases(fold, material.cases_per_user)
-        model, best_epoch = taught(
-            material, settings, course.seed, _told(number, on_epoch), course.teacher
+    folds, users, quality = [], [], []
+    for number, fold in enumerate(data.folds, 1):
+        material = replace(data.material, sequences=fold)
+        model, best_epoch = train_fold(
+            material, settings, data.seed, partial(on_epoch, number), data.teacher
         )
-        encoder = material.encoder
+        encoder, selected = material.encoder, selection_cases(fold, material.cases_per_user)
         ranking = rank(
-            TorchScorer(model), fold, chosen, len(encoder.items), k=K,
+            TorchScorer(model), fold, selected, len(encoder.items), k=K,
             exclude_seen=encoder.exclude_seen,
         )  # fmt: skip
-        users.append(chosen.user)
+        users.append(selected.user)
         quality.append(ndcg(ranking.ranks, K))
-        done.append({"ndcg": float(quality[-1].mean()), "epoch": best_epoch, "cases": len(chosen)})
+        ndcg_mean = float(quality[-1].mean())
+        folds.append({"ndcg": ndcg_mean, "epoch": best_epoch, "cases": len(selected)})
     save_cases(cases, np.concatenate(users), np.concatenate(quality))
-    value = float(np.mean([fold["ndcg"] for fold in done]))
-    return {"value": value, "folds": done, "parameters": parameter_count(model)}
+    value = float(np.mean([fold["ndcg"] for fold in folds]))
+    return {"value": value, "folds": folds, "parameters": parameter_count(model)}
 
 
-def taught(
+def train_fold(
     material: Material,
     settings: Training,
     seed: int,
     on_epoch: Callable[[int, float], None],
     teacher: Recommender | None = None,
 ) -> tuple[Recommender, int]:
-    """A teacher, or a general student, and its best epoch, from 1."""
+    """Train a teacher, or a general student; returns it and its best epoch, from 1."""
     model = new_model(material, settings, seed, teacher)
     plan = Plan(settings.epochs, settings.learning_rate, seed, on_epoch=on_epoch)
     report = fit(model, material, settings, plan)
     return model, report.best_epoch + 1
-
-
-def _told(fold: int, on_epoch: OnEpoch) -> Callable[[int, float], None]:
-    return lambda epoch, value: on_epoch(fold, epoch, value)

@@ -17,10 +17,12 @@ import torch
 
 from decant.data import privacy
 from decant.lock import locked, only_program
+from decant.params.models import Training
+from decant.params.search import Tune
 from decant.training.checkpoint import Checkpoints
-from decant.tuning.cases import load_cases, make_place, save_cases
-from decant.tuning.journal import open_study
-from decant.tuning.outcome import put
+from decant.tuning.report import put
+from decant.tuning.space import Plan
+from decant.tuning.study import Study, load_cases, save_cases
 from flows import home
 from flows.workspace import prepare
 
@@ -50,8 +52,10 @@ def train(root: Path) -> None:
 
 
 def search(root: Path) -> None:
-    study = open_study(root / SEARCH)
-    study.tell(study.ask(), 0.5)
+    study = Study(root / SEARCH)
+    plan = Plan(Tune.model_validate({"space": {"dropout": {"choices": [0.1]}}}), Training(), 0)
+    study.requeue()
+    study.begin(plan)
 
 
 def compare(root: Path) -> None:
@@ -62,7 +66,7 @@ def compare(root: Path) -> None:
 
 
 def tell(root: Path) -> None:
-    make_place(root / SEARCH)
+    Study(root / SEARCH)
     put(root / SEARCH / "trials.json", '{"trials": []}')
 
 

@@ -72,8 +72,8 @@ def circle(users: int) -> Sequences:
 
 
 def params(root: Path, **tune: Any) -> Params:
-    told = load_params(root / "params.yaml")
-    return told.model_copy(update={"tune": told.tune.model_copy(update=tune)})
+    loaded = load_params(root / "params.yaml")
+    return loaded.model_copy(update={"tune": loaded.tune.model_copy(update=tune)})
 
 
 def test_the_winning_setting_is_shown_and_written_only_if_asked(
@@ -91,7 +91,7 @@ def test_the_winning_setting_is_shown_and_written_only_if_asked(
     assert "params.yaml: as it was; `--apply` writes the change" in str(shown)
     assert "3 trials: 1 the same as an earlier one" in shown.table  # a grid of two, and now
     # again, with what is there: no worker starts
-    monkeypatch.setattr("decant.tuning.workers.Worker.make", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("decant.tuning.search._start", lambda *_: pytest.fail("trained"))
     written = tune(root, params(root), lines.append, apply=True)
     assert written == replace(shown, applied=True)
     assert (root / "params.yaml").read_text() == SETTINGS.replace("0.000001 ", "0.02     ", 1)
@@ -99,21 +99,21 @@ def test_the_winning_setting_is_shown_and_written_only_if_asked(
     assert not list(root.rglob(".*.tmp"))
 
 
-def test_a_search_has_its_own_place_for_all_that_matters_to_its_result(root: Path) -> None:
+def test_a_search_has_a_folder_of_its_own_for_each_input_of_its_result(root: Path) -> None:
     first = folder_of(root, params(root))
     assert folder_of(root, params(root, trials=99, workers=3)) == first
     assert first.is_relative_to(root / ".decant/tuning")
     places = {first}
     for changes in ({"folds": 3}, {"epochs": None}, {"method": "tpe"}, {"space": {}}):
         places.add(folder_of(root, params(root, **changes)))
-    asked = params(root)
-    places.add(folder_of(root, asked.model_copy(update={"seed": 4})))
-    other = asked.teacher.model_copy(update={"dropout": 0.3})
-    places.add(folder_of(root, asked.model_copy(update={"teacher": other})))
-    shorter = asked.split.model_copy(update={"cases_per_user": 1})
-    places.add(folder_of(root, asked.model_copy(update={"split": shorter})))
+    settings = params(root)
+    places.add(folder_of(root, settings.model_copy(update={"seed": 4})))
+    other = settings.teacher.model_copy(update={"dropout": 0.3})
+    places.add(folder_of(root, settings.model_copy(update={"teacher": other})))
+    shorter = settings.split.model_copy(update={"cases_per_user": 1})
+    places.add(folder_of(root, settings.model_copy(update={"split": shorter})))
     circle(USERS - 1).save(root / "data/features/sequences")
-    places.add(folder_of(root, asked))
+    places.add(folder_of(root, settings))
     assert len(places) == 9
 
 
@@ -132,20 +132,20 @@ def test_nothing_to_search_is_one_line(root: Path) -> None:
 
 
 def test_a_teacher_that_starts_from_another_is_not_searched(root: Path) -> None:
-    asked = params(root)
-    teacher = asked.teacher.model_copy(update={"init_from": "elsewhere"})
+    settings = params(root)
+    teacher = settings.teacher.model_copy(update={"init_from": "elsewhere"})
     with pytest.raises(ParamsError, match=r"`teacher\.init_from`: trials start from nothing"):
-        plan_of(asked.model_copy(update={"teacher": teacher}))
+        plan_of(settings.model_copy(update={"teacher": teacher}))
 
 
 def test_settings_that_change_meanwhile_are_not_written_over(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = params(root)
+    settings = params(root)
     edited = yaml.safe_load(SETTINGS)
     edited["teacher"]["dropout"] = 0.4
     (root / "params.yaml").write_text(yaml.safe_dump(edited))
     monkeypatch.setattr("tasks.tune.run_search", lambda *_: [])
-    monkeypatch.setattr("tasks.tune.find", lambda *_: None)
+    monkeypatch.setattr("tasks.tune.compare", lambda *_: None)
     with pytest.raises(ChangedMeanwhile, match="`teacher` in params.yaml changed"):
-        tune(root, asked, print, apply=True)
+        tune(root, settings, print, apply=True)

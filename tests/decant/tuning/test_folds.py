@@ -44,9 +44,9 @@ def test_no_fold_learns_from_a_users_events_at_or_after_its_cases(
     sequences = behaviours(make_sequences, cut)
     owner = np.repeat(np.arange(sequences.users), np.diff(sequences.offsets))
     for fold in make_folds(sequences, cut, 4):
-        known, chosen = learned(fold), selection_cases(fold, cut.cases_per_user)
-        assert len(known) and len(chosen)
-        for user, position in zip(chosen.user, chosen.position, strict=True):
+        known, selected = learned(fold), selection_cases(fold, cut.cases_per_user)
+        assert len(known) and len(selected)
+        for user, position in zip(selected.user, selected.position, strict=True):
             assert (known[owner[known] == user] < position).all()
 
 
@@ -70,9 +70,9 @@ def test_neither_the_test_window_nor_the_users_that_decide_are_in_any_fold(
     sequences = behaviours(make_sequences, cut)
     unseen = {*cases(sequences, TEST, 99).position, *decision_cases(sequences, 99).position}
     for fold in make_folds(sequences, cut, 4):
-        chosen = selection_cases(fold, 99)
-        assert not unseen & {*chosen.position}
-        assert in_selection(chosen.user).all()
+        selected = selection_cases(fold, 99)
+        assert not unseen & {*selected.position}
+        assert in_selection(selected.user).all()
         assert not {*cases(sequences, TEST, 99).position} & {*learned(fold)}
 
 
@@ -92,8 +92,8 @@ def test_the_first_fold_is_the_split_as_it_is_and_each_further_one_knows_less(
 
 def test_each_fold_of_the_last_events_validates_on_the_event_before(make_sequences: Any) -> None:
     sequences = make_sequences([[1, 2, 3, 4, 5, 6]] * 4)
-    told = [fold.split[0].tolist() for fold in make_folds(sequences, LAST, 3)]
-    assert told == [[4, 5], [3, 4], [2, 3]]
+    splits = [fold.split[0].tolist() for fold in make_folds(sequences, LAST, 3)]
+    assert splits == [[4, 5], [3, 4], [2, 3]]
 
 
 def test_more_folds_than_there_is_past_are_refused(make_sequences: Any) -> None:

@@ -1,4 +1,4 @@
-"""Every trial is made once, whatever is killed; bad ones do not end the search."""
+"""Every trial is run once, whatever is killed; bad ones do not end the search."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -17,137 +16,135 @@ from typing import Any
 import psutil
 import pytest
 
-from decant.files import Unusable
-from decant.tuning.journal import JOURNAL
-from decant.tuning.plan import Plan
-from decant.tuning.search import Hindered, NowFails, search
-from decant.tuning.tried import DONE, FAILED, STOPPED, UNFIT, Tried, best_of
+from decant.tuning.search import SearchError, note_loss
+from decant.tuning.space import Plan
+from decant.tuning.study import (
+    DONE,
+    FAILED,
+    JOURNAL,
+    STOPPED,
+    UNFIT,
+    Study,
+    TrialResult,
+    best_result,
+    load_cases,
+)
 
 MakePlan = Callable[..., Plan]
-MakeWorkers = Callable[..., Any]
+Run = Callable[..., list[TrialResult]]
 
 
-def silent(line: str) -> None:
-    """Nobody listens."""
+def content(results: list[TrialResult]) -> list[tuple[Any, ...]]:
+    """All of the results but how long they took."""
+    return [(r.number, r.outcome, r.settings, r.value, r.same_as) for r in results]
 
 
-def told(tried: list[Tried]) -> list[tuple[Any, ...]]:
-    """All of the trials but how long they took."""
-    return [(t.number, t.outcome, t.chosen, t.value, t.same_as) for t in tried]
-
-
-def made(folder: Path) -> list[tuple[int, int]]:
+def begun(folder: Path) -> list[tuple[int, int]]:
     """Number and process of each trial that a worker began."""
-    lines = (folder / "made").read_text().splitlines()
+    lines = (folder / "begun").read_text().splitlines()
     return [(int(number), int(process)) for number, process in map(str.split, lines)]
 
 
 @pytest.mark.parametrize("method", ["random", "tpe"])
 def test_the_same_seed_gives_the_same_trials(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path, method: str
+    make_plan: MakePlan, run: Run, tmp_path: Path, method: str
 ) -> None:
     plans = [make_plan(method=method, trials=4, seed=seed) for seed in (7, 7, 8)]
-    one, two, other = (
-        told(search(plan, tmp_path / str(n), make_workers(), silent))
-        for n, plan in enumerate(plans)
-    )
+    one, two, other = (content(run(plan, tmp_path / str(n))) for n, plan in enumerate(plans))
     assert one == two
     assert [t[2] for t in one[1:]] != [t[2] for t in other[1:]]
 
 
-def test_trial_0_is_as_it_is_now_and_the_others_are_in_the_space(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+def test_trial_0_has_the_current_settings_and_the_others_are_in_the_space(
+    make_plan: MakePlan, run: Run, tmp_path: Path
 ) -> None:
-    tried = search(make_plan(trials=5), tmp_path, make_workers(), silent)
-    assert [t.number for t in tried] == list(range(6))
-    assert tried[0].chosen == {"learning_rate": 1e-3, "dropout": 0.4, "dimension": 32}
-    assert all(t.chosen["dimension"] in (16, 32, 64) for t in tried)
-    best = best_of(tried)
-    assert best is not None and best.value == max(t.value or 0 for t in tried)
+    results = run(make_plan(trials=5))
+    assert [r.number for r in results] == list(range(6))
+    assert results[0].settings == {"learning_rate": 1e-3, "dropout": 0.4, "dimension": 32}
+    assert all(r.settings["dimension"] in (16, 32, 64) for r in results)
+    best = best_result(results)
+    assert best is not None and best.value == max(r.value or 0 for r in results)
+    for result in results:
+        assert load_cases(tmp_path / f"cases/{result.number}.npz")[1].mean() == pytest.approx(
+            result.value, abs=0.01
+        )
 
 
-def test_workers_side_by_side_make_each_trial_once(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+def test_workers_side_by_side_run_each_trial_once(
+    make_plan: MakePlan, run: Run, tmp_path: Path
 ) -> None:
-    plan = make_plan(trials=9)
-    tried = search(plan, tmp_path, make_workers(3), silent)
-    assert [t.number for t in tried] == list(range(10))
-    begun = made(tmp_path)
-    assert set(Counter(number for number, _ in begun).values()) == {1}
-    assert len({process for _, process in begun}) == 3
-    assert tried[0].outcome == DONE
+    results = run(make_plan(trials=9, workers=3, method="tpe"), together=3)
+    assert [r.number for r in results] == list(range(10))
+    runs = begun(tmp_path)
+    assert set(Counter(number for number, _ in runs).values()) == {1}
+    assert len({process for _, process in runs}) == 3
+    assert results[0].outcome == DONE
 
 
 def test_more_trials_go_on_with_those_that_are_there(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+    make_plan: MakePlan, run: Run, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    few = told(search(make_plan(trials=3), tmp_path, make_workers(), silent))
-    more = told(search(make_plan(trials=6), tmp_path, make_workers(), lines.append))
+    few = content(run(make_plan(trials=3)))
+    more = content(run(make_plan(trials=6), log=lines.append))
     assert more[:4] == few
     assert len(more) == 7
-    assert len(made(tmp_path)) == 7
+    assert len(begun(tmp_path)) == 7
     assert "; 4 done before" in lines[0]
-    assert told(search(make_plan(trials=6), tmp_path, make_workers(), silent)) == more
-    assert len(made(tmp_path)) == 7
+    assert content(run(make_plan(trials=6))) == more
+    assert len(begun(tmp_path)) == 7
 
 
 SEARCH = """
-import sys
+import json, sys
 from pathlib import Path
-from decant.tuning.plan import Plan
-from decant.tuning.search import search
-from decant.tuning.workers import Worker
 from decant.params.models import Training
 from decant.params.search import Tune
-import json
-told = json.loads(sys.argv[1])
-plan = Plan(Tune(**told["tune"]), Training(**told["block"]), told["seed"])
-here = Path.cwd()
-command = (sys.executable, "-c", told["worker"])
-job = {"folder": str(here), "wait": 3}
-search(plan, here, [Worker(command, job, here, here / f"w{n}.log") for n in (0, 1)], print)
+from decant.tuning.search import search
+from decant.tuning.space import Plan
+from decant.tuning.study import Study
+job, here = json.loads(sys.argv[1]), Path.cwd()
+plan = Plan(Tune(**job["tune"]), Training(**job["block"]), job["seed"])
+search(plan, Study(here), job["command"], here, print)
 """
 
 
 def test_a_search_that_is_killed_goes_on_and_leaves_no_process(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+    make_plan: MakePlan, run: Run, worker: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    plan, (worker,) = make_plan(trials=6, method="tpe"), make_workers()
-    asked = {"tune": plan.tune.model_dump(), "block": plan.block.model_dump(), "seed": plan.seed}
-    run = subprocess.Popen(
-        [sys.executable, "-c", SEARCH, json.dumps({**asked, "worker": worker.command[-1]})],
+    plan = make_plan(trials=6, method="tpe", workers=2)
+    job = {"tune": plan.tune.model_dump(), "block": plan.block.model_dump(), "seed": plan.seed}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SEARCH, json.dumps({**job, "command": worker(plan, wait=3)})],
         cwd=tmp_path, env={**os.environ}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    while not (tmp_path / "made").exists() or 4 not in dict(made(tmp_path)):
-        assert run.poll() is None
+    while not (tmp_path / "begun").exists() or not {3, 4} <= {*dict(begun(tmp_path))}:
+        assert process.poll() is None
         time.sleep(0.02)
-    family = psutil.Process(run.pid).children(recursive=True)
+    family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) == 2
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
     with (tmp_path / JOURNAL).open("a") as journal:
         journal.write('{"op_code": 6, "trial')  # the kill came in the middle of a line
-    with suppress(FileExistsError):  # the kill may have left one
-        (tmp_path / f"{JOURNAL}.lock").symlink_to(JOURNAL)
-    before = Counter(number for number, _ in made(tmp_path))
+    before = Counter(number for number, _ in begun(tmp_path))
     lines: list[str] = []
-    tried = search(plan, tmp_path, make_workers(), lines.append)
-    after = Counter(number for number, _ in made(tmp_path))
-    assert "interrupted and made again" in lines[0]
-    assert [t.number for t in tried] == list(range(7))
+    results = run(plan, log=lines.append)
+    after = Counter(number for number, _ in begun(tmp_path))
+    assert "interrupted and run again" in lines[0]
+    assert [r.number for r in results] == list(range(7))
     assert before[3] == 1 and after[3] == 2
     assert all(after[n] == 1 for n in (0, 1, 2))
-    assert {t.outcome for t in tried} <= {DONE, STOPPED}
+    assert {r.outcome for r in results} <= {DONE, STOPPED}
 
 
 def test_interrupted_or_not_the_trials_are_the_same(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+    make_plan: MakePlan, run: Run, tmp_path: Path
 ) -> None:
     plan = make_plan(trials=6, method="tpe")
-    whole = told(search(plan, tmp_path / "whole", make_workers(), silent))
+    whole = content(run(plan, tmp_path / "whole"))
 
     class Interrupted(RuntimeError):
         pass
@@ -157,34 +154,35 @@ def test_interrupted_or_not_the_trials_are_the_same(
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        search(plan, tmp_path / "cut", make_workers(), interrupt)
-    assert told(search(plan, tmp_path / "cut", make_workers(), silent)) == whole
+        run(plan, tmp_path / "cut", log=interrupt)
+    assert not psutil.Process().children()
+    assert content(run(plan, tmp_path / "cut")) == whole
 
 
-def test_what_is_set_for_the_caller_holds_where_its_lines_are_said(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+def test_a_variable_of_the_callers_context_holds_where_lines_are_logged(
+    make_plan: MakePlan, run: Run
 ) -> None:
     place = ContextVar("place", default="lost")
-    place.set("found")
+    place.set("known")
     heard: set[str] = set()
-    search(make_plan(trials=1), tmp_path, make_workers(2), lambda line: heard.add(place.get()))
-    assert heard == {"found"}
+    run(make_plan(trials=1, workers=2), log=lambda line: heard.add(place.get()))
+    assert heard == {"known"}
 
 
 def test_settings_that_do_not_fit_are_counted_and_not_trained(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+    make_plan: MakePlan, run: Run, tmp_path: Path
 ) -> None:
     space = {"heads": {"choices": [2, 3]}, "dimension": {"choices": [32, 48]}}
     lines: list[str] = []
-    plan = make_plan(method="grid", trials=9, space=space)
-    tried = search(plan, tmp_path, make_workers(), lines.append)
-    unfit = [t for t in tried if t.outcome == UNFIT]
-    assert [t.chosen for t in unfit] == [{"heads": 3, "dimension": 32}]
+    results = run(make_plan(method="grid", trials=9, space=space), log=lines.append)
+    unfit = [r for r in results if r.outcome == UNFIT]
+    assert [r.settings for r in unfit] == [{"heads": 3, "dimension": 32}]
     assert unfit[0].why == "dimension 32 is not a multiple of heads 3"
-    again = [t for t in tried if t.same_as is not None]
-    assert [(t.same_as, t.chosen) for t in again] == [(0, {"heads": 2, "dimension": 32})]
-    assert len(tried) == 1 + 4  # the whole grid
-    assert len(made(tmp_path)) == 3
+    again = [r for r in results if r.same_as is not None]
+    assert [(r.same_as, r.settings) for r in again] == [(0, {"heads": 2, "dimension": 32})]
+    assert again[0].value == results[0].value
+    assert len(results) == 1 + 4  # the whole grid
+    assert len(begun(tmp_path)) == 3
     assert any("unfit (dimension 32 is not a multiple of heads 3)" in line for line in lines)
 
 
@@ -192,85 +190,126 @@ def test_settings_that_do_not_fit_are_counted_and_not_trained(
     ("job", "why"),
     [
         ({"diverge": 2}, "the loss is not a number"),
-        ({"crash": 2}, "its process ended with status 1, see .*w0.log"),
-        ({"die": 2}, "its process ended by signal 9, see .*w0.log"),
+        ({"crash": 2}, r"its process ended with status 1, see .*worker-0\.log"),
+        ({"torn": 2}, r"its process ended by signal 9, see .*worker-0\.log"),
     ],
 )
 def test_a_trial_that_fails_is_not_the_end_of_the_search(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path, job: Any, why: str
+    make_plan: MakePlan, run: Run, job: Any, why: str
 ) -> None:
-    tried = search(make_plan(trials=3), tmp_path, make_workers(**job), silent)
-    assert [t.outcome for t in tried] == [DONE, DONE, FAILED, DONE]
-    assert re.fullmatch(why, tried[2].why)
+    lines: list[str] = []
+    results = run(make_plan(trials=3), log=lines.append, **job)
+    assert [r.outcome for r in results] == [DONE, DONE, FAILED, DONE]
+    assert re.fullmatch(why, results[2].why)
+    assert [line for line in lines if line.startswith("trial 2 of 3: failed (")]
 
 
-def test_a_full_disk_ends_the_search_and_its_trial_is_made_again(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+def test_a_worker_that_is_lost_leaves_the_trials_of_the_others_alone(
+    make_plan: MakePlan, run: Run, tmp_path: Path
 ) -> None:
-    plan = make_plan(trials=3)
-    with pytest.raises(Hindered, match=r"^trial 2: .*No space left.* goes on from here$"):
-        search(plan, tmp_path, make_workers(full=2), silent)
+    results = run(make_plan(trials=6, workers=2), together=2, torn=2)
+    assert [r.number for r in results if r.outcome == FAILED] == [2]
+    assert Counter(number for number, _ in begun(tmp_path)) == dict.fromkeys(range(7), 1)
+
+
+def test_a_trial_without_the_name_of_its_lost_worker_is_run_again(
+    make_plan: MakePlan, run: Run, tmp_path: Path
+) -> None:
+    results = run(make_plan(trials=4), nameless=2)
+    assert [r.outcome for r in results] == [DONE] * 5
+    assert [number for number, _ in begun(tmp_path)] == [0, 1, 3, 4, 2]
+
+
+def test_a_worker_that_is_lost_between_two_trials_fails_none(
+    make_plan: MakePlan, tmp_path: Path
+) -> None:
+    study = Study(tmp_path)
+    assert study.begin(make_plan()) is not None
+    study.finish(0, {"outcome": DONE, "value": 0.5})
+    assert note_loss(make_plan(), study, os.getpid(), "gone") == []
+    assert [r.outcome for r in study.results()] == [DONE]
+
+
+def test_a_traceback_stays_in_the_log_when_the_next_worker_starts(
+    make_plan: MakePlan, run: Run, tmp_path: Path
+) -> None:
+    run(make_plan(trials=3), crash=2)
+    assert "ZeroDivisionError" in (tmp_path / "worker-0.log").read_text()
+    assert len({process for _, process in begun(tmp_path)}) == 2
+
+
+def test_a_full_disk_ends_the_search_and_its_trial_is_run_again(
+    make_plan: MakePlan, run: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(SearchError, match=r"^trial 2: .*No space left.* goes on from here$"):
+        run(make_plan(trials=3), full=2)
     (tmp_path / "room").touch()
-    tried = search(plan, tmp_path, make_workers(full=2), silent)
-    assert [one.outcome for one in tried] == [DONE] * 4
-    assert [number for number, _ in made(tmp_path)] == [0, 1, 2, 2, 3]
+    results = run(make_plan(trials=3), full=2)
+    assert [r.outcome for r in results] == [DONE] * 4
+    assert [number for number, _ in begun(tmp_path)] == [0, 1, 2, 2, 3]
+
+
+def test_data_that_cannot_be_prepared_is_one_line_and_no_trial(
+    make_plan: MakePlan, run: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(SearchError, match="^fold 3 of 3 has no user$"):
+        run(make_plan(workers=2), prepare="not")
+    assert Study(tmp_path).results() == []
+
+
+def test_a_worker_that_cannot_start_ends_the_search(
+    make_plan: MakePlan, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "decant.py").write_text("raise ZeroDivisionError")
+    with pytest.raises(SearchError, match=r"could not begin a trial: .* status 1, see .*0\.log$"):
+        run(make_plan())
 
 
 def test_a_search_that_has_lost_its_journal_says_that_it_starts_anew(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+    make_plan: MakePlan, run: Run, tmp_path: Path
 ) -> None:
-    plan = make_plan(trials=1)
-    search(plan, tmp_path, make_workers(), silent)
+    run(make_plan(trials=1))
     (tmp_path / JOURNAL).write_bytes(b"")
-    said: list[str] = []
-    assert len(search(plan, tmp_path, make_workers(), said.append)) == 2
-    assert said[0] == f"{tmp_path / JOURNAL} has lost its trials: they are made again"
+    lines: list[str] = []
+    assert len(run(make_plan(trials=1), log=lines.append)) == 2
+    assert lines[0] == f"{tmp_path / JOURNAL} has lost its trials: they are run again"
 
 
 @pytest.mark.parametrize(
-    ("now", "then"), [('"told"', '"tald"'), ('"parameters"', '"size"'), ('"chosen"', '"picked"')]
+    ("job", "why"), [("diverge", "the loss is not a number$"), ("die", "its process ended by")]
 )
-def test_a_journal_of_another_version_is_one_line(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path, now: str, then: str
+def test_current_settings_that_cannot_be_trained_end_it_and_are_tried_again(
+    make_plan: MakePlan, run: Run, job: str, why: str
 ) -> None:
-    plan = make_plan(trials=1)
-    search(plan, tmp_path, make_workers(), silent)
-    journal = tmp_path / JOURNAL
-    journal.write_text(journal.read_text().replace(now, then))
-    with pytest.raises(Unusable, match=rf"^{journal} cannot be used \(what became of a trial"):
-        search(plan, tmp_path, make_workers(), silent)
-
-
-def test_settings_of_now_that_cannot_be_trained_end_it_and_are_tried_again(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
-) -> None:
-    plan = make_plan(trials=2)
-    with pytest.raises(NowFails, match="^teacher cannot be trained with its settings of now: the"):
-        search(plan, tmp_path, make_workers(diverge=0), silent)
-    assert len(search(plan, tmp_path, make_workers(), silent)) == 3
+    said = f"^the current settings of teacher cannot be trained: {why}"
+    with pytest.raises(SearchError, match=said):
+        run(make_plan(trials=2), **{job: 0})
+    assert [r.outcome for r in run(make_plan(trials=2))] == [DONE] * 3
 
 
 def test_a_trial_worse_than_half_of_the_others_is_stopped_early(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+    make_plan: MakePlan, run: Run
 ) -> None:
     plan = make_plan({"epochs": 4}, trials=20, space={"dropout": {"low": 0.0, "high": 0.9}})
-    tried = search(plan, tmp_path, make_workers(), silent)
-    stopped = [t for t in tried if t.outcome == STOPPED]
-    ended = [t.value for t in tried if t.value is not None and t.outcome == DONE]
-    assert stopped and len(ended) >= 5
-    assert all(t.why == "worse than half of the trials" for t in stopped)
-    for t in stopped:
-        assert 0.5 - (t.chosen["dropout"] - 0.2) ** 2 < max(ended)
+    results = run(plan)
+    stopped = [r for r in results if r.outcome == STOPPED]
+    values = [r.value for r in results if r.value is not None and r.outcome == DONE]
+    assert stopped and len(values) >= 5
+    assert all(r.why == "worse than half of the trials" for r in stopped)
+    for result in stopped:
+        assert 0.5 - (result.settings["dropout"] - 0.2) ** 2 < max(values)
 
 
-def test_each_trial_is_told_with_its_value_the_best_and_the_time_left(
-    make_plan: MakePlan, make_workers: MakeWorkers, tmp_path: Path
+def test_each_trial_is_a_line_with_its_value_the_best_and_the_time_left(
+    make_plan: MakePlan, run: Run
 ) -> None:
     lines: list[str] = []
-    search(make_plan(trials=2), tmp_path, make_workers(), lines.append)
-    assert lines[0].startswith("3 trials of teacher (random; 0 is as it is now), 1 fold each")
+    run(make_plan(trials=2), log=lines.append)
+    assert lines[0].startswith("3 trials of teacher (random; 0 has the current settings), 1 fold ")
     shape = (
-        r"trial 1 of 2: NDCG@10 0\.\d{4} \[.*dropout .*\], best 0\.\d{4} \(trial \d\), \d+ s left"
+        r"trial 1 of 2: NDCG@10 0\.\d{4} \[.*dropout .*\], best 0\.\d{4} \(trial \d\), "
+        r"\d:\d\d:\d\d left"
     )
     assert re.fullmatch(shape, lines[2]), lines[2]
     assert lines[3].endswith(")") and len(lines) == 4

@@ -1,0 +1,177 @@
+"""The outcome of a search: a table, whether the best is surely better, the change to make."""
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from decant.evaluation.intervals import Gain, paired_gain
+from decant.evaluation.metrics import user_means
+from decant.files import unusable
+from decant.params.edit import replace, rewrite
+from decant.tuning.space import CURRENT, Plan, Settings
+from decant.tuning.study import (
+    DONE,
+    FAILED,
+    STOPPED,
+    UNFIT,
+    TrialResult,
+    best_result,
+    cases_path,
+    load_cases,
+)
+
+ROWS = 10  # of the table
+TRIALS, DIFF = "trials.json", "params.diff"
+COUNTED = {STOPPED: "stopped early", UNFIT: "do not fit together", FAILED: "failed"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The best trial against the current settings.
+
+    `gain`: of NDCG@10 per user, on the cases of all folds; None where the best is the current.
+    `changes`: the settings to write, empty unless the gain is surely above 0.
+    """
+
+    plan: Plan
+    results: list[TrialResult]
+    best: TrialResult
+    gain: Gain | None
+    changes: Settings
+
+    @property
+    def current(self) -> TrialResult:
+        """The trial of the current settings."""
+        return self.results[CURRENT]
+
+    @property
+    def trained(self) -> list[TrialResult]:
+        """Trials that were trained to their end, the best first."""
+        trained = [one for one in self.results if one.outcome == DONE and one.same_as is None]
+        return sorted(trained, key=lambda one: (-(one.value or 0.0), one.number))
+
+
+def compare(plan: Plan, results: list[TrialResult], folder: Path, resamples: int) -> Comparison:
+    """Compare the best trial with the current settings, user by user."""
+    best, current = best_result(results), results[CURRENT]
+    assert best is not None, "the current settings have a result"
+    changes = {k: v for k, v in best.settings.items() if v != current.settings[k]}
+    if not changes:
+        return Comparison(plan, results, best, None, {})
+    ours, theirs = (user_quality(folder, result) for result in (best, current))
+    gain = paired_gain(ours, theirs, resamples, plan.seed)
+    return Comparison(plan, results, best, gain, changes if gain.low > 0 else {})
+
+
+def user_quality(folder: Path, result: TrialResult) -> np.ndarray:
+    """Mean NDCG@10 of each user over the cases of all folds; the same users for every trial."""
+    number = result.number if result.same_as is None else result.same_as
+    users, quality = load_cases(cases_path(folder, number))
+    return user_means(quality, users)[1]
+
+
+def table(comparison: Comparison) -> str:
+    """The best trials and that of the current settings, a line each."""
+    rows, current = comparison.trained, comparison.current
+    rows = rows[:ROWS] if current in rows[:ROWS] else [*rows[: ROWS - 1], current]
+    head = ["trial", "NDCG@10", "vs current", *current.settings, "parameters", "time"]
+    cells = [head, *(_row(result, current) for result in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    first, *lines = (
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    )
+    return "\n".join([first, "-" * len(first), *lines, counts(comparison.results)])
+
+
+def _row(result: TrialResult, current: TrialResult) -> list[str]:
+    assert result.value is not None and current.value is not None
+    number, lead = str(result.number), f"{result.value - current.value:+.4f}"
+    if result.number == CURRENT:
+        number, lead = f"{number} (current)", ""
+    settings = [
+        "+".join(map(str, value)) if isinstance(value, list) else str(value)
+        for value in result.settings.values()
+    ]
+    parameters = "" if result.parameters is None else f"{result.parameters:,}"
+    return [number, f"{result.value:.4f}", lead, *settings, parameters, f"{result.seconds:.0f} s"]
+
+
+def counts(results: Sequence[TrialResult]) -> str:
+    """Number of trials, and of those that have no line."""
+    number = Counter(result.outcome for result in results)
+    parts = [f"{number[outcome]} {word}" for outcome, word in COUNTED.items() if number[outcome]]
+    if repeated := sum(result.same_as is not None for result in results):
+        parts.append(f"{repeated} the same as an earlier one")
+    return f"{len(results)} trials" + (f": {', '.join(parts)}" if parts else "")
+
+
+def verdict(comparison: Comparison) -> str:
+    """One line: is anything better than the current settings?"""
+    stage, gain = comparison.plan.tune.stage, comparison.gain
+    if gain is None:
+        return f"no trial is better than the current settings of {stage}: nothing changes"
+    line = (
+        f"trial {comparison.best.number} against the current settings of {stage}: "
+        f"NDCG@10 {gain.gain:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] per user "
+        f"(95 %, {gain.n:,} users)"
+    )
+    if not comparison.changes:
+        return f"{line}; the interval includes 0, it may be noise: nothing changes"
+    others = len(comparison.trained) - 1
+    return f"{line}; the best of {others} on these users, so rather less on others"
+
+
+def proposal(comparison: Comparison, text: str) -> tuple[str, str]:
+    """params.yaml with the changes, comments kept, and its unified diff; "" if there is none.
+
+    Raises:
+        EditError: it is laid out in a way that cannot be edited line by line.
+    """
+    if not comparison.changes:
+        return text, ""
+    after = rewrite(text, {comparison.plan.tune.stage: comparison.changes})
+    old, new = (version.splitlines(keepends=True) for version in (text, after))
+    return after, "".join(difflib.unified_diff(old, new, "a/params.yaml", "b/params.yaml"))
+
+
+def write(comparison: Comparison, folder: Path, diff: str) -> None:
+    """Write all trials and the diff; where nothing changes there is no file of a diff.
+
+    Raises:
+        Unusable: one of them cannot be written.
+    """
+    plan, gain = comparison.plan, comparison.gain
+    document: dict[str, Any] = {
+        "stage": plan.tune.stage,
+        "seed": plan.seed,
+        "tune": plan.tune.model_dump(mode="json", exclude_none=True),
+        "best": comparison.best.number,
+        "gain": None if gain is None else asdict(gain),
+        "changes": comparison.changes,
+        "trials": [asdict(result) for result in comparison.results],
+    }
+    put(folder / TRIALS, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    put(folder / DIFF, diff)
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file at once; an empty text removes it.
+
+    Raises:
+        Unusable: something else is there, or it cannot be written.
+    """
+    try:
+        if not text:
+            path.unlink(missing_ok=True)
+            return
+        path.touch()
+        replace(path, text)
+    except OSError as error:
+        raise unusable(path, error) from None
