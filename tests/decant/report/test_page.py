@@ -234,6 +234,39 @@ def test_figures_on_the_page_are_those_of_the_evaluation(run: Any) -> None:
     assert "Smaller than the teacher 16.7×" in text and "Faster than the teacher 10.0×" in text
 
 
+def cells(markup: str, caption: str, label: str) -> dict[str, str]:
+    """The last row of a label in the table of a caption: the text of each cell by its column."""
+    table = next(t for t in markup.split("<table>") if f"<caption>{caption}" in t)
+    columns = re.findall(r'scope="col"[^>]*>(.*?)</th>', table)
+    row = table.split(f'<th scope="row">{label}')[-1].split("</tr>")[0]
+    texts = [re.sub(r"<[^>]+>", " ", cell) for cell in re.split(r"<t[dh]\b[^>]*>", row)]
+    return dict(zip(columns, (" ".join(text.split()) for text in texts), strict=True))
+
+
+def test_each_figure_stands_in_its_own_column(run: Any) -> None:
+    run.metrics["models"]["teacher"]["test"]["men"] |= {"hr": 0.71, "precision": 0.072}
+    run.metrics["models"]["teacher"]["test"]["men"] |= {"recall": 0.73, "coverage": 0.74}
+    evidence = run.evidence()
+    markup = page(evidence)
+    teacher = cells(markup, "Quality and cost", "teacher")
+    assert (teacher["HR@10"], teacher["precision@10"]) == ("0.7100", "0.0720")
+    assert (teacher["recall@10"], teacher["coverage"]) == ("0.7300", "74.0 %")
+    assert (teacher["size"], teacher["p50"]) == ("1.00 MB", "2.00 ms")
+    decisions = evidence.decisions["women"]
+    women = cells(markup, "Gain of each segment", "women")
+    assert women["gain on validation"].startswith(f"{decisions['validation']['value']:+.4f} ")
+    assert women["gain on test"].startswith(f"{decisions['test']['value']:+.4f} ")
+    assert decisions["test"]["low"] != decisions["validation"]["low"]
+    assert f"{decisions['test']['low']:+.4f} to" in women["gain on test"]
+    assert (women["users"], women["served by"]) == ("30", "women")
+    markov = cells(markup, "Traditional models", "markov")
+    values = run.metrics["models"]["markov"]
+    assert markov["NDCG@10 on validation"] == f"{values['validation']['all']['ndcg']:.4f}"
+    assert markov["NDCG@10"] == f"{values['test']['all']['ndcg']:.4f}"
+    rows = cells(markup, "Outcome of every row", "log views")
+    assert [*rows.values()][1:] == ["103", "100", "2", "1"]
+
+
 def test_the_released_model_of_each_group_alone_is_bold(run: Any) -> None:
     rows = re.findall(r'<tr class="released"><th scope="row">(.*?)</th>', page(run.evidence()))
     assert rows == ["family, as released", "int8", "int8", "general, int8"]
