@@ -28,7 +28,7 @@ def run(workspace: Workspace) -> Summary:
 
 
 def read_evidence(workspace: Workspace) -> Evidence:
-    """All that the page tells."""
+    """Evidence of the page, from the files of the stages before."""
     params = workspace.params
     evaluation = workspace.input("evaluation")
     with np.load(evaluation / "top.npz", allow_pickle=False) as top:

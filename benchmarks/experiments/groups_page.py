@@ -1,14 +1,15 @@
 """A comparison of students as people see it: tables and a picture."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure as Sheet
 
 from benchmarks.experiments.student_scores import Scores
 from benchmarks.experiments.variants import SEGMENT
 from decant.evaluation.evaluate import ALL
+from decant.report import plots
 from decant.report.results import Figure
 
 DRAWN = (SEGMENT, "from_attributes", "adapters", "prior")  # more could not be told apart
@@ -87,43 +88,27 @@ def shown(figure: Figure) -> str:
 
 def picture(figures: Mapping[str, Figure], segments: list[str]) -> str:
     """Gain per group with its interval, and gain against how much the group differs; an SVG."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure as Sheet
+    differ = {name: figures[f"difference.{name}"]["value"] for name in segments}
+    order = sorted(segments, key=differ.__getitem__)
+    drawn = [kind for kind in DRAWN if f"gain.{kind}.{ALL}" in figures]
 
-    from decant.report.robustness import ALIKE, COLOURS, MARKERS
-
-    order = sorted(segments, key=lambda name: figures[f"difference.{name}"]["value"])
-    with rc_context(ALIKE):
-        sheet = Sheet(figsize=(11, 1.6 + 0.5 * len(order)), layout="constrained")
+    def draw(sheet: Sheet) -> None:
         left, right = sheet.subplots(1, 2)
-        drawn = [kind for kind in DRAWN if f"gain.{kind}.{ALL}" in figures]
         for number, kind in enumerate(drawn):
-            style: dict[str, Any] = {
-                "color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)],
-                "linestyle": "none", "markersize": 5, "elinewidth": 1.1,
-            }  # fmt: skip
-            of = [figures[f"gain.{kind}.{name}"] for name in order]
-            middle = np.array([100 * figure["value"] for figure in of])
-            ends = np.array([[100 * (f["low"] or 0), 100 * (f["high"] or 0)] for f in of])
-            bars = np.abs(ends - middle[:, None]).T
             offset = 0.18 * (number - (len(drawn) - 1) / 2)
-            left.errorbar(middle, np.arange(len(order)) + offset, xerr=bars, label=kind, **style)
-            differ = [figures[f"difference.{name}"]["value"] for name in order]
-            beside = np.ptp(differ) * 0.05 * offset  # groups that differ as much stay apart
-            right.errorbar(np.array(differ) + beside, middle, yerr=bars, **style)
-        left.set_yticks(np.arange(len(order)), order)
+            beside = np.ptp(list(differ.values())) * 0.05 * offset  # equal groups stay apart
+            for place, name in enumerate(order):
+                gain = figures[f"gain.{kind}.{name}"]
+                style: dict[str, Any] = {"scale": 100, "tip": f"{kind}, {name}: {shown(gain)}"}
+                plots.interval(left, gain, place + offset, number, **style)
+                plots.interval(right, gain, differ[name] + beside, number, upright=True, **style)
+        left.set_yticks(range(len(order)), [plots.short(name) for name in order])
         left.set_xlabel("gain in NDCG over the general student, %")
-        right.set_xlabel("how much the group's items differ from all others', bits")
+        left.axvline(0, color=plots.SOFT, linewidth=0.9)
+        right.set_xlabel("difference of the group's items from all others', bits")
         right.set_ylabel("gain, %")
-        for axes in (left, right):
-            axes.grid(color="#d4d8de", linewidth=0.6)
-            axes.spines[["top", "right"]].set_visible(False)
-        left.axvline(0, color="#444", linewidth=0.8)
-        right.axhline(0, color="#444", linewidth=0.8)
-        sheet.legend(
-            *left.get_legend_handles_labels(), frameon=False, fontsize=9,
-            loc="outside upper center", ncols=len(drawn),
-        )  # fmt: skip
-        content = io.StringIO()
-        sheet.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue()
+        right.axhline(0, color=plots.SOFT, linewidth=0.9)
+        plots.legend(sheet, [(kind, plots.marks(number)) for number, kind in enumerate(drawn)])
+
+    title = f"Gain of {len(drawn)} student variants over general in {len(order)} user groups"
+    return plots.svg((11, 1.6 + 0.5 * len(order)), draw, title, standalone=True)

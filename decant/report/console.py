@@ -7,10 +7,11 @@ from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST
 from decant.params.types import GENERAL, TEACHER
 from decant.report.evidence import baselines
-from decant.report.figures import dearest, family_bytes
+from decant.report.figures import family_bytes, highest_cost
 from decant.report.formats import NOT_MEASURED
 from decant.report.formats import duration as as_duration
 from decant.report.formats import size as as_size
+from decant.report.scores import serving
 
 WIDTH = 100
 NAME = 38
@@ -21,9 +22,9 @@ Line = tuple[str, str, str, str, str, str, str]
 def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str:
     """One line per model on the test window, not wider than `WIDTH` columns.
 
-    The traditional models, the best on test last; the teacher, the general student, each
-    segment's released student on its own group beside what general gives there, and the family.
-    Without a `verdict` nobody is known to ship, and no traditional model to be the bar.
+    The traditional models, the best on test last; the teacher, the general student, the student
+    that serves each segment on its own group, and the family. Without a `verdict` no segment has
+    a student and no traditional model is named the best.
     """
     verdict = verdict or {}
     best = verdict.get("best_baseline")
@@ -46,23 +47,26 @@ def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str
 
 
 def legend(verdict: dict[str, Any]) -> list[str]:
-    """What the lines of user groups mean, where there are any."""
+    """Meaning of the rows of user groups, where there are any."""
     if not verdict.get("segments"):
         return []
     return [
-        "the lines of user groups are of their own users, all others of everybody; the shares are",
-        "of what teacher and oracle reach on the same users",
+        "user groups are measured on their own users, all other rows on all users; shares are of",
+        "the teacher's and the oracle's NDCG on the same users",
     ]
 
 
 def segment_lines(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[Line]:
-    """Who serves each segment, measured on the segment."""
-    lines = []
-    for name, judged in sorted(verdict.get("segments", {}).items()):
-        student = name if judged["ships"] else GENERAL
-        label = name if judged["ships"] else f"{name} (general serves)"
-        lines.append(model_line(metrics, f"{student}/{RELEASED}", name, label))
-    return lines
+    """The student that serves each segment, measured on the segment."""
+    return [
+        model_line(
+            metrics,
+            f"{student}/{RELEASED}",
+            segment,
+            segment if student == segment else f"{segment} (general serves)",
+        )
+        for segment, student in serving(verdict).items()
+    ]
 
 
 def model_line(metrics: dict[str, Any], name: str, group: str, label: str) -> Line:
@@ -76,7 +80,7 @@ def model_line(metrics: dict[str, Any], name: str, group: str, label: str) -> Li
 def family_line(metrics: dict[str, Any], verdict: dict[str, Any]) -> Line:
     """The family as released: all its students' bytes, the slowest one's latency."""
     ndcg, hits = (figure(verdict, "family", TEST, ALL, metric) for metric in ("ndcg", "hr"))
-    latency = dearest(metrics, verdict, "latency_us", "p50")
+    latency = highest_cost(metrics, verdict, "latency_us", "p50")
     size = family_bytes(metrics, verdict)
     return line(metrics, "family, as released", ALL, ndcg, hits, size, latency)
 
@@ -106,7 +110,7 @@ def line(
 
 
 def verdict_line(verdict: dict[str, Any]) -> str:
-    """The gate's word, and what failed."""
+    """The gate's verdict, and the checks that failed."""
     if not verdict:
         return f"gate: {NOT_MEASURED}"
     checks = verdict.get("checks", [])

@@ -1,4 +1,4 @@
-"""All that the page tells, worked out before a line of it is written."""
+"""All figures of the page, computed before a line of it is written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ from decant.params.models import Student
 from decant.params.release import Evaluate, Gate
 from decant.params.types import GENERAL, TEACHER
 from decant.report.figures import family_coverage, figures, segment_decisions
-from decant.report.scores import FAMILY, Figure, Scores, read_scores, share
+from decant.report.results import Figure
+from decant.report.scores import FAMILY, Scores, read_scores, share
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one model reaches of the best possible NDCG on one group."""
+    """Share of the best possible NDCG that one model reaches on one group."""
 
     name: str
     group: str
@@ -28,7 +29,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the data came from: what `validate`, `features` and `segments` wrote down."""
+    """Where the data came from: summaries of `validate`, `features` and `segments`."""
 
     validated: dict[str, Any]
     features: dict[str, Any]
@@ -37,12 +38,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A run, for people.
+    """One run.
 
     `figures`: see there. `decisions`: a segment's gain over general, by segment and window.
     `retention`: a student's share of the teacher's NDCG on its own group, by student, and the
-    family's on everybody. `oracle` is empty where the best possible is not known. `hops`: by
-    student, what compression did. `margin`: what a segment may surely lose.
+    family's on all users. `oracle` is empty where the best possible is not known. `hops`:
+    summary of compression, by student. `margin`: of non-inferiority, NDCG per user.
     """
 
     metrics: dict[str, Any]
@@ -74,11 +75,11 @@ def gather(
     gate: Gate,
     seed: int,
 ) -> Evidence:
-    """Work out every figure of the page.
+    """Compute every figure of the page.
 
     Args:
         metrics, cases, top: as `evaluate` made them. verdict: as the gate made it.
-        members: user indices by student, general's those of nobody else.
+        members: user indices by student; general's are in no other group.
     """
     scores = read_scores(cases, verdict, members, evaluation, seed)
     best = verdict.get("best_baseline")
@@ -114,20 +115,21 @@ def baselines(metrics: dict[str, Any]) -> list[str]:
 
 
 def own_group(metrics: dict[str, Any], student: str) -> str:
-    """The group a student is for; everybody for a general student that nobody is left to."""
+    """The group a student is for; all users if every user is in a segment, for general."""
     cases = figure(metrics, "groups", student, f"{TEST}_cases")
     return ALL if student == GENERAL and not cases else student
 
 
 def oracle_shares(metrics: dict[str, Any], scores: Scores, students: list[str]) -> list[Share]:
-    """The share of every model as it would be served; none where the oracle is not known."""
+    """Share of every model as it would be served; empty where the oracle is not known."""
     if ORACLE not in metrics["models"]:
         return []
-    wanted = [
+    own = [(f"{name}/{RELEASED}", own_group(metrics, name)) for name in students if name != GENERAL]
+    models = [
         *((name, ALL) for name in reversed(baselines(metrics))),
         (TEACHER, ALL),
         (f"{GENERAL}/{RELEASED}", ALL),
-        *((f"{n}/{RELEASED}", own_group(metrics, n)) for n in students if n != GENERAL),
+        *((name, group) for name, group in own if name in metrics["models"]),
         (FAMILY, ALL),
     ]
-    return [Share(name, group, share(scores, name, ORACLE, group)) for name, group in wanted]
+    return [Share(name, group, share(scores, name, ORACLE, group)) for name, group in models]

@@ -14,9 +14,9 @@ from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.types import GENERAL, TEACHER
 from decant.release.gate import compare
+from decant.report.results import Figure
 from decant.report.scores import (
     FAMILY,
-    Figure,
     Scores,
     draws,
     exact,
@@ -31,18 +31,18 @@ UNQUANTISED = HOPS[HOPS.index(RELEASED) - 1]
 
 
 def figures(metrics: dict[str, Any], verdict: dict[str, Any], scores: Scores) -> dict[str, Figure]:
-    """What can be measured of a run, by dotted name.
+    """Every figure that can be measured, by dotted name.
 
     `student.general` is the general student as distilled; `family` is as released. The gains of
     `segments` are relative, NDCG of the family over the general student's in the same group (a
     segment that general serves gains 0); `mean_gain` is their plain mean, `worst_gain` the least
     of them with its own interval. `int8.ndcg_loss` is relative: the share of the family's NDCG
     that quantisation cost. `latency.ratio`, `multiply_adds.ratio` and `size.ratio` are teacher ÷
-    dearest student released, `family.size.ratio` teacher ÷ all of them together. `oracle.share` is
-    family ÷ best possible, on the cases where that is known.
+    most expensive student released, `family.size.ratio` teacher ÷ all of them together.
+    `oracle.share` is family ÷ best possible, on the cases where that is known.
     """
     at_k = f"ndcg@{metrics['k']}"
-    found = {
+    measured = {
         f"baseline.best.{at_k}": mean(scores, str(verdict.get("best_baseline"))),
         f"teacher.{at_k}": mean(scores, TEACHER),
         f"student.general.{at_k}": mean(scores, f"{GENERAL}/{HOPS[0]}"),
@@ -57,7 +57,7 @@ def figures(metrics: dict[str, Any], verdict: dict[str, Any], scores: Scores) ->
         "size.ratio": exact(cost_ratio(metrics, verdict, "bytes")),
         "oracle.share": share(scores, FAMILY, ORACLE),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in measured.items() if value is not None}
 
 
 def loss(kept: Figure | None) -> Figure | None:
@@ -74,7 +74,7 @@ def loss(kept: Figure | None) -> Figure | None:
 
 def segment_gains(scores: Scores) -> dict[str, Figure | None]:
     """Mean and least relative gain of the family over the general student, by segment."""
-    family, general = scores.family(), scores.of(f"{GENERAL}/{RELEASED}")
+    family, general = scores.family(), scores.ndcg_of(f"{GENERAL}/{RELEASED}")
     if family is None or general is None:
         return {}
     gains, drawn = {}, []
@@ -99,11 +99,11 @@ def segment_gains(scores: Scores) -> dict[str, Figure | None]:
 
 
 def cost_ratio(metrics: dict[str, Any], verdict: dict[str, Any], *path: str) -> float | None:
-    """Teacher ÷ the dearest student released; None if one of them is not known."""
-    return divide(figure(metrics, "models", TEACHER, *path), dearest(metrics, verdict, *path))
+    """Teacher ÷ the most expensive student released; None if one of them is not known."""
+    return divide(figure(metrics, "models", TEACHER, *path), highest_cost(metrics, verdict, *path))
 
 
-def dearest(metrics: dict[str, Any], verdict: dict[str, Any], *path: str) -> float | None:
+def highest_cost(metrics: dict[str, Any], verdict: dict[str, Any], *path: str) -> float | None:
     """The highest cost of a student released; None if one is not known."""
     costs = costs_of(metrics, verdict, *path)
     known = [cost for cost in costs if cost is not None]
@@ -125,7 +125,7 @@ def family_bytes(metrics: dict[str, Any], verdict: dict[str, Any]) -> float | No
 def family_coverage(
     top: Mapping[str, np.ndarray], cases: pd.DataFrame, scores: Scores, catalogue: int
 ) -> float | None:
-    """Share of the catalogue that the family as released recommends to anybody on test.
+    """Share of the catalogue that the released family recommends to at least one user on test.
 
     Args:
         top: model → its top k of each test case, int [C, k], in the order of `cases`; 0 for none.
@@ -137,11 +137,11 @@ def family_coverage(
     users = cases.loc[rows, "user"].to_numpy()
     served = general.copy()
     for segment, student in scores.serving.items():
-        of_student = top.get(f"{student}/{RELEASED}")
-        if of_student is None:
+        own = top.get(f"{student}/{RELEASED}")
+        if own is None:
             return None
         inside = np.isin(users, scores.members.get(segment, np.zeros(0, dtype=np.int32)))
-        served[inside] = of_student[inside]
+        served[inside] = own[inside]
     return len(np.unique(served[served > 0])) / catalogue
 
 
@@ -155,20 +155,20 @@ def segment_decisions(
 ) -> dict[str, dict[str, Figure]]:
     """Gain of each segment's own student over general per user: on validation, and on test.
 
-    Validation is that half of its users which decides; the same draws as the gate's.
+    On validation only the decision half of its users counts; the draws are the gate's.
     """
-    found: dict[str, dict[str, Figure]] = {}
+    decisions: dict[str, dict[str, Figure]] = {}
     for name in segments:
-        found[name] = {}
+        decisions[name] = {}
         for window, deciding in ((VALIDATION, True), (TEST, False)):
             models = f"{name}/{RELEASED}", f"{GENERAL}/{RELEASED}"
             users = members.get(name, np.zeros(0, dtype=np.int32))
             gain = compare(cases, *models, users, window, k, resamples, seed, deciding=deciding)
             if gain is not None:
-                found[name][window] = {
+                decisions[name][window] = {
                     "value": gain.gain,
                     "low": gain.low,
                     "high": gain.high,
                     "n": gain.n,
                 }
-    return found
+    return decisions

@@ -1,19 +1,32 @@
-"""Numbers for people: a unit, a sensible precision, and a plain word where there is none."""
+"""Numbers for people: a unit, a sensible precision, and a plain word for a missing one."""
+
+from decant.report.results import Figure
 
 NOT_MEASURED = "not measured"
 KILO = 1000
+NO_BREAK = "\u00a0"
 
 
-def quality(value: float | None, digits: int = 4) -> str:
+def value(figure: Figure | None) -> float | None:
+    """The value of a figure."""
+    return None if figure is None else figure["value"]
+
+
+def quality(value: float | None) -> str:
     """A metric between 0 and 1."""
-    return NOT_MEASURED if value is None else f"{value:.{digits}f}"
+    return NOT_MEASURED if value is None else f"{value:.4f}"
 
 
 def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     """A share, given as a fraction."""
     if value is None:
         return NOT_MEASURED
-    return f"{100 * value:{'+' if sign else ''}.{digits}f} %".replace("-", "−")
+    return f"{100 * value:{'+' if sign else ''}.{digits}f}{NO_BREAK}%".replace("-", "−")
+
+
+def over(value: float | None) -> str:
+    """A ratio, as how much it is above or below 1."""
+    return percent(None if value is None else value - 1, sign=True)
 
 
 def gain(value: float | None) -> str:

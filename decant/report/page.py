@@ -1,70 +1,104 @@
 """One page about a run: HTML with everything in it, the same bytes for the same run."""
 
-from decant.report.comparisons import baselines_section, oracle_section, segments_section
-from decant.report.evidence import Evidence
-from decant.report.hops import hops_section
-from decant.report.markup import Raw, code, join, tag
-from decant.report.origin import data_section, protocol_section
-from decant.report.style import STYLE
-from decant.report.trade_off import trade_off_section
-from decant.report.verdict import gate_section, tiles, verdict_box
+from typing import Any
 
-FOOTER = tag(
-    "footer",
-    join(
-        [
-            "Made by ",
-            code("python -m tasks.report"),
-            " from the files in ",
-            code("data/evaluation"),
-            ", ",
-            code("data/gate"),
-            " and the summaries of the stages before them.",
-        ]
-    ),
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from decant.evaluation.evaluate import ORACLE
+from decant.evaluation.lookup import figure
+from decant.params.types import GENERAL
+from decant.report import formats, origin
+from decant.report.evidence import Evidence
+from decant.report.model_rows import baseline_rows, metric_columns, oracle_rows, steps_blocks
+from decant.report.segments import GAINS_CAPTION, gains_picture, segment_rows
+from decant.report.trade_off import trade_off
+from decant.report.verdict import best_baseline, check_rows, key_figures, sentence
+
+TEMPLATES = Environment(
+    loader=PackageLoader("decant.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
 )
-SECTIONS = {
-    "hops": "Hop by hop",
-    "trade-off": "Quality against latency",
-    "segments": "User groups",
-    "baselines": "Baselines",
-    "oracle": "Best possible",
-    "gate": "Gate",
-    "data": "Data",
-    "protocol": "Protocol",
-}
+TEMPLATES.filters |= {"figure": figure} | {
+    show.__name__: show
+    for show in (
+        formats.count, formats.duration, formats.gain, formats.over, formats.percent,
+        formats.quality, formats.size, formats.times, formats.value,
+    )
+}  # fmt: skip
+TEMPLATES.globals["show"] = formats
 
 
 def page(evidence: Evidence) -> str:
     """The whole document."""
-    parts = [
-        hops_section(evidence),
-        trade_off_section(evidence),
-        segments_section(evidence),
-        baselines_section(evidence),
-        oracle_section(evidence),
-        gate_section(evidence.verdict),
-        data_section(evidence),
-        protocol_section(evidence),
-    ]
-    word = "passed" if evidence.verdict.get("passed") else "failed"
-    source = evidence.metrics.get("protocol", {}).get("source", "")
-    head = join(
-        [
-            Raw('<meta charset="utf-8">'),
-            Raw('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            tag("title", f"Decant: {source}, gate {word}"),
-            tag("style", Raw(STYLE)),
-        ],
-        "\n",
-    )
-    title = tag("h1", f"A family of recommenders for {source}")
-    body = join([title, verdict_box(evidence), tiles(evidence), contents(), *parts, FOOTER], "\n")
-    document = tag("html", join([tag("head", head), tag("body", body)], "\n"), lang="en")
-    return f"<!DOCTYPE html>\n{document.markup}\n"
+    sections = (verdict_content, models_content, segments_content, data_content)
+    content = {name: item for section in sections for name, item in section(evidence).items()}
+    return TEMPLATES.get_template("page.html").render(content)
 
 
-def contents() -> Raw:
-    """Links to the parts of the page."""
-    links = (tag("a", text, href=f"#{name}") for name, text in SECTIONS.items())
-    return tag("nav", join(links, "\n"), aria_label="Parts of this page")
+def verdict_content(evidence: Evidence) -> dict[str, Any]:
+    """Verdict, key figures and checks."""
+    checks = check_rows(evidence.verdict)
+    return {
+        "source": str(evidence.metrics.get("protocol", {}).get("source", "")),
+        "k": evidence.metrics["k"],
+        "passed": bool(evidence.verdict.get("passed")),
+        "sentence": sentence(evidence),
+        "key": key_figures(evidence),
+        "best_baseline": best_baseline(evidence),
+        "has_oracle": ORACLE in evidence.metrics["models"],
+        "checks": checks,
+        "failed": [check for check in checks if not check.passed],
+    }
+
+
+def models_content(evidence: Evidence) -> dict[str, Any]:
+    """Tables and picture of all models."""
+    trade = trade_off(evidence)
+    return {
+        "metric_columns": metric_columns(evidence.metrics["k"]),
+        "steps": steps_blocks(evidence),
+        "trade_off": trade and {"picture": Markup(trade.picture), "caption": trade.caption},
+        "baselines": baseline_rows(evidence),
+        "hybrid": evidence.metrics.get("hybrid"),
+        "left_out": evidence.metrics.get("left_out", {}),
+        "oracle": oracle_rows(evidence),
+    }
+
+
+def segments_content(evidence: Evidence) -> dict[str, Any]:
+    """Each segment's gain."""
+    rows = segment_rows(evidence)
+    return {
+        "segments": rows,
+        "accepted": sum(row.accepted for row in rows),
+        "only_general": set(evidence.students) == {GENERAL},
+        "margin": evidence.margin,
+        "gains": Markup(gains_picture(rows, evidence.margin)) if rows else None,
+        "gains_caption": GAINS_CAPTION,
+    }
+
+
+def data_content(evidence: Evidence) -> dict[str, Any]:
+    """Where the data came from, and the protocol."""
+    validated, protocol = evidence.origin.validated, evidence.metrics.get("protocol", {})
+    accounts = origin.accounts(validated)
+    return {
+        "validated": validated,
+        "features": evidence.origin.features,
+        "period": origin.period(validated.get("left", {})),
+        "unreadable": origin.unreadable(validated.get("unparsed")),
+        "accounts": accounts,
+        "fates": origin.fates(accounts),
+        "reasons": origin.reason_rows(accounts),
+        "groups": origin.group_rows(evidence),
+        "metrics": evidence.metrics,
+        "protocol": protocol,
+        "split": origin.split_words(protocol.get("split", {})),
+        "resamples": evidence.resamples,
+        "deciding_resamples": evidence.deciding_resamples,
+    }

@@ -1,4 +1,4 @@
-"""What a benchmark found, for machines (NAME.json) and for people (NAME.md)."""
+"""Results of a benchmark, for machines (NAME.json) and for people (NAME.md)."""
 
 import json
 import os
@@ -11,7 +11,7 @@ FOLDER = Path("docs/results")
 
 
 class Figure(TypedDict):
-    """One figure; `low` and `high` bound its 95 % interval, `n` is what it was measured on."""
+    """One figure; `low` and `high` bound its 95 % interval, `n` users, cases or runs."""
 
     value: float
     low: float | None
@@ -21,11 +21,11 @@ class Figure(TypedDict):
 
 @dataclass
 class Outcome:
-    """What a benchmark found.
+    """Results of a benchmark.
 
-    `protocol`: how it was measured, by subject. `failures`: what should have held and did not,
-    one line each; they make the command fail, and are written down beside the figures. `shown`:
-    what people see at the end of the run that was measured. `picture`: the figures drawn, an SVG.
+    `protocol`: the method, by subject. `failures`: expectations that did not hold, one line each;
+    they make the command fail and are written beside the figures. `shown`: text that the measured
+    run printed at its end. `picture`: the figures drawn, an SVG.
     """
 
     protocol: dict[str, Any]
@@ -40,7 +40,7 @@ class Outcome:
         self.figures[name] = {"value": value, "low": None, "high": None, "n": n}
 
     def holds(self, name: str, held: bool, otherwise: str) -> None:
-        """Add a figure that is 1 if something holds; if it does not, say what was found."""
+        """Add a figure: 1 if an expectation holds, else 0 and a failure with what was seen."""
         self.measured(name, int(held))
         if not held:
             self.failures.append(f"{name}: {otherwise}")
@@ -49,7 +49,7 @@ class Outcome:
 def document(
     name: str, outcome: Outcome, commit: str, seconds: float, command: str = ""
 ) -> dict[str, Any]:
-    """A results file's content; `command`: what made it, if that is not `decant bench`."""
+    """A results file's content; `command`: its origin, if that is not `decant bench`."""
     return {
         "name": name,
         "command": command or f"decant bench {name}",

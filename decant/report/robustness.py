@@ -4,18 +4,21 @@ A figure is named `robustness.MODEL.KIND.PERCENT`, its value NDCG; the same name
 share of what the model has on clean histories, `robustness.MODEL.clean` that NDCG.
 """
 
-import io
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Sheet
 
 from decant.evaluation.evaluate import RELEASED
 from decant.evaluation.intervals import CHUNK
 from decant.evaluation.robustness import CLEAN, Curves
 from decant.params.types import TEACHER
-from decant.report.scores import FAMILY, Figure, Scores, with_interval
+from decant.report import plots
+from decant.report.results import Figure
+from decant.report.scores import FAMILY, Scores, with_interval
 
 PREFIX, KEPT = "robustness", "kept"
 PANELS = {
@@ -23,16 +26,7 @@ PANELS = {
     "drop": "events lost",
     "shuffle": "events out of order",
 }
-COLOURS = (
-    "#0b57a4", "#b34700", "#0b6b4f", "#9a2a7a", "#6b5300", "#4b3fb3", "#007082", "#9c1c2c",
-)  # fmt: skip
 NAME = re.compile(rf"{PREFIX}\.(?P<model>.+)\.(?P<kind>[a-z]+)\.(?P<percent>\d+)")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # with the colours, 56 lines that differ
-ALIKE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "svg.fonttype": "none",
-    "svg.hashsalt": PREFIX,
-}
 Figures = dict[str, Figure]
 
 
@@ -53,16 +47,16 @@ def short(model: str) -> str:
 
 
 def figures(measured: Mapping[str, Curves], scores: Scores) -> Figures:
-    """Every curve as figures; `scores` says whose the cases are and who is served by whom."""
-    found: Figures = {}
+    """Every curve as figures; `scores`: users of the cases, and the student of each segment."""
+    curves: Figures = {}
     for model, levels in {**measured, **family(measured, scores)}.items():
         known = ~np.isnan(levels[CLEAN, 0.0])
         if known.any():
-            found |= of_model(short(model), levels, known, scores)
-    return found
+            curves |= model_figures(short(model), levels, known, scores)
+    return curves
 
 
-def of_model(model: str, levels: Curves, known: np.ndarray, scores: Scores) -> Figures:
+def model_figures(model: str, levels: Curves, known: np.ndarray, scores: Scores) -> Figures:
     """One model's figures, over its `known` cases, bool [C]; resampled by user."""
     values = np.stack([level[known] for level in levels.values()], axis=1)
     inverse = np.unique(scores.users[known], return_inverse=True)[1]
@@ -71,7 +65,7 @@ def of_model(model: str, levels: Curves, known: np.ndarray, scores: Scores) -> F
     cases = np.bincount(inverse)[:, None].astype(np.float64)
     drawn = resampled(np.hstack([sums, cases]), scores.resamples, scores.seed)
     clean = list(levels).index((CLEAN, 0.0))
-    found = {}
+    curves = {}
     for number, (kind, share) in enumerate(levels):
         name = f"{PREFIX}.{model}.{kind}"
         if kind != CLEAN:
@@ -79,27 +73,27 @@ def of_model(model: str, levels: Curves, known: np.ndarray, scores: Scores) -> F
             kept = sums[:, [number, clean]].sum(axis=0)
             if kept[1] > 0:
                 spread = drawn[:, number] / np.where(drawn[:, clean] > 0, drawn[:, clean], np.nan)
-                found[f"{name}.{KEPT}"] = with_interval(float(kept[0] / kept[1]), spread, users)
+                curves[f"{name}.{KEPT}"] = with_interval(float(kept[0] / kept[1]), spread, users)
         mean = float(values[:, number].mean())
-        found[name] = with_interval(mean, drawn[:, number] / drawn[:, -1], users)
-    return found
+        curves[name] = with_interval(mean, drawn[:, number] / drawn[:, -1], users)
+    return curves
 
 
 def resampled(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Bootstrap over users of the sums of some columns, float [V, M] → [R, M]; every column is of
     the same draws, so that their ratios are paired."""
     users, rng = len(sums), np.random.default_rng(seed)
-    found = []
+    parts = []
     for done in range(0, resamples, CHUNK):
         rows = min(CHUNK, resamples - done)
         drawn = rng.integers(0, users, (rows, users)) + users * np.arange(rows)[:, None]
         times = np.bincount(drawn.ravel(), minlength=rows * users).reshape(rows, users)
-        found.append(times.astype(np.float64) @ sums)
-    return np.concatenate(found)
+        parts.append(times.astype(np.float64) @ sums)
+    return np.concatenate(parts)
 
 
 def family(measured: Mapping[str, Curves], scores: Scores) -> dict[str, Curves]:
-    """The family as released: everybody under the student that serves them."""
+    """The family as released: each user under the student that serves their segment."""
     students = {name: curves for name, curves in measured.items() if name.endswith(f"/{RELEASED}")}
     if not students:
         return {}
@@ -116,27 +110,27 @@ def family(measured: Mapping[str, Curves], scores: Scores) -> dict[str, Curves]:
     return {FAMILY: served}
 
 
-def lines(found: Mapping[str, Figure]) -> Lines:
+def lines(curves: Mapping[str, Figure]) -> Lines:
     """Figures as curves: those of each kind by model, the best on clean histories first."""
     clean = {
         name.removeprefix(f"{PREFIX}.").removesuffix(f".{CLEAN}"): figure
-        for name, figure in found.items()
+        for name, figure in curves.items()
         if name.endswith(f".{CLEAN}")
     }
     best_first = sorted(clean, key=lambda model: -clean[model]["value"])
     kinds: Lines = {}
-    for name in sorted(found):
+    for name in sorted(curves):
         match = NAME.fullmatch(name)
         if match:
-            of_kind = kinds.setdefault(match["kind"], {m: [Point(0, clean[m])] for m in best_first})
-            of_kind[match["model"]].append(Point(int(match["percent"]) / 100, found[name]))
+            models = kinds.setdefault(match["kind"], {m: [Point(0, clean[m])] for m in best_first})
+            models[match["model"]].append(Point(int(match["percent"]) / 100, curves[name]))
     return {kind: kinds[kind] for kind in [*PANELS, *kinds] if kind in kinds}
 
 
-def table(found: Mapping[str, Figure], k: int) -> str:
+def table(curves: Mapping[str, Figure], k: int) -> str:
     """The curves as text: NDCG on clean histories, then how much of it is kept."""
     blocks = []
-    for kind, models in lines(found).items():
+    for kind, models in lines(curves).items():
         shares = [point.share for point in next(iter(models.values()))[1:]]
         head = f"{PANELS.get(kind, kind):<28}{f'NDCG@{k}':>9}"
         head += "".join(f"{f'{share:.0%} noise':>11}" for share in shares)
@@ -150,57 +144,36 @@ def table(found: Mapping[str, Figure], k: int) -> str:
     return "\n\n".join(blocks)
 
 
-def picture(found: Mapping[str, Figure], k: int, without: Collection[str] = ()) -> str:
+def picture(curves: Mapping[str, Figure], k: int, without: Collection[str] = ()) -> str:
     """The curves as an SVG: a panel for each kind, a line with its interval for each model.
 
     `without`: models that are left out, those that are measured on some users alone.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure as Sheet
-
-    kinds = lines(found)
+    kinds = lines(curves)
     names = [name for name in next(iter(kinds.values()), {}) if name not in without]
-    with rc_context(ALIKE):
-        sheet = Sheet(figsize=(11, 4.2), layout="constrained")
+
+    def draw(sheet: Sheet) -> None:
         panels = sheet.subplots(1, max(len(kinds), 1), sharey=True, squeeze=False)[0]
         for axes, (kind, models) in zip(panels, kinds.items(), strict=False):
             for number, name in enumerate(names):
-                draw(axes, name, models[name], number)
-            axes.set_title(PANELS.get(kind, kind), fontsize=11)
+                draw_curve(axes, name, models[name], number)
+            axes.set_title(PANELS.get(kind, kind))
             axes.set_xlabel("share of noise, %")
-            axes.grid(color="#d4d8de", linewidth=0.6)
-            axes.spines[["top", "right"]].set_visible(False)
             axes.set_xlim(left=0)
             axes.set_ylim(bottom=0)
         panels[0].set_ylabel(f"NDCG@{k}")
-        handles, labels = panels[0].get_legend_handles_labels()
-        sheet.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)
-        content = io.StringIO()
-        sheet.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue()
+        shown = [plots.short(name.removeprefix("baseline.")) for name in names]
+        sheet.legend(panels[0].get_lines(), shown, loc="outside right center")
+
+    title = f"NDCG@{k} of {len(names)} models against the share of noise in histories"
+    return plots.svg((11, 4.2), draw, title, standalone=True)
 
 
-def draw(axes: Any, name: str, points: list[Point], number: int) -> None:
+def draw_curve(axes: Axes, name: str, points: list[Point], number: int) -> None:
     """One model's line, its interval shaded; a baseline's is thin and dashed."""
     across = [100 * point.share for point in points]
-    values = [point.figure["value"] for point in points]
-    low, high = (
-        [
-            v if (end := point.figure[side]) is None else end
-            for point, v in zip(points, values, strict=True)
-        ]
-        for side in ("low", "high")
-    )
+    values, low, high = zip(*(plots.ends(point.figure) for point in points), strict=True)
     baseline = name.startswith("baseline.")
-    axes.plot(
-        across,
-        values,
-        color=COLOURS[number % len(COLOURS)],
-        linestyle="--" if baseline else "-",
-        linewidth=1.2 if baseline else 2.2,
-        marker=MARKERS[number % len(MARKERS)],
-        markersize=4,
-        label=name.removeprefix("baseline."),
-    )
-    colour = COLOURS[number % len(COLOURS)]
-    axes.fill_between(across, low, high, color=colour, alpha=0.12, linewidth=0)
+    style = plots.marks(number, tip=name) | {"markersize": 4, "linewidth": 1.2 if baseline else 2.2}
+    axes.plot(across, values, linestyle="--" if baseline else "-", **style)
+    axes.fill_between(across, low, high, color=plots.colour(number), alpha=0.12, linewidth=0)

@@ -1,11 +1,11 @@
-"""What every model scored on each test case, and figures of it with 95 % intervals.
+"""NDCG of every model on each test case, and figures of it with 95 % intervals.
 
 Shapes: C cases, V users, R resamples.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,24 +16,16 @@ from decant.evaluation.metrics import ndcg
 from decant.features.sequences import TEST
 from decant.params.release import Evaluate
 from decant.params.types import GENERAL
+from decant.report.results import Figure
 
 FAMILY = "family"
-
-
-class Figure(TypedDict):
-    """One figure; `low` and `high` bound its 95 % interval, `n` is the number of users."""
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int | None
 
 
 @dataclass(frozen=True)
 class Scores:
     """NDCG of every test case: `users` int [C]; `models` name → float [C], NaN where unknown.
 
-    `members` are user indices by student; `serving` says which student serves a segment.
+    `members` are user indices by student; `serving` is the student of each segment.
     """
 
     users: np.ndarray
@@ -44,26 +36,26 @@ class Scores:
     seed: int
 
     def inside(self, group: str) -> np.ndarray:
-        """Which cases are of a group, bool [C]."""
+        """Cases of a group, bool [C]."""
         if group == ALL:
             return np.ones(len(self.users), dtype=bool)
         return np.isin(self.users, self.members.get(group, np.zeros(0, dtype=np.int32)))
 
     def family(self, hop: str = RELEASED) -> np.ndarray | None:
-        """NDCG when everybody is served by the student that ships for them."""
+        """NDCG when the student that serves a user's segment is the user's model."""
         general = self.models.get(f"{GENERAL}/{hop}")
         if general is None:
             return None
         served = general.copy()
         for segment, student in self.serving.items():
-            of_student = self.models.get(f"{student}/{hop}")
-            if of_student is None:
+            own = self.models.get(f"{student}/{hop}")
+            if own is None:
                 return None
             rows = self.inside(segment)
-            served[rows] = of_student[rows]
+            served[rows] = own[rows]
         return served
 
-    def of(self, name: str) -> np.ndarray | None:
+    def ndcg_of(self, name: str) -> np.ndarray | None:
         """NDCG of a model, or of the family as released."""
         return self.family() if name == FAMILY else self.models.get(name)
 
@@ -94,7 +86,7 @@ def read_scores(
 
 
 def serving(verdict: dict[str, Any]) -> dict[str, str]:
-    """Segment → the student that serves it."""
+    """The student that serves each segment."""
     segments = verdict.get("segments", {})
     return {name: name if s["ships"] else GENERAL for name, s in sorted(segments.items())}
 
@@ -106,13 +98,13 @@ def shipped(verdict: dict[str, Any]) -> list[str]:
 
 def mean(scores: Scores, name: str, group: str = ALL) -> Figure | None:
     """NDCG of one model on one group, every case alike; resampled by user."""
-    values = scores.of(name)
+    values = scores.ndcg_of(name)
     return None if values is None else ratio(scores, values, np.ones(len(values)), group)
 
 
-def share(scores: Scores, name: str, of: str, group: str = ALL) -> Figure | None:
+def share(scores: Scores, name: str, reference: str, group: str = ALL) -> Figure | None:
     """NDCG of one model ÷ that of another on a group, on the cases that both know."""
-    return ratio(scores, scores.of(name), scores.of(of), group)
+    return ratio(scores, scores.ndcg_of(name), scores.ndcg_of(reference), group)
 
 
 def ratio(
@@ -137,12 +129,12 @@ def draws(
     n = int(inverse.max()) + 1
     over, under = np.bincount(inverse, above), np.bincount(inverse, below)
     rng = np.random.default_rng(seed)
-    found = []
+    ratios = []
     for done in range(0, resamples, CHUNK):
         drawn = rng.integers(0, n, (min(CHUNK, resamples - done), n))
         with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(over[drawn].sum(axis=1) / under[drawn].sum(axis=1))
-    return np.concatenate(found)
+            ratios.append(over[drawn].sum(axis=1) / under[drawn].sum(axis=1))
+    return np.concatenate(ratios)
 
 
 def with_interval(value: float, drawn: np.ndarray, n: int) -> Figure:

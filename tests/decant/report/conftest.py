@@ -1,5 +1,6 @@
 """A made-up run whose figures are known: women gain by a student of their own, men do not."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,8 +69,14 @@ class Run:
 
 
 @pytest.fixture
-def run() -> Run:
-    """A run that passes its gate; the women's student ships, the men's does not."""
+def run(finished: Run) -> Run:
+    """A run that passes its gate; the women's student is accepted, the men's is not."""
+    return copy.deepcopy(finished)
+
+
+@pytest.fixture(scope="session")
+def finished() -> Run:
+    """The run that every test changes a copy of."""
     models = [*NAMES, "teacher", "oracle"]
     models += [f"{student}/{hop}" for student in STUDENTS for hop in HOPS]
     cases = pd.concat([case_rows(name) for name in models], ignore_index=True)
@@ -218,6 +225,22 @@ def make_origin() -> Origin:
             "validation_events": 10,
         },
         segments={"folded": [], "rules": {}, "users": {}},
+    )
+
+
+@pytest.fixture
+def merged(run: Run) -> Run:
+    """The same run with too few men for a student of their own."""
+    for hop in HOPS:
+        del run.metrics["models"][f"men/{hop}"]
+    run.verdict["segments"]["men"] |= {
+        "reason": "too few users: folded into general", "gain": None, "lower_bound": None,
+        "test": None,
+    }  # fmt: skip
+    return run.change(
+        cases=run.cases[~run.cases["model"].str.startswith("men/")],
+        hops={name: steps for name, steps in run.hops.items() if name != "men"},
+        origin=replace(run.origin, segments={"folded": ["men"]}),
     )
 
 

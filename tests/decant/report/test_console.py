@@ -31,6 +31,12 @@ def test_a_segments_figures_are_of_its_own_group_beside_the_teacher_there(run: A
     assert line.split()[-4:] == ["60.0", "kB", "200", "µs"]
 
 
+def test_the_users_of_each_row_are_said_where_there_are_groups(run: Any) -> None:
+    text = table(run.metrics, run.verdict)
+    assert "user groups are measured on their own users, all other rows on all users" in text
+    assert "all users" not in table(run.metrics, {**run.verdict, "segments": {}})
+
+
 def test_it_fits_the_terminal_whatever_the_names(run: Any) -> None:
     long = "students_of_the_third_year_who_buy_books_at_night_in_the_north"
     judged = run.verdict["segments"]["women"]

@@ -13,7 +13,7 @@ def test_baselines_come_best_first(run: Any) -> None:
     assert "teacher" not in names and "oracle" not in names
 
 
-def test_general_is_measured_on_everybody_if_nobody_is_left_to_it(run: Any) -> None:
+def test_general_is_measured_on_all_users_if_every_user_is_in_a_segment(run: Any) -> None:
     assert own_group(run.metrics, "general") == "general"
     assert own_group(run.metrics, "women") == "women"
     run.metrics["groups"]["general"]["test_cases"] = 0

@@ -60,7 +60,7 @@ def test_what_was_not_measured_is_left_out(run: Any, model: str, figure: str) ->
     assert figure not in found
 
 
-def test_ratios_are_of_the_dearest_student_that_ships(run: Any) -> None:
+def test_ratios_are_of_the_most_expensive_student_that_is_released(run: Any) -> None:
     run.metrics["models"]["men/int8"]["bytes"] = 900_000  # does not ship
     assert cost_ratio(run.metrics, run.verdict, "bytes") == pytest.approx(1_000_000 / 60_000)
     assert family_bytes(run.metrics, run.verdict) == 50_000 + 60_000

@@ -9,9 +9,10 @@ from decant.report import formats
     ("shown", "text"),
     [
         (formats.quality(0.47689), "0.4769"),
-        (formats.quality(0.47689, 3), "0.477"),
-        (formats.percent(1.0022), "100.2 %"),
-        (formats.percent(-0.02, sign=True), "−2.0 %"),
+        (formats.percent(1.0022), "100.2\u00a0%"),
+        (formats.percent(-0.02, sign=True), "−2.0\u00a0%"),
+        (formats.over(1.033), "+3.3\u00a0%"),
+        (formats.over(0.98), "−2.0\u00a0%"),
         (formats.gain(0.0209), "+0.0209"),
         (formats.gain(-0.0209), "−0.0209"),
         (formats.times(13.99), "14.0×"),
@@ -34,6 +35,7 @@ def test_a_number_has_its_unit_and_a_sensible_precision(shown: str, text: str) -
     [
         formats.quality,
         formats.percent,
+        formats.over,
         formats.gain,
         formats.times,
         formats.size,
@@ -60,3 +62,8 @@ def test_a_value_can_be_told_from_its_threshold(
     value: float | None, threshold: float, texts: tuple[str, str]
 ) -> None:
     assert formats.telling_apart(value, threshold) == texts
+
+
+def test_the_value_of_a_figure_is_its_value_or_missing() -> None:
+    assert formats.value({"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}) == 0.5
+    assert formats.value(None) is None

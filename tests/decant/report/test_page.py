@@ -1,14 +1,17 @@
 """The page: complete, self-contained, honest about what failed and what is missing."""
 
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from jinja2 import UndefinedError
 
 from decant.params.models import Student
-from decant.report.page import SECTIONS, page
+from decant.report import plots
+from decant.report.page import TEMPLATES, page
 
 VOID = {"meta"}
 
@@ -45,6 +48,19 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+@pytest.fixture(autouse=True)
+def blank(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pictures take most of the time of a page; only tests marked by `drawn` draw them."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(plots, "svg", lambda *_, **__: "<svg></svg>")
+    yield
+
+
+@pytest.fixture
+def drawn() -> None:
+    """The pictures of a page are drawn."""
+
+
 def read(evidence: Any) -> Reader:
     reader = Reader(page(evidence))
     assert not reader.open
@@ -55,18 +71,20 @@ def test_the_page_is_well_formed_and_its_links_lead_somewhere(run: Any) -> None:
     reader = read(run.evidence())
     assert len(reader.ids) == len(set(reader.ids))
     links = {value for tag, name, value in reader.attributes if (tag, name) == ("a", "href")}
-    assert links == {f"#{name}" for name in SECTIONS}
-    assert set(SECTIONS) <= set(reader.ids)
+    parts = {value for tag, name, value in reader.attributes if (tag, name) == ("section", "id")}
+    assert links == {f"#{name}" for name in parts}
+    assert {"steps", "trade-off", "segments", "baselines", "oracle", "gate", "data"} < parts
     labels = {value for _, name, value in reader.attributes if name == "aria-labelledby"}
     assert labels <= set(reader.ids)
 
 
-def test_nothing_is_fetched_from_anywhere(run: Any) -> None:
+def test_nothing_is_fetched_from_anywhere(run: Any, drawn: None) -> None:
     markup = page(run.evidence())
-    assert not re.search(r"https?:|//\w|@import|url\(|<script|<link|<img|\bsrc=", markup)
+    assert not re.search(r"https?:|//\w|@import|url\((?!#)|<script|<link|<img|\bsrc=", markup)
+    assert set(re.findall(r'href="(.)', markup)) == {"#"}
 
 
-def test_the_same_run_gives_the_same_page(run: Any) -> None:
+def test_the_same_run_gives_the_same_page(run: Any, drawn: None) -> None:
     assert page(run.evidence()) == page(run.evidence())
 
 
@@ -94,7 +112,7 @@ def test_a_run_that_failed_says_so_first_and_names_what_failed(run: Any) -> None
     run.verdict["checks"][0] |= {"passed": False, "value": None}
     reader = read(run.evidence())
     assert ("div", "class", "verdict failed") in reader.attributes
-    start = reader.text[: reader.text.index("Hop by hop")]
+    start = reader.text[: reader.text.index("Compression steps")]
     assert f"must not be released: 2 of {len(run.verdict['checks'])} checks failed" in start
     assert "lift : −0.0312, must be at least 0.01" in start
     assert "retention : not measured, must be at least 0.9" in start
@@ -131,24 +149,16 @@ def test_a_segment_that_does_not_ship_is_shown_with_who_serves_it(run: Any) -> N
     text = read(run.evidence()).text
     assert "general serves, not better than general on validation" in text
     assert "serves this group" in text
-    assert "lost too much and was not taken" in text
+    assert "rejected, lost too much quality" in text
     assert "1 of 2" in text
 
 
-def test_a_folded_segment_is_shown_without_a_model_of_its_own(run: Any, without: Any) -> None:
-    metrics = run.metrics
-    for hop in ("distilled", "pruned", "int8"):
-        metrics = without(metrics, f"men/{hop}")
-    run.verdict["segments"]["men"] |= {
-        "reason": "too few users: folded into general", "gain": None, "lower_bound": None,
-        "test": None,
-    }  # fmt: skip
-    origin = type(run.origin)(run.origin.validated, run.origin.features, {"folded": ["men"]})
-    cases = run.cases[~run.cases["model"].str.startswith("men/")]
-    hops = {name: done for name, done in run.hops.items() if name != "men"}
-    text = read(run.change(metrics=metrics, cases=cases, hops=hops, origin=origin).evidence()).text
-    assert "too few users: folded into general" in text
-    assert "men (folded into general)" in text
+def test_a_merged_segment_is_shown_without_a_model_of_its_own(merged: Any, drawn: None) -> None:
+    text = read(merged.evidence()).text
+    assert "men: gender == 'M' and age < 35 (30 users, 60 test cases); merged into general" in text
+    assert "too few users: merged into general" in text
+    assert "men merged into general" in text  # among the user groups
+    assert "folded" not in text and not re.search(r"\bmen, int8", text)
 
 
 def test_a_family_of_general_alone_is_shown(run: Any) -> None:
@@ -173,16 +183,103 @@ def test_names_and_rules_are_shown_as_they_are_and_never_as_markup(run: Any) -> 
     assert reader.text.count("alert('x')") >= 5
 
 
-def test_tables_have_headings_and_pictures_have_words(run: Any) -> None:
+def test_a_name_that_matplotlib_or_html_could_read_is_drawn_as_it_is(run: Any, drawn: None) -> None:
+    name = "_$x_1$<b>"
+    students = {name if n == "women" else n: student for n, student in run.students.items()}
+    judged = {name if n == "women" else n: s for n, s in run.verdict["segments"].items()}
+    verdict = {**run.verdict, "segments": judged}
+    markup = page(run.change(students=students, verdict=verdict).evidence())
+    assert "<text" in markup and ">_$x_1$&lt;b&gt;</text>" in markup
+    assert "<b>" not in markup
+
+
+def test_tables_have_headings_and_pictures_have_words(run: Any, drawn: None) -> None:
     markup = page(run.evidence())
     assert markup.count("<table>") == markup.count("<caption>")
     tables = re.findall(r"<table>.*?</table>", markup, re.DOTALL)
     assert all('scope="col"' in table and 'scope="row"' in table for table in tables)
-    pictures = re.findall(r'<svg[^>]*class="picture".*?</svg>', markup, re.DOTALL)
+    pictures = re.findall(r"<svg.*?</svg>", markup, re.DOTALL)
     assert len(pictures) == 2
     for picture in pictures:
         root = ElementTree.fromstring(picture)
-        assert root.attrib["role"] == "img" and len(root.attrib["aria-label"]) > 40
+        assert root.attrib["role"] == "img"
+        assert [len(root.findtext(name) or "") > 40 for name in ("title", "desc")] == [True] * 2
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_the_table_has_columns(run: Any) -> None:
+    for table in re.findall(r"<table>.*?</table>", page(run.evidence()), re.DOTALL):
+        columns = table.count('scope="col"')
+        rows = re.findall(r"<tr.*?</tr>", table, re.DOTALL)[1:]
+        cells = {len(re.findall(r"<t[hd]\b", row)) for row in rows if "colspan" not in row}
+        assert cells == {columns}, table[:200]
+        assert set(re.findall(r'colspan="(\d+)"', table)) <= {str(columns)}
+
+
+def test_figures_on_the_page_are_those_of_the_evaluation(run: Any) -> None:
+    evidence = run.evidence()
+    text = read(evidence).text
+    models, women = run.metrics["models"], run.verdict["segments"]["women"]
+    for value in (
+        models["teacher"]["test"]["all"]["ndcg"],
+        models["women/int8"]["test"]["women"]["hr"],
+        models["markov"]["validation"]["all"]["ndcg"],
+        run.verdict["family"]["test"]["all"]["ndcg"],
+        evidence.figures["family.ndcg@10"]["low"],
+    ):
+        assert f" {value:.4f} " in text, value
+    assert (
+        f"{women['gain']:+.4f} {evidence.decisions['women']['validation']['low']:+.4f} to" in text
+    )
+    assert f"{women['lower_bound']:+.4f}" in text
+    assert "Smaller than the teacher 16.7×" in text and "Faster than the teacher 10.0×" in text
+
+
+def cells(markup: str, caption: str, label: str) -> dict[str, str]:
+    """The last row of a label in the table of a caption: the text of each cell by its column."""
+    table = next(t for t in markup.split("<table>") if f"<caption>{caption}" in t)
+    columns = re.findall(r'scope="col"[^>]*>(.*?)</th>', table)
+    row = table.split(f'<th scope="row">{label}')[-1].split("</tr>")[0]
+    texts = [re.sub(r"<[^>]+>", " ", cell) for cell in re.split(r"<t[dh]\b[^>]*>", row)]
+    return dict(zip(columns, (" ".join(text.split()) for text in texts), strict=True))
+
+
+def test_each_figure_stands_in_its_own_column(run: Any) -> None:
+    run.metrics["models"]["teacher"]["test"]["men"] |= {"hr": 0.71, "precision": 0.072}
+    run.metrics["models"]["teacher"]["test"]["men"] |= {"recall": 0.73, "coverage": 0.74}
+    evidence = run.evidence()
+    markup = page(evidence)
+    teacher = cells(markup, "Quality and cost", "teacher")
+    assert (teacher["HR@10"], teacher["precision@10"]) == ("0.7100", "0.0720")
+    assert (teacher["recall@10"], teacher["coverage"]) == ("0.7300", "74.0 %")
+    assert (teacher["size"], teacher["p50"]) == ("1.00 MB", "2.00 ms")
+    decisions = evidence.decisions["women"]
+    women = cells(markup, "Gain of each segment", "women")
+    assert women["gain on validation"].startswith(f"{decisions['validation']['value']:+.4f} ")
+    assert women["gain on test"].startswith(f"{decisions['test']['value']:+.4f} ")
+    assert decisions["test"]["low"] != decisions["validation"]["low"]
+    assert f"{decisions['test']['low']:+.4f} to" in women["gain on test"]
+    assert (women["users"], women["served by"]) == ("30", "women")
+    markov = cells(markup, "Traditional models", "markov")
+    values = run.metrics["models"]["markov"]
+    assert markov["NDCG@10 on validation"] == f"{values['validation']['all']['ndcg']:.4f}"
+    assert markov["NDCG@10"] == f"{values['test']['all']['ndcg']:.4f}"
+    rows = cells(markup, "Outcome of every row", "log views")
+    assert [*rows.values()][1:] == ["103", "100", "2", "1"]
+
+
+def test_the_released_model_of_each_group_alone_is_bold(run: Any) -> None:
+    rows = re.findall(r'<tr class="released"><th scope="row">(.*?)</th>', page(run.evidence()))
+    assert rows == ["family, as released", "int8", "int8", "general, int8"]
+
+
+def test_a_template_that_names_what_is_not_given_is_a_mistake() -> None:
+    with pytest.raises(UndefinedError, match="never_given"):
+        TEMPLATES.from_string("{{ never_given }}").render()
+
+
+def test_markup_in_a_value_is_escaped_by_every_template() -> None:
+    assert TEMPLATES.autoescape is True
+    assert TEMPLATES.from_string("{{ x }}").render(x="<b>&\"'") == "&lt;b&gt;&amp;&#34;&#39;"
 
 
 def test_it_says_what_became_of_every_row_and_how_it_was_measured(run: Any) -> None:

@@ -157,3 +157,16 @@ def test_the_picture_has_a_panel_for_each_kind_and_a_line_for_each_model(
 )
 def test_models_have_short_names(model: str, name: str) -> None:
     assert short(model) == name
+
+
+def test_the_picture_is_a_file_of_its_own_that_follows_light_and_dark(
+    measured: dict[str, Curves], scores: Scores
+) -> None:
+    drawn = picture(figures(measured, scores), 10)
+    assert drawn.startswith("<?xml") and "prefers-color-scheme: dark" in drawn
+    dashed = [g for g in drawn.split("<g>") if "<title>baseline.markov</title>" in g]
+    assert len(dashed) == 3 and all("stroke-dasharray" in line for line in dashed)
+
+
+def test_a_picture_without_curves_can_be_drawn() -> None:
+    assert "NDCG@5" in picture({}, 5)

@@ -1,0 +1,131 @@
+"""Gain of each segment's own student over general, and the student that serves the segment."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Sheet
+
+from decant.evaluation.evaluate import RELEASED
+from decant.evaluation.lookup import divide, figure
+from decant.features.sequences import TEST, VALIDATION
+from decant.params.types import GENERAL
+from decant.report import formats, plots
+from decant.report.evidence import Evidence
+from decant.report.results import Figure
+from decant.report.scores import serving
+
+GAINS_CAPTION = (
+    "Gain over the general student on the same users, with its two-sided 95 % interval. "
+    "Filled: validation, the decision half of its users. Hollow: test."
+)
+
+
+@dataclass(frozen=True)
+class SegmentRow:
+    """One segment; gains of its own student over general in NDCG per user, None if not measured.
+
+    `relative`: NDCG on test, own ÷ general. `number` gives the student one colour in all pictures.
+    """
+
+    name: str
+    number: int
+    where: str | None
+    users: float | None
+    validation: Figure | None
+    lower_bound: float | None
+    test: Figure | None
+    relative: float | None
+    accepted: bool
+    merged: bool
+    reason: str
+
+
+def serves_its_group(verdict: dict[str, Any], student: str) -> bool:
+    """Is a student released for the users it is trained for?"""
+    return student == GENERAL or serving(verdict).get(student) == student
+
+
+def is_merged(evidence: Evidence, segment: str) -> bool:
+    """Has a segment too few users for a student of its own?"""
+    return segment in evidence.origin.segments.get("folded", [])
+
+
+def status(evidence: Evidence, student: str) -> str:
+    """The gate's decision about a student, in words."""
+    if student == GENERAL:
+        return "always released"
+    if is_merged(evidence, student):
+        return "merged into general, too few users"
+    judged = evidence.verdict.get("segments", {}).get(student)
+    if judged is None:
+        return "not judged"
+    accepted = serves_its_group(evidence.verdict, student)
+    return "accepted" if accepted else f"general serves, {judged['reason']}"
+
+
+def segment_rows(evidence: Evidence) -> list[SegmentRow]:
+    """The segments that the gate judged, in the order of the settings."""
+    judged = evidence.verdict.get("segments", {})
+    numbered = enumerate(evidence.students)
+    return [segment_row(evidence, name, number) for number, name in numbered if name in judged]
+
+
+def segment_row(evidence: Evidence, name: str, number: int) -> SegmentRow:
+    """One segment's figures and decision."""
+    judged = evidence.verdict["segments"][name]
+    decisions = evidence.decisions.get(name, {})
+    own, general = (
+        figure(evidence.metrics, "models", f"{student}/{RELEASED}", TEST, name, "ndcg")
+        for student in (name, GENERAL)
+    )
+    merged = is_merged(evidence, name)
+    return SegmentRow(
+        name=name,
+        number=number,
+        where=evidence.students[name].where,
+        users=figure(judged, "users"),
+        validation=decisions.get(VALIDATION),
+        lower_bound=figure(judged, "lower_bound"),
+        test=decisions.get(TEST),
+        relative=divide(own, general),
+        accepted=serves_its_group(evidence.verdict, name),
+        merged=merged,
+        reason="too few users: merged into general" if merged else str(judged["reason"]),
+    )
+
+
+def gains_picture(rows: list[SegmentRow], margin: float) -> str:
+    """Each segment's gain with its interval: validation decides (filled), test confirms."""
+
+    def draw(sheet: Sheet) -> None:
+        axes = sheet.subplots()
+        for place, row in enumerate(rows):
+            draw_gain(axes, row, VALIDATION, row.validation, place - 0.16)
+            draw_gain(axes, row, TEST, row.test, place + 0.16)
+            served = "merged into general" if row.merged else "general serves"
+            word = "accepted" if row.accepted else served
+            axes.text(1.03, place, word, va="center", transform=axes.get_yaxis_transform())
+        axes.axvline(0, color=plots.SOFT, linewidth=0.9)
+        axes.axvline(-margin, **plots.RULE)
+        upper = axes.get_xaxis_transform()
+        axes.text(-margin, 1.01, "−margin", color=plots.SOFT, ha="center", transform=upper)
+        axes.set_yticks(range(len(rows)), [plots.short(row.name) for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("gain in NDCG per user")
+        style = {"color": plots.SOFT, "marker": "o", "markersize": 6}
+        hollow = {**style, "markerfacecolor": plots.PAGE}
+        plots.legend(sheet, [("validation (decides)", style), ("test (confirms)", hollow)])
+
+    title = "Gain of each segment's student over general on validation and test"
+    description = f"{GAINS_CAPTION} The values are in the table."
+    return plots.svg((plots.WIDTH, 1.4 + 0.5 * len(rows)), draw, title, description)
+
+
+def draw_gain(axes: Axes, row: SegmentRow, window: str, gain: Figure | None, place: float) -> None:
+    """The gain in one window, if it was measured."""
+    if gain is not None:
+        value, low, high = map(formats.gain, plots.ends(gain))
+        tip = f"{row.name}, {window}: {value} ({low} to {high})"
+        plots.interval(axes, gain, place, row.number, hollow=window == TEST, tip=tip)
