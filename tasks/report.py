@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from decant.params.types import GENERAL
 from decant.report.evidence import Evidence, Origin, gather
 from decant.report.page import page
 from decant.report.verdict import sentence
@@ -31,6 +32,7 @@ def read_evidence(workspace: Workspace) -> Evidence:
     """Evidence of the page, from the files of the stages before."""
     params = workspace.params
     evaluation = workspace.input("evaluation")
+    serving = {GENERAL: params.students[GENERAL], **params.segments}
     with np.load(evaluation / "top.npz", allow_pickle=False) as top:
         return gather(
             metrics=read_json(workspace, "evaluation/metrics.json"),
@@ -40,9 +42,9 @@ def read_evidence(workspace: Workspace) -> Evidence:
             members=load_groups(workspace),
             hops={
                 name: read_json(workspace, f"compressed/{name}/summary.json").get("hops", {})
-                for name in params.students
+                for name in serving
             },
-            students=params.students,
+            students=serving,
             origin=Origin(
                 read_json(workspace, "validated/summary.json"),
                 read_json(workspace, "features/summary.json"),

@@ -11,7 +11,7 @@ from decant.params.types import GENERAL
 from decant.report import formats, origin
 from decant.report.evidence import Evidence
 from decant.report.model_rows import baseline_rows, metric_columns, oracle_rows, steps_blocks
-from decant.report.segments import GAINS_CAPTION, gains_picture, segment_rows
+from decant.report.segments import GAINS_CAPTION, gains_picture, segment_rows, variant_rows
 from decant.report.trade_off import trade_off
 from decant.report.verdict import best_baseline, check_rows, key_figures, sentence
 
@@ -80,6 +80,7 @@ def segments_content(evidence: Evidence) -> dict[str, Any]:
         "margin": evidence.margin,
         "gains": Markup(gains_picture(rows, evidence.margin)) if rows else None,
         "gains_caption": GAINS_CAPTION,
+        "variants": variant_rows(evidence),
     }
 
 

@@ -41,6 +41,38 @@ class SegmentRow:
     reason: str
 
 
+@dataclass(frozen=True)
+class VariantRow:
+    """One variant: the student that serves its users, the gain over general on the decision users
+    of validation and on test, NDCG per user, and how it costs; None if not measured."""
+
+    name: str
+    serving: str
+    gain: float | None
+    lower_bound: float | None
+    test: float | None
+    multiply_adds: float | None
+    bytes: float | None
+    reason: str
+
+
+def variant_rows(evidence: Evidence) -> list[VariantRow]:
+    """The students that were compared and do not serve, as the gate judged them."""
+    return [
+        VariantRow(
+            name,
+            str(judged["of"]),
+            figure(judged, "gain"),
+            figure(judged, "lower_bound"),
+            figure(judged, "test", "gain"),
+            figure(evidence.metrics, "models", f"{name}/{RELEASED}", "multiply_adds"),
+            figure(evidence.metrics, "models", f"{name}/{RELEASED}", "bytes"),
+            "would be accepted" if judged["ships"] else str(judged["reason"]),
+        )
+        for name, judged in evidence.verdict.get("variants", {}).items()
+    ]
+
+
 def serves_its_group(verdict: dict[str, Any], student: str) -> bool:
     """Is a student released for the users it is trained for?"""
     return student == GENERAL or serving(verdict).get(student) == student

@@ -6,12 +6,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from decant.report.page import page
 from decant.report.segments import (
     SegmentRow,
     gains_picture,
     segment_rows,
     serves_its_group,
     status,
+    variant_rows,
 )
 
 GAIN = {"value": 0.02, "low": 0.01, "high": 0.03, "n": 9}
@@ -89,3 +91,20 @@ def test_the_picture_names_each_segment_with_its_status_and_both_windows() -> No
 def test_a_picture_without_any_gain_can_be_drawn() -> None:
     empty = replace(ROW, validation=None, test=None, accepted=False)
     assert "general serves" in texts(gains_picture([empty], 0.0))
+
+
+def test_variants_stand_beside_the_student_that_serves(run: Any) -> None:
+    judged = {
+        "of": "women", "ships": False, "reason": "not better than general on validation",
+        "gain": -0.01, "lower_bound": -0.02, "users": 9, "test": {"gain": 0.003},
+    }  # fmt: skip
+    assert "Variants: trained and judged" not in page(run.evidence())
+    run.verdict["variants"] = {"narrow": judged, "wide": {**judged, "ships": True}}
+    rows = variant_rows(run.evidence())
+    assert [(row.name, row.serving, row.gain, row.test) for row in rows] == [
+        ("narrow", "women", -0.01, 0.003),
+        ("wide", "women", -0.01, 0.003),
+    ]
+    assert [row.reason for row in rows] == [judged["reason"], "would be accepted"]
+    shown = page(run.evidence())
+    assert "Variants: trained and judged" in shown and ">narrow<" in shown
