@@ -25,6 +25,7 @@ COMMANDS = {
     "promote": ("decant.commands.releases", "put a release into production"),
     "rollback": ("decant.commands.releases", "go back to the release before"),
     "trace": ("decant.commands.releases", "show where a release came from"),
+    "diff": ("decant.commands.diff", "compare two runs: settings, quality, costs"),
     "robustness": ("decant.commands.robustness", "measure trained models on noisy histories"),
     "bench": ("benchmarks.cli", "run a benchmark, write its results"),
 }

@@ -8,19 +8,32 @@ import pandas as pd
 
 from decant.params.types import GENERAL
 from decant.report.evidence import Evidence, Origin, gather
+from decant.report.headline import group_rows, headline, learning_rows, model_rows
 from decant.report.page import page
 from decant.report.verdict import sentence
 from tasks.runner.artifacts import load_groups
-from tasks.runner.step import Summary, Workspace, program
+from tasks.runner.step import Summary, Workspace, program, write_json
 
 PAGE = "index.html"
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read the evaluation, the verdict and the summaries of the stages; write the page."""
+    """Read the evaluation, the verdict and the summaries of the stages; write the page.
+
+    Beside it metrics.json and three tables, which dvc.yaml names for `dvc metrics` and `dvc plots`.
+    """
     evidence = read_evidence(workspace)
+    teacher = read_json(workspace, "models/teacher/summary.json")
     output = workspace.output("report")
     (output / PAGE).write_text(page(evidence), encoding="utf-8")
+    write_json(output / "metrics.json", headline(evidence))
+    tables = {
+        "models": model_rows(evidence),
+        "groups": group_rows(evidence),
+        "learning": learning_rows(teacher["losses"], teacher["ndcg"]),
+    }
+    for name, rows in tables.items():
+        pd.DataFrame(rows).to_csv(output / f"{name}.csv", index=False)
     return {
         "passed": bool(evidence.verdict.get("passed")),
         "sentence": sentence(evidence),

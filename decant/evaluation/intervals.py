@@ -1,5 +1,9 @@
-"""Is one model better than another? Paired bootstrap over users."""
+"""Is one model better than another? Bootstrap over users: of paired differences, of ratios.
 
+Shapes: C cases, V users, R resamples.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +37,33 @@ def paired_gain(ours: np.ndarray, theirs: np.ndarray, resamples: int, seed: int)
     n = len(difference)
     if not n:
         raise ValueError("there are no users to compare models on")
-    rng = np.random.default_rng(seed)
     means = np.concatenate(
-        [
-            difference[rng.integers(0, n, (min(CHUNK, resamples - done), n))].mean(axis=1)
-            for done in range(0, resamples, CHUNK)
-        ]
+        [difference[drawn].mean(axis=1) for drawn in resampled(n, resamples, seed)]
     )
     low, lower_bound, high = np.quantile(means, [0.025, 0.05, 0.975])
     return Gain(float(difference.mean()), float(low), float(high), float(lower_bound), n)
+
+
+def ratio_draws(
+    above: np.ndarray, below: np.ndarray, users: np.ndarray, resamples: int, seed: int
+) -> np.ndarray:
+    """Bootstrap of Σ above ÷ Σ below, float [C] each, over their `users` [C]; float [R].
+
+    A user is drawn with all cases.
+    """
+    inverse = np.unique(users, return_inverse=True)[1]
+    over, under = np.bincount(inverse, above), np.bincount(inverse, below)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.concatenate(
+            [
+                over[drawn].sum(axis=1) / under[drawn].sum(axis=1)
+                for drawn in resampled(len(over), resamples, seed)
+            ]
+        )
+
+
+def resampled(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Draws of `n` users out of `n`, with replacement: int [R', n] at a time, R in all."""
+    rng = np.random.default_rng(seed)
+    for done in range(0, resamples, CHUNK):
+        yield rng.integers(0, n, (min(CHUNK, resamples - done), n))

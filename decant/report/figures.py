@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from decant.evaluation.evaluate import HOPS, ORACLE, RELEASED
+from decant.evaluation.intervals import ratio_draws
 from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.types import GENERAL, TEACHER
@@ -18,7 +19,6 @@ from decant.report.results import Figure
 from decant.report.scores import (
     FAMILY,
     Scores,
-    draws,
     exact,
     mean,
     ratio,
@@ -85,7 +85,7 @@ def segment_gains(scores: Scores) -> dict[str, Figure | None]:
         # each segment draws its own users
         seed = scores.seed + number
         users = scores.users[rows]
-        drawn.append(draws(family[rows], general[rows], users, scores.resamples, seed) - 1)
+        drawn.append(ratio_draws(family[rows], general[rows], users, scores.resamples, seed) - 1)
         value = float(family[rows].sum() / general[rows].sum()) - 1
         gains[segment] = with_interval(value, drawn[-1], len(np.unique(users)))
     if not gains:

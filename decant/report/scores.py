@@ -1,6 +1,6 @@
 """NDCG of every model on each test case, and figures of it with 95 % intervals.
 
-Shapes: C cases, V users, R resamples.
+Shapes: C cases, R resamples.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from decant.evaluation.evaluate import ALL, RELEASED
-from decant.evaluation.intervals import CHUNK
+from decant.evaluation.intervals import ratio_draws
 from decant.evaluation.metrics import ndcg
 from decant.features.sequences import TEST
 from decant.params.release import Evaluate
@@ -116,25 +116,9 @@ def ratio(
     rows = scores.inside(group) & ~np.isnan(above) & ~np.isnan(below)
     if below[rows].sum() <= 0:
         return None
-    drawn = draws(above[rows], below[rows], scores.users[rows], scores.resamples, scores.seed)
+    drawn = ratio_draws(above[rows], below[rows], scores.users[rows], scores.resamples, scores.seed)
     value = float(above[rows].sum() / below[rows].sum())
     return with_interval(value, drawn, len(np.unique(scores.users[rows])))
-
-
-def draws(
-    above: np.ndarray, below: np.ndarray, users: np.ndarray, resamples: int, seed: int
-) -> np.ndarray:
-    """Bootstrap over users of Σ above ÷ Σ below, float [R]: a user is drawn with all cases."""
-    inverse = np.unique(users, return_inverse=True)[1]
-    n = int(inverse.max()) + 1
-    over, under = np.bincount(inverse, above), np.bincount(inverse, below)
-    rng = np.random.default_rng(seed)
-    ratios = []
-    for done in range(0, resamples, CHUNK):
-        drawn = rng.integers(0, n, (min(CHUNK, resamples - done), n))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios.append(over[drawn].sum(axis=1) / under[drawn].sum(axis=1))
-    return np.concatenate(ratios)
 
 
 def with_interval(value: float, drawn: np.ndarray, n: int) -> Figure:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from decant.evaluation.baselines import NAMES
 from decant.evaluation.metrics import hit, ndcg
@@ -15,6 +16,7 @@ from decant.release.gate import judge
 from tasks.report import describe, run
 from tasks.runner.step import Workspace, run_step, write_json
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMS = """
 students:
   general: {init: teacher}
@@ -26,13 +28,19 @@ MEMBERS = {"women": np.arange(20, dtype=np.int32), "general": np.arange(20, 40, 
 PLACES = {"teacher": 1, "general": 3, "women": 2}  # where each ranks every target; others: 5
 MODELS = [*NAMES, "teacher", *(f"{s}/{h}" for s in MEMBERS for h in ("distilled", "int8"))]
 SUMMARIES = ("validated", "features", "segments", "compressed/general", "compressed/women")
+LEARNED = {"losses": [3.0, 2.0], "ndcg": [0.1, 0.2]}
+TABLES = {
+    "models.csv": ["model", "ndcg", "hr"],
+    "groups.csv": ["group", "ndcg", "hr"],
+    "learning.csv": ["epoch", "loss", "ndcg"],
+}
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """A workspace in which every stage before the report has run."""
     data = tmp_path / "data"
-    for name in ("evaluation", "gate", *SUMMARIES):
+    for name in ("evaluation", "gate", "models/teacher", *SUMMARIES):
         (data / name).mkdir(parents=True)
     (tmp_path / "params.yaml").write_text(PARAMS)
     params = load_params(tmp_path / "params.yaml")
@@ -51,6 +59,7 @@ def shop(tmp_path: Path) -> Path:
     for name in SUMMARIES:
         student = name.removeprefix("compressed/")
         write_json(data / name / "summary.json", {"hops": hops[student]} if student in hops else {})
+    write_json(data / "models/teacher/summary.json", LEARNED)
     np.save(data / "segments/women.npy", MEMBERS["women"])
     np.save(data / "segments/_served_by_general.npy", MEMBERS["general"])
     return tmp_path
@@ -86,7 +95,9 @@ def step(root: Path) -> dict[str, Any]:
 def test_the_page_and_its_figures_are_written(shop: Path) -> None:
     summary = step(shop)
     folder = shop / "data/report"
-    assert {path.name for path in folder.iterdir()} == {"index.html", "summary.json", "summary.md"}
+    assert {path.name for path in folder.iterdir()} == {
+        "index.html", "metrics.json", "summary.json", "summary.md", *TABLES
+    }  # fmt: skip
     assert json.loads((folder / "summary.json").read_text()) == summary
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>") and page.endswith("</html>\n")
@@ -101,6 +112,28 @@ def test_a_second_run_gives_the_same_bytes(shop: Path) -> None:
     first = {p.name: p.read_bytes() for p in (shop / "data/report").iterdir()}
     step(shop)
     assert {p.name: p.read_bytes() for p in (shop / "data/report").iterdir()} == first
+
+
+def test_what_dvc_yaml_names_for_dvcs_commands_is_there(shop: Path) -> None:
+    step(shop)
+    graph = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
+    assert graph["metrics"] == ["data/report/metrics.json"]
+    metrics = json.loads((shop / "data/report/metrics.json").read_text())
+    assert list(metrics["test"]) == ["best_traditional", "family", "general", "teacher", "women"]
+    for plot in graph["plots"]:
+        [definition] = plot.values()
+        [(place, column)] = definition["y"].items()
+        table = pd.read_csv(shop / place)
+        assert list(table.columns) == TABLES[Path(place).name]
+        assert {column, definition["x"]} <= {*table.columns} and len(table)
+
+
+def test_every_artifact_of_dvc_yaml_is_what_a_stage_makes() -> None:
+    graph = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
+    made = [out for stage in graph["stages"].values() for out in stage.get("outs", [])]
+    assert {artifact["path"] for artifact in graph["artifacts"].values()} <= {
+        out for out in made if isinstance(out, str)
+    }
 
 
 def test_a_failed_verdict_is_shown_and_the_step_succeeds(shop: Path) -> None:
@@ -131,6 +164,7 @@ def test_a_person_is_told_the_figures_with_their_intervals(shop: Path) -> None:
         "features/summary.json",
         "segments/summary.json",
         "compressed/women/summary.json",
+        "models/teacher/summary.json",
     ],
 )
 def test_a_missing_input_is_named_and_nothing_is_written(shop: Path, missing: str) -> None:
@@ -154,5 +188,6 @@ def test_nothing_but_the_listed_files_is_read(shop: Path) -> None:
         "segments/_served_by_general.npy",
         "compressed/general/summary.json",
         "compressed/women/summary.json",
+        "models/teacher/summary.json",
     }
     step(shop)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from decant.evaluation.intervals import paired_gain
+from decant.evaluation.intervals import CHUNK, paired_gain, ratio_draws, resampled
 
 RESAMPLES = 1000
 
@@ -60,3 +60,37 @@ def test_any_number_of_resamples_is_drawn(resamples: int) -> None:
     a = np.random.default_rng(4).normal(size=30)
     gain = paired_gain(a, np.zeros(30), resamples, 0)
     assert gain.low < gain.gain < gain.high
+
+
+def test_a_ratio_draws_a_user_with_all_cases() -> None:
+    above, below = np.array([1.0, 0.0, 1.0, 0.0]), np.ones(4)
+    assert np.ptp(ratio_draws(above, below, np.array([5, 5, 9, 9]), 50, seed=1)) == 0
+    apart = ratio_draws(above, below, np.array([5, 9, 5, 9]), 50, seed=1)
+    assert set(apart) == {0.0, 0.5, 1.0}
+
+
+def test_the_interval_of_a_ratio_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for seed in range(200):
+        values = rng.random(60)
+        drawn = ratio_draws(values, np.ones(60), np.arange(60), 300, seed)
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        covered += low <= 0.5 <= high
+    assert 175 <= covered < 200
+
+
+@pytest.mark.parametrize("resamples", [1, CHUNK, CHUNK + 1])
+def test_users_are_drawn_a_chunk_at_a_time(resamples: int) -> None:
+    drawn = list(resampled(7, resamples, 0))
+    assert sum(len(chunk) for chunk in drawn) == resamples
+    assert max(len(chunk) for chunk in drawn) <= CHUNK
+    assert {chunk.shape[1] for chunk in drawn} == {7}
+    assert set(np.unique(np.concatenate(drawn))) <= set(range(7))
+
+
+def test_a_gain_and_a_ratio_draw_the_same_users() -> None:
+    values = np.random.default_rng(5).random(40)
+    low, high = np.quantile(ratio_draws(values, np.ones(40), np.arange(40), 300, 2), [0.025, 0.975])
+    gain = paired_gain(values, np.zeros(40), 300, 2)
+    assert (gain.low, gain.high) == pytest.approx((low, high), rel=1e-12)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decant.report.scores import FAMILY, draws, mean, ratio, share, shipped
+from decant.report.scores import FAMILY, mean, ratio, share, shipped
 
 
 def test_a_mean_is_the_evaluations_own_figure_within_its_interval(run: Any) -> None:
@@ -49,21 +49,3 @@ def test_nothing_is_said_of_a_model_or_a_group_that_is_not_there(run: Any) -> No
     assert mean(scores, "teacher", "nobody") is None
     zero = np.zeros(len(scores.users))
     assert ratio(scores, zero, zero) is None
-
-
-def test_a_user_is_drawn_with_all_cases() -> None:
-    above, below = np.array([1.0, 0.0, 1.0, 0.0]), np.ones(4)
-    assert np.ptp(draws(above, below, np.array([5, 5, 9, 9]), 50, seed=1)) == 0
-    apart = draws(above, below, np.array([5, 9, 5, 9]), 50, seed=1)
-    assert set(apart) == {0.0, 0.5, 1.0}
-
-
-def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(1)
-    covered = 0
-    for seed in range(200):
-        values = rng.random(60)
-        drawn = draws(values, np.ones(60), np.arange(60), 300, seed)
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        covered += low <= 0.5 <= high
-    assert 175 <= covered < 200
