@@ -24,7 +24,7 @@ Costs = dict[str, float | None]
 def compare_costs(a: Side, b: Side) -> list[dict[str, Any]]:
     """Rows of model, and for each measure the value on A and on B; None where it is not known.
 
-    The family's bytes are those of its students together, its work and time the most expensive student's.
+    The family has the bytes of its students together, work and time of the most expensive one.
     """
     rows = []
     for name in models_of(a, b):
