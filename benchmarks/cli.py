@@ -1,7 +1,6 @@
 """`decant bench NAME`: measure again what the documentation says."""
 
 import argparse
-import difflib
 import importlib
 import json
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 
 from benchmarks.harness.checkout import clone, commit_of, renewed, uncommitted
 from decant.report.results import FOLDER, document, write
+from decant.suggest import suggest
 
 DATA_SETS = "benchmarks.experiments.data_sets"
 TRAINING = "benchmarks.throughput.compare"
@@ -63,9 +63,7 @@ class UnknownBenchmark(ValueError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        near = difflib.get_close_matches(name, BENCHMARKS, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"benchmarks: {', '.join(BENCHMARKS)}"
-        super().__init__(f"no benchmark `{name}`; {hint}")
+        super().__init__(f"no benchmark `{name}`; {suggest(name, BENCHMARKS, 'benchmarks')}")
 
 
 def add_commands(subparsers: Any) -> None:

@@ -1,7 +1,6 @@
 """`decant …`: every command in one table; a command's module is imported when it is used."""
 
 import argparse
-import difflib
 import importlib
 import os
 import sys
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from decant.suggest import suggest
 from decant.terminal import print_what_can_be
 
 MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
@@ -123,9 +123,7 @@ def known(name: str) -> str:
     """
     if name in COMMANDS:
         return name
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"commands: {', '.join(COMMANDS)}"
-    raise CommandLineError(f"no command `{name}`; {hint}")
+    raise CommandLineError(f"no command `{name}`; {suggest(name, COMMANDS, 'commands')}")
 
 
 def port(text: str) -> int:

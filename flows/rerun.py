@@ -3,7 +3,6 @@
 Run: `python -m flows.rerun STAGE[@STUDENT] [--downstream]`
 """
 
-import difflib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from decant.cli import Parser
 from decant.params.load import ParamsError, load_params
+from decant.suggest import suggest
 from flows.console import guarded
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
@@ -27,12 +27,11 @@ ABOUT = "Run one stage again although it is up to date; what it reads is taken a
 
 
 class UnknownStage(ValueError):
-    """No stage has this name; `near` are those that come close."""
+    """No stage has this name; `known` are those that are searched for the nearest."""
 
-    def __init__(self, name: str, near: list[str], known: list[str]) -> None:
-        self.name, self.near, self.known = name, near, known
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
-        super().__init__(f"no stage `{name}`; {hint}")
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name, self.known = name, known
+        super().__init__(f"no stage `{name}`; {suggest(name, known, 'stages')}")
 
 
 def choices(root: Path) -> dict[str, Any]:
@@ -100,13 +99,13 @@ def known_stage(name: str, run: Run) -> str:
     """`name`, if it is a stage.
 
     Raises:
-        UnknownStage: it is not; the message names those that come close.
+        UnknownStage: it is not; the message names the nearest, or those of each student.
     """
     known = [stage for stage in run.stages if stage != FINGERPRINT]
     if name in known:
         return name
-    near = [other for other in known if other.startswith(f"{name}@")]
-    raise UnknownStage(name, near or difflib.get_close_matches(name, known, n=3, cutoff=0.5), known)
+    of_students = [stage for stage in known if stage.startswith(f"{name}@")]
+    raise UnknownStage(name, of_students or known)
 
 
 def main(arguments: list[str] | None = None) -> int:

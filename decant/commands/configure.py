@@ -26,6 +26,7 @@ from decant.params.edit import Settings, replace, rewrite
 from decant.params.effects import warnings_in
 from decant.params.load import Params, load_params, parse_params
 from decant.params.types import OWN, SOURCES
+from decant.suggest import suggest
 
 DEMO = "demo"
 PRESETS = Path("presets")
@@ -193,9 +194,7 @@ def known(name: str, names: Sequence[str], what: str) -> str:
     """
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
-    raise ConfigureError(f"no {what} `{name}`; {hint}")
+    raise ConfigureError(f"no {what} `{name}`; {suggest(name, names)}")
 
 
 def add_commands(subparsers: Any) -> None:

@@ -1,7 +1,6 @@
 """The registry's commands: releases, promote, rollback, trace, status."""
 
 import argparse
-import difflib
 import json
 import logging
 import sys
@@ -26,6 +25,7 @@ from decant.release.records import (
 from decant.release.registry import CHANNELS, PRODUCTION, Registry, open_registry
 from decant.release.store import DAMAGED_KEY
 from decant.release.trace import describe, trace
+from decant.suggest import suggest
 
 Handler = Callable[[argparse.Namespace], int]
 UNREADABLE = (UnknownReleaseError, DamagedReleaseError, *DAMAGED_KEY)  # of one release
@@ -38,8 +38,7 @@ class UnknownChannelError(RegistryError):
 
     def __init__(self, name: str, known: list[str]) -> None:
         self.name, self.known = name, known
-        near = difflib.get_close_matches(name.lower(), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+        hint = suggest(name, known, "channels", ignore_case=True)
         super().__init__(f"no channel `{name}`; {hint} (`decant promote --new-channel` makes one)")
 
 

@@ -1,6 +1,5 @@
 """Users → student: who belongs to which segment, and which segments are large enough."""
 
-import difflib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,8 +27,10 @@ from decant.features.sequences import Sequences, training_events
 from decant.features.values import number
 from decant.params.models import Student
 from decant.params.students import folded_students, groups_of
+from decant.suggest import MANY, suggest
 
 MOST_POPULAR = 1000  # items of a group's list
+SHOWN_VALUES = 10  # of an attribute, in one message
 
 
 class SegmentError(ValueError):
@@ -144,9 +145,9 @@ def _about(constant: Constant, found: Counter[str], missing: Collection[str]) ->
         return []
     if value in missing:
         return [f"`{value}` stands for no {name} at all, see ingest.missing"]
-    near = difflib.get_close_matches(value, found, n=1)
-    hint = f"did you mean `{near[0]}`? " if near else ""
-    return [f"no user has the {name} `{value}`; {hint}known: {most_common(found)}"]
+    values = [other for other, _ in found.most_common()]
+    hint = suggest(value, values, also_list=True, searched=MANY, listed=SHOWN_VALUES)
+    return [f"no user has the {name} `{value}`; {hint}"]
 
 
 def assign(

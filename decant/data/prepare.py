@@ -1,6 +1,5 @@
 """Accepted tables → the encoder, the sequences of all users, and feature tables for people."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +19,7 @@ from decant.features.encode import (
 )
 from decant.features.sequences import Sequences
 from decant.params.data import Features, Split
+from decant.suggest import suggest
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0}  # of a behaviour as a taste
 SCALED = "_scaled"  # ends the name of a column that is imputed and normalised
@@ -234,8 +234,5 @@ def _few_enough(column: str, values: int, hint: str) -> None:
 def _known(setting: str, names: list[str], known: list[str] | tuple[str, ...]) -> None:
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}`? " if near else ""
-            raise FeaturesError(
-                f"{setting}: the data has no `{name}`; {hint}known: {', '.join(known) or 'none'}"
-            )
+            hint = suggest(name, known, also_list=True)
+            raise FeaturesError(f"{setting}: the data has no `{name}`; {hint}")

@@ -1,6 +1,5 @@
 """The two sides of a comparison, by name: a commit, a release or the workspace."""
 
-import difflib
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from decant.params.load import load_params
 from decant.release.provenance import git
 from decant.release.records import UnknownReleaseError
 from decant.release.registry import CHANNELS, Registry, open_registry
+from decant.suggest import nearest
 
 WORKSPACE = "workspace"
 LOCK, PARAMS = "dvc.lock", "params.yaml"
@@ -130,8 +130,8 @@ def unknown(root: Path, name: str) -> str:
     with suppress(ValueError, OSError):
         registry = registry_of(root)
         known += [*registry.channels(), *registry.ids()]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else "`decant releases` and `git log` list them"
+    near = nearest(name, known)
+    hint = f"did you mean `{near}`?" if near else "`decant releases` and `git log` list them"
     if not in_git:
         return f"no release or channel `{name}` (commits: not a Git repository); {hint}"
     return f"no commit, release or channel `{name}`; {hint}"

@@ -8,13 +8,13 @@ not match.
 """
 
 import ast
-import difflib
 import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from decant.features.values import attribute_value, number
+from decant.suggest import suggest
 
 GENERAL = "general"
 LONGEST, DEEPEST = 20_000, 50  # characters and nesting of a rule: each request evaluates it
@@ -122,10 +122,9 @@ def parse_rules(rules: Mapping[str, tuple[str, int]], known: Collection[str]) ->
     allowed = sorted({*known, HISTORY_LENGTH})
     for rule in parsed:
         for name in sorted(rule.attributes - set(allowed)):
-            near = difflib.get_close_matches(name, allowed, n=1)
-            hint = f"did you mean `{near[0]}`? " if near else ""
-            problem = f"unknown attribute `{name}` in `{rule.text}`; "
-            raise RuleError(rule.segment, f"{problem}{hint}known: {', '.join(allowed)}")
+            hint = suggest(name, allowed, also_list=True)
+            problem = f"unknown attribute `{name}` in `{rule.text}`; {hint}"
+            raise RuleError(rule.segment, problem)
     return in_order_of_asking(parsed)
 
 

@@ -1,6 +1,5 @@
 """Settings of the data stages: raw, ingest, validate, features, split, embed."""
 
-import difflib
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -22,6 +21,7 @@ from decant.params.types import (
     Share,
     Timezone,
 )
+from decant.suggest import suggest
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " "}
 TIME_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
@@ -100,11 +100,9 @@ class Ingest(Block):
     def _a_delimiter_is_one_mark(cls, delimiter: str | None) -> str | None:
         if delimiter is None or delimiter in DELIMITERS or len(delimiter) == 1:
             return delimiter
-        near = difflib.get_close_matches(delimiter, DELIMITERS, n=1)
-        hint = f"did you mean `{near[0]}`? " if near else ""
         raise ValueError(
-            f"`{delimiter}` is not a delimiter; {hint}give one character, or "
-            f"{', '.join(DELIMITERS)}; null: found in each file"
+            f"invalid delimiter `{delimiter}`: expected one character, a name, or null (found in "
+            f"each file); {suggest(delimiter, DELIMITERS, 'names')}"
         )
 
     @field_validator("time_format")
@@ -119,11 +117,9 @@ class Ingest(Block):
             problem = "it does not hold year, month and day"
         except ValueError as error:
             problem = str(error)
-        near = difflib.get_close_matches(form, TIME_FORMS, n=1)
-        hint = f"did you mean `{near[0]}`? " if near else ""
         raise ValueError(
-            f"`{form}` is not a format of times ({problem}); {hint}write one such as "
-            f"`%d.%m.%Y %H:%M`, or {', '.join(TIME_FORMS)}"
+            f"invalid time format `{form}` ({problem}): expected one such as `%d.%m.%Y %H:%M`, or "
+            f"a name; {suggest(form, TIME_FORMS, 'names')}"
         )
 
     @model_validator(mode="after")

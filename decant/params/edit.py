@@ -1,126 +1,214 @@
-"""Edit params.yaml: other values, the same comments."""
+"""Edit params.yaml: replace the text of values that differ, keep everything else.
+
+ruamel.yaml's round-trip parser tells where each key and value stands. Its dump is not used: it also
+rewrites lines that do not change, such as `log: True`, and moves blank lines.
+"""
 
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import MappingNode, Node
 
-from decant.params.load import Params, parse_params
+from decant.params.load import parse_params, parse_yaml
 
 Settings = dict[str, Any]  # block -> key -> value; `students` -> name -> student
 
+ADVICE = "write each setting on its own line, without anchors"
+_ALIAS = re.compile(r"[ \t]*\*[^\s,\]}]+")
+_TAIL = re.compile(r"(?:\n[ \t]*(?:#[^\n]*)?)+\Z")  # blank lines and comments
+
 
 class EditError(ValueError):
-    """params.yaml cannot be edited line by line; the message says where."""
+    """The settings cannot be written into the layout of params.yaml; the message says why."""
+
+
+class Edit(NamedTuple):
+    """Text in place of the characters from `start` to `end`."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Entry(NamedTuple):
+    """`key: value` in block style: where it starts, the end of its colon, the end of its value."""
+
+    start: int
+    colon: int
+    end: int
+    value: Node
+
+    @property
+    def mapping(self) -> MappingNode | None:
+        """The value, if it is a mapping with a line for each key, and not an alias of one."""
+        value = self.value
+        if not isinstance(value, MappingNode) or value.flow_style:
+            return None
+        return value if value.start_mark.index >= self.colon else None
 
 
 def rewrite(text: str, settings: Settings, path: Path = Path("params.yaml")) -> str:
-    """`text` with other values and the same comments.
+    r"""Write settings into a text with `\n` line ends; only lines of values that differ change.
+
+    Settings that a block lacks are added at its end. `students` are the whole family: those that
+    are not named are removed.
 
     Raises:
-        EditError: it is laid out in a way that cannot be edited line by line.
+        EditError: the layout of the text does not allow it.
         ParamsError: the new settings do not fit together.
     """
-    lines = text.splitlines()
-    for block, values in settings.items():
-        if block == "students":
-            lines = with_students(lines, values)
-        elif isinstance(values, Mapping):
-            for key, value in values.items():
-                lines = with_value(lines, block, key, value)
-        else:
-            lines = with_value(lines, None, block, values)
-    new = "\n".join(lines) + "\n"
-    told = parse_params(yaml.safe_load(new), path)
-    _must_say(told, settings)
-    return new
+    before = parse_yaml(text, path)
+    if not isinstance(before, dict):
+        raise EditError(f"{path}: expected a mapping of blocks, got {type(before).__name__}")
+    wanted = {**before, **{name: _merged(before, name, value) for name, value in settings.items()}}
+    parse_params(wanted, path)
+    root = YAML().compose(text)
+    if root.flow_style:
+        raise EditError(f"{path}: cannot edit settings inside braces: write each on its own line")
+    after = _applied(text, _edits(text, root, before, wanted, has_blocks=True))
+    _check(after, wanted, path)
+    return after
 
 
-def with_value(lines: list[str], block: str | None, key: str, value: Any) -> list[str]:
-    """The lines with one value set; a comment behind it keeps its column if it can."""
-    start, end = block_of(lines, block)
-    indent = "" if block is None else "  "
-    pattern = re.compile(rf"^{indent}{re.escape(key)}:(?P<value>{_VALUE})(?P<comment>\s+#.*)?$")
-    for number in range(start, end):
-        if found := pattern.match(lines[number]):
-            line = f"{indent}{key}: {render(value)}"
-            if found["comment"]:
-                column = lines[number].index("#", found.end("value"))
-                line = line.ljust(column - 1) + " " + found["comment"].lstrip()
-            return [*lines[:number], line, *lines[number + 1 :]]
-    line = f"{indent}{key}: {render(value)}"
-    return [*lines[:end], line, *lines[end:]]
-
-
-def with_students(lines: list[str], students: Mapping[str, Any]) -> list[str]:
-    """The lines with other students, one on each line."""
-    start, end = block_of(lines, "students")
-    made = [f"  {name}: {render_student(student)}" for name, student in students.items()]
-    return [*lines[:start], *made, *lines[end:]]
-
-
-def block_of(lines: list[str], block: str | None) -> tuple[int, int]:
-    """Line numbers of a block's content: first, and one past the last.
-
-    Raises:
-        EditError: there is no such block.
-    """
-    if block is None:
-        return 0, len(lines)
-    for number, line in enumerate(lines):
-        if re.match(rf"^{re.escape(block)}:\s*(#.*)?$", line):
-            inside = len(list(_indented(lines[number + 1 :])))
-            return number + 1, number + 1 + inside
-    raise EditError(f"params.yaml has no block `{block}:` with one setting on each line")
-
-
-def render(value: Any) -> str:
-    """A value in YAML, on one line."""
+def render(value: Any, key: str = "") -> str:
+    """Format a value as YAML on one line; the rule of a student (`where`) is always quoted."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {render(v)}" for key, v in value.items()) + "}"
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
-    return text.removesuffix("...").strip()
-
-
-def render_student(student: Mapping[str, Any]) -> str:
-    """A student in YAML, its rule in double quotes."""
-    parts = [
-        f"{key}: {json.dumps(value) if key == 'where' else render(value)}"
-        for key, value in student.items()
-    ]
-    return "{" + ", ".join(parts) + "}"
+        return "{" + ", ".join(f"{name}: {render(v, name)}" for name, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(render, value)) + "]"
+    if isinstance(value, float):
+        digits = format(Decimal(float.__repr__(value)), "f")  # YAML 1.1 reads 1e-05 as a string
+        return digits if "." in digits else f"{digits}.0"
+    if isinstance(value, str) and key != "where" and _is_plain(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file at once."""
+    """Replace the text of a file atomically; the file keeps its line ends and its mode."""
+    line_end = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", newline=line_end)
     shutil.copymode(path, temporary)
     os.replace(temporary, path)
 
 
-_VALUE = r"(?:\s*(?:\"[^\"]*\"|'[^']*'|\[[^\]]*\]|[^\s#\[\"'][^#]*?))?"
+def _merged(before: Mapping[str, Any], name: str, value: Any) -> Any:
+    block = before.get(name)
+    if name != "students" and isinstance(value, Mapping) and isinstance(block, dict):
+        return {**block, **value}
+    return value
 
 
-def _indented(lines: Sequence[str]) -> Iterator[str]:
-    for line in lines:
-        if not line.startswith(" "):
-            return
-        yield line
+def _edits(
+    text: str,
+    node: MappingNode,
+    before: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    *,
+    has_blocks: bool,
+) -> Iterator[Edit]:
+    """Turn a mapping with a line for each key into `wanted`: the file, or one of its blocks."""
+    entries = {key.value: _entry(text, key, value) for key, value in node.value}
+    for name, entry in entries.items():
+        if name not in wanted:
+            if name != "<<":
+                yield Edit(max(0, entry.start - 1), _line_end(text, entry.end), "")
+        elif wanted[name] != before[name]:
+            is_block = has_blocks and isinstance(wanted[name], Mapping)
+            if is_block and entry.mapping:
+                inside = before[name], wanted[name]
+                yield from _edits(text, entry.mapping, *inside, has_blocks=False)
+            else:
+                yield _with_value(text, entry, _written(name, wanted[name], is_block))
+    indent = " " * node.value[0][0].start_mark.column
+    end = _line_end(text, max(entry.end for entry in entries.values()))
+    for name, value in wanted.items():
+        if name not in entries and (name not in before or before[name] != value):
+            is_block = has_blocks and isinstance(value, Mapping)
+            blank = "\n" if is_block else ""
+            yield Edit(end, end, f"{blank}\n{indent}{name}:{_written(name, value, is_block)}")
 
 
-def _must_say(params: Params, settings: Settings) -> None:
-    told = params.model_dump(mode="json", by_alias=True)
-    for block, values in settings.items():
-        if not isinstance(values, Mapping) or block == "students":
-            continue
-        for key, value in values.items():
-            if told[block][key] != value:
-                raise EditError(
-                    f"params.yaml: cannot set {block}.{key}; write one setting on each line"
-                )
+def _entry(text: str, key: Node, value: Node) -> Entry:
+    colon = text.index(":", key.end_mark.index) + 1
+    if value.start_mark.index < colon:  # it stands elsewhere, here is `*` and its name
+        alias = _ALIAS.match(text, colon)
+        end = alias.end() if alias else colon
+    else:
+        end = colon + len(_TAIL.sub("", text[colon : value.end_mark.index]))
+    return Entry(key.start_mark.index - key.start_mark.column, colon, end, value)
+
+
+def _written(name: str, value: Any, is_block: bool) -> str:
+    """Format what follows a key and its colon; a block has a line for each of its keys."""
+    if not is_block:
+        return f" {render(value, name)}"
+    return "".join(f"\n  {key}: {render(v, key)}" for key, v in value.items())
+
+
+def _with_value(text: str, entry: Entry, written: str) -> Edit:
+    """Put another value behind a key; a comment on its line keeps its column if it can."""
+    head = text[entry.colon : _line_end(text, entry.colon)]
+    end = _line_end(text, entry.end)
+    space = head[: len(head) - len(head.lstrip())]
+    begins_below = head == space or head[len(space)] == "#"
+    comment_at = entry.colon if begins_below else entry.end
+    comment = text[comment_at : _line_end(text, comment_at)]
+    first, *lines = written.split("\n")
+    if first and space and not begins_below:
+        first = space + first[1:]
+    if comment.strip():
+        column = comment_at + comment.index("#") - _line_start(text, comment_at)
+        width = entry.colon - _line_start(text, entry.colon) + len(first)
+        first += " " * max(1, column - width) + comment.strip()
+    return Edit(entry.colon, end, "\n".join([first, *lines]))
+
+
+def _applied(text: str, edits: Iterator[Edit]) -> str:
+    pieces, done = [], 0
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+        pieces += [text[done : edit.start], edit.text]
+        done = edit.end
+    return "".join([*pieces, text[done:]])
+
+
+def _check(after: str, wanted: Mapping[str, Any], path: Path) -> None:
+    """Compare what the new text says with what it should say.
+
+    Raises:
+        EditError: another setting would change, or the text is not YAML any more.
+    """
+    try:
+        written = yaml.safe_load(after)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise EditError(f"{path}: cannot edit this layout ({problem}): {ADVICE}") from None
+    for name, value in wanted.items():
+        if written.get(name) != value:
+            raise EditError(f"{path}: cannot edit this layout (`{name}` would change): {ADVICE}")
+
+
+def _is_plain(value: str) -> bool:
+    """Whether YAML reads a string without quotes as the same string, also inside of a list."""
+    try:
+        return bool(yaml.safe_load(f"[{value}]") == [value])
+    except yaml.YAMLError:
+        return False
+
+
+def _line_start(text: str, position: int) -> int:
+    return text.rfind("\n", 0, position) + 1
+
+
+def _line_end(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end

@@ -1,6 +1,5 @@
 """Read params.yaml: an unknown key or a value out of range is an error that names the key."""
 
-import difflib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +14,7 @@ from pydantic import (
 from decant.params.data import Embed, Features, Ingest, Raw, Split, Validate
 from decant.params.models import Compress, Distill, Knowledge, Student, Teacher
 from decant.params.release import Evaluate, Gate, RegistryParams, Schedule, Serve
+from decant.params.renamed import rename_hint
 from decant.params.search import Tune
 from decant.params.students import check_family, check_settings, groups_of, settings_of
 from decant.params.types import (
@@ -26,6 +26,7 @@ from decant.params.types import (
     Seed,
     Source,
 )
+from decant.suggest import suggest
 
 
 class ParamsError(ValueError):
@@ -82,11 +83,10 @@ class Params(Block):
         for block in (TEACHER, "distill"):
             for name in getattr(self, block).inputs:
                 if name not in known:
-                    near = difflib.get_close_matches(name, known, n=1)
-                    hint = f"did you mean `{near[0]}`? " if near else ""
+                    hint = suggest(name, known, "inputs", also_list=True)
                     raise ValueError(
-                        f"{block}.inputs: no input `{name}`; {hint}known: {', '.join(known)} "
-                        "(and the names in ingest.vectors)"
+                        f"{block}.inputs: no input `{name}`; {hint} (and the names in "
+                        "ingest.vectors)"
                     )
         return self
 
@@ -125,20 +125,30 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     """
     path = Path(path)
     try:
-        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(path, ["no such file; run from the project's folder"]) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ParamsError(path, [f"line {line} is not UTF-8: save the file as UTF-8"]) from None
-    except yaml.YAMLError as error:
-        raise ParamsError(path, [f"not valid YAML: {' '.join(str(error).split())}"]) from None
-    params = parse_params(given, path)
+    params = parse_params(parse_yaml(text, path), path)
     registry = params.registry
     if registry.kind == "local" and (path.parent / registry.folder).is_file():
-        problem = f"`registry.folder`: `{registry.folder}` is a file, a folder is meant"
+        problem = f"`registry.folder`: `{registry.folder}` is a file: name a folder"
         raise ParamsError(path, [problem])
     return params
+
+
+def parse_yaml(text: str, path: Path = Path("params.yaml")) -> Any:
+    """Parse YAML in which no key stands twice in one mapping; `path` is only named in errors.
+
+    Raises:
+        ParamsError: the text is not valid YAML.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ParamsError(path, [f"not valid YAML: {' '.join(str(error).split())}"]) from None
 
 
 def parse_params(given: Any, path: Path = Path("params.yaml")) -> Params:
@@ -154,10 +164,10 @@ def parse_params(given: Any, path: Path = Path("params.yaml")) -> Params:
 def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "params"
     if error["type"] == "extra_forbidden":
-        known = _fields_at(error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f", did you mean `{near[0]}`?" if near else f"; known: {', '.join(sorted(known))}"
-        return f"unknown key `{key}`{hint}"
+        if renamed := rename_hint(key):
+            return renamed
+        hint = suggest(str(error["loc"][-1]), sorted(_fields_at(error["loc"][:-1])))
+        return f"unknown key `{key}`; {hint}"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return message if key == "params" else f"`{key}`: {message}"

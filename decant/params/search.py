@@ -1,6 +1,5 @@
 """Settings of a search: what may be tried, and the range of each."""
 
-import difflib
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -11,7 +10,9 @@ from pydantic import (
 )
 
 from decant.params.models import Distill, Training
+from decant.params.renamed import rename_hint
 from decant.params.types import Block, Count
+from decant.suggest import suggest
 
 
 class Range(Block):
@@ -87,8 +88,9 @@ def tunable(stage: str) -> dict[str, Any]:
 def _range_problem(tune: Tune, name: str, given: Range) -> str | None:
     key, fields = f"space.{name}", tunable(tune.stage)
     if name not in fields:
-        near = difflib.get_close_matches(name, fields, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(sorted(fields))}"
+        if renamed := rename_hint(f"{tune.stage}.{name}"):
+            return f"{key}: {renamed}"
+        hint = suggest(name, sorted(fields), "searchable")
         return f"{key}: no setting of {tune.stage} that can be searched; {hint}"
     if name == "epochs" and tune.epochs is not None:
         return f"{key} has no effect beside tune.epochs: remove one of them"

@@ -1,12 +1,12 @@
 """The students of params.yaml: groups, their variants, and the settings of each."""
 
-import difflib
 from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from decant.params.models import Distill, Knowledge, Student, Teacher
 from decant.params.types import GENERAL, POPULAR, TEACHER
+from decant.suggest import suggest
 
 # of the project as a whole, or of the machine: not a matter of one student
 NOT_OVERRIDDEN = {"min_users", "threads", "processes", "device", "precision"}
@@ -43,8 +43,7 @@ def settings_of(distill: Distill, name: str, student: Student) -> Distill:
     allowed = [key for key in Distill.model_fields if key not in NOT_OVERRIDDEN]
     for key in student.overrides:
         if key not in allowed:
-            near = difflib.get_close_matches(key, allowed, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(sorted(allowed))}"
+            hint = suggest(key, sorted(allowed), listed=len(allowed))
             raise ValueError(f"{where}: no setting `{key}` of one student; {hint}")
     try:
         return Distill.model_validate({**distill.model_dump(), **student.overrides})
@@ -84,9 +83,7 @@ def _check_init(students: Mapping[str, Student], name: str, student: Student) ->
     line, model = [name], student.init
     while model is not None and model != TEACHER:
         if model not in students:
-            known = [TEACHER, *students]
-            near = difflib.get_close_matches(model, known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
+            hint = suggest(model, [TEACHER, *students])
             raise ValueError(f"students.{line[-1]}.init: no model `{model}`; {hint}, or null")
         if model in line:
             circle = " → ".join([*line, model])

@@ -1,6 +1,5 @@
 """Types and names that several blocks of params.yaml use."""
 
-import difflib
 import os
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -14,6 +13,7 @@ from pydantic import (
 )
 
 from decant.features.values import clean
+from decant.suggest import MANY, suggest
 
 Source = Literal["demo", "movielens-100k", "movielens-1m", "online-retail", "files"]
 SOURCES: tuple[str, ...] = get_args(Source)
@@ -26,6 +26,7 @@ GENERAL = "general"
 TEACHER = "teacher"
 POPULAR = "popular"  # answers in place of a student where a history is empty
 Name = Annotated[str, AfterValidator(clean)]  # of a column or value, as tables are read
+EXAMPLES = ("UTC", "Europe/Berlin", "America/New_York")  # of time zones
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -49,9 +50,9 @@ def _known_timezone(timezone: str) -> str:
     try:
         ZoneInfo(timezone)
     except (LookupError, ValueError, OSError):
-        near = difflib.get_close_matches(timezone, available_timezones(), n=1)
-        hint = f"did you mean `{near[0]}`?" if near else "write one such as `Europe/Berlin`"
-        raise ValueError(f"no time zone `{timezone}`; {hint}") from None
+        known = [*EXAMPLES, *sorted(available_timezones() - {*EXAMPLES})]
+        hint = suggest(timezone, known, "time zones", searched=MANY, listed=len(EXAMPLES))
+        raise ValueError(f"unknown time zone `{timezone}`; {hint}") from None
     return timezone
 
 

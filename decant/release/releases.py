@@ -5,7 +5,6 @@
   it there is no release
 """
 
-import difflib
 import getpass
 import hashlib
 import logging
@@ -49,7 +48,9 @@ from decant.release.store import (
     Store,
     SwapLostError,
 )
+from decant.suggest import MANY, suggest
 
+SHOWN_IDS = 5  # in one message
 logger = logging.getLogger(__name__)
 
 
@@ -245,13 +246,13 @@ class Releases:
 
     def _why_unknown(self, given: str, ids: list[str], matching: list[str]) -> str:
         if matching:
-            return f"{len(matching)} begin so: {', '.join(matching[:5])}"
+            return f"{len(matching)} begin so: {', '.join(matching[:SHOWN_IDS])}"
         begun = {key.split("/")[1] for key in self.store.list(f"releases/{given}")} if given else ()
         if begun:
             return self._why_incomplete(min(begun))
         if not ids:
             return f"{self.store.name} has no releases yet"
-        return f"the nearest: {', '.join(difflib.get_close_matches(given, ids, n=3, cutoff=0.0))}"
+        return suggest(given, ids, searched=MANY, listed=SHOWN_IDS)
 
     def _why_incomplete(self, release: str) -> str:
         try:

@@ -3,12 +3,11 @@
 Imports neither torch nor pandas. Shapes: N items; index 0 is no item; T events; A attributes.
 """
 
-import difflib
 import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,13 +33,12 @@ from decant.params.types import POPULAR
 from decant.runtime.ranking import top_items
 from decant.runtime.router import ENCODER, ROUTER, STUDENTS, read_popular, read_router, read_rules
 from decant.runtime.session import ATTRIBUTES, Model
+from decant.suggest import SHOWN, suggest
 
 Read = Callable[[str], bytes]  # a file of a release by its path → its bytes
 NAN = float("nan")
 SLOWEST = 2.0  # CPU seconds that one answer may take
-SHOWN = 80  # characters of a name that an answer repeats
 MOST_NAMES = 100  # that an answer lists
-SEARCHED = 100  # names among which the nearest is looked for: more would hold up the service
 
 
 class StudentFailedError(ValueError):
@@ -277,11 +275,8 @@ class Family:
             return 1
         index = self._behaviours.get(name) or self._behaviours.get(clean(name))
         if index is None:
-            known = self.encoder.behaviours
-            raise RequestError(
-                f"unknown behaviour `{name[:SHOWN]}`; {did_you_mean(name, known)}known: "
-                f"{', '.join(known)}"
-            )
+            hint = suggest(name, self.encoder.behaviours, also_list=True, listed=MOST_NAMES)
+            raise RequestError(f"unknown behaviour `{name[:SHOWN]}`; {hint}")
         return index
 
 
@@ -385,14 +380,6 @@ def encode_request(
     batch = {name: right_align([column], length) for name, column in encoded.items()}
     batch[ATTRIBUTES] = encoder.attribute_indices(user)[None]
     return batch
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """`did you mean …? ` for a misspelt name; empty when nothing is near."""
-    if len(name) > SHOWN or len(known) > SEARCHED:
-        return ""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean `{near[0]}`? " if near else ""
 
 
 def _shown(names: Iterable[str]) -> list[str]:

@@ -4,21 +4,23 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 import orjson
-from fastapi import FastAPI, Request
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from decant.params.release import Serve
 from decant.release.provenance import version
 from decant.runtime.engine import RequestError, StudentFailedError
+from decant.serving.openapi import JSON, Endpoint, document
 from decant.serving.page import docs_page, example
 from decant.serving.reload import Current, Served
 from decant.serving.requests import (
@@ -32,7 +34,6 @@ from decant.serving.requests import (
 
 POLL = 1.0  # seconds between two looks at the channel
 FIRST_LOOK = 5.0  # seconds that requests wait for the first release when the service starts
-JSON = "application/json"
 TITLE = "Decant"
 VERSION = version("decant") or "unknown"
 
@@ -81,6 +82,30 @@ class Health(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
+ENDPOINTS = (
+    Endpoint(
+        "/recommend",
+        "POST",
+        "The k best items for a user",
+        {
+            200: ("the best items, best first", RecommendAnswer),
+            400: ("the body is not JSON", Problem),
+            408: ("the header or the body was not complete in time", Problem),
+            413: (f"the body is larger than {MAX_BODY} bytes", Problem),
+            422: ("a wrong key, type or value, or an unknown behaviour", Problem),
+            503: ("no release is loaded", Problem),
+        },
+        RecommendRequest,
+    ),
+    Endpoint(
+        "/healthz",
+        "GET",
+        "What is being served",
+        {200: ("a release is served", Health), 503: ("no release is loaded", Unready)},
+    ),
+)
+
+
 @dataclass
 class ServedRequests:
     """What this process has answered so far."""
@@ -88,12 +113,12 @@ class ServedRequests:
     unknown_events: int = 0
 
 
-def create_app(current: Current, poll: float = POLL, settings: Serve | None = None) -> FastAPI:
+def create_app(current: Current, poll: float = POLL, settings: Serve | None = None) -> Starlette:
     """The service on `current`, which looks at its channel every `poll` seconds."""
     settings = settings or Serve()
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         looked, ended = threading.Event(), threading.Event()
         # a daemon: a store that does not answer must not hold up the end of the service
         following = threading.Thread(
@@ -105,19 +130,15 @@ def create_app(current: Current, poll: float = POLL, settings: Serve | None = No
         current.end()
         ended.set()
 
-    app = FastAPI(
-        title=TITLE,
-        version=VERSION,
+    return Starlette(
+        routes=_routes(current, settings.max_events),
+        exception_handlers={
+            Exception: _unexpected,
+            HTTPException: _http_problem,
+            ClientDisconnect: _gone,
+        },
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's page loads its scripts from elsewhere
-        redoc_url=None,
-        openapi_url=None,
     )
-    app.add_exception_handler(Exception, _unexpected)
-    app.add_exception_handler(HTTPException, _http_problem)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    _add_endpoints(app, current, settings.max_events)
-    return app
 
 
 def follow(current: Current, poll: float, looked: threading.Event, ended: threading.Event) -> None:
@@ -128,36 +149,46 @@ def follow(current: Current, poll: float, looked: threading.Event, ended: thread
         ended.wait(poll)
 
 
-def _add_endpoints(app: FastAPI, current: Current, max_events: int) -> None:
+def _routes(current: Current, max_events: int) -> list[Route]:
     counts = ServedRequests()
 
-    @app.post("/recommend")
     async def recommend(request: Request) -> Response:
         body = await read_body(request)
         if body is None:
             return problem(413, f"the body is larger than {MAX_BODY} bytes; send less history")
         return answer(current, counts, body, max_events)
 
-    @app.get("/healthz")
-    async def healthz() -> Response:
+    async def healthz(_: Request) -> Response:
         served, loading = current.served, loading_release(current)
         if served is None:
             unready = msgspec.json.encode(Unready(unavailable_because(current), loading))
             return Response(unready, status_code=503, media_type=JSON)
-        told = health(served, counts, loading, current.problem)
-        return Response(msgspec.json.encode(told), media_type=JSON)
+        report = health(served, counts, loading, current.problem)
+        return Response(msgspec.json.encode(report), media_type=JSON)
 
-    @app.get("/")
-    async def root() -> Response:
+    async def root(_: Request) -> Response:
         return RedirectResponse("docs")
 
-    @app.get("/docs")
-    async def docs() -> Response:
+    async def docs(_: Request) -> Response:
         return HTMLResponse(docs_page(openapi(current.served)))
 
-    @app.get("/openapi.json")
-    async def schema() -> Response:
+    async def schema(_: Request) -> Response:
         return Response(orjson.dumps(openapi(current.served)), media_type=JSON)
+
+    return [
+        _route("POST", "/recommend", recommend),
+        _route("GET", "/healthz", healthz),
+        _route("GET", "/", root),
+        _route("GET", "/docs", docs),
+        _route("GET", "/openapi.json", schema),
+    ]
+
+
+def _route(method: str, path: str, handler: Callable[[Request], Awaitable[Response]]) -> Route:
+    """Route one method; Starlette would let HEAD in beside GET."""
+    route = Route(path, handler, methods=[method])
+    route.methods = {method}
+    return route
 
 
 def answer(current: Current, counts: ServedRequests, body: bytes, max_events: int) -> Response:
@@ -234,45 +265,9 @@ def unavailable_because(current: Current) -> str:
 
 
 def openapi(served: Served | None) -> dict[str, Any]:
-    """The OpenAPI document; its example can be answered by the release that is served."""
-    kinds = (RecommendRequest, RecommendAnswer, Health, Problem, Unready)
-    references, components = msgspec.json.schema_components(
-        kinds, ref_template="#/components/schemas/{name}"
-    )
-    asked, told, healthy, wrong, unready = references
-    body = {"schema": asked, "example": example(served.family if served else None)}
-    wrongs = {
-        "400": "the body is not JSON",
-        "408": "the header or the body was not complete in time",
-        "413": f"the body is larger than {MAX_BODY} bytes",
-        "422": "a wrong key, type or value, or an unknown behaviour",
-        "503": "no release is loaded",
-    }
-    recommend = {
-        "summary": "The k best items for a user",
-        "requestBody": {"required": True, "content": {JSON: body}},
-        "responses": {
-            "200": _described("the best items, best first", told),
-            **{status: _described(text, wrong) for status, text in wrongs.items()},
-        },
-    }
-    healthz = {
-        "summary": "What is being served",
-        "responses": {
-            "200": _described("a release is served", healthy),
-            "503": _described(wrongs["503"], unready),
-        },
-    }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": TITLE, "version": VERSION, "description": __doc__},
-        "paths": {"/recommend": {"post": recommend}, "/healthz": {"get": healthz}},
-        "components": {"schemas": components},
-    }
-
-
-def _described(text: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": text, "content": {JSON: {"schema": schema}}}
+    """Describe the service; the example can be answered by the release that is served."""
+    info = {"title": TITLE, "version": VERSION, "description": __doc__}
+    return document(info, ENDPOINTS, {"/recommend": example(served.family if served else None)})
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:

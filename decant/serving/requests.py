@@ -16,13 +16,12 @@ from decant.params.release import Serve
 from decant.runtime.engine import (
     MOST_NAMES,
     NAN,
-    SHOWN,
     Answer,
     Family,
     History,
     RequestError,
-    did_you_mean,
 )
+from decant.suggest import SHOWN, suggest
 
 MAX_BODY = 1_000_000  # bytes
 MAX_EVENTS = Serve().max_events  # of one history that are read, where nothing else is set
@@ -269,10 +268,9 @@ def _explain(message: str) -> str:
     unknown = _UNKNOWN.fullmatch(found["problem"])
     if unknown:
         kind = HistoryEvent if path.startswith("history[") else RecommendRequest
-        known = kind.__struct_fields__
         key, place = unknown["key"], f" in {path}" if path else ""
-        hint = did_you_mean(key, known)
-        return f"unknown key `{key[:SHOWN]}`{place}; {hint}known: {', '.join(known)}"
+        hint = suggest(key, kind.__struct_fields__, also_list=True)
+        return f"unknown key `{key[:SHOWN]}`{place}; {hint}"
     return f"{path or 'the body'}: {_lower(found['problem'])}"
 
 

@@ -104,7 +104,7 @@ def test_a_mistake_is_told_without_a_stack(
     registry: Registry, release: Release, prefect_server: None, said: list[logging.LogRecord]
 ) -> None:
     first = release("first")
-    with pytest.raises(UnknownReleaseError, match="nearest"):
+    with pytest.raises(UnknownReleaseError, match="no release `zzzz`: known: "):
         promote(Options(release="zzzz"))
     Path("registry", "channels", "production.json").mkdir(parents=True)
     with pytest.raises(StoreError, match="production.json is a folder; move it away"):

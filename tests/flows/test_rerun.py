@@ -62,12 +62,12 @@ def test_a_failing_stage_ends_the_command_with_its_reason(finished: Any) -> None
 def test_a_misspelt_stage_names_the_nearest(project: Any) -> None:
     run = look(project.root)
     assert known_stage("ingest", run) == "ingest"
-    with pytest.raises(UnknownStage, match=r"no stage `ingst`; did you mean ingest"):
+    with pytest.raises(UnknownStage, match=r"no stage `ingst`; did you mean `ingest`"):
         known_stage("ingst", run)
     with pytest.raises(UnknownStage) as error:
         known_stage("distill", run)
-    assert error.value.near == ["distill@general", "distill@women", "distill@men"]
-    with pytest.raises(UnknownStage, match="known: raw, ingest"):
+    assert error.value.known == ["distill@general", "distill@women", "distill@men"]
+    with pytest.raises(UnknownStage, match="stages: raw, ingest"):
         known_stage("xyz", run)
 
 

@@ -117,7 +117,7 @@ def test_another_channel_can_be_named(release: Release) -> None:
 
 def test_an_unknown_release_is_refused(release: Release) -> None:
     root, params, _ = release()
-    with pytest.raises(UnknownReleaseError, match="nearest"):
+    with pytest.raises(UnknownReleaseError, match="no release `zzzz`: known: "):
         promote(root, params, "zzzz")
 
 

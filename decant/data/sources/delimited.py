@@ -1,7 +1,6 @@
 """Tables in files: read as text, every row with its file and line, columns checked by name."""
 
 import csv
-import difflib
 import io
 import uuid
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from decant.data.sources.files import (
 from decant.data.tables import ids, text
 from decant.features.values import clean
 from decant.params.data import DELIMITERS
+from decant.suggest import suggest
 
 PARQUET = (".parquet", ".pq")
 TAB_SEPARATED = (".tsv", ".tab")
@@ -48,13 +48,11 @@ class ColumnMissing(ValueError):
         same_ids: str | None = None,
     ) -> None:
         self.file, self.column, self.columns = file, column, list(columns)
-        near = difflib.get_close_matches(column.lower(), [c.lower() for c in columns], n=1)
-        nearest = [c for c in columns if near and c.lower() == near[0]]
-        hint = f"; the nearest is `{nearest[0]}`" if nearest else ""
+        hint = suggest(column, columns, "columns", also_list=True, ignore_case=True)
         if same_ids is not None:
-            hint = f"; `{same_ids}` holds the ids of the events"
+            hint = f"`{same_ids}` holds the ids of the events; columns: {', '.join(columns)}"
         what = f"`{column}`" + (f" ({setting})" if setting else "")
-        super().__init__(f"{file}: no column {what}{hint}; it has {', '.join(columns) or 'none'}")
+        super().__init__(f"{file}: no column {what}; {hint}")
 
 
 class EmptyLog(ValueError):

@@ -1,6 +1,5 @@
 """Which files each source is made of, and a clear word when they are not there."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from decant.params.data import DELIMITERS, Ingest
 from decant.params.types import IMAGE
+from decant.suggest import MANY, suggest
 
 DEMO_IMAGES = "images.parquet"
 DEMO_LOGS = ("views.csv", "carts.csv", "purchases.csv")
@@ -17,6 +17,7 @@ _FIXED = {
     "movielens-100k": ("u.data", "u.user", "u.item", "u.genre"),
 }
 _FETCHED = ("movielens-100k", "movielens-1m")
+SHOWN_FILES = 8  # in one message
 
 
 class FilesMissing(ValueError):
@@ -124,7 +125,7 @@ def _own_files(folder: Path, settings: Ingest) -> Files:
             continue
         found[key] = _matches(folder, pattern)
         if not found[key]:
-            missing.append(f"no file `{pattern}` (ingest.{key}){_nearest(folder, pattern)}")
+            missing.append(f"no file `{pattern}` (ingest.{key}); {_hint(folder, pattern)}")
         elif key != "events" and len(found[key]) > 1:
             missing.append(f"ingest.{key} `{pattern}` names {len(found[key])} files, not one")
     if missing:
@@ -155,12 +156,11 @@ def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     return key, path.as_posix()
 
 
-def _nearest(folder: Path, pattern: str) -> str:
+def _hint(folder: Path, pattern: str) -> str:
     there = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    near = difflib.get_close_matches(pattern, there, n=1)
-    if near:
-        return f", the nearest is `{near[0]}`"
-    return f", there are {', '.join(there[:8])}" if there else ", the folder is empty"
+    if not there:
+        return "the folder is empty"
+    return suggest(pattern, there, "files", searched=MANY, listed=SHOWN_FILES)
 
 
 def _demand(source: str, folder: Path, names: tuple[str, ...]) -> None:

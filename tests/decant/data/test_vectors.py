@@ -120,5 +120,7 @@ def test_own_files_bring_vectors_of_any_name(tmp_path: Path) -> None:
     tables = read("files", tmp_path, settings)
     assert tables.vectors["sound"]["item"].tolist() == ["a", "c"]
     assert tables.used == ("events.csv", "s.pq")
-    with pytest.raises(FilesMissing, match=r"no file `t\.pq` \(ingest\.vectors\.sound\), the near"):
+    with pytest.raises(
+        FilesMissing, match=r"no file `t\.pq` \(ingest\.vectors\.sound\); did you mean"
+    ):
         read("files", tmp_path, Ingest(item="sku", vectors={"sound": "t.pq"}))

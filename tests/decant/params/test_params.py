@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from decant.params.load import Params, ParamsError, load_params, parse_params
 from decant.params.models import Student
+from decant.params.renamed import RENAMED
 from decant.params.types import GENERAL
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -112,7 +113,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"techer": {}}, "unknown key `techer`, did you mean `teacher`?"),
+        ({"techer": {}}, "unknown key `techer`; did you mean `teacher`?"),
         (
             {"distill": {"soft_weight": 0.7, "list_weight": 0.4}},
             "distill: soft_weight, list_weight and strata_weight are shares of the loss, together ",
@@ -150,12 +151,12 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
             },
             "distill.relation_heads 3 does not divide teacher.dimension 64",
         ),
-        ({"validation": {}}, "unknown key `validation`, did you mean `validate`?"),
-        ({"teacher": {"epoch": 3}}, "unknown key `teacher.epoch`, did you mean `epochs`?"),
+        ({"validation": {}}, "unknown key `validation`; did you mean `validate`?"),
+        ({"teacher": {"epoch": 3}}, "unknown key `teacher.epoch`; did you mean `epochs`?"),
         ({"gate": {"zzz": 3}}, "unknown key `gate.zzz`; known: margin, max_production_drop, "),
         (
             {"students": {**STUDENTS, "w": {"init": "general", "wher": "a == 1"}}},
-            "unknown key `students.w.wher`, did you mean `where`?",
+            "unknown key `students.w.wher`; did you mean `where`?",
         ),
         ({"teacher": {"epochs": "many"}}, "`teacher.epochs`: Input should be a valid integer"),
         ({"teacher": {"epochs": 2.5}}, "`teacher.epochs`: Input should be a valid integer"),
@@ -172,7 +173,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ({"split": {"method": None}}, "`split.method`: Input should be 'time' or 'leave-one-out'"),
         (
             {"teacher": {"inputs": ["item", "imag"]}},
-            "teacher.inputs: no input `imag`; did you mean `image`? known: item, text, ",
+            "teacher.inputs: no input `imag`; did you mean `image`? inputs: item, text, ",
         ),
         (
             {"ingest": {"vectors": {"text": "text.parquet"}}},
@@ -192,11 +193,15 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ),
         (
             {"schedule": {"timezone": "Europe/Berln"}},
-            "`schedule.timezone`: no time zone `Europe/Berln`; did you mean `Europe/Berlin`?",
+            "`schedule.timezone`: unknown time zone `Europe/Berln`; did you mean `Europe/Berlin`?",
         ),
-        ({"schedule": {"timezone": "Mars/X"}}, "`schedule.timezone`: no time zone `Mars/X`"),
-        ({"schedule": {"timezone": "America"}}, "`schedule.timezone`: no time zone `America`"),
-        ({"schedule": {"timezone": ""}}, "`schedule.timezone`: no time zone ``; write one such as"),
+        ({"schedule": {"timezone": "Mars/X"}}, "`schedule.timezone`: unknown time zone `Mars/X`"),
+        ({"schedule": {"timezone": "America"}}, "`schedule.timezone`: unknown time zone `America`"),
+        (
+            {"schedule": {"timezone": ""}},
+            "`schedule.timezone`: unknown time zone ``; time zones: UTC, Europe/Berlin, "
+            "America/New_York and ",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str) -> None:
@@ -267,7 +272,7 @@ def test_every_problem_is_told_at_once_in_one_line() -> None:
         (b"seed: 1\nraw: {seed: 1}\nseed: 2", "`seed` is given twice, in lines 1 and 3"),
         (b"raw:\n  users: 50\n\n  users: 60", "`users` is given twice, in lines 2 and 4"),
         (b"students: {general: {init: a, init: b}}", "`init` is given twice, in lines 1 and 1"),
-        (b"registry: {folder: params.yaml}", "`params.yaml` is a file, a folder is meant"),
+        (b"registry: {folder: params.yaml}", "`params.yaml` is a file: name a folder"),
     ],
     ids=range(11),
 )
@@ -338,15 +343,15 @@ def test_what_is_no_finite_number_is_refused(value: str) -> None:
     [
         ({"time": "t", "time_format": "dayfirst"}, "did you mean `day-first`"),
         ({"time": "t", "time_format": "%d/%m"}, "does not hold year, month and day"),
-        ({"time": "t", "time_format": "%Q"}, "`%Q` is not a format of times"),
+        ({"time": "t", "time_format": "%Q"}, "invalid time format `%Q`"),
         ({"time_format": "iso"}, "time_format has no effect without time"),
         ({"timezone": "Berlin"}, "did you mean `Europe/Berlin`"),
         ({"delimiter": "semi"}, "did you mean `semicolon`"),
-        ({"delimiter": "::"}, "`::` is not a delimiter"),
-        ({"delimiter": ""}, "is not a delimiter"),
+        ({"delimiter": "::"}, "invalid delimiter `::`: expected one character"),
+        ({"delimiter": ""}, "invalid delimiter ``"),
         (
             {"items": {"file": "a.csv", "ids": "x"}},
-            "unknown key `ingest.items.ids`, did you mean `id`",
+            "unknown key `ingest.items.ids`; did you mean `id`",
         ),
         ({"users": 3}, "`ingest.users`: "),
         ({"vectors": {"image": {"id": "x"}}}, "`ingest.vectors.image.file`: Field required"),
@@ -376,3 +381,30 @@ def test_spellings_of_a_missing_value_may_be_as_yaml_reads_them() -> None:
     found = parse_params({"ingest": given}).ingest.missing
     assert set(found) == {"NULL", "Null", "null", "NaN", "-999", "0.5"}
     assert {"NULL", "\\N", "NaN", "None"} <= set(parse_params({}).ingest.missing)
+
+
+def test_an_old_key_names_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RENAMED, "distill.top_share", "distill.epochs")
+    monkeypatch.setitem(RENAMED, "learner", "distill")
+    assert problems({"distill": {"top_share": 0.3}, "learner": {}, "techer": {}}) == [
+        "`distill.top_share` was renamed to `distill.epochs`",
+        "`learner` was renamed to `distill`",
+        "unknown key `techer`; did you mean `teacher`?",
+    ]
+    searched = {"stage": "distill", "folds": 1, "space": {"top_share": {"low": 0.1, "high": 1}}}
+    assert problems({"tune": searched}) == [
+        "`tune`: space.top_share: `distill.top_share` was renamed to `distill.epochs`"
+    ]
+
+
+def test_a_renamed_key_is_gone_and_its_new_name_is_a_setting() -> None:
+    assert is_setting("distill.epochs") and not is_setting("distill.epoch")
+    assert [key for key in RENAMED if is_setting(key)] == []
+    assert [key for key in RENAMED.values() if not is_setting(key)] == []
+
+
+def is_setting(key: str) -> bool:
+    """Whether `block` or `block.key` is known."""
+    settings = parse_params({}).model_dump(by_alias=True)
+    block, _, name = key.partition(".")
+    return block in settings and (not name or name in settings[block])

@@ -319,7 +319,7 @@ def test_a_release_is_found_by_a_unique_beginning(registry: Registry, publish: P
 def test_an_unknown_id_names_the_nearest(registry: Registry, publish: Publish) -> None:
     release = publish()
     wrong = release[:-1] + ("0" if release[-1] != "0" else "1")
-    with pytest.raises(UnknownReleaseError, match=f"nearest: {release}"):
+    with pytest.raises(UnknownReleaseError, match=f"did you mean `{release}`"):
         registry.promote(wrong)
 
 

@@ -15,7 +15,7 @@ import msgspec
 import onnx
 import pytest
 import uvicorn
-from fastapi.testclient import TestClient
+from starlette.testclient import TestClient
 
 from decant.commands.service import listen
 from decant.params.release import Serve
@@ -93,14 +93,29 @@ def test_a_body_of_unannounced_length_is_bounded_too(client: TestClient) -> None
     assert client.post("/recommend", content=chunks).status_code == 413
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/recommend", 405),
-                                                        ("GET", "/nowhere", 404)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/recommend", 405),
+        ("OPTIONS", "/recommend", 405),
+        ("POST", "/healthz", 405),
+        ("GET", "/nowhere", 404),
+    ],
+)
 def test_other_paths_and_methods_say_what_there_is(
     client: TestClient, method: str, path: str, status: int
 ) -> None:
     response = client.request(method, path)
     assert response.status_code == status
     assert "POST /recommend" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/healthz", "GET"), ("/docs", "GET"), ("/recommend", "POST")]
+)
+def test_a_path_has_one_method(client: TestClient, path: str, allowed: str) -> None:
+    response = client.head(path)
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)
 
 
 def test_an_error_of_ours_is_one_line_of_json(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +192,12 @@ def test_the_documented_example_is_answered(client: TestClient) -> None:
 def test_the_document_describes_what_is_really_read_and_sent(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     schemas = document["components"]["schemas"]
-    assert set(document["paths"]) == {"/recommend", "/healthz"}
+    described = {
+        (method, path) for path, methods in document["paths"].items() for method in methods
+    }
+    pages = {("get", path) for path in ("/", "/docs", "/openapi.json")}
+    routes = {(m.lower(), r.path) for r in client.app.routes for m in r.methods}  # type: ignore[attr-defined]
+    assert described == routes - pages
     for reference in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)):
         assert reference in schemas
     assert set(schemas["RecommendRequest"]["properties"]) == set(RecommendRequest.__struct_fields__)

@@ -52,7 +52,7 @@ def test_a_wrong_range_is_one_line_that_says_what_is_allowed(
 
 def test_a_range_has_no_other_keys() -> None:
     line = problem(space={"dropout": {"lo": 0.1, "high": 0.2}})
-    assert line == "unknown key `tune.space.dropout.lo`, did you mean `low`?"
+    assert line == "unknown key `tune.space.dropout.lo`; did you mean `low`?"
     assert "at least 1 item" in problem(space={"dropout": {"choices": []}})
 
 

@@ -185,9 +185,9 @@ def test_a_missing_column_names_file_column_nearest_and_all(tmp_path) -> None:
     with pytest.raises(ColumnMissing) as missing:
         require(table, "log.csv", {"user": "ingest.user"})
     assert str(missing.value) == (
-        "log.csv: no column `user` (ingest.user); the nearest is `usr`; it has usr, Item"
+        "log.csv: no column `user` (ingest.user); did you mean `usr`? columns: usr, Item"
     )
-    with pytest.raises(ColumnMissing, match="the nearest is `Item`"):
+    with pytest.raises(ColumnMissing, match="did you mean `Item`"):
         require(table, "log.csv", ["item"])
 
 

@@ -72,7 +72,9 @@ def test_numbers_in_names_are_compared_as_numbers(tmp_path) -> None:
 
 def test_an_own_file_that_is_not_there_names_its_setting_and_the_nearest(tmp_path) -> None:
     touch(tmp_path, "event.csv")
-    with pytest.raises(FilesMissing, match=r"`events\.csv` \(ingest\.events\), .* `event\.csv`"):
+    with pytest.raises(
+        FilesMissing, match=r"`events\.csv` \(ingest\.events\); did you mean `event\.csv`"
+    ):
         check_present("files", tmp_path)
 
 

@@ -294,7 +294,7 @@ def test_the_column_that_holds_the_ids_of_the_events_is_offered(tmp_path, name: 
         tables(tmp_path, files, **{name: f"{name}.csv"})
     assert str(caught.value) == (
         f"{name}.csv: no column `{name[:-1]}` (ingest.{name}: {{file: {name}.csv, id: …}}); `id` "
-        "holds the ids of the events; it has id, title"
+        "holds the ids of the events; columns: id, title"
     )
 
 
@@ -303,7 +303,7 @@ def test_fields_may_be_separated_by_any_mark(tmp_path) -> None:
     found = tables(tmp_path, files, events="events.dat", users="users.txt")
     assert found.users["age"].tolist() == [3.0]
     assert found.notes[:1] == ("events.dat: fields are separated by tabs",)
-    with pytest.raises(ColumnMissing, match="it has user\titem"):
+    with pytest.raises(ColumnMissing, match="columns: user\titem"):
         tables(tmp_path, files, events="events.dat", delimiter="pipe")
 
 

@@ -50,7 +50,7 @@ def test_cells_that_could_not_be_read_are_kept_as_they_were(tmp_path) -> None:
 
 
 def test_a_misspelt_column_is_named_with_its_file(tmp_path) -> None:
-    with pytest.raises(ColumnMissing, match=r"carts\.csv: no column `user`; the nearest is `usr`"):
+    with pytest.raises(ColumnMissing, match=r"carts\.csv: no column `user`; did you mean `usr`"):
         read("demo", shop(tmp_path, carts="usr,item,time\n"), Ingest())
     with pytest.raises(ColumnMissing, match=r"users\.csv: no column `region`"):
         read("demo", shop(tmp_path, users="user,age,gender\n"), Ingest())
