@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.checkout import clone, commit_of, renewed, uncommitted
+from decant.commands.parser import add_command, add_json
 from decant.report.results import FOLDER, document, write
 from decant.suggest import suggest
 
@@ -70,16 +71,17 @@ def add_commands(subparsers: Any) -> None:
     """Register `decant bench`."""
     width = max(map(len, BENCHMARKS))
     listed = [f"  {name.ljust(width)}  {text}" for name, (_, text) in BENCHMARKS.items()]
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "bench",
-        help="run a benchmark, write its results",
-        description="Run a benchmark in temporary clones of what is committed, and write its "
-        f"results to\n{FOLDER}/NAME.json and NAME.md. Minutes to hours, by the benchmark.\n\n"
+        "Run a benchmark in temporary clones of what is committed, and write its results to\n"
+        f"{FOLDER}/NAME.json and NAME.md. Minutes to hours, by the benchmark.\n\n"
         "benchmarks:\n" + "\n".join(listed),
+        run,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="NAME", help="a benchmark, as listed above")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON too")
+    add_json(parser, "print the results as JSON too")
     parser.add_argument("--keep", action="store_true", help="keep the clones, to look at them")
     data = parser.add_argument_group("for a data set alone")
     data.add_argument(
@@ -94,10 +96,6 @@ def add_commands(subparsers: Any) -> None:
     students.add_argument(
         "--without", metavar="KIND[,KIND]", help="variants that are left out, see docs/students.md"
     )
-    parser.add_argument(
-        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
-    )
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 class CommandLineError(ValueError):
-    """What was typed is no command, or lacks or has too much of something."""
+    """An unknown command, or options that are missing or unknown."""
 
 
 class Help(argparse.HelpFormatter):
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run(sys.argv[1:] if arguments is None else list(arguments))
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
     except (ValueError, OSError) as error:
@@ -69,10 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: list[str]) -> int:
-    """Parse and run.
+    """Parse the arguments and run the command.
 
     Raises:
-        CommandLineError: no such command or option; whatever the command raises.
+        CommandLineError: no such command or option. Whatever the command raises.
     """
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     parsed = build_parser(known(name) if name else None).parse_args(arguments)
@@ -80,17 +80,17 @@ def run(arguments: list[str]) -> int:
     return int(command(parsed))
 
 
-def build_parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The parser with all commands; only the chosen one's module is imported."""
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """Build the parser of all commands; only the module of `command` is imported."""
     parser = Parser(
         prog="decant",
         description="One large recommender in, a released family of small ones out. `make run` "
         "makes the first release; these commands look after it.",
-        epilog="`decant COMMAND --help` says more about one.",
+        epilog="`decant COMMAND --help` describes one command.",
         formatter_class=Help,
     )
     subparsers: Any = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    module = COMMANDS[chosen][0] if chosen else None
+    module = COMMANDS[command][0] if command else None
     for name, (home, text) in COMMANDS.items():
         if home != module:
             subparsers.add_parser(name, help=text)
@@ -100,10 +100,10 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
 
 
 def load(module: str) -> Any:
-    """The module of a command.
+    """Import the module of a command.
 
     Raises:
-        CommandLineError: the benchmarks, which the package is installed without.
+        CommandLineError: the benchmarks are not installed.
     """
     if module.startswith("benchmarks."):
         sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -116,10 +116,10 @@ def load(module: str) -> Any:
 
 
 def known(name: str) -> str:
-    """`name`, if it is a command.
+    """Return `name` if it is a command.
 
     Raises:
-        CommandLineError: it is none; the message names the nearest.
+        CommandLineError: it is not; the message suggests the nearest.
     """
     if name in COMMANDS:
         return name
@@ -127,18 +127,18 @@ def known(name: str) -> str:
 
 
 def port(text: str) -> int:
-    """What an option such as `--port` takes; 0 stands for any free one.
+    """Parse a port for an option; 0 stands for any free one.
 
     Raises:
-        ArgumentTypeError: it is no number of a port.
+        ArgumentTypeError: the text is not a whole number up to 65535.
     """
     if text.isdecimal() and int(text) <= LAST_PORT:
         return int(text)
-    raise argparse.ArgumentTypeError(f"`{text}` is no port, a number from 1 to {LAST_PORT}")
+    raise argparse.ArgumentTypeError(f"invalid port `{text}`: expected 1 to {LAST_PORT}")
 
 
 def one_line(error: ValueError | OSError) -> str:
-    """An error for a person."""
+    """Format an error as one line."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
+from decant.commands.parser import add_command
 from decant.data.membership import check_rules
 from decant.data.sources.layout import Files, check_present, required_files
 from decant.data.sources.notes import Notes
@@ -40,17 +41,17 @@ class ConfigureError(ValueError):
 
 
 def configure(
-    root: Path, source: str, given: Path | None = None, profile: str | None = None
+    root: Path, source: str, origin: Path | None = None, profile: str | None = None
 ) -> list[str]:
     """Set `root` up for `source`; returns the unified diff of params.yaml, empty if unchanged.
 
     Args:
-        given: folder (or file) that the source's files are copied from; None: they are there.
-        profile: quick or full; None: quick if the source is another one than so far, else the
-            settings stay as they are.
+        origin: folder (or file) that the source's files are copied from; None: they are there.
+        profile: quick or full; None: quick if the source changes, else the settings stay.
 
     Raises:
-        ConfigureError, FilesMissing, ParamsError: what was asked for does not fit.
+        ConfigureError, FilesMissing, ParamsError: source, files, profile or settings do not fit.
+        EditError: params.yaml is laid out in a way that cannot be edited.
         RuleError: a segment's rule does not parse.
     """
     source = known(source, SOURCES, "source")
@@ -58,7 +59,7 @@ def configure(
         profile = known(profile, PROFILES, "profile")
     path = root / "params.yaml"
     params = load_params(path)
-    files = settle_files(root, source, given, params.ingest)
+    files = settle_files(root, source, origin, params.ingest)
     if profile is None and source == params.source:
         check(params, files)
         return []
@@ -75,9 +76,9 @@ def configure(
 
 
 def check(params: Params, files: Files | None) -> None:
-    """See that the rules of segments can be meant so: a run would notice some stages later.
+    """Check the rules of segments now; a run would fail on them only some stages later.
 
-    Of own tables the users are read, so that values which nobody has are told too.
+    The users of own tables are read, to print values that no user has.
     """
     users = None
     if params.source == OWN and files is not None and files.users is not None:
@@ -86,20 +87,20 @@ def check(params: Params, files: Files | None) -> None:
         print(f"note: {line}", file=sys.stderr)
 
 
-def settle_files(root: Path, source: str, given: Path | None, settings: Ingest) -> Files | None:
-    """Copy the source's files into data/raw/<source>, or see that they are there.
+def settle_files(root: Path, source: str, origin: Path | None, settings: Ingest) -> Files | None:
+    """Copy the source's files into data/raw/<source>, or check that they are there.
 
     Returns:
         The files; None for the demo shop, which makes its own.
     """
     folder = root / "data" / "raw" / source
     if source == DEMO:
-        if given is not None:
+        if origin is not None:
             raise ConfigureError("the demo shop makes its own files: leave FROM out")
         return None
-    if given is None:
+    if origin is None:
         return check_present(source, folder, settings)
-    files = check_present(source, given, settings)
+    files = check_present(source, origin, settings)
     wanted = wanted_files(source, files, settings)
     copy_files(files, wanted, folder)
     if files.root.resolve() != folder.resolve():
@@ -108,7 +109,7 @@ def settle_files(root: Path, source: str, given: Path | None, settings: Ingest) 
 
 
 def wanted_files(source: str, files: Files, settings: Ingest) -> list[Path]:
-    """Every file of a source, each once."""
+    """List the files of a source, each once."""
     named = [files.root / name for name in required_files(source, settings)]
     listed = [
         *files.events,
@@ -121,7 +122,7 @@ def wanted_files(source: str, files: Files, settings: Ingest) -> list[Path]:
 
 
 def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> None:
-    """Copy files, keeping their places below `files.root`; those that are the same stay."""
+    """Copy files, keeping their places below `files.root`; skip those that are the same."""
     pairs = [(path, folder / path.relative_to(files.root)) for path in wanted]
     new = [(a, b) for a, b in pairs if not (b.is_file() and filecmp.cmp(a, b, shallow=False))]
     total = sum(path.stat().st_size for path, _ in new)
@@ -132,7 +133,7 @@ def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> None:
 
 
 def remove_others(folder: Path, wanted: Set[Path]) -> None:
-    """Remove what another run of `configure` has left: the source is what was given, no more."""
+    """Remove files that an earlier `configure` has copied and the source does not have now."""
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path not in wanted)
     for path in others:
         path.unlink()
@@ -143,7 +144,7 @@ def remove_others(folder: Path, wanted: Set[Path]) -> None:
 
 
 def copy_file(path: Path, target: Path, bar: Any) -> None:
-    """Copy one file under a temporary name, then give it its own."""
+    """Copy one file atomically."""
     temporary = target.with_name(f".{target.name}.tmp")
     try:
         with path.open("rb") as source, temporary.open("wb") as sink:
@@ -156,7 +157,7 @@ def copy_file(path: Path, target: Path, bar: Any) -> None:
 
 
 def load_preset(root: Path, source: str, profile: str, files: Files | None) -> Settings:
-    """Settings of a source: its preset, the profile, and what changes without a table of users."""
+    """Read a source's preset, with a profile and, without a table of users, what that changes."""
     path = root / PRESETS / f"{source}.yaml"
     try:
         preset = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -174,23 +175,23 @@ def load_preset(root: Path, source: str, profile: str, files: Files | None) -> S
 
 
 def keep_own(preset: Settings, params: Params, root: Path) -> Settings:
-    """A preset without the students and attributes that the user has written for own tables."""
+    """Leave students and attributes out of a preset where the user has written others."""
     path = root / PRESETS / f"{params.source}.yaml"
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))["settings"]
     untouched = parse_params({"source": params.source, **settings}, path)
-    kept = dict(preset)
+    changes = dict(preset)
     if params.students != untouched.students:
-        del kept["students"]
+        del changes["students"]
     if params.features.attributes != untouched.features.attributes:
-        kept["features"] = {k: v for k, v in kept["features"].items() if k != "attributes"}
-    return kept
+        changes["features"] = {k: v for k, v in changes["features"].items() if k != "attributes"}
+    return changes
 
 
 def known(name: str, names: Sequence[str], what: str) -> str:
-    """`name`, if it is one of `names`.
+    """Return `name` if it is one of `names`.
 
     Raises:
-        ConfigureError: it is not; the message names the nearest.
+        ConfigureError: it is not; the message suggests the nearest.
     """
     if name in names:
         return name
@@ -199,35 +200,36 @@ def known(name: str, names: Sequence[str], what: str) -> str:
 
 def add_commands(subparsers: Any) -> None:
     """Register `decant configure`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "configure",
-        help="set the project up for a data source",
-        description="Set the project up for a data source: copy its files to data/raw, write the "
-        "source and settings that suit it into params.yaml, show what changed there. `make run "
-        "SOURCE=… FROM=… PROFILE=…` does this and then runs.",
+        "Set the project up for a data source: copy its files to data/raw, write the source and "
+        "settings that suit it into params.yaml, show what changed there. `make run SOURCE=… "
+        "FROM=… PROFILE=…` does this and then runs.",
+        run,
+        has_root=False,
     )
     parser.add_argument("--source", help=f"{', '.join(SOURCES)}; default: the one in params.yaml")
     parser.add_argument(
         "--from",
-        dest="given",
+        dest="origin",
         type=Path,
         metavar="PATH",
         help="folder or file to copy from; default: what is in data/raw already",
     )
     parser.add_argument(
         "--profile",
-        help="quick: small models, minutes; full: the quality there is to have; default: quick for "
-        "another source, else the settings stay",
+        help="quick: small models, minutes; full: best quality; default: quick for another source, "
+        "else the settings stay",
     )
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Be the command: set up, show what changed."""
+    """Run `decant configure`."""
     root = Path.cwd()
     source = arguments.source or load_params(root / "params.yaml").source
     with locked(root):
-        diff = configure(root, source, arguments.given, arguments.profile)
+        diff = configure(root, source, arguments.origin, arguments.profile)
     print("\n".join(diff) if diff else f"params.yaml: nothing changed, source {source}")
     for line in warnings_in(root, load_params(root / "params.yaml")):
         print(f"warning: {line}", file=sys.stderr)

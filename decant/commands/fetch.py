@@ -14,11 +14,13 @@ import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
+from decant.commands.parser import add_command
 from decant.data.sources.layout import FilesMissing, check_present
+from decant.suggest import suggest
 
 ATTEMPTS = 5
 PAUSE = 0.5  # seconds before the first new attempt; doubled each time
@@ -47,17 +49,17 @@ class FetchError(ValueError):
     """A data set cannot be fetched; the message says why and what to do."""
 
 
-class Cut(Exception):
-    """The connection ended before the file did; what came so far is kept."""
+class TruncatedError(Exception):
+    """The connection ended before the file did; the bytes received so far are kept."""
 
 
-BROKEN = (  # what a new attempt may mend, unlike a full disk
+BROKEN = (  # a new attempt may succeed, unlike with a full disk
     urllib.error.URLError,
     http.client.HTTPException,
     ConnectionError,
     TimeoutError,
     ssl.SSLError,
-    Cut,
+    TruncatedError,
 )
 
 
@@ -91,10 +93,10 @@ def fetch(name: str, destination: Path, *, base_url: str | None = None) -> Path:
 
 
 def download_file(url: str, part: Path) -> None:
-    """Get `url` into `part`; bytes that are there are not asked for again.
+    """Download `url` into `part`, starting behind the bytes that are there.
 
     Raises:
-        FetchError: the server says no, or the connection broke `ATTEMPTS` times in a row.
+        FetchError: the server refuses, or the connection broke `ATTEMPTS` times in a row.
     """
     failures = 0
     while True:
@@ -109,31 +111,32 @@ def download_file(url: str, part: Path) -> None:
             problem = str(getattr(error, "reason", error)) or type(error).__name__
         failures = 1 if _size(part) > before else failures + 1
         if failures >= ATTEMPTS:
-            kept = f"; {_size(part):,} bytes are kept, run it again to go on" if _size(part) else ""
-            raise FetchError(f"{url}: {problem}{kept}") from None
+            hint = f"; {_size(part):,} bytes are kept, run it again to go on" if _size(part) else ""
+            raise FetchError(f"{url}: {problem}{hint}") from None
         time.sleep(PAUSE * 2 ** (failures - 1))
 
 
 def verify(path: Path, md5: str) -> None:
-    """Compare with the published checksum; a file that is not it is removed.
+    """Compare a download with its published checksum; remove it if they differ.
 
     Raises:
-        FetchError: it differs.
+        FetchError: they differ.
     """
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != md5:
+        checksum = hashlib.file_digest(file, "md5").hexdigest()
+    if checksum != md5:
         path.unlink()
         raise FetchError(
-            f"the download has md5 {found}, the published one is {md5}: it is removed, run it again"
+            f"the download has md5 {checksum}, but {md5} is published: the file was removed, run "
+            "the command again"
         )
 
 
 def unpack(archive: Path, destination: Path) -> None:
-    """Unzip so that `destination` appears with all files or not at all.
+    """Unzip atomically: `destination` appears with all files or not at all.
 
-    A single folder that holds everything is left out. Names that point elsewhere, links and
-    encrypted members are refused.
+    A single folder around everything is dropped. Names that point elsewhere, links and encrypted
+    members are refused.
 
     Raises:
         FetchError: an unsafe or broken archive.
@@ -159,20 +162,19 @@ def unpack(archive: Path, destination: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_commands(subparsers: Any) -> None:
     """Register `decant fetch`."""
-    parser = subparsers.add_parser("fetch", help="download a public data set", description=__doc__)
+    parser = add_command(subparsers, "fetch", str(__doc__), run, has_root=False)
     parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(sorted(DOWNLOADS))}")
     parser.add_argument("--into", type=Path, metavar="DIR", help="folder, default data/raw/NAME")
     parser.add_argument("--base-url", metavar="URL", help="a mirror of the publisher's folder")
-    parser.set_defaults(func=command)
 
 
-def command(arguments: argparse.Namespace) -> int:
-    """`decant fetch NAME [--into DIR] [--base-url URL]`.
+def run(arguments: argparse.Namespace) -> int:
+    """Run `decant fetch`.
 
     Raises:
-        FetchError: for the caller to show.
+        FetchError: see `fetch`.
     """
     into = arguments.into or Path("data/raw") / arguments.name
     folder = fetch(arguments.name, into, base_url=arguments.base_url)
@@ -189,7 +191,8 @@ def _known(name: str) -> Download:
             f"{RETAIL_PAGE}, save its sheet as CSV, then "
             "`make run SOURCE=online-retail FROM=folder`"
         )
-    raise FetchError(f"no data set `{name}` to fetch; there are {', '.join(sorted(DOWNLOADS))}")
+    hint = suggest(name, sorted(DOWNLOADS), "data sets")
+    raise FetchError(f"no data set `{name}` to fetch; {hint}")
 
 
 def _complete(name: str, folder: Path) -> bool:
@@ -209,7 +212,7 @@ def _receive(url: str, part: Path) -> None:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing beyond what is there; the checksum decides
+            return  # the file is complete; the checksum decides
         raise
     with answer:
         resumes = answer.status == http.client.PARTIAL_CONTENT
@@ -220,7 +223,7 @@ def _receive(url: str, part: Path) -> None:
         with part.open("ab" if resumes else "wb") as file:
             _copy(answer, file, start, total, url.rsplit("/", 1)[-1])
     if total is not None and _size(part) < total:
-        raise Cut(f"the connection ended at {_size(part):,} of {total:,} bytes")
+        raise TruncatedError(f"the connection ended at {_size(part):,} of {total:,} bytes")
 
 
 def _copy(answer: BinaryIO, file: BinaryIO, start: int, total: int | None, name: str) -> None:

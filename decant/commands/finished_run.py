@@ -1,4 +1,4 @@
-"""A project whose pipeline has run: its data and models, read without its stages."""
+"""Data and models of a project whose pipeline has run, read without running stages."""
 
 import json
 from collections.abc import Callable
@@ -20,8 +20,8 @@ from decant.report.scores import Scores, serving
 from decant.runtime.session import Model
 
 
-class NotRun(ValueError):
-    """Something of a finished run is not there; `place` is the first that is missing."""
+class NotRunError(ValueError):
+    """A file or folder of a finished run is missing; `place` is the first."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -30,66 +30,65 @@ class NotRun(ValueError):
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run has left: the `chosen` cases of the test window, a folder for each graph, the
-    users each segment's student is for, the verdict, and vectors [N + 1, width] of the items'
-    content, where they have any."""
+    """Outputs of a run: `cases` of the test window, a folder for each graph, the users of each
+    segment's student, the verdict, and vectors [N + 1, width] of the items' content, if any."""
 
     params: Params
     encoder: Encoder
     sequences: Sequences
-    chosen: Cases
+    cases: Cases
     bundles: dict[str, Path]
     members: dict[str, np.ndarray]
     verdict: dict[str, Any]
     vectors: np.ndarray | None = None
 
     def makers(self) -> dict[str, Callable[[], Scorer]]:
-        """How to make the scorer of every baseline, the teacher and every released student."""
+        """Makers of the scorers of every baseline, the teacher and every released student."""
         graphs = {name: Model(folder / bundle.GRAPH) for name, folder in self.bundles.items()}
         return scorers(graphs, self.sequences, self.encoder, self.vectors)
 
     def rows(self) -> dict[str, np.ndarray]:
-        """The cases of each segment's student: those of its own users."""
+        """Indices of the cases of each segment's users, by its student."""
         own = {f"{name}/{RELEASED}": users for name, users in self.members.items()}
-        inside = {name: np.isin(self.chosen.user, users) for name, users in own.items()}
+        inside = {name: np.isin(self.cases.user, users) for name, users in own.items()}
         return {name: np.flatnonzero(rows) for name, rows in inside.items()}
 
     def scores(self) -> Scores:
-        """Whose the cases are and who is served by whom; no model's scores yet."""
+        """Users of the cases and the student that serves each; no model's scores yet."""
         resamples, seed = self.params.evaluate.resamples, self.params.seed
-        return Scores(self.chosen.user, {}, self.members, serving(self.verdict), resamples, seed)
+        return Scores(self.cases.user, {}, self.members, serving(self.verdict), resamples, seed)
 
 
 def read(root: Path, users: int | None = None) -> Finished:
-    """Read what the last run in `root` has left; `users`: only the cases of so many, at random.
+    """Read the outputs of the last run in `root`; `users`: only the cases of so many, at random.
 
     Raises:
-        NotRun: it has not run to its end.
+        NotRunError: an output is missing.
         NothingToEvaluate: the test window has no case.
     """
     params = load_params(root / "params.yaml")
     data = root / "data"
-    sequences = Sequences.load(found(data / "features" / "sequences"))
-    chosen = cases(sequences, TEST, params.split.cases_per_user)
-    if not len(chosen):
+    sequences = Sequences.load(existing(data / "features" / "sequences"))
+    test_cases = cases(sequences, TEST, params.split.cases_per_user)
+    if not len(test_cases):
         raise NothingToEvaluate(TEST)
     members = {
-        name: np.load(found(data / "segments" / f"{name}.npy"), allow_pickle=False)
+        name: np.load(existing(data / "segments" / f"{name}.npy"), allow_pickle=False)
         for name in params.segments
     }
-    text = found(data / "vectors") / "text.npy"
-    verdict = json.loads(found(data / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    text = existing(data / "vectors") / "text.npy"
+    verdict = json.loads(existing(data / "gate" / "verdict.json").read_text(encoding="utf-8"))
     folders = {f"{name}/{RELEASED}": data / "compressed" / name / RELEASED for name in members}
-    there = {name: folder for name, folder in folders.items() if folder.is_dir()}  # others: folded
+    unfolded = {name: folder for name, folder in folders.items() if folder.is_dir()}
     return Finished(
         params,
-        Encoder.load(found(data / "features" / "encoder.json")),
+        Encoder.load(existing(data / "features" / "encoder.json")),
         sequences,
-        some(chosen, users, params.seed),
+        sample(test_cases, users, params.seed),
         {
-            TEACHER: found(data / "models" / TEACHER),
-            f"{GENERAL}/{RELEASED}": found(data / "compressed" / GENERAL / RELEASED),
-            **there,
+            TEACHER: existing(data / "models" / TEACHER),
+            f"{GENERAL}/{RELEASED}": existing(data / "compressed" / GENERAL / RELEASED),
+            **unfolded,
         },
         members,
         verdict,
@@ -97,21 +96,21 @@ def read(root: Path, users: int | None = None) -> Finished:
     )
 
 
-def found(path: Path) -> Path:
-    """`path`, if it is there.
+def existing(path: Path) -> Path:
+    """Return `path` if it exists.
 
     Raises:
-        NotRun: it is not.
+        NotRunError: it does not.
     """
     if not path.exists():
-        raise NotRun(path)
+        raise NotRunError(path)
     return path
 
 
-def some(chosen: Cases, users: int | None, seed: int) -> Cases:
-    """The cases of `users` users drawn at random, in order; None: of all."""
-    everybody = np.unique(chosen.user)
+def sample(all_cases: Cases, users: int | None, seed: int) -> Cases:
+    """Take the cases of `users` users drawn at random, in order; None: of all."""
+    everybody = np.unique(all_cases.user)
     if users is None or users >= len(everybody):
-        return chosen
+        return all_cases
     drawn = np.random.default_rng(seed).choice(everybody, users, replace=False)
-    return of_users(chosen, drawn)
+    return of_users(all_cases, drawn)

@@ -4,13 +4,13 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from decant.cli import COMMANDS
+from decant.commands.parser import add_channel, add_command, add_json
 from decant.files import ContentError
 from decant.params.load import load_params
 from decant.release.candidate import CandidateError, check_candidate
@@ -27,14 +27,13 @@ from decant.release.store import DAMAGED_KEY
 from decant.release.trace import describe, trace
 from decant.suggest import suggest
 
-Handler = Callable[[argparse.Namespace], int]
 UNREADABLE = (UnknownReleaseError, DamagedReleaseError, *DAMAGED_KEY)  # of one release
 UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))  # seconds each
 logger = logging.getLogger(__name__)
 
 
 class UnknownChannelError(RegistryError):
-    """No channel has this name; `known` are those that there are."""
+    """No channel has this name; `known` are the names of all."""
 
     def __init__(self, name: str, known: list[str]) -> None:
         self.name, self.known = name, known
@@ -44,15 +43,15 @@ class UnknownChannelError(RegistryError):
 
 def add_commands(subparsers: Any) -> None:
     """Register the commands; each sets `func`, which takes the arguments and returns a status."""
-    releases = _command(
+    releases = add_command(
         subparsers,
         "releases",
         "List the releases in the registry, the newest first: whether the gate passed, which user "
         "groups have a student of their own, which channels point at it.",
         _releases,
     )
-    _json_option(releases)
-    promote = _command(
+    add_json(releases)
+    promote = add_command(
         subparsers,
         "promote",
         "Point a channel at a release. Its files are checked first, and one that failed the gate "
@@ -64,14 +63,14 @@ def add_commands(subparsers: Any) -> None:
     promote.add_argument(
         "--new-channel", action="store_true", help="make the channel if there is none of this name"
     )
-    rollback = _command(
+    rollback = add_command(
         subparsers, "rollback", "Point a channel back at the release it had before.", _rollback
     )
     rollback.add_argument(
         "--to", metavar="ID", help="go back further, to this one; default: one step"
     )
     _move_options(rollback)
-    traced = _command(
+    traced = add_command(
         subparsers,
         "trace",
         "Show where a release came from: the code, the settings, what each stage read and made, "
@@ -79,19 +78,19 @@ def add_commands(subparsers: Any) -> None:
         _trace,
     )
     traced.add_argument("release", metavar="ID", help="a release's id, or how it begins")
-    _json_option(traced)
-    status = _command(
+    add_json(traced)
+    status = add_command(
         subparsers,
         "status",
         "Show what a channel points at since when, and the candidate that waits in data/candidate.",
         _status,
     )
-    _channel_option(status, "the channel to look at")
-    _json_option(status)
+    add_channel(status, PRODUCTION, "the channel to look at")
+    add_json(status)
 
 
 def status(registry: Registry, root: Path, channel: str, now: datetime) -> dict[str, Any]:
-    """What a channel serves and what waits in the workspace, as one JSON document.
+    """Describe a channel's release and the candidate in the workspace as one JSON document.
 
     `damaged`: the pointer or its release's manifest cannot be read; `problems` has a line for
     each. `release` is then the last one in the channel's history, null if there is none.
@@ -116,7 +115,7 @@ def status(registry: Registry, root: Path, channel: str, now: datetime) -> dict[
 
 
 def workspace(registry: Registry, root: Path) -> dict[str, Any]:
-    """The candidate in `root`: its id, whether it passed, whether it is published."""
+    """Describe the candidate in `root`: its id, whether it passed, whether it is published."""
     try:
         candidate = check_candidate(root / "data" / "candidate")
     except (CandidateError, ContentError, OSError) as error:
@@ -126,10 +125,10 @@ def workspace(registry: Registry, root: Path) -> dict[str, Any]:
 
 
 def check_channel(registry: Registry, name: str) -> None:
-    """See that there is such a channel: a misspelt one would be another one.
+    """Check that a channel exists: `promote` would make one for a typo.
 
     Raises:
-        UnknownChannelError: there is none.
+        UnknownChannelError: it does not.
     """
     known = known_channels(registry)
     if name not in known:
@@ -137,12 +136,12 @@ def check_channel(registry: Registry, name: str) -> None:
 
 
 def known_channels(registry: Registry) -> list[str]:
-    """The default channels, then the others."""
+    """List the default channels, then the others."""
     return list(dict.fromkeys([*CHANNELS, *registry.channels()]))
 
 
 def age(seconds: float) -> str:
-    """A span of time in its largest unit: `3 days`."""
+    """Format a span of time in its largest unit: `3 days`."""
     for unit, length in UNITS:
         if seconds >= length:
             count = int(seconds // length)
@@ -164,24 +163,25 @@ def show_warnings() -> Iterator[None]:
 class _Warnings(logging.Handler):
     def __init__(self, level: int) -> None:
         super().__init__(level)
-        self.said: set[str] = set()
+        self.printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         line = " ".join(record.getMessage().split())
-        if line not in self.said:
+        if line not in self.printed:
             print(f"decant: warning: {line}", file=sys.stderr)
-        self.said.add(line)
+        self.printed.add(line)
 
 
 def pointers(registry: Registry) -> list[Pointer]:
-    """Where every channel points; logs a warning about damaged pointers."""
-    found = [registry.pointer(name) for name in known_channels(registry)]
-    for pointer in found:
+    """Read the pointer of every channel; log a warning about those that are damaged."""
+    every = [registry.pointer(name) for name in known_channels(registry)]
+    for pointer in every:
         if pointer.problem:
             logger.warning("%s; %s", pointer.summary(), pointer.advice())
-    return found
+    return every
 
 
+@show_warnings()
 def _releases(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
     serving = pointers(registry)
@@ -219,6 +219,7 @@ def _row(release: Release, channels: list[str]) -> dict[str, Any]:
     }
 
 
+@show_warnings()
 def _promote(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
     if not arguments.new_channel:
@@ -232,6 +233,7 @@ def _promote(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@show_warnings()
 def _rollback(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
     check_channel(registry, arguments.channel)
@@ -241,6 +243,7 @@ def _rollback(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@show_warnings()
 def _trace(arguments: argparse.Namespace) -> int:
     document = trace(_open(arguments), arguments.release)
     if arguments.json:
@@ -250,6 +253,7 @@ def _trace(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@show_warnings()
 def _status(arguments: argparse.Namespace) -> int:
     registry = _open(arguments)
     check_channel(registry, arguments.channel)
@@ -264,7 +268,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def describe_status(document: dict[str, Any]) -> str:
-    """A status as lines for a person."""
+    """Format a status as lines."""
     work = document["workspace"]
     lines = _channel_lines(document)
     if work["candidate"]:
@@ -306,29 +310,8 @@ def _print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, sort_keys=True))
 
 
-def _command(subparsers: Any, name: str, text: str, handler: Handler) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        name, help=COMMANDS[name][1], description=text
-    )
-    parser.add_argument(
-        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
-    )
-    parser.set_defaults(func=show_warnings()(handler))
-    return parser
-
-
-def _json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-
-
-def _channel_option(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument(
-        "--channel", default=PRODUCTION, metavar="NAME", help=f"{text}; default: {PRODUCTION}"
-    )
-
-
 def _move_options(parser: argparse.ArgumentParser) -> None:
-    _channel_option(parser, "the channel to move")
+    add_channel(parser, PRODUCTION, "the channel to move")
     parser.add_argument(
         "--reason", default="", metavar="TEXT", help="why, for the channel's history"
     )

@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from decant.commands.finished_run import Finished, read
+from decant.commands.parser import add_command, add_json
 from decant.evaluation.robustness import SEEDS, SHARES, measure_all, trial
 from decant.params.load import Params
 from decant.release.provenance import git
@@ -35,13 +36,14 @@ PROTOCOL = {
 
 def add_commands(subparsers: Any) -> None:
     """Register `decant robustness`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         NAME,
-        help="measure trained models on noisy histories",
-        description="Measure teacher, students and baselines of the last run on histories with "
+        "Measure teacher, students and baselines of the last run on histories with "
         "noise: events of others inserted, events lost, events out of order. Writes "
         f"{NAME}.json, {NAME}.md and a picture, {NAME}.svg. Nothing is trained, and no stage "
         "reads the results.",
+        run,
     )
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help=f"where to write; default: {RESULTS}"
@@ -56,26 +58,22 @@ def add_commands(subparsers: Any) -> None:
     parser.add_argument(
         "--users", type=positive, metavar="N", help="only so many users, drawn at random"
     )
-    parser.add_argument("--json", action="store_true", help="print the results as JSON too")
-    parser.add_argument(
-        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
-    )
-    parser.set_defaults(func=run)
+    add_json(parser, "print the results as JSON too")
 
 
 def positive(text: str) -> int:
-    """What `--draws` and `--users` take.
+    """Parse the number of an option such as `--draws`.
 
     Raises:
-        ArgumentTypeError: it is no whole number above zero.
+        ArgumentTypeError: the text is not a whole number above 0.
     """
     if text.isdecimal() and int(text):
         return int(text)
-    raise argparse.ArgumentTypeError(f"`{text}` is not a whole number above 0")
+    raise argparse.ArgumentTypeError(f"invalid number `{text}`: expected a whole number above 0")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Be the command."""
+    """Run `decant robustness`."""
     began = time.monotonic()
     root = arguments.root.resolve()
     finished = read(root, arguments.users)
@@ -93,32 +91,32 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def measured(finished: Finished, draws: int) -> Outcome:
-    """Measure every model of a run; a bar shows how far it is."""
+    """Measure every model of a run, with a progress bar."""
     params, seed = finished.params, finished.params.seed
-    asked = trial(
+    noise = trial(
         finished.sequences,
         finished.encoder,
-        finished.chosen,
+        finished.cases,
         seeds=draws,
         seed=seed,
         k=params.evaluate.k,
     )
     makers = finished.makers()
-    total = asked.rankings * len(makers)
+    total = noise.rankings * len(makers)
     with tqdm(total=total, desc="rankings", unit="ranking") as bar:
-        curves = measure_all(makers, finished.rows(), asked, lambda name, done: bar.update(done))
-    outcome = Outcome(protocol(finished, draws), list(asked.seeds))
+        curves = measure_all(makers, finished.rows(), noise, lambda name, done: bar.update(done))
+    outcome = Outcome(protocol(finished, draws), list(noise.seeds))
     outcome.figures.update(figures(curves, finished.scores()))
     finish(outcome, params)
     return outcome
 
 
 def protocol(finished: Finished, draws: int) -> dict[str, str]:
-    """How it was measured, for people."""
-    split, users = finished.params.split, len(set(finished.chosen.user.tolist()))
+    """Describe how the figures were measured."""
+    split, users = finished.params.split, len(set(finished.cases.user.tolist()))
     filled = {"max_length": finished.encoder.max_length, "seeds": draws}
     return {
-        "data": f"{finished.params.source}, {len(finished.chosen)} cases of {users} users, test "
+        "data": f"{finished.params.source}, {len(finished.cases)} cases of {users} users, test "
         f"window, split {split.method}, {len(finished.encoder.items)} items, all of them ranked",
         **{subject: how.format(**filled) for subject, how in PROTOCOL.items()},
         "shares": ", ".join(f"{share:.0%}" for share in SHARES),
@@ -126,7 +124,7 @@ def protocol(finished: Finished, draws: int) -> dict[str, str]:
 
 
 def finish(outcome: Outcome, params: Params) -> None:
-    """Add the table and the picture; only models that serve everybody can be drawn together."""
+    """Add the table and the picture, which has the models that are measured on all users."""
     k = params.evaluate.k
     outcome.shown = table(outcome.figures, k)
     outcome.picture = picture(outcome.figures, k, params.segments)

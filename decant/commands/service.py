@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from decant.cli import COMMANDS, INTERRUPTED, port
+from decant.cli import INTERRUPTED, port
+from decant.commands.parser import add_channel, add_command, add_json
 from decant.features.encode import Attribute
 from decant.params.load import load_params
 from decant.release.registry import PRODUCTION
@@ -27,12 +28,12 @@ class OptionError(ValueError):
 
 
 class PortError(ValueError):
-    """The service cannot listen where it was asked to."""
+    """The service cannot listen on this address."""
 
 
 def add_commands(subparsers: Any) -> None:
     """Register the commands; each sets `func`, which takes the arguments and returns a status."""
-    recommend = _command(
+    recommend = add_command(
         subparsers,
         "recommend",
         "Print the best items for a user, from the release that a channel points at.",
@@ -42,11 +43,11 @@ def add_commands(subparsers: Any) -> None:
         "--user",
         default="{}",
         metavar="JSON",
-        help='what is known of the user, such as {"age": 28, "gender": "F"}; default: nothing',
+        help='attributes of the user, such as {"age": 28, "gender": "F"}; default: none',
     )
     history = recommend.add_mutually_exclusive_group()
     history.add_argument(
-        "--history", metavar="ID,ID", help="items the user had to do with, the oldest first"
+        "--history", metavar="ID,ID", help="items of the user's history, the oldest first"
     )
     history.add_argument(
         "--events",
@@ -56,15 +57,17 @@ def add_commands(subparsers: Any) -> None:
     recommend.add_argument(
         "-k", type=int, default=DEFAULT_K, help=f"how many items; default: {DEFAULT_K}"
     )
-    recommend.add_argument("--json", action="store_true", help="print what the service answers")
-    serve = _command(
+    add_channel(recommend, PRODUCTION, "the channel to ask")
+    add_json(recommend, "print the JSON document that the service answers")
+    serve = add_command(
         subparsers,
         "serve",
         "Answer over HTTP from the release that a channel points at, and follow the channel: a "
-        "release that is promoted answers within seconds, no request is dropped. The address that "
-        "is printed has a page to try it.",
+        "release that is promoted answers within seconds, no request is dropped. The printed "
+        "address has a page to try it.",
         _serve,
     )
+    add_channel(serve, PRODUCTION, "the channel to follow")
     serve.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1"
     )
@@ -81,22 +84,22 @@ def add_commands(subparsers: Any) -> None:
 
 
 def request_body(user: str, history: str | None, events: str | None, k: int) -> bytes:
-    """The options of `decant recommend` as the body of POST /recommend.
+    """Encode the options of `decant recommend` as the body of POST /recommend.
 
     Raises:
         OptionError: --user or --events is not JSON. OSError: the file cannot be read.
     """
-    asked: dict[str, Any] = {"user": _parsed("--user", user.encode()), "k": k}
+    request: dict[str, Any] = {"user": _parsed("--user", user.encode()), "k": k}
     if events is not None:
         content = sys.stdin.buffer.read() if events == "-" else Path(events).read_bytes()
-        asked["history"] = _parsed(f"--events {events}", content)
+        request["history"] = _parsed(f"--events {events}", content)
     elif history:
-        asked["history"] = [item.strip() for item in history.split(",") if item.strip()]
-    return msgspec.json.encode(asked)
+        request["history"] = [item.strip() for item in history.split(",") if item.strip()]
+    return msgspec.json.encode(request)
 
 
 def describe(answer: RecommendAnswer) -> str:
-    """An answer as a small table."""
+    """Format an answer as a table."""
     width = max([4, *(len(scored.item) for scored in answer.items)])
     rows = [f"{n:>3}  {s.item:<{width}}  {s.score:>9.4f}" for n, s in enumerate(answer.items, 1)]
     head = f"{'':>3}  {'item':<{width}}  {'score':>9}"
@@ -105,7 +108,7 @@ def describe(answer: RecommendAnswer) -> str:
 
 
 def known_values(attribute: Attribute) -> str:
-    """What a release knows of an attribute, in a few words."""
+    """Format the values of an attribute that a release knows."""
     if attribute.edges is not None:
         return "numbers"
     more = len(attribute.values) - SHOWN_VALUES
@@ -114,10 +117,10 @@ def known_values(attribute: Attribute) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that waits for connections.
+    """Open a socket that waits for connections.
 
     Raises:
-        PortError: the address is taken, not allowed or none of this machine's.
+        PortError: the address is taken, not allowed or not one of this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -136,10 +139,10 @@ def _recommend(arguments: argparse.Namespace) -> int:
     source = open_source(arguments.root, arguments.channel)
     family = source.load(source.pointer().release)
     max_events = load_params(arguments.root / "params.yaml").serve.max_events
-    said = respond(family, body, max_events)
-    answer = msgspec.json.decode(said, type=RecommendAnswer)
+    document = respond(family, body, max_events)
+    answer = msgspec.json.decode(document, type=RecommendAnswer)
     if arguments.json:
-        sys.stdout.buffer.write(said + b"\n")  # UTF-8 is JSON's, whatever the terminal speaks
+        sys.stdout.buffer.write(document + b"\n")  # JSON is UTF-8, whatever the terminal's encoding
     else:
         print(describe(answer))
     for what, names in (("items", answer.unknown_items), ("attributes", answer.unknown_attributes)):
@@ -158,16 +161,16 @@ def _serve(arguments: argparse.Namespace) -> int:
     from decant.serving.limits import Limits, make_server
 
     if not arguments.poll > 0:
-        raise OptionError(f"--poll is {arguments.poll:g}; seconds above 0 are meant")
+        raise OptionError(f"invalid --poll {arguments.poll:g}: expected seconds above 0")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     current = Current(open_source(arguments.root, arguments.channel))
-    with listen(arguments.host, arguments.port) as waiting:
-        host, number = waiting.getsockname()[:2]
+    with listen(arguments.host, arguments.port) as listening:
+        host, number = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         settings = load_params(arguments.root / "params.yaml").serve
         server = make_server(create_app(current, arguments.poll, settings), Limits.of(settings))
         print(f"http://{shown}:{number}/docs (Ctrl-C ends it)", flush=True)
-        server.run(sockets=[waiting])
+        server.run(sockets=[listening])
     return INTERRUPTED if server.interrupted else 0
 
 
@@ -176,17 +179,3 @@ def _parsed(option: str, content: bytes) -> Any:
         return msgspec.json.decode(content)
     except (ValueError, RecursionError) as error:
         raise OptionError(f"{option}: not valid JSON: {error}") from None
-
-
-def _command(subparsers: Any, name: str, text: str, handler: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        name, help=COMMANDS[name][1], description=text
-    )
-    parser.add_argument(
-        "--root", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder"
-    )
-    parser.add_argument(
-        "--channel", default=PRODUCTION, metavar="NAME", help=f"to ask; default: {PRODUCTION}"
-    )
-    parser.set_defaults(func=handler)
-    return parser

@@ -38,7 +38,7 @@ class ParamsError(ValueError):
 
 
 class Params(Block):
-    """The whole of params.yaml."""
+    """All settings of params.yaml."""
 
     source: Source = "demo"
     seed: Seed = 7
@@ -102,7 +102,7 @@ class Params(Block):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key stands twice in one mapping: else the last one would win silently."""
+    """A loader that refuses a key given twice in one mapping; YAML silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}

@@ -70,7 +70,7 @@ def check_family(students: Mapping[str, Student]) -> None:
     for name, student in students.items():
         if not name.isidentifier() or name in (TEACHER, POPULAR, "None"):
             raise ValueError(
-                f"students.{name}: a name is made of letters, digits and _, and not "
+                f"invalid name students.{name}: expected letters, digits and _, and not "
                 f"`{TEACHER}`, `{POPULAR}` or `None`"
             )
         _check_init(students, name, student)
@@ -158,8 +158,8 @@ def check_losses(block: str, distill: Distill, teacher: Teacher, knowledge: Know
     fills_in = distill.objective == "masked" and teacher.objective == "next"
     if fills_in and (shares or distill.hidden_weight):
         raise ValueError(
-            f"{block}.objective masked needs teacher.objective: masked; a teacher that predicts "
-            "what is next has nothing to say of a user's first event"
+            f"{block}.objective masked needs teacher.objective: masked; a teacher of the next "
+            "event cannot predict a user's first event"
         )
     if distill.hidden_weight and not knowledge.states:
         raise ValueError(f"{block}.hidden_weight needs knowledge.states: true")
@@ -191,8 +191,8 @@ def check_start(block: str, distill: Distill, teacher: Teacher) -> None:
         return
     if len(layers) != distill.layers or max(layers) >= teacher.layers:
         raise ValueError(
-            f"{block}.start_layers {layers}: one for each of the {distill.layers} layers of a "
-            f"student is meant, from 0 to {teacher.layers - 1}, the teacher's"
+            f"invalid {block}.start_layers {layers}: expected a layer of the teacher, from 0 to "
+            f"{teacher.layers - 1}, for each of the student's {distill.layers}"
         )
     for name in ("dimension", "heads", "objective"):
         theirs, ours = getattr(teacher, name), getattr(distill, name)

@@ -108,13 +108,13 @@ ENDPOINTS = (
 
 @dataclass
 class ServedRequests:
-    """What this process has answered so far."""
+    """Counts of what this process has answered so far."""
 
     unknown_events: int = 0
 
 
 def create_app(current: Current, poll: float = POLL, settings: Serve | None = None) -> Starlette:
-    """The service on `current`, which looks at its channel every `poll` seconds."""
+    """Build the service on `current`, which looks at its channel every `poll` seconds."""
     settings = settings or Serve()
 
     @contextlib.asynccontextmanager
@@ -192,14 +192,14 @@ def _route(method: str, path: str, handler: Callable[[Request], Awaitable[Respon
 
 
 def answer(current: Current, counts: ServedRequests, body: bytes, max_events: int) -> Response:
-    """A request's body → the response, whatever is wrong with it."""
+    """Answer the body of a request, or say what is wrong with it."""
     served = current.served
     if served is None:
         return unavailable(current)
     try:
-        found = ask(served.family, body, max_events)
-        counts.unknown_events += found.unknown_events
-        return Response(encode(found), media_type=JSON)
+        best = ask(served.family, body, max_events)
+        counts.unknown_events += best.unknown_events
+        return Response(encode(best), media_type=JSON)
     except MalformedError as error:
         return problem(400, str(error))
     except RequestError as error:
@@ -210,7 +210,7 @@ def answer(current: Current, counts: ServedRequests, body: bytes, max_events: in
 
 
 async def read_body(request: Request) -> bytes | None:
-    """The body; None if it is larger than MAX_BODY, of which no more than that is kept."""
+    """Read the body; None, and no more than MAX_BODY in memory, if it is larger."""
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > MAX_BODY:
         return None
@@ -225,7 +225,7 @@ async def read_body(request: Request) -> bytes | None:
 def health(
     served: Served, counts: ServedRequests, loading: LoadingRelease | None, trouble: str | None
 ) -> Health:
-    """What /healthz says while a release is served."""
+    """Build the answer of /healthz while a release is served."""
     return Health(
         status="ok",
         channel=served.change.channel,
@@ -241,24 +241,24 @@ def health(
 
 
 def loading_release(current: Current) -> LoadingRelease | None:
-    """What is being loaded now, for the wire."""
+    """Describe the release that is being loaded, if any."""
     loading = current.loading
     return None if loading is None else LoadingRelease(loading.release, loading.since.isoformat())
 
 
 def problem(status: int, message: str) -> Response:
-    """An error as every endpoint sends it: `{"error": one line}`."""
+    """Build the response of an error: `{"error": one line}`."""
     content = orjson.dumps({"error": " ".join(message.split())})
     return Response(content, status_code=status, media_type=JSON)
 
 
 def unavailable(current: Current) -> Response:
-    """No release is loaded, and why."""
+    """Build the response while no release is loaded."""
     return problem(503, unavailable_because(current))
 
 
 def unavailable_because(current: Current) -> str:
-    """Why no release is served, in one line."""
+    """Explain in one line why no release is served."""
     loading = current.loading
     reason = " ".join((current.problem or "no release is loaded yet").split())
     return f"{reason}; release {loading.release} is being loaded" if loading else reason

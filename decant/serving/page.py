@@ -58,7 +58,7 @@ document.getElementById("send").addEventListener("click", async () => {{
 
 
 def example(family: Family | None) -> dict[str, Any]:
-    """A request; with a family, one that it can answer."""
+    """Build an example of a request; with a family, one that it can answer."""
     if family is None:
         return {"user": {"age": 28}, "history": ["ID", {"item": "ID", "time": 1767225600}], "k": 10}
     encoder = family.encoder
@@ -74,7 +74,7 @@ def example(family: Family | None) -> dict[str, Any]:
 
 
 def docs_page(document: dict[str, Any]) -> str:
-    """The page for an OpenAPI document."""
+    """Render the page of an OpenAPI document."""
     schemas = document["components"]["schemas"]
     recommend = document["paths"]["/recommend"]["post"]
     body = recommend["requestBody"]["content"]["application/json"]
@@ -102,7 +102,7 @@ def _table(name: str, schema: dict[str, Any]) -> str:
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """A schema in a few words: `list of string or HistoryEvent`."""
+    """Format a schema in a few words: `list of string or HistoryEvent`."""
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[-1]
     if "anyOf" in schema:

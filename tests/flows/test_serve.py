@@ -48,7 +48,7 @@ def test_a_port_in_use_is_one_line() -> None:
 def test_a_port_that_is_none_is_one_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(lambda: main(["--with-server", f"--port={port}"])) == 2
     said = capsys.readouterr().err
-    assert f"`{port}` is no port, a number from 1 to 65535" in said
+    assert f"invalid port `{port}`: expected 1 to 65535" in said
     assert said.startswith("decant: error: argument --port: ")
     assert said.count("\n") == 1
 

@@ -147,7 +147,7 @@ def test_students_and_attributes_written_for_own_tables_are_kept(
 
 
 @pytest.mark.parametrize("source", ["demo", "files"])
-def test_a_rule_that_does_not_parse_is_told_before_anything_runs(
+def test_a_rule_that_does_not_parse_is_refused_before_anything_runs(
     root: Path, files: dict[str, Path], source: str
 ) -> None:
     path = root / "params.yaml"
@@ -175,7 +175,7 @@ def with_own_users(root: Path, folder: Path, students: str = OWN_STUDENTS) -> No
     (root / "params.yaml").write_text(text[:start] + students + text[text.index("\ncompress:") :])
 
 
-def test_what_is_odd_about_rules_is_told_before_anything_runs(
+def test_suspicious_rules_are_noted_before_anything_runs(
     root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_own_users(root, files["files"])
@@ -281,7 +281,7 @@ def test_the_command_warns_of_settings_without_effect(
     monkeypatch.chdir(root)
     path = root / "params.yaml"
     path.write_text(rewrite(path.read_text(), {"distill": {"temperature": 2}}))
-    assert command.run(argparse.Namespace(source=None, given=None, profile=None)) == 0
+    assert command.run(argparse.Namespace(source=None, origin=None, profile=None)) == 0
     assert capsys.readouterr().err == (
         "warning: `distill.temperature` has no effect: only the soft-label loss reads it, and "
         "`distill.soft_weight` is 0\n"

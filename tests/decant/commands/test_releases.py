@@ -243,7 +243,7 @@ def test_an_old_release_shows_its_age(
     ("seconds", "text"),
     [(5, "less than a minute"), (60, "1 minute"), (7300, "2 hours"), (90_000, "1 day")],
 )
-def test_an_age_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
+def test_an_age_is_printed_in_its_largest_unit(seconds: float, text: str) -> None:
     assert age(seconds) == text
 
 

@@ -11,7 +11,7 @@ from benchmarks.experiments.robustness import bench
 from benchmarks.harness.checkout import Ended
 from benchmarks.harness.demo_workspace import ShopError
 from decant import cli
-from decant.commands.finished_run import some
+from decant.commands.finished_run import sample
 from decant.commands.robustness import positive
 from decant.features.sequences import Cases
 
@@ -23,7 +23,7 @@ FIGURES = {
 
 
 class Made:
-    """A clone whose commands end as they are told to."""
+    """A clone whose commands end with given statuses."""
 
     def __init__(self, root: Path, flow: int = 0, robustness: int = 0) -> None:
         self.root, self.ends, self.asked = root, {"flow": flow, "robustness": robustness}, []
@@ -66,7 +66,7 @@ def test_a_command_that_fails_is_no_result(broken: str, tmp_path: Path) -> None:
         bench(Made(tmp_path, **{broken: 2}), lambda line: None)  # type: ignore[arg-type]
 
 
-def test_a_project_that_has_not_run_is_told_what_is_missing(
+def test_a_project_that_has_not_run_gets_the_name_of_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "params.yaml").write_text("source: demo\n")
@@ -78,15 +78,15 @@ def test_a_project_that_has_not_run_is_told_what_is_missing(
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", ""])
 def test_counts_are_whole_numbers_above_zero(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="not a whole number above 0"):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a whole number above 0"):
         positive(text)
 
 
 def test_a_sample_of_users_has_all_their_cases_in_order() -> None:
     chosen = Cases(np.repeat(np.arange(0, 40, 2), 2), np.arange(40))
-    found = some(chosen, 5, 1)
+    found = sample(chosen, 5, 1)
     assert len(np.unique(found.user)) == 5
     assert len(found) == 10
     assert (np.diff(found.position) > 0).all()
-    assert (found.user == some(chosen, 5, 1).user).all()
-    assert len(some(chosen, 500, 1)) == len(some(chosen, None, 1)) == 40
+    assert (found.user == sample(chosen, 5, 1).user).all()
+    assert len(sample(chosen, 500, 1)) == len(sample(chosen, None, 1)) == 40

@@ -51,7 +51,7 @@ def served(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # tests that a shell started in the background were told to ignore it, and so would this be
+        # a shell that starts the tests in the background makes them, and this, ignore SIGINT
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
@@ -182,10 +182,10 @@ def test_an_address_that_cannot_be_had_is_explained(host: str, port: int) -> Non
 
 
 @pytest.mark.parametrize("port", ["abc", "99999", "-1"])
-def test_a_port_that_is_none_is_one_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_port_is_one_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", f"--port={port}"]) == 2
     said = capsys.readouterr().err
-    assert f"`{port}` is no port, a number from 1 to 65535" in said
+    assert f"invalid port `{port}`: expected 1 to 65535" in said
     assert said.count("\n") == 1
 
 
@@ -194,7 +194,7 @@ def test_a_poll_of_no_time_is_refused(
     shop: Any, poll: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["serve", "--root", str(shop.root), f"--poll={poll}"]) == 2
-    assert "seconds above 0 are meant" in capsys.readouterr().err
+    assert "expected seconds above 0" in capsys.readouterr().err
 
 
 def test_the_service_starts_without_a_release_and_ends_on_a_signal(shop: Any) -> None:

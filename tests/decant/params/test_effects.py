@@ -150,7 +150,7 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
         f"distill.{name}": [({"distill": {name: value}}, WOMEN)]
         for name, value in (
             ("adapter_rank", 2), ("segment_epochs", 9), ("anchor", 1), ("others", 1),
-            ("min_users", 9),
+            ("min_users", 9), ("prior_weight", 1),
         )
     },
     **{
@@ -162,6 +162,9 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
         f"{block}.{name}": [({block: {name: 1000}}, {"raw": {"items": LARGE}})]
         for block in ("teacher", "distill") for name in ("full_softmax", "negatives")
     },
+    "distill.prior_shrinkage": [
+        ({"distill": {"prior_shrinkage": 9}}, {"distill": {"prior_weight": 1}})
+    ],
     "compress.recover_epochs": [
         ({"compress": {"recover_epochs": 9, "hidden_kept": 1}}, {"compress": {name: 0.9}})
         for name in ("heads_kept", "hidden_kept")

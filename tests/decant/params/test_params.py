@@ -120,8 +120,8 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ),
         (
             {"distill": {"start_layers": [2], "layers": 1}, "teacher": {"layers": 2}},
-            "distill.start_layers [2]: one for each of the 1 layers of a student is meant, from 0 "
-            "to 1, the teacher's",
+            "invalid distill.start_layers [2]: expected a layer of the teacher, from 0 to 1, for "
+            "each of the student's 1",
         ),
         (
             {"distill": {"start_layers": [0, 1], "layers": 2}, "teacher": {"dimension": 128}},
@@ -129,7 +129,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ),
         (
             {"distill": {"objective": "masked", "soft_weight": 0.2}},
-            "distill.objective masked needs teacher.objective: masked; a teacher that predicts ",
+            "distill.objective masked needs teacher.objective: masked; a teacher of the next ",
         ),
         ({"distill": {"hidden_weight": 1}}, "distill.hidden_weight needs knowledge.states: true"),
         (
@@ -227,11 +227,11 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str)
         ),
         (
             {"students": {**STUDENTS, "my-women": {"init": "general", "where": "a == 1"}}},
-            "students.my-women: a name is made of letters, digits and _",
+            "invalid name students.my-women: expected letters, digits and _",
         ),
         (
             {"students": {**STUDENTS, "teacher": {"init": "general", "where": "a == 1"}}},
-            "students.teacher: a name",
+            "invalid name students.teacher",
         ),
         (
             {"ingest": {"layout": "sequences", "time": "ts", "rating": "stars"}},
@@ -251,7 +251,7 @@ def test_beside_sequences_the_tables_of_users_and_items_may_call_their_ids_the_s
     parse_params({"ingest": {"layout": "sequences", "user": "id", "item": "id"}})
 
 
-def test_every_problem_is_told_at_once_in_one_line() -> None:
+def test_all_problems_are_in_one_line() -> None:
     with pytest.raises(ParamsError) as caught:
         parse_params({"techer": 1, "teacher": {"epochs": -1}}, Path("shop/params.yaml"))
     assert len(caught.value.problems) == 2

@@ -185,7 +185,7 @@ def test_the_documented_example_is_answered(client: TestClient) -> None:
     body = document["paths"]["/recommend"]["post"]["requestBody"]["content"]["application/json"]
     answer = client.post("/recommend", json=body["example"])
     assert answer.status_code == 200
-    left_out = {name: told for name, told in answer.json().items() if name.startswith("unknown_")}
+    left_out = {k: names for k, names in answer.json().items() if k.startswith("unknown_")}
     assert not any(left_out.values()) and len(left_out) == 4
 
 
@@ -394,7 +394,7 @@ def test_a_huge_body_is_refused_over_a_real_connection(shop: Any) -> None:
         assert client.post("/recommend", content=b"{}").status_code == 200
 
 
-def test_a_student_that_fails_on_one_request_is_told_in_a_line(
+def test_a_student_that_fails_on_one_request_is_one_line(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
