@@ -30,6 +30,7 @@ CONTENT: dict[str, type] = {  # of candidate.json, besides its seal
 }
 # blocks of params that change no byte of a model
 WITHOUT_EFFECT = {"registry", "serve", "schedule", "tune"}
+FOR_PEOPLE = {"features": {"impute", "interest_tags"}}  # of the profiles of groups
 
 
 class CandidateError(ValueError):
@@ -197,8 +198,10 @@ def check_candidate(folder: Path) -> dict[str, Any]:
 
 def params_digest(params: Params) -> str:
     """sha256 of the settings that can change a model; those without effect as their defaults."""
-    counted = effective(params)
-    return digest(canonical({b: v for b, v in counted.items() if b not in WITHOUT_EFFECT}))
+    counted = {b: v for b, v in effective(params).items() if b not in WITHOUT_EFFECT}
+    for block, names in FOR_PEOPLE.items():
+        counted[block] = {name: v for name, v in counted[block].items() if name not in names}
+    return digest(canonical(counted))
 
 
 def _is(path: Path, sha: str) -> bool:
