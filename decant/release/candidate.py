@@ -30,6 +30,7 @@ CONTENT: dict[str, type] = {  # of candidate.json, besides its seal
 }
 # blocks of params that change no byte of a model
 WITHOUT_EFFECT = {"registry", "serve", "schedule", "tune"}
+FOR_PEOPLE = {"features": {"impute", "interest_tags"}}  # of the profiles of groups
 
 
 class CandidateError(ValueError):
@@ -198,15 +199,18 @@ def check_candidate(folder: Path) -> dict[str, Any]:
 def params_digest(params: Params) -> str:
     """sha256 of the settings that can change a model, as far as they have an effect and differ from
     the defaults: a setting that a later version adds leaves the ids of earlier releases alone."""
-    counted = effective(params)
     usual = Params().model_dump(mode="json", by_alias=True)
-    changed = {
-        block: value
-        if not isinstance(value, dict) or block == "students"
-        else {name: v for name, v in value.items() if v != usual[block][name]}
-        for block, value in counted.items()
-        if block not in WITHOUT_EFFECT and value != usual[block]
-    }
+    changed: dict[str, Any] = {}
+    for block, value in effective(params).items():
+        if block == "students":
+            changed |= params.model_dump(mode="json", include={block}, exclude_defaults=True)
+        elif isinstance(value, dict):
+            own = {n: v for n, v in value.items() if v != usual[block][n]}
+            own = {n: v for n, v in own.items() if n not in FOR_PEOPLE.get(block, ())}
+            if own and block not in WITHOUT_EFFECT:
+                changed[block] = own
+        elif value != usual[block]:
+            changed[block] = value
     return digest(canonical(changed))
 
 

@@ -188,6 +188,7 @@ def test_a_default_that_is_spelt_out_is_the_same_setting() -> None:
         ({"source": "files"}, {"raw": {"items": 99}, "features": {"merge_window": 9}}),
         ({}, {"teacher": {"negatives": 99}, "ingest": {"timezone": "Europe/Berlin"}}),
         ({}, {"registry": {"folder": "elsewhere"}, "serve": {"max_events": 9}}),
+        ({}, {"features": {"impute": "mean", "interest_tags": 9}}),
     ],
 )
 def test_a_setting_without_effect_changes_no_id(
@@ -199,7 +200,12 @@ def test_a_setting_without_effect_changes_no_id(
 
 @pytest.mark.parametrize(
     "change",
-    [{"distill": {"temperature": 2}}, {"raw": {"items": 99}}, {"embed": {"dimension": 9}}],
+    [
+        {"distill": {"temperature": 2}},
+        {"raw": {"items": 99}},
+        {"embed": {"dimension": 9}},
+        {"features": {"merge_window": 9}},
+    ],
 )
 def test_one_with_an_effect_does(change: dict[str, Any]) -> None:
     assert params_digest(parse_params(change)) != params_digest(parse_params({}))
