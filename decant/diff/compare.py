@@ -10,7 +10,8 @@ from decant.diff.costs import compare_costs, compare_gates
 from decant.diff.quality import compare_quality
 from decant.diff.sides import SHOWN, Side, SideError, find, read_side
 
-FETCH = "dvc fetch{remote} --all-commits data/evaluation data/features data/gate data/segments"
+FIGURES = ("evaluation", "features", "gate", "segments", "candidate")  # folders of data/
+FETCH = f"dvc fetch -r {{}} --all-commits {' '.join(f'data/{name}' for name in FIGURES)}"
 
 
 def compare(root: Path, names: tuple[str, str]) -> dict[str, Any]:
@@ -68,4 +69,4 @@ def advice(root: Path) -> list[str]:
         return [
             "no DVC remote is set that could have what is missing; rerun that commit to compare"
         ]
-    return [f"`{FETCH.format(remote=f' -r {remote}')}` brings what that remote has of it"]
+    return [f"`{FETCH.format(remote)}` brings what that remote has of it"]

@@ -38,7 +38,7 @@ def sections(document: Document) -> list[Section]:
         *quality,
         costs_section(document["costs"]),
         gate_section(document["gate"]),
-        Section("Notes", lines=[*document["notes"], *document["quality"]["notes"]]),
+        Section("Notes", lines=[*document["quality"]["notes"], *document["notes"]]),
     ]
     return [part for part in parts if part.rows or part.lines]
 
@@ -173,15 +173,13 @@ def quality_section(document: Document, window: str) -> Section:
         if row["window"] == window and (row["model"] == FAMILY or row["group"] == ALL)
     ]
     head = (f"NDCG@{quality['k']}", "A", "B", "gain", "95 % interval", "users", "")
-    return Section(
-        f"Quality, {window}: NDCG@{quality['k']}", head, rows, "lrrrlrl", legend(window, quality)
-    )
+    last = all(row["window"] in (TEST, window) for row in quality["rows"])
+    lines = legend(quality) if rows and last else []
+    return Section(f"Quality, {window}: NDCG@{quality['k']}", head, rows, "lrrrlrl", lines)
 
 
-def legend(window: str, quality: Mapping[str, Any]) -> list[str]:
-    """Notes on the figures, below the second table."""
-    if window == TEST:
-        return []
+def legend(quality: Mapping[str, Any]) -> list[str]:
+    """Notes on the figures, below the last table of them."""
     if not quality["paired"]:
         return ["means over cases, as each run wrote them down"]
     return [

@@ -97,7 +97,7 @@ def test_a_side_whose_figures_are_gone_still_has_its_settings_and_stages(
     for place in ("data/evaluation/metrics.json", "data/gate/verdict.json"):
         project.forget(better, place)
     text = shown(project)
-    assert "distill.segment_epochs  6  2" in text
+    assert "distill.segment_epochs  6  2" in text and "means over" not in text
     assert "not known → not known" in text  # the bytes are those of A too, so the cache has neither
 
 
