@@ -109,21 +109,27 @@ search(plan, Study(here), job["command"], here, print)
 """
 
 
+def start_in_a_process(
+    plan: Plan, command: list[str], folder: Path, **options: Any
+) -> subprocess.Popen[str]:
+    """A search of its own whose workers both have a trial, one of which does not end."""
+    job = {"tune": plan.tune.model_dump(), "block": plan.block.model_dump(), "seed": plan.seed}
+    arguments = [sys.executable, "-c", SEARCH, json.dumps({**job, "command": command})]
+    process = subprocess.Popen(arguments, cwd=folder, text=True, **options)
+    while not (folder / "begun").exists() or not {3, 4} <= {*dict(begun(folder))}:
+        assert process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
 def test_a_search_that_is_killed_goes_on_and_leaves_no_process(
     make_plan: MakePlan, run: Run, worker: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     plan = make_plan(trials=6, method="tpe", workers=2)
-    job = {"tune": plan.tune.model_dump(), "block": plan.block.model_dump(), "seed": plan.seed}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SEARCH, json.dumps({**job, "command": worker(plan, wait=3)})],
-        cwd=tmp_path, env={**os.environ}, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    while not (tmp_path / "begun").exists() or not {3, 4} <= {*dict(begun(tmp_path))}:
-        assert process.poll() is None
-        time.sleep(0.02)
+    process = start_in_a_process(plan, worker(plan, wait=3), tmp_path, stdout=subprocess.DEVNULL)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) == 2
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
@@ -138,6 +144,21 @@ def test_a_search_that_is_killed_goes_on_and_leaves_no_process(
     assert before[3] == 1 and after[3] == 2
     assert all(after[n] == 1 for n in (0, 1, 2))
     assert {r.outcome for r in results} <= {DONE, STOPPED}
+
+
+def test_an_interrupt_ends_the_workers_and_is_no_other_error(
+    make_plan: MakePlan, worker: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    plan = make_plan(trials=500, workers=2)
+    process = start_in_a_process(
+        plan, worker(plan, wait=3), tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, output = process.communicate()
+    assert not any(child.is_running() for child in family)
+    assert output.strip().endswith("KeyboardInterrupt")
+    assert "asyncio warning" not in output and "Exception ignored" not in output
 
 
 def test_interrupted_or_not_the_trials_are_the_same(
