@@ -50,11 +50,16 @@ def search(plan: Plan, study: Study, command: Sequence[str], root: Path, log: Lo
     log(opening(plan, len(workers), done, interrupted))
 
     async def attend_all() -> None:
-        logs = [study.folder / f"worker-{number}.log" for number in workers]
-        await asyncio.gather(*(_attend(plan, study, command, root, path, log) for path in logs))
+        async with asyncio.TaskGroup() as group:  # waits for each worker that it has to end
+            for number in workers:
+                errors = study.folder / f"worker-{number}.log"
+                group.create_task(_attend(plan, study, command, root, errors, log))
 
     while interrupted or len(study.results()) < plan.total:
-        asyncio.run(attend_all())
+        try:
+            asyncio.run(attend_all())
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
         interrupted = study.requeue()  # of a worker that was lost before the trial had its name
 
 
@@ -76,7 +81,7 @@ async def _attend(
         finally:
             if worker.returncode is None:
                 worker.kill()
-                await worker.wait()
+            await worker.communicate()  # to the end of its output
         if status and text.startswith(ERROR):
             raise SearchError(text.removeprefix(ERROR))
         if status:

@@ -5,7 +5,6 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.samplers import TPESampler
 
 from decant.params.load import ParamsError, parse_params
 from decant.params.search import Tune
@@ -124,11 +123,6 @@ def test_a_draw_depends_on_the_seed_and_the_trials_number(
         assert plan.block_with(point).heads == 2
         assert len(str(point["learning_rate"]).strip("0.")) <= 6  # a number that a person can read
     assert space.preset(plan, 1) == {}
-
-
-def test_trials_at_the_same_time_keep_apart(make_plan: Callable[..., Plan]) -> None:
-    (sampler,) = {space.sampler(make_plan(method="tpe"), 1)}
-    assert isinstance(sampler, TPESampler) and sampler._constant_liar
 
 
 def test_whole_numbers_are_drawn_whole(make_plan: Callable[..., Plan]) -> None:

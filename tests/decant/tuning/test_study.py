@@ -3,7 +3,6 @@
 import itertools
 import multiprocessing
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,12 +150,6 @@ def test_a_journal_of_another_version_is_one_line(
     journal.write_text(journal.read_text().replace(now, then))
     with pytest.raises(Unusable, match=rf"^{journal} cannot be used \(the result of a trial"):
         Study(tmp_path).results()
-
-
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(Unusable, match=re.escape(f"{tmp_path / 'file'} cannot be used (a folder")):
-        Study(tmp_path / "file" / "search")
 
 
 def test_the_best_was_trained_to_its_end_and_came_first() -> None:
