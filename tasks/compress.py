@@ -29,7 +29,7 @@ def run(workspace: Workspace) -> Summary:
 
 def describe(summary: Summary) -> str:
     if summary["status"] == "folded":
-        return "folded into general"
+        return "merged into general"
     rows = "\n".join(
         f"| {hop} | {summary['hops'][hop]['ndcg']:.4f} | {summary['hops'][hop].get('taken', '')} |"
         for hop in ("distilled", "pruned", "int8")

@@ -35,7 +35,8 @@ def run(workspace: Workspace) -> Summary:
         print(f"{name}: {users} users, merged into general: {why_folded(workspace, name)}")
         return {"status": "folded", "users": users}
     settings, material = params.settings_of(name), load_material(workspace, name)
-    notes = notes_on_inputs(workspace, settings, material)
+    goes_on = params.students[name].init in params.students  # its inputs are those of its start
+    notes = [] if goes_on else notes_on_inputs(workspace, settings, material)
     model, report = train_student(
         material,
         settings,
@@ -54,7 +55,6 @@ def run(workspace: Workspace) -> Summary:
         "ndcg": report.ndcg,
         "best_ndcg": report.best,
         "events": report.events,
-        "seconds": report.seconds,
     }
     save_model(model, output, material.encoder.items, summary)
     export_onnx(model, output / bundle.GRAPH, material.encoder.max_length)

@@ -114,7 +114,8 @@ def add_quality(outcome: Outcome, name: str, values: list[tuple[float, float]], 
 
 
 def add_costs(outcome: Outcome, scores: Scores) -> None:
-    """How many times fewer multiply-adds and bytes a kind takes than the teacher; training."""
+    """How many times fewer multiply-adds and bytes a kind takes than the teacher; predictions that
+    its students were trained on, those of a student that they start from left out."""
     for measure in ("multiply_adds", "bytes"):
         teacher = scores.cost(TEACHER, measure)
         outcome.measured(f"{measure}.{TEACHER}", teacher)
@@ -123,8 +124,8 @@ def add_costs(outcome: Outcome, scores: Scores) -> None:
     for kind in scores.kinds[1:]:
         grouped = kind in scores.comparison.groups
         students = scores.students_of(kind).values() if grouped else [kind]
-        seconds = [scores.trained[student].get("seconds", 0.0) for student in students]
-        outcome.measured(f"seconds.{kind}", round(sum(seconds), 1), len(seconds))
+        events = [scores.trained[student]["events"] for student in students]
+        outcome.measured(f"predictions.{kind}", sum(events), len(events))
 
 
 def add_gains(outcome: Outcome, scores: Scores, difference: dict[str, float]) -> None:
@@ -230,7 +231,7 @@ def losses_outcome(scores: Scores, source: str, profile: str) -> Outcome:
         outcome.figures[f"{kind}.validation.ndcg@{scores.k}"] = with_interval([values])
         if kind != TEACHER:
             outcome.figures[f"{kind}.gain"] = relative_gain(users, hard)
-            outcome.measured(f"{kind}.seconds", round(scores.trained[kind].get("seconds", 0.0), 1))
+            outcome.measured(f"{kind}.predictions", scores.trained[kind]["events"])
             outcome.measured(f"{kind}.best_epoch", scores.trained[kind]["best_epoch"])
     outcome.shown = losses_table(outcome.figures, scores.kinds, scores.k)
     return outcome

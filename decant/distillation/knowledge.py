@@ -99,7 +99,7 @@ def _write(
 ) -> Iterator[np.ndarray]:
     """Fill in the rows of `windows`, in one part or several; yields the mass of each row's K."""
     first = teachers[0]
-    for arrays, targets, position in _lessons(first.architecture, sequences, windows):
+    for arrays, targets, position in _supervised(first.architecture, sequences, windows):
         wanted = targets > 0
         rows = position[wanted]
         with captured(first, RELATIONS in written) as attending:
@@ -135,7 +135,7 @@ def _log_probabilities(teacher: Recommender, states: Tensor, wanted: np.ndarray)
     return torch.log_softmax(scores.float(), dim=-1)
 
 
-def _lessons(
+def _supervised(
     a: Architecture, sequences: Sequences, windows: Windows
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
     if not a.masked:

@@ -80,8 +80,8 @@ class Params(Block):
     @model_validator(mode="after")
     def _inputs_are_known(self) -> "Params":
         known = [*INPUTS, *dict.fromkeys([IMAGE, *self.ingest.vectors])]
-        for block in (TEACHER, "distill"):
-            for name in getattr(self, block).inputs:
+        for block, inputs in self._inputs().items():
+            for name in inputs:
                 if name not in known:
                     hint = suggest(name, known, "inputs", also_list=True)
                     raise ValueError(
@@ -89,6 +89,15 @@ class Params(Block):
                         "ingest.vectors)"
                     )
         return self
+
+    def _inputs(self) -> dict[str, list[str]]:
+        """The inputs of every model, by the setting that names them."""
+        own = {
+            f"students.{name}.overrides": self.settings_of(name).inputs
+            for name, student in self.students.items()
+            if "inputs" in student.overrides
+        }
+        return {TEACHER: self.teacher.inputs, "distill": self.distill.inputs, **own}
 
     @model_validator(mode="after")
     def _students_form_a_family(self) -> "Params":

@@ -122,7 +122,7 @@ def judge_segment(
     a measurement never repeats exactly and would change who is released; `cost_checks` confirm it.
     """
     if name in folded:
-        return Segment(False, "too few users: folded into general", users=len(members))
+        return Segment(False, "merged into general", users=len(members))
     ours, general = f"{name}/{RELEASED}", f"{GENERAL}/{RELEASED}"
     k, resamples = evaluation.k, thresholds.resamples
     decision = compare(cases, ours, general, members, VALIDATION, k, resamples, seed, deciding=True)

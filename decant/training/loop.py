@@ -73,7 +73,7 @@ def train(
 ) -> Report:
     """Train `model` in place; it ends with the weights of its best epoch on the selection cases.
 
-    Items that no training event has are then left to their given vectors: see `models.cold`.
+    Items that no training event has are then left to their given vectors: see `models.cold_start`.
     Under `torchrun` every process takes a part of each batch; all end with the same weights.
 
     Raises:

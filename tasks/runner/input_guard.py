@@ -34,10 +34,14 @@ def signature(path: Path) -> Signature:
     return found
 
 
-def settings_read(root: Path, program: str) -> list[str] | None:
+def settings_read(root: Path, program: str, student: str | None) -> list[str] | None:
     """The settings that dvc.yaml names for a program, such as `teacher` or `distill.min_users`.
 
-    None where there is no dvc.yaml.
+    Args:
+        student: the key of a stage for each student, as in `students.${key}`.
+
+    Returns:
+        None where there is no dvc.yaml.
     """
     try:
         stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -45,18 +49,20 @@ def settings_read(root: Path, program: str) -> list[str] | None:
         return None
     plain = [stage.get("do", stage) for stage in stages.values()]
     return [
-        name
+        name.replace("${key}", student or "")
         for stage in plain
         if re.search(rf"\btasks\.{re.escape(program)}\b", stage["cmd"])
         for name in stage.get("params", [])
     ]
 
 
-def changed_settings(root: Path, program: str, before: Params) -> list[str]:
+def changed_settings(
+    root: Path, program: str, before: Params, student: str | None = None
+) -> list[str]:
     """Those settings of a program that are not what they were when it started."""
     then = before.model_dump(by_alias=True)
     now = load_params(root / "params.yaml").model_dump(by_alias=True)
-    names = settings_read(root, program)
+    names = settings_read(root, program, student)
     return [
         f"`{name}` in params.yaml"
         for name in (then if names is None else names)
@@ -65,9 +71,9 @@ def changed_settings(root: Path, program: str, before: Params) -> list[str]:
 
 
 def setting(params: Any, name: str) -> Any:
-    """One setting by its dotted name."""
+    """One setting by its dotted name; None if it is not there, as of a student that was removed."""
     for part in name.split("."):
-        params = params[part]
+        params = params.get(part) if isinstance(params, Mapping) else None
     return params
 
 

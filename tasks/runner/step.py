@@ -78,7 +78,7 @@ class Workspace:
             for name in differing(before, signature(path))
         ]
         if self.program is not None:
-            changed += changed_settings(self.root, self.program, self.params)
+            changed += changed_settings(self.root, self.program, self.params, self.student)
         if changed:
             raise ChangedMeanwhile(changed)
 

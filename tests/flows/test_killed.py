@@ -32,6 +32,7 @@ def until(condition: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("instant", [random.Random(n).uniform(0, 1) for n in range(3)])
 def test_nothing_is_written_after_a_run_was_killed(finished: Any, instant: float) -> None:
+    before = (finished.root / "data/names/out.txt").stat().st_mtime_ns
     order = finished.order("names", "wait")
     flow = subprocess.Popen(
         [sys.executable, "-c", FLOW],
@@ -46,7 +47,8 @@ def test_nothing_is_written_after_a_run_was_killed(finished: Any, instant: float
     flow.wait()
     order.unlink()  # who is left goes on
     until(lambda: not finished.running())
-    assert not (finished.root / "data/names").exists()
+    left = finished.root / "data/names/out.txt"  # as it was, where DVC had not removed it yet
+    assert not left.exists() or left.stat().st_mtime_ns == before
     prepare(finished.root)
     again = Run(finished.root, {"stages": GRAPH, "stale": {}})
     assert again.perform("names", print, force=True).status == "ran"

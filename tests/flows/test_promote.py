@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from onnx import TensorProto, helper
 
 from decant.files import digest, write_json
 from decant.params.load import parse_params
@@ -14,8 +13,8 @@ from decant.release.candidate import Parts, assemble
 from decant.release.records import UnknownReleaseError
 from decant.release.registry import Registry
 from decant.release.store import LocalStore, StoreError
-from decant.runtime.graph_check import OPSET
 from flows.promote import Options, promote
+from tests.fixtures.releases import graph
 
 Release = Callable[[str], str]
 
@@ -55,17 +54,6 @@ def release(registry: Registry, tmp_path: Path) -> Release:
         return registry.publish(folder / "candidate", {})
 
     return make
-
-
-def graph(text: str) -> bytes:
-    """A graph that may be served; another text is another one."""
-    items = helper.make_tensor_value_info("items", TensorProto.INT64, ["batch"])
-    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch"])
-    cast = helper.make_node("Cast", ["items"], ["scores"], to=TensorProto.FLOAT)
-    opsets = [helper.make_opsetid("", OPSET)]
-    made = helper.make_graph([cast], "cast", [items], [scores])
-    model = helper.make_model(made, opset_imports=opsets, ir_version=10, producer_version=text)
-    return bytes(model.SerializeToString())
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """A workspace in which every stage before the candidate has run."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from onnx import TensorProto, helper
 
-from decant.runtime.graph_check import OPSET
+from tests.fixtures.releases import bundle, write
 
 SETTINGS = {
     "students": {
@@ -23,7 +20,6 @@ RULES = {
     for name, student in SETTINGS["students"].items()
     if name != "general"
 }
-BUNDLE = ("model.onnx", "config.json", "items.json", "metrics.json")
 
 
 @pytest.fixture
@@ -56,29 +52,3 @@ def make_workspace(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
-
-
-def bundle(folder: Path, text: str) -> None:
-    """Write one compressed student."""
-    for name in BUNDLE:
-        write(folder / name, f"{name} of {text}")
-    (folder / "model.onnx").write_bytes(graph(text))
-    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in BUNDLE}
-    write(folder / "manifest.json", {"files": files})
-
-
-def graph(text: str) -> bytes:
-    """A graph that may be served; another text is another one."""
-    items = helper.make_tensor_value_info("items", TensorProto.INT64, ["batch"])
-    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch"])
-    cast = helper.make_node("Cast", ["items"], ["scores"], to=TensorProto.FLOAT)
-    opsets = [helper.make_opsetid("", OPSET)]
-    made = helper.make_graph([cast], "cast", [items], [scores])
-    model = helper.make_model(made, opset_imports=opsets, ir_version=10, producer_version=text)
-    return bytes(model.SerializeToString())
-
-
-def write(path: Path, content: Any) -> None:
-    """Write JSON, which is YAML as well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))

@@ -129,7 +129,7 @@ def test_the_cases_that_pick_are_the_segments_and_none_of_those_that_decide(
     assert both == len(cases(sequences, VALIDATION, 4))
 
 
-def test_settings_reach_the_lesson(family: Any) -> None:
+def test_settings_reach_the_supervision(family: Any) -> None:
     weights = {"soft": 0.125, "list": 0.25, "strata": 0.0625, "hidden": 3.0, "relations": 4.0}
     update = {f"{name}_weight": weight for name, weight in weights.items()}
     update |= {"temperature": 2.5, "anchor": 0.75, "relation_heads": 2}

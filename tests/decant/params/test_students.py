@@ -77,6 +77,10 @@ def test_a_student_has_the_settings_of_distill_and_its_own_in_their_place() -> N
             {"init": "general", "overrides": {"dimension": 32}},
             "students.x starts from `general`, so its dimension must be 64, not 32",
         ),
+        (
+            {"init": None, "overrides": {"inputs": ["item", "txt"]}},
+            "students.x.overrides.inputs: no input `txt`; did you mean `text`?",
+        ),
         ({"init": "x"}, "students.x.init leads back to itself: x → x"),
         ({"init": "wmen"}, "students.x.init: no model `wmen`; did you mean `women`?"),
         (

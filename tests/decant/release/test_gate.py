@@ -367,7 +367,7 @@ def test_a_folded_segment_is_generals_and_counted_once(verdict: Judge) -> None:
     members = {**MEMBERS, "general": np.r_[MEMBERS["general"], MEMBERS["women"]]}
     found = verdict(members=members, folded=["women"])
     assert found["segments"]["women"]["ships"] is False
-    assert found["segments"]["women"]["reason"] == "too few users: folded into general"
+    assert found["segments"]["women"]["reason"] == "merged into general"
     assert found["family"][VALIDATION]["all"]["cases"] == USERS
     assert failed(found) == set()
 

@@ -234,7 +234,7 @@ def merged(run: Run) -> Run:
     for hop in HOPS:
         del run.metrics["models"][f"men/{hop}"]
     run.verdict["segments"]["men"] |= {
-        "reason": "too few users: folded into general", "gain": None, "lower_bound": None,
+        "reason": "merged into general", "gain": None, "lower_bound": None,
         "test": None,
     }  # fmt: skip
     return run.change(
