@@ -43,7 +43,7 @@ def run(workspace: Workspace) -> Summary:
     summary = {
         "inputs": list(model.architecture.inputs),
         ENCODER: text_encoder,
-        "init_from": None if started is None else started.summary(),
+        "warm_start": None if started is None else started.summary(),
         "ensemble": [max(member.ndcg) for member in taught.ensemble],
         "parameters": parameter_count(model),
         "epochs": len(report.losses),
@@ -66,9 +66,9 @@ def new_model(
     settings = workspace.params.teacher
     shape = architecture(settings, material.encoder, material.vectors)
     model = seeded(shape, material.vectors, seed)
-    if settings.init_from is None:
+    if settings.warm_start is None:
         return model, None
-    folder = workspace.root / settings.init_from
+    folder = workspace.root / settings.warm_start
     return model, start_from(model, folder, material.encoder.items, text_encoder)
 
 

@@ -106,9 +106,9 @@ def plan_of(params: Params) -> Plan:
     problem = None
     if not params.tune.space:
         problem = f"`tune.space` is empty: name settings and their ranges, such as `{EXAMPLE}`"
-    elif params.tune.stage == "teacher" and params.teacher.init_from is not None:
+    elif params.tune.stage == "teacher" and params.teacher.warm_start is not None:
         problem = (
-            "`teacher.init_from`: trials start from nothing, since another teacher may have seen "
+            "`teacher.warm_start`: trials start from nothing, since another teacher may have seen "
             "what they validate on: set it to null while you search"
         )
     if problem is not None:

@@ -16,7 +16,7 @@ ATTRIBUTES = "attributes"
 SEGMENT = "segment"  # each group's own student as the preset has it
 NARROWER, RANK, HALF, QUARTER = 0.75, 8, 0.5, 0.25
 PRIOR = {"prior_weight": 0.5, "prior_shrinkage": 3000.0}
-NO_START: dict[str, Any] = {"start_items": False, "start_layers": []}
+NO_START: dict[str, Any] = {"init_item_embeddings": False, "init_layers": []}
 Student = dict[str, Any]
 
 
@@ -81,7 +81,7 @@ def general_kinds(distill: Distill) -> dict[str, Kind]:
     other = "attribute_blind" if reads else ATTRIBUTES
     does = "does not read" if reads else "reads"
     dimension = distill.heads * max(1, round(NARROWER * distill.dimension / distill.heads))
-    narrow = {"dimension": dimension, "start_layers": []}
+    narrow = {"dimension": dimension, "init_layers": []}
     hard: Student = {"init": None, "labels": "hard"}
     return {
         "undistilled": Kind("the same size and steps, without the teacher's knowledge", hard),
@@ -94,7 +94,7 @@ def general_kinds(distill: Distill) -> dict[str, Kind]:
         ),
         "cvar": Kind(
             f"the general student, trained on the worst {HALF:.0%} of each batch",
-            {"init": TEACHER, "overrides": {"worst": HALF}},
+            {"init": TEACHER, "overrides": {"cvar_fraction": HALF}},
         ),
         "narrow": Kind(
             f"the general student, {NARROWER:g} times as wide",
@@ -135,7 +135,7 @@ def group_kinds(params: Params) -> dict[str, Kind]:
         ),
         "scratch": Kind(
             "from scratch on the segment's own events, with the teacher's soft labels",
-            {"init": None, "overrides": {"others": 0.0}},
+            {"init": None, "overrides": {"background_ratio": 0.0}},
         ),
     }
 
@@ -164,8 +164,8 @@ def compare_losses(params: Params) -> Comparison:
     """The general student with each loss alone and some together, all of it from scratch but
     `items`."""
     none: Student = {
-        **dict.fromkeys(("soft_weight", "list_weight", "strata_weight"), 0.0),
-        **dict.fromkeys(("hidden_weight", "relations_weight"), 0.0),
+        **dict.fromkeys(("soft_weight", "rce_kd_weight", "stratified_weight"), 0.0),
+        **dict.fromkeys(("states_weight", "attention_relation_weight"), 0.0),
         **{"temperature": 1.0, **NO_START},
     }
 
@@ -181,14 +181,16 @@ def compare_losses(params: Params) -> Comparison:
         "soft_9": kind("soft labels, .9", soft_weight=0.9),
         "soft_all": kind("soft labels alone", soft_weight=1.0),
         "warm": kind("soft labels, .7, temperature 2", soft_weight=0.7, temperature=2.0),
-        "list": kind("a list, .7", list_weight=0.7),
-        "soft_list": kind("soft labels, .5, and a list, .4", soft_weight=0.5, list_weight=0.4),
-        "strata": kind("soft labels, .5, and strata, .2", soft_weight=0.5, strata_weight=0.2),
-        "hidden": kind("soft labels, .7, and states", soft_weight=0.7, hidden_weight=0.3),
-        "relations": kind("soft labels, .7, relations", soft_weight=0.7, relations_weight=0.3),
+        "list": kind("a list, .7", rce_kd_weight=0.7),
+        "soft_list": kind("soft labels, .5, and a list, .4", soft_weight=0.5, rce_kd_weight=0.4),
+        "strata": kind("soft labels, .5, and strata, .2", soft_weight=0.5, stratified_weight=0.2),
+        "hidden": kind("soft labels, .7, and states", soft_weight=0.7, states_weight=0.3),
+        "relations": kind(
+            "soft labels, .7, relations", soft_weight=0.7, attention_relation_weight=0.3
+        ),
         "items": kind(
             "soft labels, .7, from the teacher's item table", TEACHER,
-            soft_weight=0.7, start_items=True,
+            soft_weight=0.7, init_item_embeddings=True,
         ),
     }  # fmt: skip
     general = {GENERAL: params.students[GENERAL].model_dump()}

@@ -122,15 +122,15 @@ def loss_of(state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
     """A step's loss, and when its states were there."""
     model = state.model
     with state.fabric.autocast():
-        table = model.table()
-        states = model.hidden(batch.inputs, table).flatten(0, 1)
-        hidden = states.index_select(0, batch.places).float()
+        table = model.item_embeddings()
+        encoded = model.encode(batch.inputs, table).flatten(0, 1)
+        states = encoded.index_select(0, batch.places).float()
         then = time.perf_counter()
         loss = chunked(
             lambda scores, rows: nn.functional.cross_entropy(
                 scores, batch.targets[rows], reduction="sum"
             ),
-            hidden, table, model.bias,
+            states, table, model.bias,
         )  # fmt: skip
     return loss / batch.predictions, then
 

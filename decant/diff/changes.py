@@ -10,7 +10,7 @@ from decant.diff.record import Record, Settings, StageRecord, outputs_of
 
 ABSENT = "not set"
 FINGERPRINT, FINGERPRINTS = "fingerprint", "data/fingerprints/"
-OUTSIDE = {"key": "pseudonym key", "bert": "BERT of `embed.bert`", "init": "`teacher.init_from`"}
+OUTSIDE = {"key": "pseudonym key", "bert": "BERT of `embed.bert`", "init": "`teacher.warm_start`"}
 
 
 @dataclass(frozen=True)

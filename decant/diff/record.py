@@ -1,6 +1,7 @@
 """The content of a dvc.lock and of a params.yaml, as flat mappings that can be compared.
 
-Settings are not checked against today's keys: an older commit has its own.
+Settings are not checked against today's keys: an older commit has its own. Those that were renamed
+since have today's names.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from decant.files import ContentError
+from decant.params.renamed import with_current_names
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 Settings = dict[str, Any]  # by dotted name; lists are values
@@ -55,7 +57,7 @@ def read_settings(name: str, content: bytes) -> Settings:
     Raises:
         ContentError: it is not one.
     """
-    return flat(parse_yaml(name, content))
+    return with_current_names(flat(parse_yaml(name, content)))
 
 
 def parse_yaml(name: str, content: bytes) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def not_as_run(settings: Settings, record: Record) -> list[str]:
 def _stage(entry: Mapping[str, Any]) -> StageRecord:
     settings: Settings = {}
     for of_file in entry.get("params", {}).values():
-        settings |= flat(of_file)
+        settings |= with_current_names(flat(of_file))
     deps, outs = (_hashes(entry.get(side, [])) for side in ("deps", "outs"))
     return StageRecord(str(entry["cmd"]), settings, deps, outs)
 

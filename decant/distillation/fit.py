@@ -19,7 +19,7 @@ def new_model(
     """Build an untrained model whose first weights depend on the seed alone.
 
     Args:
-        teacher: source of a student's `start_items` and `start_layers`; None: from scratch.
+        teacher: source of a student's `init_item_embeddings` and `init_layers`; None: from scratch.
     """
     shape = architecture(settings, material.encoder, material.vectors)
     model = seeded(shape, material.vectors, seed)

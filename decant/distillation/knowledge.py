@@ -20,7 +20,7 @@ from decant.training.supervision import Knowledge
 from decant.training.validate import to_tensors
 
 BATCH = 64
-MASKS = 8  # one in so many events is hidden at a time from a teacher that fills in
+MASKS = 8  # one in so many events is masked at a time from a teacher that fills in
 IDS, LOG_PROBABILITIES, STATES, RELATIONS = "ids", "log_probabilities", "states", "relations"
 
 
@@ -124,13 +124,15 @@ def _write(
 
 
 def _states(teacher: Recommender, arrays: dict[str, np.ndarray]) -> Tensor:
-    table = teacher.table()
-    return teacher.hidden(to_tensors(arrays, table.device), table)
+    table = teacher.item_embeddings()
+    return teacher.encode(to_tensors(arrays, table.device), table)
 
 
 def _log_probabilities(teacher: Recommender, states: Tensor, wanted: np.ndarray) -> Tensor:
     """Of every item at the wanted positions [P, N + 1]."""
-    scores = teacher.scores(states[torch.from_numpy(wanted).to(states.device)], teacher.table())
+    scores = teacher.scores(
+        states[torch.from_numpy(wanted).to(states.device)], teacher.item_embeddings()
+    )
     scores[:, 0] = -torch.inf  # no item
     return torch.log_softmax(scores.float(), dim=-1)
 
@@ -142,5 +144,5 @@ def _supervised(
         yield cut(sequences, windows, a.event_inputs)
         return
     for part in range(MASKS):
-        hidden = every_nth(windows, part, MASKS)
-        yield cut_masked(sequences, windows, a.event_inputs, hidden, a.items + 1)
+        masked = every_nth(windows, part, MASKS)
+        yield cut_masked(sequences, windows, a.event_inputs, masked, a.items + 1)

@@ -15,10 +15,10 @@ def start_student(student: Recommender, teacher: Recommender | None, settings: D
     """Take from the teacher what the settings say; without one, a student starts from scratch."""
     if teacher is None:
         return
-    if settings.start_items:
+    if settings.init_item_embeddings:
         start_from_items(student, teacher)
-    if settings.start_layers:
-        start_from_layers(student, teacher, settings.start_layers)
+    if settings.init_layers:
+        start_from_layers(student, teacher, settings.init_layers)
 
 
 def start_from_layers(
@@ -50,7 +50,7 @@ def start_from_items(student: Recommender, teacher: Recommender) -> float:
     Returns:
         The share of the table's variance that is kept.
     """
-    told, width = teacher.table()[1:].to(student.bias), student.architecture.dimension
+    told, width = teacher.item_embeddings()[1:].to(student.bias), student.architecture.dimension
     kept, share = told, 1.0
     if width < told.shape[1]:
         centred = told - told.mean(dim=0)
@@ -58,7 +58,7 @@ def start_from_items(student: Recommender, teacher: Recommender) -> float:
         kept = centred @ directions[:width].T
         kept = kept * (told.std() / kept.std().clamp(min=1e-12))
         share = float(sizes[:width].square().sum() / sizes.square().sum().clamp(min=1e-12))
-    own = student.table()[1:] - student.item.weight[1:]  # what given vectors add
+    own = student.item_embeddings()[1:] - student.item.weight[1:]  # what given vectors add
     columns = kept.shape[1]
     student.item.weight[1:, :columns] = kept - own[:, :columns]
     student.bias.copy_(teacher.bias)

@@ -33,7 +33,7 @@ def train_student(
 
     Args:
         start: the student to go on from, changed in place; None: a new one.
-        teacher: source of a new student's `start_items` and `start_layers`; None: from scratch.
+        teacher: source of `init_item_embeddings` and `init_layers`; None: from scratch.
         members: the users of its segment; None: all users.
     """
     plan = Plan(settings.epochs, settings.learning_rate, seed, log=log, checkpoints=checkpoints)
@@ -59,8 +59,8 @@ def fine_tune(
 ) -> tuple[Recommender, Report]:
     """Train `start` further for the users of one segment, held near its weights.
 
-    Each epoch sees all windows of the segment and a few of other users (`settings.others`, as a
-    share of the segment's). The start itself is kept if no epoch is better on the segment's
+    Each epoch sees all windows of the segment and a few of other users (`background_ratio`, as
+    a share of the segment's). The start itself is kept if no epoch is better on the segment's
     selection cases. With `settings.adapter_rank` only adapters learn, and are merged.
     """
     length = history_read(settings, material.encoder)

@@ -19,9 +19,9 @@ def multiply_adds(a: Architecture) -> int:
         model = Recommender(a).eval()
         batch = {name: torch.zeros(1, a.max_length, dtype=torch.int64) for name in a.event_inputs}
         batch["attributes"] = torch.zeros(1, len(a.attribute_sizes), dtype=torch.int64)
-        table = model.table()
+        table = model.item_embeddings()
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            model.scores(model.hidden(batch, table, last=True)[:, 0], table)
+            model.scores(model.encode(batch, table, last=True)[:, 0], table)
     return int(counter.get_total_flops()) // 2
 
 

@@ -24,12 +24,12 @@ class _Served(nn.Module):
     def __init__(self, model: Recommender) -> None:
         super().__init__()
         self.model, self.names = model, input_names(model)
-        self.register_buffer("item_table", model.table().detach().clone())
+        self.register_buffer("item_table", model.item_embeddings().detach().clone())
 
     def forward(self, *arrays: Tensor) -> Tensor:
         batch = dict(zip(self.names, arrays, strict=True))
-        hidden = self.model.hidden(batch, self.item_table, last=True)[:, 0]
-        return self.model.scores(hidden, self.item_table)
+        states = self.model.encode(batch, self.item_table, last=True)[:, 0]
+        return self.model.scores(states, self.item_table)
 
 
 def input_names(model: Recommender) -> tuple[str, ...]:

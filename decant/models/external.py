@@ -22,10 +22,10 @@ def bert_digest(params: Params) -> str:
 
 
 def teacher_digest(root: Path, params: Params) -> str:
-    """Digest of the teacher that `teacher.init_from` names; `none` where none is read or there."""
-    if params.teacher.init_from is None:
+    """Digest of the teacher that `teacher.warm_start` names; `none` where none is read or there."""
+    if params.teacher.warm_start is None:
         return NONE
-    folder = root / params.teacher.init_from
+    folder = root / params.teacher.warm_start
     try:
         return digest(sorted(path for path in folder.iterdir() if path.is_file())) or NONE
     except OSError:

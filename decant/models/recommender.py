@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 NEXT, MASKED = "next", "masked"
-HIDDEN = -1e9  # the score of what must not be looked at; finite, so no row is all NaN
+MASKED_SCORE = -1e9  # the score of what must not be looked at; finite, so no row is all NaN
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, padding: Tensor, last: bool) -> Tensor:
         """x [B, T, d] → the same; `last`: the last position only → [B, 1, d].
 
-        `padding` float [B, 1, 1, T]: `HIDDEN` where nothing stands, else 0.
+        `padding` float [B, 1, 1, T]: `MASKED_SCORE` where nothing stands, else 0.
         """
         length = x.shape[1]
         q = self._split(self.query(x[:, -1:] if last else x))
@@ -113,13 +113,13 @@ class Attention(nn.Module):
         return self.bias[:, self.length - length : self.length].unsqueeze(1)
 
     def _bias(self, length: int) -> Tensor:
-        """[h, T, T]: the bias of every distance; what it must not look at is hidden."""
+        """[h, T, T]: the bias of every distance; what it must not look at is masked."""
         if self.bias.device.type != "cpu":
             return self._bias_by_rows(length)
         place = torch.arange(length, device=self.bias.device)
         back = place[:, None] - place[None]
         bias = self.bias[:, self.length - 1 - (back if self.both_ways else back.clamp(min=0))]
-        return bias if self.both_ways else bias.masked_fill(back < 0, HIDDEN)
+        return bias if self.both_ways else bias.masked_fill(back < 0, MASKED_SCORE)
 
     def _bias_by_rows(self, length: int) -> Tensor:
         """The same without looking up: each row is the one before it, a place further on.
@@ -131,7 +131,7 @@ class Attention(nn.Module):
         if self.both_ways:
             row = self.bias[:, first : self.length + length - 1]
         else:
-            row = functional.pad(self.bias[:, first:], (0, length - 1), value=HIDDEN)
+            row = functional.pad(self.bias[:, first:], (0, length - 1), value=MASKED_SCORE)
         return row.unfold(1, length, 1).flip(1)
 
     def _split(self, x: Tensor) -> Tensor:
@@ -227,7 +227,7 @@ class Recommender(nn.Module):
         self.norm = nn.LayerNorm(d)
         self.apply(_initialise)
 
-    def table(self) -> Tensor:
+    def item_embeddings(self) -> Tensor:
         """Item vectors [N + 1, d], the share of each given vector included."""
         table: Tensor = self.item.weight
         if self.training and self.architecture.id_dropout:  # Volkovs et al. 2017
@@ -237,7 +237,7 @@ class Recommender(nn.Module):
             table = table + kind()
         return table
 
-    def hidden(self, batch: dict[str, Tensor], table: Tensor, last: bool = False) -> Tensor:
+    def encode(self, batch: dict[str, Tensor], table: Tensor, last: bool = False) -> Tensor:
         """States [B, T, d], or [B, 1, d] of the last position. `batch`: int [B, T] per input.
 
         Where positions are masked, index N + 1 among the items is a mask, and `last` is that of
@@ -246,7 +246,7 @@ class Recommender(nn.Module):
         if self.mask is not None and last:
             batch = self._with_mask(batch)
         x = self.dropout(self._embed(batch, table))
-        padding = HIDDEN * (batch["items"] == 0)[:, None, None].to(x.dtype)
+        padding = MASKED_SCORE * (batch["items"] == 0)[:, None, None].to(x.dtype)
         for block in self.blocks[:-1]:
             x = block(x, padding)
         return self.norm(self.blocks[-1](x, padding, last))
@@ -273,12 +273,12 @@ class Recommender(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Scores of every item after the last position, [B, N + 1]; index 0 is no item."""
-        table = self.table()
-        return self.scores(self.hidden(batch, table, last=True)[:, 0], table)
+        table = self.item_embeddings()
+        return self.scores(self.encode(batch, table, last=True)[:, 0], table)
 
-    def scores(self, hidden: Tensor, table: Tensor) -> Tensor:
+    def scores(self, states: Tensor, table: Tensor) -> Tensor:
         """States [..., d] → scores [..., N + 1]."""
-        return functional.linear(hidden, table, self.bias)
+        return functional.linear(states, table, self.bias)
 
 
 def _tuples(value: object) -> object:

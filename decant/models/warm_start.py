@@ -65,8 +65,8 @@ def start_from(
     ours, old = model.architecture, former.architecture
     if ours.dimension != old.dimension:
         raise TransferError(
-            f"teacher.init_from: {folder} has dimension {old.dimension}, teacher.dimension is "
-            f"{ours.dimension}: set it to {old.dimension}, or init_from: null"
+            f"teacher.warm_start: {folder} has dimension {old.dimension}, teacher.dimension is "
+            f"{ours.dimension}: set it to {old.dimension}, or warm_start: null"
         )
     shared = by_id(items, theirs)
     same = encoder is not None and bundle.read_json(folder, bundle.METRICS).get(ENCODER) == encoder
@@ -185,11 +185,11 @@ def _text(model: Recommender) -> ItemVectors | None:
 def _load(folder: Path) -> tuple[Recommender, tuple[str, ...]]:
     if not (folder / bundle.WEIGHTS).is_file():
         raise TransferError(
-            f"teacher.init_from: {folder} holds no {bundle.WEIGHTS}: give a run's "
-            "data/models/teacher, or init_from: null"
+            f"teacher.warm_start: {folder} holds no {bundle.WEIGHTS}: give a run's "
+            "data/models/teacher, or warm_start: null"
         )
     try:
         return load_model(folder), tuple(bundle.read_json(folder, bundle.ITEMS))
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         said = " ".join(str(error).split())[:200]
-        raise TransferError(f"teacher.init_from: {folder} cannot be read: {said}") from None
+        raise TransferError(f"teacher.warm_start: {folder} cannot be read: {said}") from None

@@ -100,23 +100,23 @@ def one_event_in_each_window(case: Case) -> str | None:
 
 
 def catalogue_fits(block: str) -> Condition:
-    """Where the catalogue is known to have at most `full_softmax` items."""
+    """Where the catalogue is known to have at most `full_softmax_max_items` items."""
 
     def reason(case: Case) -> str | None:
-        items, most = _most_items(case), case.value(f"{block}.full_softmax")
+        items, most = _most_items(case), case.value(f"{block}.full_softmax_max_items")
         if items is None or items > most:
             return None
         return (
-            f"a catalogue of at most `{block}.full_softmax` ({most:,}) items is not sampled, and "
-            f"there are {items:,}"
+            f"a catalogue of at most `{block}.full_softmax_max_items` ({most:,}) items is not "
+            f"sampled, and there are {items:,}"
         )
 
     return reason
 
 
 def default_fits_too(block: str) -> Condition:
-    """The same where it has at most as many items as `full_softmax` allows by default."""
-    default = DEFAULTS[block]["full_softmax"]
+    """The same where it has at most as many items as `full_softmax_max_items` allows by default."""
+    default = DEFAULTS[block]["full_softmax_max_items"]
 
     def reason(case: Case) -> str | None:
         items = _most_items(case)
@@ -131,28 +131,28 @@ def _most_items(case: Case) -> int | None:
 
 
 def catalogue_is_sampled(case: Case) -> str | None:
-    most = case.params.distill.full_softmax
+    most = case.params.distill.full_softmax_max_items
     if case.items is None or case.items <= most:
         return None
     return (
-        f"a catalogue of more than `distill.full_softmax` ({most:,}) items is sampled, and which "
-        f"sequences are the worst is not known then; there are {case.items:,}"
+        f"a catalogue of more than `distill.full_softmax_max_items` ({most:,}) items is sampled, "
+        f"and which sequences have the highest loss is not known then; there are {case.items:,}"
     )
 
 
 def no_soft_labels(case: Case) -> str | None:
     settings = case.params.distill
     # of a sampled catalogue the list-wise loss is the soft one
-    if settings.soft_weight or (settings.list_weight and not catalogue_fits("distill")(case)):
+    if settings.soft_weight or (settings.rce_kd_weight and not catalogue_fits("distill")(case)):
         return None
     return "only the soft-label loss reads it, and `distill.soft_weight` is 0"
 
 
 def no_labels(case: Case) -> str | None:
     settings = case.params.distill
-    if settings.soft_weight or settings.list_weight or settings.strata_weight:
+    if settings.soft_weight or settings.rce_kd_weight or settings.stratified_weight:
         return None
-    names = "`distill.soft_weight`, `list_weight` and `strata_weight`"
+    names = "`distill.soft_weight`, `rce_kd_weight` and `stratified_weight`"
     return f"{names} are 0, so no loss reads the teacher's labels"
 
 

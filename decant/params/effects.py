@@ -28,8 +28,8 @@ _OWN_TABLES = when.only("source", OWN)
 _TIME = when.needs("ingest.time", "no column holds times")
 _ITEMS = when.needs("ingest.items", "there is no table of items")
 _SEARCH = when.needs("tune.space", "nothing is searched")
-_STATES = when.needs("distill.hidden_weight", "no loss compares states")
-_RELATIONS = when.needs("distill.relations_weight", "no loss compares relations")
+_STATES = when.needs("distill.states_weight", "no loss compares states")
+_RELATIONS = when.needs("distill.attention_relation_weight", "no loss compares relations")
 
 TABLE: dict[str, Condition] = {
     **dict.fromkeys(_keys("raw", Raw.model_fields), when.only("source", "demo")),
@@ -48,26 +48,26 @@ TABLE: dict[str, Condition] = {
     "embed.dimension": when.only("embed.encoder", "hashed"),
     "embed.bert": when.only("embed.encoder", "bert"),
     "embed.threads": when.only("embed.encoder", "bert"),
-    "teacher.mask_share": when.only("teacher.objective", "masked"),
-    "teacher.full_softmax": when.default_fits_too("teacher"),
+    "teacher.mask_ratio": when.only("teacher.objective", "masked"),
+    "teacher.full_softmax_max_items": when.default_fits_too("teacher"),
     "teacher.negatives": when.catalogue_fits("teacher"),
     "teacher.patience": when.epochs_end_first("teacher"),
     "teacher.soft_weight": when.needs("teacher.ensemble", "no others teach the teacher"),
     "knowledge.top_k": when.no_labels,
     "knowledge.states": _STATES,
     "knowledge.relations": _RELATIONS,
-    "distill.mask_share": when.only("distill.objective", "masked"),
-    "distill.full_softmax": when.default_fits_too("distill"),
+    "distill.mask_ratio": when.only("distill.objective", "masked"),
+    "distill.full_softmax_max_items": when.default_fits_too("distill"),
     "distill.negatives": when.catalogue_fits("distill"),
     "distill.patience": when.epochs_end_first("distill"),
     "distill.relation_heads": _RELATIONS,
     "distill.temperature": when.no_soft_labels,
-    "distill.worst": when.catalogue_is_sampled,
+    "distill.cvar_fraction": when.catalogue_is_sampled,
     "distill.adapter_rank": when.no_segments,
     "distill.segment_learning_rate": when.nothing_is_trained_on,
     "distill.segment_epochs": when.no_segments,
-    "distill.anchor": when.no_segments,
-    "distill.others": when.no_segments,
+    "distill.l2_sp": when.no_segments,
+    "distill.background_ratio": when.no_segments,
     "distill.min_users": when.no_segments,
     "distill.prior_weight": when.no_segments,
     "distill.prior_shrinkage": when.needs("distill.prior_weight", "no prior is added"),
@@ -94,9 +94,9 @@ _READ = {  # block → its settings that have an effect whatever the others are
     "features": "target_behaviours max_length exclude_seen attributes impute interest_tags",
     "split": "method",
     "embed": "encoder",
-    "teacher": f"{_TRAINING} ensemble init_from",
-    "distill": f"{_TRAINING} soft_weight list_weight strata_weight hidden_weight relations_weight "
-    "start_layers start_items max_length",
+    "teacher": f"{_TRAINING} ensemble warm_start",
+    "distill": f"{_TRAINING} soft_weight rce_kd_weight stratified_weight states_weight "
+    "attention_relation_weight init_layers init_item_embeddings max_length",
     "compress": "heads_kept hidden_kept max_loss",
     "evaluate": "k latency_requests resamples",
     "gate": "min_retention min_lift min_size_ratio min_latency_ratio max_production_drop",

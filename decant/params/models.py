@@ -29,8 +29,8 @@ class Training(Block):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     inputs: list[Input | Modality] = ["item"]
     objective: Objective = "next"
-    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    full_softmax: Annotated[int, Field(ge=1)] = 50_000
+    mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    full_softmax_max_items: Annotated[int, Field(ge=1)] = 50_000
     negatives: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     epochs: Count = 10
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 64
@@ -57,27 +57,27 @@ class Teacher(Training):
 
     ensemble: Annotated[int, Field(ge=0, le=16)] = 0
     soft_weight: Share = 0.7
-    init_from: Folder | None = None
+    warm_start: Folder | None = None
 
 
 class Distill(Training):
     """One student trainer: the general student's settings and what differs for a segment's."""
 
     soft_weight: Share = 0.7
-    list_weight: Share = 0.0
-    strata_weight: Share = 0.0
-    hidden_weight: NonNegative = 0.0
-    relations_weight: NonNegative = 0.0
+    rce_kd_weight: Share = 0.0
+    stratified_weight: Share = 0.0
+    states_weight: NonNegative = 0.0
+    attention_relation_weight: NonNegative = 0.0
     relation_heads: Annotated[int, Field(ge=1, le=64)] = 4
     temperature: Positive = 1.0
-    start_layers: list[Annotated[int, Field(ge=0)]] = []
-    start_items: bool = False
-    worst: Annotated[float, Field(gt=0, le=1)] = 1.0
+    init_layers: list[Annotated[int, Field(ge=0)]] = []
+    init_item_embeddings: bool = False
+    cvar_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     adapter_rank: Annotated[int, Field(ge=0, le=256)] = 0
     segment_learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
     segment_epochs: Annotated[int, Field(ge=0)] = 6
-    anchor: NonNegative = 0.01
-    others: Share = 0.1
+    l2_sp: NonNegative = 0.01
+    background_ratio: Share = 0.1
     max_length: Count | None = None
     prior_weight: NonNegative = 0.0
     prior_shrinkage: Positive = 1000.0
@@ -86,7 +86,7 @@ class Distill(Training):
     @property
     def needs_teacher(self) -> bool:
         """Does the general student start from something of the teacher itself?"""
-        return self.start_items or bool(self.start_layers)
+        return self.init_item_embeddings or bool(self.init_layers)
 
 
 class Knowledge(Block):

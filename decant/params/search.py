@@ -71,7 +71,13 @@ class Tune(Block):
         return self
 
 
-WEIGHTS = ("soft_weight", "list_weight", "strata_weight", "hidden_weight", "relations_weight")
+WEIGHTS = (
+    "soft_weight",
+    "rce_kd_weight",
+    "stratified_weight",
+    "states_weight",
+    "attention_relation_weight",
+)
 
 
 def tunable(stage: str) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def tunable(stage: str) -> dict[str, Any]:
 
     Of `distill` it is those that have an effect on the general student.
     """
-    of_general = {"temperature", "worst", *WEIGHTS} if stage == "distill" else set()
+    of_general = {"temperature", "cvar_fraction", *WEIGHTS} if stage == "distill" else set()
     machine = {"precision", "device", "threads", "processes"}
     kept = ({*Training.model_fields} - machine) | of_general
     return {name: field for name, field in Distill.model_fields.items() if name in kept}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from decant.params.models import Distill, Knowledge, Student, Teacher
+from decant.params.renamed import rename_hint
 from decant.params.types import GENERAL, POPULAR, TEACHER
 from decant.suggest import suggest
 
@@ -42,6 +43,8 @@ def settings_of(distill: Distill, name: str, student: Student) -> Distill:
     where = f"students.{name}.overrides"
     allowed = [key for key in Distill.model_fields if key not in NOT_OVERRIDDEN]
     for key in student.overrides:
+        if renamed := rename_hint(f"distill.{key}"):
+            raise ValueError(f"{where}: {renamed}")
         if key not in allowed:
             hint = suggest(key, sorted(allowed), listed=len(allowed))
             raise ValueError(f"{where}: no setting `{key}` of one student; {hint}")
@@ -149,30 +152,30 @@ def check_losses(block: str, distill: Distill, teacher: Teacher, knowledge: Know
     Raises:
         ValueError: the message names the setting that is missing or does not fit.
     """
-    shares = distill.soft_weight + distill.list_weight + distill.strata_weight
+    shares = distill.soft_weight + distill.rce_kd_weight + distill.stratified_weight
     if shares > 1 + 1e-9:
         raise ValueError(
-            f"{block}: soft_weight, list_weight and strata_weight are shares of the loss, "
+            f"{block}: soft_weight, rce_kd_weight and stratified_weight are shares of the loss, "
             f"together {shares:g}: lower them to 1 at most"
         )
     fills_in = distill.objective == "masked" and teacher.objective == "next"
-    if fills_in and (shares or distill.hidden_weight):
+    if fills_in and (shares or distill.states_weight):
         raise ValueError(
             f"{block}.objective masked needs teacher.objective: masked; a teacher of the next "
             "event cannot predict a user's first event"
         )
-    if distill.hidden_weight and not knowledge.states:
-        raise ValueError(f"{block}.hidden_weight needs knowledge.states: true")
-    if distill.relations_weight:
+    if distill.states_weight and not knowledge.states:
+        raise ValueError(f"{block}.states_weight needs knowledge.states: true")
+    if distill.attention_relation_weight:
         _check_relations(block, distill, teacher, knowledge)
 
 
 def _check_relations(block: str, distill: Distill, teacher: Teacher, knowledge: Knowledge) -> None:
     if not knowledge.relations:
-        raise ValueError(f"{block}.relations_weight needs knowledge.relations: true")
+        raise ValueError(f"{block}.attention_relation_weight needs knowledge.relations: true")
     for owner, settings in ((TEACHER, teacher), (block, distill)):
         if settings.objective != "next":
-            raise ValueError(f"{block}.relations_weight needs {owner}.objective: next")
+            raise ValueError(f"{block}.attention_relation_weight needs {owner}.objective: next")
         if settings.dimension % distill.relation_heads:
             raise ValueError(
                 f"{block}.relation_heads {distill.relation_heads} does not divide "
@@ -186,19 +189,19 @@ def check_start(block: str, distill: Distill, teacher: Teacher) -> None:
     Raises:
         ValueError: there are no such layers, or the two models have different shapes.
     """
-    layers = distill.start_layers
+    layers = distill.init_layers
     if not layers:
         return
     if len(layers) != distill.layers or max(layers) >= teacher.layers:
         raise ValueError(
-            f"invalid {block}.start_layers {layers}: expected a layer of the teacher, from 0 to "
+            f"invalid {block}.init_layers {layers}: expected a layer of the teacher, from 0 to "
             f"{teacher.layers - 1}, for each of the student's {distill.layers}"
         )
     for name in ("dimension", "heads", "objective"):
         theirs, ours = getattr(teacher, name), getattr(distill, name)
         if theirs != ours:
             raise ValueError(
-                f"{block}.start_layers needs teacher.{name} ({theirs}) and {block}.{name} "
+                f"{block}.init_layers needs teacher.{name} ({theirs}) and {block}.{name} "
                 f"({ours}) to be the same"
             )
 

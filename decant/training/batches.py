@@ -75,13 +75,13 @@ def cut(
 
 
 def random_mask(windows: Windows, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Which events of windows are hidden, bool [B, T]: a share of them, and the newest always.
+    """Which events of windows are masked, bool [B, T]: a share of them, and the newest always.
 
     When recommending, nothing stands behind the mask; so that is practised in every window.
     """
-    hidden = rng.random((len(windows), longest_of(windows))) < share
-    hidden[:, -1] = True
-    return hidden
+    masked = rng.random((len(windows), longest_of(windows))) < share
+    masked[:, -1] = True
+    return masked
 
 
 def every_nth(windows: Windows, part: int, parts: int) -> np.ndarray:
@@ -96,22 +96,22 @@ def longest_of(windows: Windows) -> int:
 
 
 def cut_masked(
-    sequences: Sequences, windows: Windows, inputs: tuple[str, ...], hidden: np.ndarray, mask: int
+    sequences: Sequences, windows: Windows, inputs: tuple[str, ...], masked: np.ndarray, mask: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Like `cut`, for filling in: hidden events are predicted where they stand.
+    """Like `cut`, for filling in: masked events are predicted where they stand.
 
     Args:
-        hidden: bool [B, T]; of these, events that may be predicted become the item index `mask`,
+        masked: bool [B, T]; of these, events that may be predicted become the item index `mask`,
             and nothing else is told of them.
     """
-    longest = hidden.shape[1]
+    longest = masked.shape[1]
     batch = gather(sequences, inputs, windows.stop, windows.first, longest)
     position = windows.stop[:, None] + np.arange(-longest, 0)
     inside = position >= windows.first[:, None]
     position = np.where(inside, position, 0)
-    hidden = hidden & inside & sequences.target[position]
-    targets = np.where(hidden, batch["items"], 0)
+    masked = masked & inside & sequences.target[position]
+    targets = np.where(masked, batch["items"], 0)
     for name in inputs:
-        batch[name][hidden] = mask if name == "items" else 0
+        batch[name][masked] = mask if name == "items" else 0
     batch["attributes"] = np.asarray(sequences.attributes[windows.user], dtype=np.int64)
     return batch, targets, position

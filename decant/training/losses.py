@@ -38,7 +38,7 @@ def with_rest(log_probabilities: Tensor) -> Tensor:
     return torch.cat([log_probabilities, rest], dim=-1)
 
 
-def list_loss(scores: Tensor, ids: Tensor, taught: Tensor) -> Tensor:
+def rce_kd_loss(scores: Tensor, ids: Tensor, taught: Tensor) -> Tensor:
     """Cross-entropy over the teacher's top K and the student's own top K together → [P].
 
     What the student ranks high must be among what is compared, else its cross-entropy says
@@ -59,7 +59,7 @@ def list_loss(scores: Tensor, ids: Tensor, taught: Tensor) -> Tensor:
     return among - (teacher * scores).sum(dim=1)
 
 
-def strata_loss(of_ids: Tensor, taught: Tensor, strata: Tensor) -> Tensor:
+def stratified_loss(of_ids: Tensor, taught: Tensor, strata: Tensor) -> Tensor:
     """Cross-entropy with the teacher within each stratum of popularity, mean over strata → [P].
 
     Soft labels say above all what is popular; within a stratum only taste is left (unbiased
@@ -81,7 +81,7 @@ def strata_loss(of_ids: Tensor, taught: Tensor, strata: Tensor) -> Tensor:
     return total / told.clamp(min=1)
 
 
-def hidden_loss(projected: Tensor, states: Tensor) -> Tensor:
+def states_loss(projected: Tensor, states: Tensor) -> Tensor:
     """Squared distance of the student's states from the teacher's (FitNets, Romero et al. 2015).
 
     `projected` [P, D]: the student's, projected to the teacher's width. `states` [P, D] → [P],
@@ -122,7 +122,7 @@ def _relations(a: Tensor, b: Tensor, heads: int, inside: Tensor) -> Tensor:
     return torch.log_softmax(products.masked_fill(later | ~inside[:, None, None], -1e9), dim=-1)
 
 
-def anchor_loss(parameters: list[Tensor], start: list[Tensor]) -> Tensor:
+def l2_sp_loss(parameters: list[Tensor], start: list[Tensor]) -> Tensor:
     """Squared distance from the weights training started with (L2-SP, Li et al. 2018)."""
     distances = [(p - s).square().sum() for p, s in zip(parameters, start, strict=True)]
     return torch.stack(distances).sum()

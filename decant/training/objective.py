@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from decant.models.recommender import HIDDEN, Recommender
+from decant.models.recommender import MASKED_SCORE, Recommender
 from decant.training.losses import (
-    anchor_loss,
     hard_loss,
-    hidden_loss,
-    list_loss,
+    l2_sp_loss,
+    rce_kd_loss,
     relations_loss,
     soft_loss,
-    strata_loss,
+    states_loss,
+    stratified_loss,
 )
 from decant.training.softmax import Sample, chunked, sampled_log_partition, scores_of
 from decant.training.supervision import Supervision
@@ -81,21 +81,21 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch, share: float = 1.0) -> Tensor:
         """Mean loss of the predictions, times `share`: what they count for among processes."""
-        model, table = self.model, self.model.table()
+        model, table = self.model, self.model.item_embeddings()
         targets, places = batch.targets, batch.places
         with captured(model, batch.relations is not None) as attending:
-            states = model.hidden(batch.inputs, table)
-        hidden = states.flatten(0, 1).index_select(0, places).float()
+            encoded = model.encode(batch.inputs, table)
+        states = encoded.flatten(0, 1).index_select(0, places).float()
         if batch.sample is None:
-            window = places // states.shape[1]
-            counts = self._counts(hidden, targets, window, table)
-            total = chunked(self._of_scores(targets, batch, counts), hidden, table, model.bias)
+            window = places // encoded.shape[1]
+            counts = self._counts(states, targets, window, table)
+            total = chunked(self._of_scores(targets, batch, counts), states, table, model.bias)
         else:
-            total = self._sampled(hidden, targets, table, batch, batch.sample)
+            total = self._sampled(states, targets, table, batch, batch.sample)
         weights = self.supervision.weights
         if self.projection is not None and batch.states is not None:
-            distance = hidden_loss(self.projection(hidden).float(), batch.states)
-            total = total + weights.hidden * distance.sum()
+            distance = states_loss(self.projection(states).float(), batch.states)
+            total = total + weights.states * distance.sum()
         loss = total / max(len(targets), 1)
         if batch.relations is not None:
             inside = batch.inputs["items"] > 0
@@ -105,12 +105,12 @@ class Objective(nn.Module):
             )
         loss = loss * share
         if self.supervision.l2_sp:
-            distance = anchor_loss(list(model.parameters()), self.start)
+            distance = l2_sp_loss(list(model.parameters()), self.start)
             loss = loss + self.supervision.l2_sp * distance
         return loss
 
     def _counts(
-        self, hidden: Tensor, targets: Tensor, window: Tensor, table: Tensor
+        self, states: Tensor, targets: Tensor, window: Tensor, table: Tensor
     ) -> Tensor | None:
         """What each prediction counts for [P], mean 1; None if all alike. `window` int [P]: which
         one each belongs to.
@@ -121,13 +121,13 @@ class Objective(nn.Module):
         if self.supervision.cvar_fraction >= 1 or not len(targets):
             return None
         with torch.no_grad():
-            losses = torch.empty(len(targets), device=hidden.device)
+            losses = torch.empty(len(targets), device=states.device)
 
             def note(scores: Tensor, rows: slice) -> Tensor:
                 losses[rows] = hard_loss(scores, targets[rows])
                 return losses[rows].sum()
 
-            chunked(note, hidden, table, self.model.bias)
+            chunked(note, states, table, self.model.bias)
         return of_the_worst(losses, window, self.supervision.cvar_fraction)
 
     def _of_scores(
@@ -140,7 +140,7 @@ class Objective(nn.Module):
             return (mixed if counts is None else mixed * counts[rows]).sum()
 
         def each(scores: Tensor, rows: slice) -> Tensor:
-            told = scores if self.new is None else scores.masked_fill(self.new, HIDDEN)
+            told = scores if self.new is None else scores.masked_fill(self.new, MASKED_SCORE)
             hard = hard_loss(told, targets[rows])
             if batch.soft is None:
                 return hard
@@ -149,35 +149,35 @@ class Objective(nn.Module):
             if weights.soft:
                 own = scores.gather(1, ids) - torch.logsumexp(scores, dim=1, keepdim=True)
                 mixed = mixed + weights.soft * soft_loss(own, taught, self.supervision.temperature)
-            if weights.listwise:
-                mixed = mixed + weights.listwise * list_loss(scores, ids, taught)
-            if weights.strata and self.strata is not None:
-                within = strata_loss(scores.gather(1, ids), taught, self.strata[ids])
-                mixed = mixed + weights.strata * within
+            if weights.rce_kd:
+                mixed = mixed + weights.rce_kd * rce_kd_loss(scores, ids, taught)
+            if weights.stratified and self.strata is not None:
+                within = stratified_loss(scores.gather(1, ids), taught, self.strata[ids])
+                mixed = mixed + weights.stratified * within
             return mixed
 
         return loss
 
     def _sampled(
-        self, hidden: Tensor, targets: Tensor, table: Tensor, batch: Batch, sample: Sample
+        self, states: Tensor, targets: Tensor, table: Tensor, batch: Batch, sample: Sample
     ) -> Tensor:
         """Of a catalogue that is too large neither the student's own top items are known nor which
         windows are the worst: the list-wise loss is then the soft one, and all windows count."""
         bias, weights = self.model.bias, self.supervision.weights
-        of_targets = scores_of(hidden, targets[:, None], table, bias)[:, 0]
-        whole = sampled_log_partition(hidden, of_targets, targets, sample, table, bias)
+        of_targets = scores_of(states, targets[:, None], table, bias)[:, 0]
+        whole = sampled_log_partition(states, of_targets, targets, sample, table, bias)
         hard = whole - of_targets
         if batch.soft is None:
             return hard.sum()
         ids, taught = batch.soft
-        of_ids = scores_of(hidden, ids, table, bias)
+        of_ids = scores_of(states, ids, table, bias)
         own = of_ids - whole[:, None]
         # estimated apart, the probabilities of the K may exceed 1 in all
         own = own - torch.logsumexp(own, dim=1, keepdim=True).clamp(min=0)
         soft = soft_loss(own, taught, self.supervision.temperature)
-        mixed = weights.hard * hard + (weights.soft + weights.listwise) * soft
-        if weights.strata and self.strata is not None:
-            mixed = mixed + weights.strata * strata_loss(of_ids, taught, self.strata[ids])
+        mixed = weights.hard * hard + (weights.soft + weights.rce_kd) * soft
+        if weights.stratified and self.strata is not None:
+            mixed = mixed + weights.stratified * stratified_loss(of_ids, taught, self.strata[ids])
         return mixed.sum()
 
 
@@ -229,7 +229,7 @@ def popularity_strata(counts: np.ndarray) -> np.ndarray:
 def _projection(model: Recommender, supervision: Supervision) -> nn.Linear | None:
     """From the student's states to the teacher's; the same each time."""
     states = None if supervision.knowledge is None else supervision.knowledge.states
-    if states is None or not supervision.weights.hidden:
+    if states is None or not supervision.weights.states:
         return None
     inner, outer = model.architecture.dimension, states[np.zeros(1, dtype=np.int64)].shape[1]
     projection = nn.Linear(inner, outer, bias=False)

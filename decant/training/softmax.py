@@ -16,7 +16,7 @@ AT_ONCE = 2**26  # scores at a time elsewhere: a GPU is kept busy by few large s
 Loss = Callable[[Tensor, slice], Tensor]
 
 
-def chunked(loss: Loss, hidden: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+def chunked(loss: Loss, states: Tensor, table: Tensor, bias: Tensor) -> Tensor:
     """Sum of a loss over all predictions without the [P, N + 1] scores in memory at once.
 
     Gradients are worked out chunk by chunk on the way forward, as in fused linear cross-entropy
@@ -24,40 +24,40 @@ def chunked(loss: Loss, hidden: Tensor, table: Tensor, bias: Tensor) -> Tensor:
 
     Args:
         loss: scores float32 [C, N + 1] and the rows they belong to → a scalar, their sum.
-        hidden: [P, d]. table: [N + 1, d]. bias: [N + 1].
+        states: [P, d]. table: [N + 1, d]. bias: [N + 1].
     """
     if not torch.is_grad_enabled():
         parts = [
-            loss(functional.linear(hidden[r], table, bias).float(), r)
-            for r in chunks_of(hidden, table)
+            loss(functional.linear(states[r], table, bias).float(), r)
+            for r in chunks_of(states, table)
         ]
         return torch.stack(parts).sum()
-    total: Tensor = _Chunked.apply(loss, hidden, table, bias)  # type: ignore[no-untyped-call]
+    total: Tensor = _Chunked.apply(loss, states, table, bias)  # type: ignore[no-untyped-call]
     return total
 
 
-def chunks_of(hidden: Tensor, table: Tensor) -> Iterator[slice]:
+def chunks_of(states: Tensor, table: Tensor) -> Iterator[slice]:
     """Rows that are scored together."""
-    size = CHUNK if hidden.device.type == "cpu" else max(CHUNK, AT_ONCE // len(table))
-    return (slice(at, at + size) for at in range(0, len(hidden), size))
+    size = CHUNK if states.device.type == "cpu" else max(CHUNK, AT_ONCE // len(table))
+    return (slice(at, at + size) for at in range(0, len(states), size))
 
 
 class _Chunked(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, loss: Loss, hidden: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, loss: Loss, states: Tensor, table: Tensor, bias: Tensor) -> Tensor:
         leaves = [x.detach().requires_grad_() for x in (table, bias)]
-        of_hidden = torch.empty_like(hidden)
+        of_states = torch.empty_like(states)
         sums = [torch.zeros_like(x) for x in leaves]
-        total = torch.zeros((), device=hidden.device)
-        for rows in chunks_of(hidden, table):
+        total = torch.zeros((), device=states.device)
+        for rows in chunks_of(states, table):
             with torch.enable_grad():
-                part = hidden[rows].detach().requires_grad_()
+                part = states[rows].detach().requires_grad_()
                 value = loss(functional.linear(part, *leaves).float(), rows)
-            of_hidden[rows], *others = torch.autograd.grad(value, (part, *leaves))
+            of_states[rows], *others = torch.autograd.grad(value, (part, *leaves))
             for so_far, more in zip(sums, others, strict=True):
                 so_far += more
             total += value.detach()
-        ctx.save_for_backward(of_hidden, *sums)
+        ctx.save_for_backward(of_states, *sums)
         return total
 
     @staticmethod
@@ -81,7 +81,7 @@ def draw(weights: Tensor, size: int, generator: torch.Generator | None = None) -
 
 
 def sampled_log_partition(
-    hidden: Tensor, of_targets: Tensor, targets: Tensor, sample: Sample, table: Tensor, bias: Tensor
+    states: Tensor, of_targets: Tensor, targets: Tensor, sample: Sample, table: Tensor, bias: Tensor
 ) -> Tensor:
     """log Σ exp(score) over the catalogue, estimated from the target and a sample → [P].
 
@@ -89,15 +89,15 @@ def sampled_log_partition(
     Senécal 2008); where it is the target it is left out, since that is counted exactly.
 
     Args:
-        hidden: [P, d]. of_targets: the targets' scores [P]. targets: int [P].
+        states: [P, d]. of_targets: the targets' scores [P]. targets: int [P].
     """
-    scores = functional.linear(hidden, table[sample.ids], bias[sample.ids]).float()
+    scores = functional.linear(states, table[sample.ids], bias[sample.ids]).float()
     scores = scores - sample.log_expected
     scores = scores.masked_fill(sample.ids == targets[:, None], -torch.inf)
     return torch.logaddexp(of_targets, torch.logsumexp(scores, dim=1))
 
 
-def scores_of(hidden: Tensor, ids: Tensor, table: Tensor, bias: Tensor) -> Tensor:
-    """Scores of some items for each prediction: hidden [P, d], ids int [P, K] → [P, K]."""
-    products = torch.einsum("pd,pkd->pk", hidden, functional.embedding(ids, table))
+def scores_of(states: Tensor, ids: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+    """Scores of some items for each prediction: states [P, d], ids int [P, K] → [P, K]."""
+    products = torch.einsum("pd,pkd->pk", states, functional.embedding(ids, table))
     return products.float() + bias[ids]

@@ -124,7 +124,7 @@ def likely_negatives(counts: np.ndarray, settings: Training) -> Tensor | None:
 
     By its training events, dampened; items without any are no wrong answers.
     """
-    if len(counts) - 1 <= settings.full_softmax:
+    if len(counts) - 1 <= settings.full_softmax_max_items:
         return None
     return torch.from_numpy(counts**RARE)
 

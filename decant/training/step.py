@@ -64,9 +64,9 @@ def prepare_batch(
     """Cut a batch and move it: inputs, targets, and what the predictions are compared with."""
     a = model.architecture
     if a.masked:
-        hidden = random_mask(windows, settings.mask_share, rng)
+        masked = random_mask(windows, settings.mask_ratio, rng)
         arrays, targets, position = cut_masked(
-            sequences, windows, a.event_inputs, hidden, a.items + 1
+            sequences, windows, a.event_inputs, masked, a.items + 1
         )
     else:
         arrays, targets, position = cut(sequences, windows, a.event_inputs)
@@ -91,10 +91,10 @@ def taught_at(
         return to_tensor(rows[at].astype(np.float32), device)
 
     predicted, found = position[targets > 0], dict[str, Any]()
-    if weights.soft or weights.listwise or weights.strata:
+    if weights.soft or weights.rce_kd or weights.stratified:
         ids = to_tensor(knowledge.ids[predicted].astype(np.int64), device)
         found["soft"] = (ids, floats(knowledge.log_probabilities, predicted))
-    if weights.hidden and knowledge.states is not None:
+    if weights.states and knowledge.states is not None:
         found["states"] = floats(knowledge.states, predicted)
     if weights.relations and knowledge.relations is not None:
         everywhere = floats(knowledge.relations, position.ravel())

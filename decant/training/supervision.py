@@ -55,14 +55,14 @@ class LossWeights:
     others come on top."""
 
     soft: float = 0.0
-    listwise: float = 0.0
-    strata: float = 0.0
-    hidden: float = 0.0
+    rce_kd: float = 0.0
+    stratified: float = 0.0
+    states: float = 0.0
     relations: float = 0.0
 
     @property
     def hard(self) -> float:
-        return 1 - self.soft - self.listwise - self.strata
+        return 1 - self.soft - self.rce_kd - self.stratified
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,17 @@ def supervise(
         )
     of_segment = members is not None
     return Supervision(
-        (lambda rng: windows) if members is None else mixture(windows, members, settings.others),
+        (lambda rng: windows)
+        if members is None
+        else mixture(windows, members, settings.background_ratio),
         selection if members is None else of_users(selection, members),
         encoder.exclude_seen,
         material.knowledge,
         weights,
         settings.temperature,
         settings.relation_heads,
-        settings.worst,
-        settings.anchor if of_segment else 0.0,
+        settings.cvar_fraction,
+        settings.l2_sp if of_segment else 0.0,
     )
 
 
@@ -122,10 +124,10 @@ def loss_weights(settings: Training) -> LossWeights:
     if isinstance(settings, Distill):
         return LossWeights(
             settings.soft_weight,
-            settings.list_weight,
-            settings.strata_weight,
-            settings.hidden_weight,
-            settings.relations_weight,
+            settings.rce_kd_weight,
+            settings.stratified_weight,
+            settings.states_weight,
+            settings.attention_relation_weight,
         )
     if isinstance(settings, Teacher):
         return LossWeights(soft=settings.soft_weight)
@@ -140,10 +142,10 @@ def check_kept(weights: LossWeights, knowledge: Knowledge | None) -> None:
     """
     if knowledge is None:
         return
-    if weights.hidden and knowledge.states is None:
-        raise ValueError("distill.hidden_weight needs knowledge.states: true")
+    if weights.states and knowledge.states is None:
+        raise ValueError("distill.states_weight needs knowledge.states: true")
     if weights.relations and knowledge.relations is None:
-        raise ValueError("distill.relations_weight needs knowledge.relations: true")
+        raise ValueError("distill.attention_relation_weight needs knowledge.relations: true")
 
 
 def mixture(

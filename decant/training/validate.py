@@ -35,9 +35,9 @@ class TorchScorer:
         batch = to_tensors(histories(sequences, chosen, a.event_inputs, longest), device)
         was_training = model.training
         model.eval()
-        table = model.table()
+        table = model.item_embeddings()
         with self.precision():
-            states = model.hidden(batch, table, last=True)[:, 0]
+            states = model.encode(batch, table, last=True)[:, 0]
         scores = model.scores(states.float(), table).cpu().numpy()
         model.train(was_training)
         return scores

@@ -98,7 +98,7 @@ def test_an_unchanged_fingerprint_is_not_written_again_and_an_old_one_goes(root:
     ("params", "name", "file"),
     [
         ("embed: {encoder: bert, bert: outside}\n", "bert", "outside/model.safetensors"),
-        ("teacher: {init_from: outside}\n", "init", "outside/manifest.json"),
+        ("teacher: {warm_start: outside}\n", "init", "outside/manifest.json"),
     ],
 )
 def test_a_model_outside_of_data_is_digested_by_what_it_holds(

@@ -133,8 +133,8 @@ def test_nothing_to_search_is_one_line(root: Path) -> None:
 
 def test_a_teacher_that_starts_from_another_is_not_searched(root: Path) -> None:
     settings = params(root)
-    teacher = settings.teacher.model_copy(update={"init_from": "elsewhere"})
-    with pytest.raises(ParamsError, match=r"`teacher\.init_from`: trials start from nothing"):
+    teacher = settings.teacher.model_copy(update={"warm_start": "elsewhere"})
+    with pytest.raises(ParamsError, match=r"`teacher\.warm_start`: trials start from nothing"):
         plan_of(settings.model_copy(update={"teacher": teacher}))
 
 

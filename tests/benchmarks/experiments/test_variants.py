@@ -87,8 +87,14 @@ def test_a_comparison_of_losses_changes_nothing_but_the_losses() -> None:
     family = with_students(params, compare_losses(params).students)
     assert set(family.variants.values()) == {"general"}
     losses = {
-        *("soft_weight", "list_weight", "strata_weight", "hidden_weight", "relations_weight"),
-        *("temperature", "start_items", "start_layers"),
+        *(
+            "soft_weight",
+            "rce_kd_weight",
+            "stratified_weight",
+            "states_weight",
+            "attention_relation_weight",
+        ),
+        *("temperature", "init_item_embeddings", "init_layers"),
     }
     for name in family.variants:
         own = family.settings_of(name).model_dump(exclude=losses)

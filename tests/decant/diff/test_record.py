@@ -61,3 +61,15 @@ def test_a_damaged_record_is_told_in_a_line(content: bytes, problem: str) -> Non
         read_record("dvc.lock of commit 12345678", content)
     assert str(error.value).startswith("dvc.lock of commit 12345678 is damaged: ")
     assert "\n" not in str(error.value)
+
+
+def test_settings_of_an_earlier_version_have_todays_names() -> None:
+    old = b"distill: {worst: 0.5}\nstudents: {a: {overrides: {anchor: 1}}, b: {init: null}}\n"
+    assert read_settings("params.yaml", old) == {
+        "distill.cvar_fraction": 0.5,
+        "students.a.overrides.l2_sp": 1,
+        "students.b.init": None,
+    }
+    lock = LOCK.replace(b"seed: 3", b"distill.others: 0.2")
+    settings = read_record("dvc.lock", lock)["ingest"].settings
+    assert settings["distill.background_ratio"] == 0.2

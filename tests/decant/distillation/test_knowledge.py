@@ -142,7 +142,7 @@ def test_states_and_relations_are_those_at_the_position_before_the_event(
     for event, history in trained_on(sequences):
         row = np.array([event])
         with torch.inference_mode():
-            states = model.hidden({"items": torch.tensor([history])}, model.table())
+            states = model.encode({"items": torch.tensor([history])}, model.item_embeddings())
         np.testing.assert_allclose(known.states[row][0], states[0, -1], atol=5e-3)
         vectors = torch.stack([found[name][0, -1] for name in ("query", "key", "value")])
         np.testing.assert_allclose(known.relations[row][0], vectors, atol=5e-3)

@@ -130,9 +130,10 @@ def test_the_cases_that_pick_are_the_segments_and_none_of_those_that_decide(
 
 
 def test_settings_reach_the_supervision(family: Any) -> None:
-    weights = {"soft": 0.125, "list": 0.25, "strata": 0.0625, "hidden": 3.0, "relations": 4.0}
+    names = ["soft", "rce_kd", "stratified", "states", "attention_relation"]
+    weights = dict(zip(names, [0.125, 0.25, 0.0625, 3.0, 4.0], strict=True))
     update = {f"{name}_weight": weight for name, weight in weights.items()}
-    update |= {"temperature": 2.5, "anchor": 0.75, "relation_heads": 2}
+    update |= {"temperature": 2.5, "l2_sp": 0.75, "relation_heads": 2}
     settings = family.settings.model_copy(update=update)
     material: Material = replace(family.material, cases_per_user=1)
     knowledge = replace(material.knowledge, states=np.zeros(0), relations=np.zeros(0))
@@ -148,7 +149,7 @@ def test_settings_reach_the_supervision(family: Any) -> None:
     assert supervision.exclude_seen is family.known.encoder.exclude_seen
 
 
-@pytest.mark.parametrize("name", ["hidden", "relations"])
+@pytest.mark.parametrize("name", ["states", "attention_relation"])
 def test_a_loss_whose_knowledge_was_not_kept_is_an_error(family: Any, name: str) -> None:
     settings = family.settings.model_copy(update={f"{name}_weight": 1.0})
     with pytest.raises(ValueError, match=rf"distill\.{name}_weight needs knowledge\."):
@@ -186,7 +187,7 @@ def test_a_student_with_its_teachers_layers_begins_where_the_teacher_is(family: 
     teacher = family.models["teacher"]
     shape = {"dimension": 16, "heads": 2, "layers": 2, "inputs": ["item", "attributes"]}
     settings = family.settings.model_copy(
-        update={**shape, "start_layers": [0, 1], "epochs": 1, "learning_rate": 1e-6}
+        update={**shape, "init_layers": [0, 1], "epochs": 1, "learning_rate": 1e-6}
     )
     started, _ = train_student(family.material, settings, 1, log=None, teacher=teacher)
     scratch, _ = train_student(family.material, settings, 1, log=None)
@@ -216,7 +217,7 @@ def test_a_student_of_any_width_starts_with_items_as_far_apart_as_its_teachers(
     share = start_from_items(student, teacher)
     assert 0.99 < share <= 1
     assert torch.equal(student.bias, teacher.bias)
-    ours, theirs = (torch.pdist(m.table()[1:, :16].detach()) for m in (student, teacher))
+    ours, theirs = (torch.pdist(m.item_embeddings()[1:, :16].detach()) for m in (student, teacher))
     assert torch.corrcoef(torch.stack([ours, theirs]))[0, 1] > 0.99
     assert (width < 16) or torch.allclose(ours, theirs, atol=1e-5)
 
@@ -229,7 +230,7 @@ def test_the_general_student_starts_from_its_teachers_items_if_asked_to(family: 
     teacher = family.models["teacher"]
     common = {"epochs": 1, "learning_rate": 1e-9, "dimension": 8, "heads": 2}
     asked, not_asked = (
-        family.settings.model_copy(update={**common, "start_items": start})
+        family.settings.model_copy(update={**common, "init_item_embeddings": start})
         for start in (True, False)
     )
     started, _ = train_student(family.material, asked, 1, log=None, teacher=teacher)
@@ -248,7 +249,7 @@ def test_a_new_student_of_a_segment_is_not_held_to_its_random_first_weights(
         return Report()
 
     monkeypatch.setattr(fits, "train", note)
-    settings = family.settings.model_copy(update={"anchor": 0.5})
+    settings = family.settings.model_copy(update={"l2_sp": 0.5})
     members = family.known.members["a"]
     train_student(family.material, settings, 1, members=members, log=None)
     start = deepcopy(family.models["general"])

@@ -27,9 +27,9 @@ def some_model(**changes: float) -> Recommender:
 def test_an_item_without_events_is_its_text_alone_with_a_rare_items_bias() -> None:
     model = some_model()
     counts = np.array([0, 0, *range(1, 11), 0])
-    before = model.table().detach().clone()
+    before = model.item_embeddings().detach().clone()
     assert settle_untrained(model, counts) == 2
-    after = model.table().detach()
+    after = model.item_embeddings().detach()
     torch.testing.assert_close(after[2:12], before[2:12])
     torch.testing.assert_close(after[[1, 12]], model.vectors[0]().detach()[[1, 12]])
     assert model.bias[[1, 12]].tolist() == [2.0, 2.0]  # item 2 is the rarest tenth
@@ -48,9 +48,9 @@ def test_ids_are_dropped_in_training_alone() -> None:
     model = some_model(id_dropout=0.5)
     whole = model.item.weight + model.vectors[0]()
     text = model.vectors[0]()
-    table = model.train().table()
+    table = model.train().item_embeddings()
     dropped = [bool(torch.equal(row, t)) for row, t in zip(table, text, strict=True)]
     assert 0 < sum(dropped) < 13
     kept = [n for n, is_dropped in enumerate(dropped) if not is_dropped]
     torch.testing.assert_close(table[kept], whole[kept])
-    torch.testing.assert_close(model.eval().table(), whole)
+    torch.testing.assert_close(model.eval().item_embeddings(), whole)

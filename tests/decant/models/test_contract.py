@@ -286,7 +286,7 @@ class TorchContract(ModelContract):
             changed[name][:, position:] = 1 + changed[name][:, position:] % 3
         with torch.inference_mode():
             before, after = (
-                model.hidden(to_tensors(b, torch.device("cpu")), model.table())[0]
+                model.encode(to_tensors(b, torch.device("cpu")), model.item_embeddings())[0]
                 for b in (batch, changed)
             )
         torch.testing.assert_close(before[:position], after[:position])
@@ -299,8 +299,8 @@ class TorchContract(ModelContract):
         batch = histories(sequences, last, model.architecture.event_inputs, LENGTH)
         tensors = to_tensors(batch, torch.device("cpu"))
         with torch.inference_mode():
-            every = model.hidden(tensors, model.table())[:, -1:]
-            alone = model.hidden(tensors, model.table(), last=True)
+            every = model.encode(tensors, model.item_embeddings())[:, -1:]
+            alone = model.encode(tensors, model.item_embeddings(), last=True)
         torch.testing.assert_close(every, alone)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from decant.models.recommender import HIDDEN, Architecture, Attention, Dropout, Recommender
+from decant.models.recommender import MASKED_SCORE, Architecture, Attention, Dropout, Recommender
 
 torch.set_num_threads(1)
 SHAPE = Architecture(
@@ -33,7 +33,7 @@ def test_text_moves_an_item_only_through_its_projection() -> None:
     text = torch.zeros(7, 3)
     text[2] = torch.tensor([1.0, 2.0, 3.0])
     model = Recommender(SHAPE, {"text": text})
-    moved = model.table() - model.item.weight
+    moved = model.item_embeddings() - model.item.weight
     expected = text[2] @ model.vectors[0].projection.weight.T
     torch.testing.assert_close(moved[2], expected)
     assert not moved[[0, 1, 3, 4, 5, 6]].any()
@@ -44,8 +44,8 @@ def test_scores_are_products_with_the_item_table_and_a_bias() -> None:
     with torch.no_grad():
         model.bias[3] = 5.0
     batch = {"items": torch.tensor([[0, 1, 4]]), "gaps": torch.tensor([[0, 1, 2]])}
-    table = model.table()
-    state = model.hidden(batch, table)[:, -1]
+    table = model.item_embeddings()
+    state = model.encode(batch, table)[:, -1]
     torch.testing.assert_close(model(batch), state @ table.T + model.bias)
 
 
@@ -67,7 +67,7 @@ def test_attention_prefers_what_its_bias_for_that_distance_says() -> None:
 def test_padding_is_not_looked_at(last: bool) -> None:
     attention = Attention(dimension=4, heads=2, width=2, length=3)
     x = torch.randn(1, 3, 4)
-    padding = torch.tensor([[[[HIDDEN, 0.0, 0.0]]]])
+    padding = torch.tensor([[[[MASKED_SCORE, 0.0, 0.0]]]])
     other = x.clone()
     other[0, 0] = 100.0
     a, b = attention(x, padding, last), attention(other, padding, last)

@@ -39,7 +39,7 @@ VECTORS = {"image": {"file": "image.csv", "id": "sku"}}
 SEQUENCES = {"layout": "sequences"}
 LEAVE_ONE_OUT = {"split": {"method": "leave-one-out"}}
 SHORT = {"epochs": 2, "segment_epochs": 2}
-LARGE = 100_000  # items, more than `full_softmax` by default
+LARGE = 100_000  # items, more than `full_softmax_max_items` by default
 OTHER: Settings = {  # another value than the default
     "raw": {"users": 50, "items": 50, "steps": 5, "missing": 0.5, "dirty": 0.5, "seed": 9},
     "ingest": {
@@ -116,11 +116,11 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
     ],
     "knowledge.top_k": [
         ({"knowledge": {"top_k": 9}, "distill": {"soft_weight": 0}}, {"distill": {name: 0.1}})
-        for name in ("soft_weight", "list_weight", "strata_weight")
+        for name in ("soft_weight", "rce_kd_weight", "stratified_weight")
     ],
-    "knowledge.states": [({"knowledge": {"states": True}}, {"distill": {"hidden_weight": 0.1}})],
+    "knowledge.states": [({"knowledge": {"states": True}}, {"distill": {"states_weight": 0.1}})],
     "knowledge.relations": [
-        ({"knowledge": {"relations": True}}, {"distill": {"relations_weight": 0.1}})
+        ({"knowledge": {"relations": True}}, {"distill": {"attention_relation_weight": 0.1}})
     ],
     "distill.patience": [
         ({"distill": {"patience": 9, "epochs": 2}, "compress": {"recover_epochs": 1}}, change)
@@ -130,14 +130,14 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
     ],
     "distill.relation_heads": [
         ({"distill": {"relation_heads": 2}, "knowledge": {"relations": True}},
-         {"distill": {"relations_weight": 0.1}})
+         {"distill": {"attention_relation_weight": 0.1}})
     ],
     "distill.temperature": [
         ({"distill": {"temperature": 2, "soft_weight": 0}}, {"distill": {"soft_weight": 0.1}}),
-        ({"distill": {"temperature": 2, "soft_weight": 0, "list_weight": 0.7}},
+        ({"distill": {"temperature": 2, "soft_weight": 0, "rce_kd_weight": 0.7}},
          {"raw": {"items": LARGE}}),
         ({**FILES, "distill": {"temperature": 2, "soft_weight": 0}},
-         {"distill": {"list_weight": 0.7}}),
+         {"distill": {"rce_kd_weight": 0.7}}),
     ],
     "distill.segment_learning_rate": [
         ({"distill": {"segment_learning_rate": 0.1}, "compress": {"recover_epochs": 0}}, change)
@@ -149,18 +149,18 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
     **{
         f"distill.{name}": [({"distill": {name: value}}, WOMEN)]
         for name, value in (
-            ("adapter_rank", 2), ("segment_epochs", 9), ("anchor", 1), ("others", 1),
+            ("adapter_rank", 2), ("segment_epochs", 9), ("l2_sp", 1), ("background_ratio", 1),
             ("min_users", 9), ("prior_weight", 1),
         )
     },
     **{
-        f"{block}.mask_share": [({block: {"mask_share": 0.1}},
+        f"{block}.mask_ratio": [({block: {"mask_ratio": 0.1}},
                                  {b: {"objective": "masked"} for b in ("teacher", "distill")})]
         for block in ("teacher", "distill")
     },
     **{
         f"{block}.{name}": [({block: {name: 1000}}, {"raw": {"items": LARGE}})]
-        for block in ("teacher", "distill") for name in ("full_softmax", "negatives")
+        for block in ("teacher", "distill") for name in ("full_softmax_max_items", "negatives")
     },
     "distill.prior_shrinkage": [
         ({"distill": {"prior_shrinkage": 9}}, {"distill": {"prior_weight": 1}})
@@ -189,7 +189,7 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
         )
     },
 }  # fmt: skip
-BY_DATA = {"distill.worst"}  # what only the data tells has tests of its own
+BY_DATA = {"distill.cvar_fraction"}  # what only the data tells has tests of its own
 
 
 def merged(settings: Settings, change: Settings) -> Settings:
@@ -270,7 +270,7 @@ def test_settings_with_one_reason_share_a_line() -> None:
     ]
 
 
-@pytest.mark.parametrize("key", ["teacher.negatives", "distill.full_softmax"])
+@pytest.mark.parametrize("key", ["teacher.negatives", "distill.full_softmax_max_items"])
 def test_whether_a_catalogue_is_sampled_only_its_size_tells(key: str) -> None:
     block, name = key.split(".")
     params = parse_params({"source": "files", block: {name: 900}})
@@ -280,18 +280,18 @@ def test_whether_a_catalogue_is_sampled_only_its_size_tells(key: str) -> None:
 
 
 def test_a_softmax_over_the_whole_catalogue_is_none_if_the_setting_is_lower() -> None:
-    params = parse_params({"source": "files", "teacher": {"full_softmax": 900}})
-    assert "teacher.full_softmax" not in without_effect(params, items=901)
-    params = parse_params({"source": "files", "teacher": {"full_softmax": 2 * LARGE}})
-    assert "teacher.full_softmax" not in without_effect(params, items=LARGE)
+    params = parse_params({"source": "files", "teacher": {"full_softmax_max_items": 900}})
+    assert "teacher.full_softmax_max_items" not in without_effect(params, items=901)
+    params = parse_params({"source": "files", "teacher": {"full_softmax_max_items": 2 * LARGE}})
+    assert "teacher.full_softmax_max_items" not in without_effect(params, items=LARGE)
 
 
 def test_of_a_sampled_catalogue_the_list_is_soft_labels_and_no_sequence_is_the_worst() -> None:
-    settings = {"temperature": 2, "soft_weight": 0, "list_weight": 0.7, "worst": 0.5}
+    settings = {"temperature": 2, "soft_weight": 0, "rce_kd_weight": 0.7, "cvar_fraction": 0.5}
     params = parse_params({"source": "files", "distill": settings})
     assert without_effect(params) == {}
     assert set(without_effect(params, items=900)) == {"distill.temperature"}
-    assert set(without_effect(params, items=LARGE)) == {"distill.worst"}
+    assert set(without_effect(params, items=LARGE)) == {"distill.cvar_fraction"}
 
 
 def ends_early(epochs: int, patience: int, *, trained_on: bool) -> bool:
@@ -376,7 +376,9 @@ def test_the_catalogue_of_the_last_run_is_known(tmp_path: Path) -> None:
     assert warnings_in(tmp_path, params) == []
     summaries(tmp_path, "files", 900)
     (line,) = warnings_in(tmp_path, params)
-    assert line.endswith("`teacher.full_softmax` (50,000) items is not sampled, and there are 900")
+    assert line.endswith(
+        "`teacher.full_softmax_max_items` (50,000) items is not sampled, and there are 900"
+    )
 
 
 @pytest.mark.parametrize(("source", "items"), [("demo", 900), ("files", "?"), ("files", None)])

@@ -19,7 +19,8 @@ STUDENTS = {"general": {"init": "teacher"}}
 # A new setting is a decision: think twice, then add it here.
 TRAINING = (
     "dimension layers heads dropout inputs epochs batch_size learning_rate weight_decay patience "
-    "precision device threads processes objective mask_share full_softmax negatives id_dropout"
+    "precision device threads processes objective mask_ratio full_softmax_max_items negatives "
+    "id_dropout"
 )
 SETTINGS = {
     "raw": "users items steps missing dirty seed",
@@ -30,11 +31,12 @@ SETTINGS = {
     "impute interest_tags",
     "split": "method validation test cases_per_user",
     "embed": "encoder dimension bert threads",
-    "teacher": f"{TRAINING} ensemble soft_weight init_from",
+    "teacher": f"{TRAINING} ensemble soft_weight warm_start",
     "knowledge": "top_k states relations",
-    "distill": f"{TRAINING} soft_weight list_weight strata_weight hidden_weight relations_weight "
-    "relation_heads temperature start_layers start_items worst adapter_rank segment_learning_rate "
-    "segment_epochs anchor others max_length prior_weight prior_shrinkage min_users",
+    "distill": f"{TRAINING} soft_weight rce_kd_weight stratified_weight states_weight "
+    "attention_relation_weight relation_heads temperature init_layers init_item_embeddings "
+    "cvar_fraction adapter_rank segment_learning_rate segment_epochs l2_sp background_ratio "
+    "max_length prior_weight prior_shrinkage min_users",
     "compress": "heads_kept hidden_kept recover_epochs max_loss",
     "evaluate": "k latency_requests resamples",
     "gate": "margin resamples min_retention min_lift min_size_ratio min_latency_ratio "
@@ -115,39 +117,40 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
     [
         ({"techer": {}}, "unknown key `techer`; did you mean `teacher`?"),
         (
-            {"distill": {"soft_weight": 0.7, "list_weight": 0.4}},
-            "distill: soft_weight, list_weight and strata_weight are shares of the loss, together ",
+            {"distill": {"soft_weight": 0.7, "rce_kd_weight": 0.4}},
+            "distill: soft_weight, rce_kd_weight and stratified_weight are shares of the loss, "
+            "together ",
         ),
         (
-            {"distill": {"start_layers": [2], "layers": 1}, "teacher": {"layers": 2}},
-            "invalid distill.start_layers [2]: expected a layer of the teacher, from 0 to 1, for "
+            {"distill": {"init_layers": [2], "layers": 1}, "teacher": {"layers": 2}},
+            "invalid distill.init_layers [2]: expected a layer of the teacher, from 0 to 1, for "
             "each of the student's 1",
         ),
         (
-            {"distill": {"start_layers": [0, 1], "layers": 2}, "teacher": {"dimension": 128}},
-            "distill.start_layers needs teacher.dimension (128) and distill.dimension (64)",
+            {"distill": {"init_layers": [0, 1], "layers": 2}, "teacher": {"dimension": 128}},
+            "distill.init_layers needs teacher.dimension (128) and distill.dimension (64)",
         ),
         (
             {"distill": {"objective": "masked", "soft_weight": 0.2}},
             "distill.objective masked needs teacher.objective: masked; a teacher of the next ",
         ),
-        ({"distill": {"hidden_weight": 1}}, "distill.hidden_weight needs knowledge.states: true"),
+        ({"distill": {"states_weight": 1}}, "distill.states_weight needs knowledge.states: true"),
         (
-            {"distill": {"relations_weight": 1}},
-            "distill.relations_weight needs knowledge.relations: true",
+            {"distill": {"attention_relation_weight": 1}},
+            "distill.attention_relation_weight needs knowledge.relations: true",
         ),
         (
             {
                 "knowledge": {"relations": True},
                 "teacher": {"objective": "masked"},
-                "distill": {"relations_weight": 1},
+                "distill": {"attention_relation_weight": 1},
             },
-            "distill.relations_weight needs teacher.objective: next",
+            "distill.attention_relation_weight needs teacher.objective: next",
         ),
         (
             {
                 "knowledge": {"relations": True},
-                "distill": {"relations_weight": 1, "relation_heads": 3},
+                "distill": {"attention_relation_weight": 1, "relation_heads": 3},
             },
             "distill.relation_heads 3 does not divide teacher.dimension 64",
         ),
@@ -392,6 +395,10 @@ def test_an_old_key_names_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
         "unknown key `techer`; did you mean `teacher`?",
     ]
     searched = {"stage": "distill", "folds": 1, "space": {"top_share": {"low": 0.1, "high": 1}}}
+    own = {"general": {"init": "teacher", "overrides": {"top_share": 0.3}}}
+    assert problems({"students": own}) == [
+        "students.general.overrides: `distill.top_share` was renamed to `distill.epochs`"
+    ]
     assert problems({"tune": searched}) == [
         "`tune`: space.top_share: `distill.top_share` was renamed to `distill.epochs`"
     ]

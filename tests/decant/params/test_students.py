@@ -70,8 +70,8 @@ def test_a_student_has_the_settings_of_distill_and_its_own_in_their_place() -> N
             "`students.x.overrides`: dimension 33 is not a multiple of heads 2",
         ),
         (
-            {"init": None, "overrides": {"soft_weight": 0.7, "list_weight": 0.6}},
-            "students.x.overrides: soft_weight, list_weight and strata_weight are shares",
+            {"init": None, "overrides": {"soft_weight": 0.7, "rce_kd_weight": 0.6}},
+            "students.x.overrides: soft_weight, rce_kd_weight and stratified_weight are shares",
         ),
         (
             {"init": "general", "overrides": {"dimension": 32}},
@@ -107,7 +107,7 @@ def test_a_circle_of_students_is_refused() -> None:
 
 
 def test_hard_labels_need_no_knowledge() -> None:
-    own = {"hidden_weight": 0.5}
+    own = {"states_weight": 0.5}
     assert "knowledge.states" in problem(x={"init": None, "overrides": own})
     params(x={"init": None, "labels": "hard", "overrides": own})
 

@@ -98,10 +98,10 @@ def test_what_a_teacher_knows_is_the_same_wherever_it_is_written_down(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"soft_weight": 0.5, "list_weight": 0.2, "strata_weight": 0.2},
-        {"hidden_weight": 0.3, "relations_weight": 0.3, "relation_heads": 2},
-        {"worst": 0.5, "soft_weight": 0.0},
-        {"full_softmax": 4, "negatives": 8},
+        {"soft_weight": 0.5, "rce_kd_weight": 0.2, "stratified_weight": 0.2},
+        {"states_weight": 0.3, "attention_relation_weight": 0.3, "relation_heads": 2},
+        {"cvar_fraction": 0.5, "soft_weight": 0.0},
+        {"full_softmax_max_items": 4, "negatives": 8},
         {"objective": "masked", "soft_weight": 0.0},
     ],
 )
@@ -111,7 +111,7 @@ def test_students_are_distilled_by_every_loss(
     teacher, _ = taught(cycle, settings_on("cuda"))
     extract([teacher], cycle.sequences, tmp_path, 5, states=True, relations=True)
     material = Material(cycle.encoder, cycle.sequences, {}, load_knowledge(tmp_path), 4)
-    settings = settings_on("cuda", **{"soft_weight": 0.5, "start_items": True, **changes})
+    settings = settings_on("cuda", **{"soft_weight": 0.5, "init_item_embeddings": True, **changes})
     general, report = train_student(material, settings, 1, log=None, teacher=teacher)
     assert all(np.isfinite(report.losses))
     for rank in (0, 2):

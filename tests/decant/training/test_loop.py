@@ -16,7 +16,7 @@ from decant.params.models import Distill, Training
 from decant.training.batches import training_windows
 from decant.training.device import PAYS, DeviceMissing, bfloat16_speed, make_fabric
 from decant.training.loop import LossNotFinite, NothingToLearn, Plan, rate_setting, seeded, train
-from decant.training.losses import hard_loss, list_loss, soft_loss, strata_loss, with_rest
+from decant.training.losses import hard_loss, rce_kd_loss, soft_loss, stratified_loss, with_rest
 from decant.training.objective import Batch, Objective, of_the_worst, popularity_strata
 from decant.training.optimizer import make_optimizer, make_schedule
 from decant.training.state import Report
@@ -86,9 +86,9 @@ def test_the_circle_is_learned(data: Any, trained: tuple[Recommender, Report]) -
     "changes",
     [
         {"precision": "bfloat16"},
-        {"objective": "masked", "mask_share": 0.2, "dimension": 16},
-        {"full_softmax": 4, "negatives": 32},
-        {"full_softmax": 4, "negatives": 32, "precision": "bfloat16"},
+        {"objective": "masked", "mask_ratio": 0.2, "dimension": 16},
+        {"full_softmax_max_items": 4, "negatives": 32},
+        {"full_softmax_max_items": 4, "negatives": 32, "precision": "bfloat16"},
     ],
 )
 def test_it_is_learned_in_every_way_there_is(data: Any, changes: dict[str, Any]) -> None:
@@ -257,7 +257,7 @@ def test_what_a_teacher_knows_is_that_of_the_event_that_is_predicted(data: Any) 
     number = events[:, None].astype(np.float16)
     relations = np.repeat(number, 3, axis=1)[:, :, None]
     knowledge = Knowledge(events[:, None], np.hstack([-number, number]), number, relations)
-    weights = LossWeights(soft=0.5, hidden=1.0, relations=1.0)
+    weights = LossWeights(soft=0.5, states=1.0, relations=1.0)
     taught_with = replace(supervision, knowledge=knowledge, weights=weights)
     windows = supervision.windows(np.random.default_rng(0)).take(np.array([3, 70]))
     batch = batch_of(data, windows, taught_with, new(data))
@@ -286,8 +286,8 @@ def test_knowledge_that_no_weight_asks_for_is_not_read(data: Any) -> None:
         LossWeights(),
         LossWeights(soft=0.3),
         LossWeights(soft=1.0),
-        LossWeights(listwise=0.4),
-        LossWeights(soft=0.2, listwise=0.3, strata=0.1),
+        LossWeights(rce_kd=0.4),
+        LossWeights(soft=0.2, rce_kd=0.3, stratified=0.1),
     ],
 )
 def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any, weights: LossWeights) -> None:
@@ -301,8 +301,8 @@ def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any, weights: LossW
     mixed = replace(supervision, knowledge=knowledge, weights=weights, temperature=2.0)
     strata = torch.from_numpy(np.arange(items + 1) % 2)
     batch = batch_of(data, supervision.windows(rng).take(np.arange(5)), mixed, model)
-    table, wanted = model.table(), batch.targets
-    states = model.hidden(batch.inputs, table).flatten(0, 1)
+    table, wanted = model.item_embeddings(), batch.targets
+    states = model.encode(batch.inputs, table).flatten(0, 1)
     scores = model.scores(states[batch.places], table)
     expected = weights.hard * hard_loss(scores, wanted).mean()
     if batch.soft is not None:
@@ -311,14 +311,14 @@ def test_the_loss_mixes_labels_and_knowledge_by_weight(data: Any, weights: LossW
         expected = (
             expected
             + weights.soft * soft_loss(own, taught, 2.0).mean()
-            + weights.listwise * list_loss(scores, taught_ids, taught).mean()
-            + weights.strata
-            * strata_loss(scores.gather(1, taught_ids), taught, strata[taught_ids]).mean()
+            + weights.rce_kd * rce_kd_loss(scores, taught_ids, taught).mean()
+            + weights.stratified
+            * stratified_loss(scores.gather(1, taught_ids), taught, strata[taught_ids]).mean()
         )
     torch.testing.assert_close(Objective(model, mixed, strata=strata)(batch), expected)
 
 
-@pytest.mark.parametrize("weights", [LossWeights(hidden=0.5), LossWeights(relations=0.5)])
+@pytest.mark.parametrize("weights", [LossWeights(states=0.5), LossWeights(relations=0.5)])
 def test_a_student_comes_near_its_teachers_states_and_relations(
     data: Any, weights: LossWeights
 ) -> None:

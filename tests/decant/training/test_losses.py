@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from decant.training.losses import (
-    anchor_loss,
     hard_loss,
-    hidden_loss,
-    list_loss,
+    l2_sp_loss,
+    rce_kd_loss,
     relations_loss,
     soft_loss,
-    strata_loss,
+    states_loss,
+    stratified_loss,
     with_rest,
 )
 
@@ -98,14 +98,14 @@ def test_a_teacher_in_half_precision_whose_mass_exceeds_one_gives_a_finite_loss(
 def test_the_anchor_is_the_squared_distance_from_the_start() -> None:
     start = [torch.zeros(2, 3), torch.ones(2)]
     moved = [torch.full((2, 3), 0.5), torch.tensor([1.0, 3.0])]
-    assert float(anchor_loss(moved, start)) == pytest.approx(6 * 0.25 + 4)
-    assert float(anchor_loss(start, start)) == 0.0
+    assert float(l2_sp_loss(moved, start)) == pytest.approx(6 * 0.25 + 4)
+    assert float(l2_sp_loss(start, start)) == 0.0
 
 
 def test_the_list_is_the_teachers_top_and_the_students_own() -> None:
     teacher, scores = teacher_and_scores()
     top = teacher.topk(3, dim=1)
-    found = list_loss(scores, top.indices + 1, with_rest(top.values))
+    found = rce_kd_loss(scores, top.indices + 1, with_rest(top.values))
     losses = []
     for row in range(P):
         theirs = (top.indices[row] + 1).tolist()
@@ -124,7 +124,7 @@ def test_an_item_that_only_the_student_ranks_high_is_punished_by_the_list() -> N
     right = torch.tensor([[-40.0, 3.0, 2.5, 0.0, 0.0, 0.0, 0.0]])
     wrong = right.clone()
     wrong[0, 6] = 4.0  # above both that the teacher names
-    among = [list_loss(s, top.indices + 1, with_rest(top.values)) for s in (right, wrong)]
+    among = [rce_kd_loss(s, top.indices + 1, with_rest(top.values)) for s in (right, wrong)]
     assert float(among[1]) > float(among[0]) + 0.5
     alone = [torch.log_softmax(s[:, 1:3], 1) for s in (right, wrong)]
     torch.testing.assert_close(alone[0], alone[1])  # the two items alone do not tell
@@ -136,7 +136,7 @@ def test_within_strata_popularity_does_not_count() -> None:
     of_ids = scores.gather(1, top.indices + 1)
     strata = torch.tensor([[0, 0, 1, 1, 1], [0, 1, 1, 0, 0], [0, 0, 0, 0, 1], [2, 2, 0, 0, 0],
                            [0, 1, 2, 3, 3]])  # fmt: skip
-    found = strata_loss(of_ids, with_rest(top.values), strata)
+    found = stratified_loss(of_ids, with_rest(top.values), strata)
     for row in range(P):
         parts = []
         for stratum in set(strata[row].tolist()):
@@ -146,13 +146,13 @@ def test_within_strata_popularity_does_not_count() -> None:
                 parts.append(-(p * torch.log_softmax(of_ids[row][inside], 0)).sum())
         assert float(found[row]) == pytest.approx(float(torch.stack(parts).mean()), rel=1e-5)
     louder = of_ids + 3.0 * (strata == 0)  # all of one stratum more likely
-    torch.testing.assert_close(strata_loss(louder, with_rest(top.values), strata), found)
+    torch.testing.assert_close(stratified_loss(louder, with_rest(top.values), strata), found)
 
 
 def test_strata_of_one_item_each_tell_nothing_and_have_a_gradient() -> None:
     of_ids = torch.randn(2, 3, requires_grad=True)
     taught = with_rest(torch.log(torch.tensor([[0.5, 0.2, 0.1], [0.3, 0.2, 0.1]])))
-    loss = strata_loss(of_ids, taught, torch.tensor([[0, 1, 2], [0, 0, 1]]))
+    loss = stratified_loss(of_ids, taught, torch.tensor([[0, 1, 2], [0, 0, 1]]))
     assert float(loss[0].detach()) == 0
     loss.sum().backward()
     assert of_ids.grad is not None
@@ -163,10 +163,10 @@ def test_strata_of_one_item_each_tell_nothing_and_have_a_gradient() -> None:
 def test_states_alike_cost_nothing_and_the_scale_does_not_count() -> None:
     torch.manual_seed(0)
     states = torch.randn(6, 4)
-    assert hidden_loss(states, states).tolist() == [0.0] * 6
-    far = hidden_loss(states + 1, states)
-    torch.testing.assert_close(hidden_loss(10 * (states + 1), 10 * states), far)
-    assert float(hidden_loss(torch.zeros(6, 4), states).mean()) == pytest.approx(1.0)
+    assert states_loss(states, states).tolist() == [0.0] * 6
+    far = states_loss(states + 1, states)
+    torch.testing.assert_close(states_loss(10 * (states + 1), 10 * states), far)
+    assert float(states_loss(torch.zeros(6, 4), states).mean()) == pytest.approx(1.0)
 
 
 def test_relations_are_compared_as_an_independent_divergence_says() -> None:

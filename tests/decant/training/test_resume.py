@@ -119,7 +119,7 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(
 
 @pytest.mark.parametrize("stop_after", [1, 7, 20])
 @pytest.mark.parametrize(
-    "changes", [{}, {"objective": "masked"}, {"full_softmax": 4, "negatives": 8}]
+    "changes", [{}, {"objective": "masked"}, {"full_softmax_max_items": 4, "negatives": 8}]
 )
 def test_wherever_it_stops_it_goes_on_as_if_it_had_not(
     cycle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int,

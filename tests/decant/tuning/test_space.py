@@ -74,8 +74,8 @@ def test_epochs_are_searched_or_given() -> None:
 
 def test_a_student_is_searched_in_one_fold_and_by_what_matters_to_general() -> None:
     assert "set folds: 1 for stage: distill" in problem(stage="distill", folds=2)
-    line = problem(stage="distill", folds=1, space={"anchor": {"low": 0.0, "high": 1.0}})
-    assert "space.anchor: no setting of distill" in line
+    line = problem(stage="distill", folds=1, space={"l2_sp": {"low": 0.0, "high": 1.0}})
+    assert "space.l2_sp: no setting of distill" in line
     parse_params({"tune": {"stage": "distill", "folds": 1, "space": {"soft_weight": RATE}}})
 
 

@@ -93,7 +93,7 @@ def test_a_trial_of_a_student_starts_where_its_settings_say(data: TrialData) -> 
     teacher, _ = train_fold(data.material, Training.model_validate(common), 9, lambda *_: None)
     with torch.no_grad():
         teacher.bias.copy_(torch.arange(len(teacher.bias)))
-    for start in ({"start_items": True}, {"start_layers": [0]}):
+    for start in ({"init_item_embeddings": True}, {"init_layers": [0]}):
         settings = Distill.model_validate({**common, **start})
         model, _ = train_fold(data.material, settings, 1, lambda *_: None, teacher)
         assert torch.allclose(model.bias, teacher.bias, atol=1e-3)
