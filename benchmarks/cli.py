@@ -59,7 +59,7 @@ Say = Callable[[str], None]
 KEPT = Path(".decant/bench")  # clones of benchmarks that go on where they stopped
 
 
-class UnknownBenchmark(ValueError):
+class UnknownBenchmarkError(ValueError):
     """There is no benchmark of this name; the message names the nearest."""
 
     def __init__(self, name: str) -> None:
@@ -101,7 +101,7 @@ def add_commands(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Be the command; status 1 if something that should hold did not."""
     if arguments.name not in BENCHMARKS:
-        raise UnknownBenchmark(arguments.name)
+        raise UnknownBenchmarkError(arguments.name)
     root = arguments.root.resolve()
     commit = commit_of(root)
     began = time.monotonic()

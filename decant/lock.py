@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from decant.files import Unusable, unusable
+from decant.files import UnusableError, unusable
 
 LOCK = Path(".decant/run.lock")
 PROGRAMS = Path(".decant/locks")
@@ -20,7 +20,7 @@ LOOK_EVERY = 0.05  # seconds
 LONGEST_NOTE = 4096  # bytes
 
 
-class Busy(ValueError):
+class BusyError(ValueError):
     """Another process holds a lock; `pid` and `since` say which, if it left a note."""
 
     def __init__(
@@ -39,7 +39,7 @@ def locked(root: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of the workspace: one run at a time, whatever changes its data or settings.
 
     Raises:
-        Busy: another run holds it and `wait` is not set. Unusable: there can be no lock.
+        BusyError: another run holds it and `wait` is not set. UnusableError: there can be no lock.
     """
     with _held(root / LOCK, "a run is under way in this folder", math.inf if wait else 0.0):
         yield
@@ -53,7 +53,8 @@ def only_program(root: Path, name: str, patience: float = DYING) -> Iterator[Non
     be dying, or not be told at all where the kernel cannot.
 
     Raises:
-        Busy: another program holds it for `patience` seconds. Unusable: there can be no lock.
+        BusyError: another program holds it for `patience` seconds. UnusableError: there can be no
+            lock.
     """
     what = f"the program of {name} is already running in this folder"
     with _held(root / PROGRAMS / f"{name}.lock", what, patience):
@@ -69,7 +70,7 @@ def _held(path: Path, what: str, patience: float) -> Iterator[None]:
         raise unusable(path, error) from None
     try:
         if not _take(path, descriptor, patience):
-            raise Busy(*_read_note(descriptor), what)
+            raise BusyError(*_read_note(descriptor), what)
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         _write_note(descriptor, json.dumps({"pid": os.getpid(), "since": since}).encode())
         try:
@@ -93,7 +94,7 @@ def _take(path: Path, descriptor: int, patience: float) -> bool:
             time.sleep(LOOK_EVERY)
         except OSError as error:
             why = f"its file system has no locks: {error.strerror}"
-            raise Unusable(path, why, "work on a file system with locks") from None
+            raise UnusableError(path, why, "work on a file system with locks") from None
 
 
 def _write_note(descriptor: int, note: bytes) -> None:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import httpx
 
-from decant.lock import Busy
+from decant.lock import BusyError
 from decant.terminal import print_what_can_be
 from flows.log import speak_plainly
-from tasks.runner.dvc_stages import Told
+from tasks.runner.dvc_stages import ReportedError
 from tasks.runner.step import explain
 
 FAILED, MISTAKE = 1, 2
 SCARCE = 1 << 20  # free bytes with which Prefect's database cannot go on
 
 
-class Refused(Told):
+class RefusedError(ReportedError):
     """A run came to its end, and its outcome is no; the message says why."""
 
 
@@ -31,9 +31,9 @@ def guarded(command: Callable[[], int]) -> int:
     speak_plainly()
     try:
         return command()
-    except (Busy, ValueError, OSError) as error:
+    except (BusyError, ValueError, OSError) as error:
         return complain(error, MISTAKE)
-    except Told as error:
+    except ReportedError as error:
         return complain(error, FAILED)
     except httpx.HTTPError as error:
         free = shutil.disk_usage(Path.cwd()).free

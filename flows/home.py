@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from decant.files import Unusable, unusable
+from decant.files import UnusableError, unusable
 
 SETTINGS = {
     "DO_NOT_TRACK": "1",
@@ -66,7 +66,7 @@ def open_home(workspace: Path, home: Path) -> Path:
     return spare
 
 
-def forbidden(home: Path) -> Unusable | None:
+def forbidden(home: Path) -> UnusableError | None:
     """Why a home may not be looked into, None if it may or is not there."""
     try:
         os.stat(home / DATABASE)
@@ -143,7 +143,7 @@ def note(line: str) -> None:
     print(f"decant: note: {line}", file=sys.stderr, flush=True)
 
 
-def trouble(home: Path, *, database: bool = True) -> Unusable | None:
+def trouble(home: Path, *, database: bool = True) -> UnusableError | None:
     """Why a server could not work with a home, None if it could; the home is made.
 
     `database`: it would work with the one that is there, if there is one.
@@ -157,7 +157,7 @@ def trouble(home: Path, *, database: bool = True) -> Unusable | None:
     return database_trouble(home / DATABASE) if database else None
 
 
-def database_trouble(path: Path) -> Unusable | None:
+def database_trouble(path: Path) -> UnusableError | None:
     """Why a server could not work with a database, None if it could or would make it."""
     if not path.exists():
         return unusable(path, FileNotFoundError()) if path.is_symlink() else None
@@ -170,7 +170,7 @@ def database_trouble(path: Path) -> Unusable | None:
     advice = f"move it away, with {path.name}-wal and {path.name}-shm"
     if why is not None and "locked" in why:
         advice = "end the process that holds it, or move it away"
-    return None if why is None else Unusable(path, why, advice)
+    return None if why is None else UnusableError(path, why, advice)
 
 
 def damage(database: sqlite3.Connection) -> str | None:
@@ -203,11 +203,11 @@ def revisions() -> set[str]:
     return {name for path in files for name in _REVISION.findall(path.read_text(encoding="utf-8"))}
 
 
-def usable(root: Path, home: Path, *, database: bool = True) -> tuple[Path, Unusable | None]:
+def usable(root: Path, home: Path, *, database: bool = True) -> tuple[Path, UnusableError | None]:
     """A home that a run can work with: that one, else a spare one; why not that one.
 
     Raises:
-        Unusable: neither.
+        UnusableError: neither.
     """
     first = trouble(home, database=database)
     if first is None:

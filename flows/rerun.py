@@ -26,7 +26,7 @@ from tasks.runner.prefect_task import stage
 ABOUT = "Run one stage again although it is up to date; what it reads is taken as it is."
 
 
-class UnknownStage(ValueError):
+class UnknownStageError(ValueError):
     """No stage has this name; `known` are those that are searched for the nearest."""
 
     def __init__(self, name: str, known: list[str]) -> None:
@@ -99,13 +99,13 @@ def known_stage(name: str, run: Run) -> str:
     """`name`, if it is a stage.
 
     Raises:
-        UnknownStage: it is not; the message names the nearest, or those of each student.
+        UnknownStageError: it is not; the message names the nearest, or those of each student.
     """
     known = [stage for stage in run.stages if stage != FINGERPRINT]
     if name in known:
         return name
     of_students = [stage for stage in known if stage.startswith(f"{name}@")]
-    raise UnknownStage(name, of_students or known)
+    raise UnknownStageError(name, of_students or known)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from decant.cli import Parser
 from decant.params.load import load_params
 from decant.params.students import in_waves
-from flows.console import Refused, guarded, print_outcome
+from flows.console import RefusedError, guarded, print_outcome
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.promote import promote_task, rolled_back
@@ -65,7 +65,7 @@ class Outcome:
     left: str | None = None
 
 
-class NotReleasable(Refused):
+class NotReleasableError(RefusedError):
     """The pipeline ran, but its candidate must not go to production; `reasons` says why."""
 
     def __init__(self, release: str, reasons: tuple[str, ...]) -> None:
@@ -73,7 +73,7 @@ class NotReleasable(Refused):
         super().__init__(f"candidate {release} is not released: {'; '.join(reasons)}")
 
 
-class LeftToAPerson(Refused):
+class PersonNeededError(RefusedError):
     """The release is published, but whether to promote it cannot be decided here."""
 
     def __init__(self, release: str, why: str) -> None:
@@ -89,9 +89,9 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
     """From raw logs to a released family; only what is stale runs.
 
     Raises:
-        StageFailed: a stage ended with an error.
-        NotReleasable: the candidate failed the gate or is worse than what is in production.
-        LeftToAPerson: what is in production cannot be read, so that nothing was compared.
+        StageError: a stage ended with an error.
+        NotReleasableError: the candidate failed the gate or is worse than what is in production.
+        PersonNeededError: what is in production cannot be read, so that nothing was compared.
     """
     root = Path.cwd()
     with workspace(root, wait=deployment.id is not None) as run:
@@ -108,11 +108,11 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
         push_task(run)
         published = publish_task(root, params)
         if published.reasons:
-            raise NotReleasable(published.release, published.reasons)
+            raise NotReleasableError(published.release, published.reasons)
         if not options.promote:
             return Outcome(published.release, None)
         if not published.promotable:
-            raise LeftToAPerson(published.release, published.comparison.why)
+            raise PersonNeededError(published.release, published.comparison.why)
         channel = options.channel.value
         if left := rolled_back(root, params, published.release, channel):
             return Outcome(published.release, None, left)
@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with temporary_server(meanwhile=workspace(root)):
             outcome = retrain(options)
-    except NotReleasable as error:
+    except NotReleasableError as error:
         print_outcome(
             root, f"candidate {error.release} (not published; production stays as it was)"
         )

@@ -23,7 +23,7 @@ from flows.console import guarded
 from flows.promote import promote
 from flows.rerun import rerun
 from flows.retrain import DEFAULTS, retrain
-from flows.server import ServerFailed, configured_server, free_port, lasting_server
+from flows.server import ServerError, configured_server, free_port, lasting_server
 from flows.tune import DEFAULTS as AS_PARAMS_SAY
 from flows.tune import tune
 
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     schedule = load_params(Path("params.yaml")).schedule
     if not given.with_server and configured_server() is None:
-        raise ServerFailed("no Prefect server: set PREFECT_API_URL, or add --with-server")
+        raise ServerError("no Prefect server: set PREFECT_API_URL, or add --with-server")
     signal.signal(signal.SIGTERM, end)
     os.environ.update(signature())  # Prefect starts the runs: they end with this process
     if not given.with_server:

@@ -30,7 +30,7 @@ from prefect.settings import (
 from decant.starter import signature
 from flows import home as homes
 from flows.console import SCARCE
-from tasks.runner.dvc_stages import Told
+from tasks.runner.dvc_stages import ReportedError
 
 STARTUP_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
@@ -38,7 +38,7 @@ LOG = "server.log"
 _EXCEPTION = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .+", re.MULTILINE)
 
 
-class ServerFailed(Told):
+class ServerError(ReportedError):
     """The Prefect server did not start, or does not answer."""
 
 
@@ -60,7 +60,7 @@ def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
     one in the workspace.
 
     Raises:
-        ServerFailed: there is none that answers. Unusable: there is no home for one.
+        ServerError: there is none that answers. UnusableError: there is no home for one.
     """
     configured = configured_server()
     if configured:
@@ -76,7 +76,7 @@ def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
     with meanwhile:
         try:
             wait_until_healthy(server)
-        except ServerFailed as error:
+        except ServerError as error:
             stop(server.process)
             if home == spare or homes.trouble(spare) is not None:
                 raise
@@ -99,7 +99,7 @@ def configured_server() -> str | None:
     """Address of the server that PREFECT_API_URL names; None if it names none.
 
     Raises:
-        ServerFailed: it does not answer.
+        ServerError: it does not answer.
     """
     address = PREFECT_API_URL.value()
     if not address:
@@ -108,7 +108,7 @@ def configured_server() -> str | None:
         problem = client.api_healthcheck()
     if problem:
         why = str(problem).partition("\n")[0] or type(problem).__name__
-        raise ServerFailed(
+        raise ServerError(
             f"no Prefect server answers at {address}, which PREFECT_API_URL names ({why}): start "
             "it, or unset PREFECT_API_URL, then a run brings its own"
         )
@@ -120,8 +120,8 @@ def lasting_server(host: str, port: int) -> Iterator[str]:
     """Run a server with its UI, wait until it answers, end it with the block; yields its address.
 
     Raises:
-        ServerFailed: nobody can listen on the port, or it did not answer in time.
-        Unusable: Prefect's home, or its database.
+        ServerError: nobody can listen on the port, or it did not answer in time.
+        UnusableError: Prefect's home, or its database.
     """
     try_port(host, port)
     home = Path(PREFECT_HOME.value())
@@ -204,20 +204,20 @@ def wait_until_healthy(server: Server) -> None:
     """Return when the server answers.
 
     Raises:
-        ServerFailed: it ended, or took longer than 90 s.
+        ServerError: it ended, or took longer than 90 s.
     """
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         status = server.process.poll()
         if status is not None:
             why = last_words(server.log)
-            raise ServerFailed(f"the Prefect server ended with status {status}{why}")
+            raise ServerError(f"the Prefect server ended with status {status}{why}")
         try:
             if httpx.get(f"{server.address}/api/health", timeout=2).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise ServerFailed(f"the Prefect server did not answer within {STARTUP_SECONDS:.0f} s")
+    raise ServerError(f"the Prefect server did not answer within {STARTUP_SECONDS:.0f} s")
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
@@ -241,7 +241,7 @@ def try_port(host: str, port: int) -> None:
     """See that a server could listen there.
 
     Raises:
-        ServerFailed: the port is taken or not allowed.
+        ServerError: the port is taken or not allowed.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -249,7 +249,7 @@ def try_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             why = str(error.strerror).lower()
-            raise ServerFailed(f"port {port}: {why}; choose another one with PORT=…") from None
+            raise ServerError(f"port {port}: {why}; choose another one with PORT=…") from None
 
 
 def main(arguments: list[str]) -> None:

@@ -51,7 +51,7 @@ def tune(options: Options = DEFAULTS) -> SearchSummary:
     """Bring what the stage reads up to date, then search.
 
     Raises:
-        StageFailed: a stage before it ended with an error.
+        StageError: a stage before it ended with an error.
         ValueError: there is nothing to search, or the current settings cannot be trained.
     """
     root = Path.cwd()

@@ -13,7 +13,7 @@ from typing import Any
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from decant.data.membership import check_rules
-from decant.files import Unusable, unusable
+from decant.files import UnusableError, unusable
 from decant.lock import locked
 from decant.params.effects import warnings_in
 from decant.params.load import load_params
@@ -39,7 +39,7 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     Where this process holds it already, the same run is given.
 
     Raises:
-        Busy: another run holds it and `wait` is not set.
+        BusyError: another run holds it and `wait` is not set.
         WorkspaceError, ParamsError: it cannot be worked in.
         RuleError: a student's rule is wrong, can never match, or is shadowed by others.
     """
@@ -68,7 +68,7 @@ def prepare(root: Path) -> None:
     """Make DVC work here: in a Git checkout as it is, elsewhere without Git.
 
     Raises:
-        WorkspaceError: `root` is not the project's folder. Unusable: a file of DVC's own.
+        WorkspaceError: `root` is not the project's folder. UnusableError: a file of DVC's own.
     """
     for name in ("dvc.yaml", ".dvc/config"):
         if not (root / name).is_file():
@@ -87,7 +87,7 @@ def settle_git(root: Path) -> None:
     try:
         text = own.read_text(encoding="utf-8") if own.exists() else None
     except UnicodeDecodeError:
-        raise Unusable(own, "it is not text", "restore it, or move it away") from None
+        raise UnusableError(own, "it is not text", "restore it, or move it away") from None
     if text is None and not in_git:
         own.write_text(_NO_GIT, encoding="utf-8")
     elif text == _NO_GIT and in_git:

@@ -11,7 +11,7 @@ from tasks.runner.step import Summary, Workspace, program
 DEMO = "demo"
 
 
-class EditedShop(ValueError):
+class EditedShopError(ValueError):
     """The demo shop's settings changed, but its files were edited; `files` says which."""
 
     def __init__(self, folder: Path, files: list[str]) -> None:
@@ -37,7 +37,7 @@ def prepare_demo(folder: Path, settings: Raw) -> Summary:
     """Generate the shop into `folder`; edited files are kept.
 
     Raises:
-        EditedShop: it was edited and the settings are others than those it was made with.
+        EditedShopError: it was edited and the settings are others than those it was made with.
     """
     made = folder / "demo.json"
     if folder.is_dir() and not made.is_file():
@@ -46,7 +46,7 @@ def prepare_demo(folder: Path, settings: Raw) -> Summary:
     edited = edited_files(folder, known["files"]) if known else []
     if known and edited:
         if known["settings"] != settings.model_dump():
-            raise EditedShop(folder, edited)
+            raise EditedShopError(folder, edited)
         return {"source": DEMO, "edited": edited}
     generate(folder, settings)
     return {"source": DEMO, "generated": settings.model_dump()}

@@ -18,7 +18,7 @@ from decant.tuning.search import search
 from decant.tuning.space import Plan
 from decant.tuning.study import JOB, Study, TrialResult
 from tasks.fingerprint import fingerprint
-from tasks.runner.input_guard import ChangedMeanwhile
+from tasks.runner.input_guard import InputChangedError
 
 FOLDER = Path(".decant/tuning")
 READS = {
@@ -68,7 +68,7 @@ def tune(root: Path, params: Params, log: Callable[[str], None], *, apply: bool)
 
     Raises:
         ParamsError: there is nothing to search. SearchError: the search cannot go on.
-        EditError: params.yaml cannot be edited line by line. ChangedMeanwhile: it was.
+        EditError: params.yaml cannot be edited line by line. InputChangedError: it was.
     """
     plan, folder = plan_of(params), folder_of(root, params)
     results = run_search(root, params, folder, log)
@@ -76,7 +76,7 @@ def tune(root: Path, params: Params, log: Callable[[str], None], *, apply: bool)
     path = root / "params.yaml"
     now = load_params(path).model_copy(update={"tune": params.tune})
     if Plan.from_params(now).block != plan.block:
-        raise ChangedMeanwhile([f"`{params.tune.stage}` in params.yaml"])
+        raise InputChangedError([f"`{params.tune.stage}` in params.yaml"])
     after, diff = proposal(comparison, path.read_text(encoding="utf-8"))
     write(comparison, folder, diff)
     if apply and diff:

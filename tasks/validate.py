@@ -29,7 +29,7 @@ from tasks.runner.step import SUMMARY, Summary, Workspace, program
 KEPT = Path(".decant/quarantine")  # of a stage that failed: its outputs are removed
 
 
-class DataRejected(ValueError):
+class DataRejectedError(ValueError):
     """The logs are not fit to learn from; `kept` is where the `rows` in quarantine lie, if any."""
 
     def __init__(self, problem: ValueError, rows: int, kept: Path) -> None:
@@ -62,7 +62,7 @@ def run(workspace: Workspace) -> Summary:
         accepted.compare(workspace.root, params.source, key, rows, settings.max_drop)
     except ValueError as problem:
         keep(quarantine, kept)
-        raise DataRejected(problem, len(quarantine["events"]), KEPT) from problem
+        raise DataRejectedError(problem, len(quarantine["events"]), KEPT) from problem
     shutil.rmtree(kept, ignore_errors=True)
     write_frames(cleaned.accepted, workspace.output("validated"))
     write_frames(quarantine, workspace.output("quarantine"))

@@ -33,7 +33,7 @@ METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"ndcg": ndcg, "hr
 Say = Callable[[str], None]
 
 
-class NotDone(ValueError):
+class NotDoneError(ValueError):
     """The benchmark has used the time it was given, or a step of it failed."""
 
 
@@ -44,7 +44,7 @@ def bench(
     """Prepare the data, train a teacher per seed, measure it beside every traditional model.
 
     Raises:
-        NotDone: `minutes` have passed (what was learned is kept), or a step failed.
+        NotDoneError: `minutes` have passed (what was learned is kept), or a step failed.
     """
     prepare(project, say, source, given, profile)
     drawn = [project.read("params.yaml")["seed"] + number for number in range(seeds)]
@@ -68,7 +68,7 @@ def train_teachers(
         beside: done at the same time as the teachers.
 
     Raises:
-        NotDone: see `run`.
+        NotDoneError: see `run`.
     """
     ensemble = project.read("params.yaml")[TEACHER]["ensemble"]
     jobs = len(drawn) + (beside is not None)
@@ -95,29 +95,29 @@ def prepare(
     """Bring stages up to date, with the settings of a preset.
 
     Raises:
-        NotDone: one of them failed.
+        NotDoneError: one of them failed.
     """
     say(f"preparing {source}")
     place = [f"--from={given.resolve()}"] if given is not None else []
     configured = project.decant("configure", f"--source={source}", f"--profile={profile}", *place)
     if configured.status:
-        raise NotDone(configured.error)
+        raise NotDoneError(configured.error)
     for stage in stages:
         if project.show("-m", "dvc", "repro", "--quiet", stage):
-            raise NotDone(f"the stages up to `{stage}` failed, see above")
+            raise NotDoneError(f"the stages up to `{stage}` failed, see above")
 
 
 def run(project: Clone, *arguments: str, program: str = "benchmarks.experiments.teachers") -> None:
     """Run a program that trains and ranks.
 
     Raises:
-        NotDone: it has not come to its end.
+        NotDoneError: it has not come to its end.
     """
     status = project.show("-m", program, *arguments)
     if status == NOT_DONE:
-        raise NotDone("time is up; the same command goes on from here")
+        raise NotDoneError("time is up; the same command goes on from here")
     if status:
-        raise NotDone(f"training ended with status {status}, see above")
+        raise NotDoneError(f"training ended with status {status}, see above")
 
 
 def outcome_of(project: Clone, seeds: list[int], source: str, profile: str) -> Outcome:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks.experiments.data_sets import NotDone, Say, prepare, with_interval
+from benchmarks.experiments.data_sets import NotDoneError, Say, prepare, with_interval
 from benchmarks.experiments.groups_page import losses_table, picture, table
 from benchmarks.experiments.student_scores import (
     RESAMPLES,
@@ -46,7 +46,7 @@ def bench(
         losses: compare losses of the general student on validation instead of groups' students.
 
     Raises:
-        NotDone: a stage failed, or `minutes` have passed.
+        NotDoneError: a stage failed, or `minutes` have passed.
         ValueError: a kind that is left out does not exist, or others start from it.
     """
     prepare(project, say, source, given, profile, ())
@@ -70,11 +70,13 @@ def run_graph(project: Clone, minutes: float | None) -> None:
     """Run the flow until the gate has judged; whether it passes has no say here.
 
     Raises:
-        NotDone: it has not come so far.
+        NotDoneError: it has not come so far.
     """
     status = project.show("-m", "flows.retrain", "--no-promote", minutes=minutes)
     if "up to date" not in project.run("-m", "dvc", "status", "gate").said:
-        raise NotDone(f"the flow ended with status {status}; the same command goes on from here")
+        raise NotDoneError(
+            f"the flow ended with status {status}; the same command goes on from here"
+        )
 
 
 def groups_outcome(

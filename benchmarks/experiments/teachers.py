@@ -26,7 +26,7 @@ from decant.models.recommender import Recommender
 from decant.params.load import Params, load_params
 from decant.params.types import TEACHER
 from decant.report.results import write_json
-from decant.training.checkpoint import Checkpoints, TimeUp, digest
+from decant.training.checkpoint import Checkpoints, TimeUpError, digest
 from decant.training.device import device_of
 from decant.training.loop import seeded
 from decant.training.supervision import Material
@@ -99,7 +99,7 @@ def teach(
         taught_by: models whose mean it learns from; they are shared by the teachers of all seeds.
 
     Raises:
-        TimeUp: `minutes` have passed; what was learned is kept for the next call.
+        TimeUpError: `minutes` have passed; what was learned is kept for the next call.
     """
     settings, folder = data.params.teacher, data.root / TEACHERS
     material = data.material
@@ -206,7 +206,7 @@ def run(root: Path, seeds: list[int], member: int | None, minutes: float | None)
     without seeds the traditional models; with several what all of them rank together.
 
     Raises:
-        TimeUp: `minutes` have passed.
+        TimeUpError: `minutes` have passed.
     """
     data = prepared(root)
     (root / TEACHERS).mkdir(parents=True, exist_ok=True)
@@ -247,7 +247,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         run(Path(), arguments.seeds, arguments.member, arguments.minutes)
-    except TimeUp as stopped:
+    except TimeUpError as stopped:
         print(stopped, file=sys.stderr)
         return NOT_DONE
     return 0

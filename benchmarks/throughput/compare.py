@@ -33,7 +33,7 @@ ROUND_SECONDS = 40.0
 MINUTES = 10.0  # of training, where quality after equal time is compared
 
 
-class Failed(ValueError):
+class ComparisonError(ValueError):
     """A program that is measured did not come to its end."""
 
 
@@ -87,7 +87,7 @@ def environment(project: Clone, say: Say) -> Path:
         for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [*pip, *PINS]):
             done = subprocess.run(tied(command), capture_output=True, text=True, check=False)
             if done.returncode:
-                raise Failed(f"RecTools cannot be installed: {done.stderr.strip()[-300:]}")
+                raise ComparisonError(f"RecTools cannot be installed: {done.stderr.strip()[-300:]}")
         ready.touch()
     return python
 
@@ -121,7 +121,7 @@ def ask(command: list[str], folder: Path) -> dict[str, Any]:
         tied(command), cwd=folder, env=kept, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise Failed(f"{Path(command[-2]).name}: {done.stderr.strip()[-300:]}")
+        raise ComparisonError(f"{Path(command[-2]).name}: {done.stderr.strip()[-300:]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 

@@ -50,7 +50,8 @@ def configure(
         profile: quick or full; None: quick if the source changes, else the settings stay.
 
     Raises:
-        ConfigureError, FilesMissing, ParamsError: source, files, profile or settings do not fit.
+        ConfigureError, MissingFilesError, ParamsError: source, files, profile or settings do not
+            fit.
         EditError: params.yaml is laid out in a way that cannot be edited.
         RuleError: a segment's rule does not parse.
     """

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from tqdm import tqdm
 
 from decant.commands.parser import add_command
-from decant.data.sources.layout import FilesMissing, check_present
+from decant.data.sources.layout import MissingFilesError, check_present
 from decant.suggest import suggest
 
 ATTEMPTS = 5
@@ -198,7 +198,7 @@ def _known(name: str) -> Download:
 def _complete(name: str, folder: Path) -> bool:
     try:
         check_present(name, folder)
-    except FilesMissing:
+    except MissingFilesError:
         return False
     return True
 

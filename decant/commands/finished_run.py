@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from decant.evaluation.evaluate import RELEASED, NothingToEvaluate, scorers
+from decant.evaluation.evaluate import RELEASED, NothingToEvaluateError, scorers
 from decant.evaluation.scoring import Scorer
 from decant.features.encode import Encoder
 from decant.features.holdout import of_users
@@ -64,14 +64,14 @@ def read(root: Path, users: int | None = None) -> Finished:
 
     Raises:
         NotRunError: an output is missing.
-        NothingToEvaluate: the test window has no case.
+        NothingToEvaluateError: the test window has no case.
     """
     params = load_params(root / "params.yaml")
     data = root / "data"
     sequences = Sequences.load(existing(data / "features" / "sequences"))
     test_cases = cases(sequences, TEST, params.split.cases_per_user)
     if not len(test_cases):
-        raise NothingToEvaluate(TEST)
+        raise NothingToEvaluateError(TEST)
     members = {
         name: np.load(existing(data / "segments" / f"{name}.npy"), allow_pickle=False)
         for name in params.segments

@@ -12,7 +12,7 @@ from typing import Any
 FOLDER = Path(".decant/accepted")
 
 
-class TooMuchDropped(ValueError):
+class TooMuchDroppedError(ValueError):
     """Much fewer rows than in the last accepted run; `parts`: name -> rows then and now."""
 
     def __init__(self, parts: dict[str, tuple[int, int]], limit: float, record: Path) -> None:
@@ -33,7 +33,7 @@ def compare(root: Path, source: str, key: str, rows: dict[str, int], limit: floa
     `key`: what has to be the same for both to be comparable; else nothing is compared.
 
     Raises:
-        TooMuchDropped: a part has lost more than `limit` of its rows.
+        TooMuchDroppedError: a part has lost more than `limit` of its rows.
     """
     before = _read(root / FOLDER / f"{source}.json")
     if before.get("key") != key:
@@ -44,7 +44,7 @@ def compare(root: Path, source: str, key: str, rows: dict[str, int], limit: floa
         if rows.get(name, 0) < (1 - limit) * then
     }
     if lost:
-        raise TooMuchDropped(lost, limit, FOLDER / f"{source}.json")
+        raise TooMuchDroppedError(lost, limit, FOLDER / f"{source}.json")
 
 
 def remember(root: Path, source: str, key: str, rows: dict[str, int]) -> None:

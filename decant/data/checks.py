@@ -22,7 +22,7 @@ KNOWN_USER, KNOWN_ITEM, REPEATED = "user is known", "item is known", "id is repe
 NO_TIME, TOO_EARLY, TOO_LATE = "no readable time", "time before 1990", "time after 2099"
 
 
-class CheckBroken(RuntimeError):
+class CheckBrokenError(RuntimeError):
     """An expectation could not be evaluated; a check that does not run must not pass."""
 
     def __init__(self, check: "Check", problem: str) -> None:
@@ -97,7 +97,7 @@ def find(table: pd.DataFrame, checks: Sequence[Check]) -> list[Finding]:
     """Run checks on a table; one finding for each check, in their order.
 
     Raises:
-        CheckBroken: an expectation raised an exception.
+        CheckBrokenError: an expectation raised an exception.
     """
     gx = _great_expectations()
     looked_at = list(dict.fromkeys(check.column for check in checks))
@@ -122,10 +122,12 @@ def find(table: pd.DataFrame, checks: Sequence[Check]) -> list[Finding]:
 def _finding(check: Check, outcome: Any) -> Finding:
     problem = outcome.exception_info
     if "unexpected_index_list" not in outcome.result:
-        raise CheckBroken(check, _first_message(problem))
+        raise CheckBrokenError(check, _first_message(problem))
     rows = np.array(outcome.result["unexpected_index_list"] or [], dtype=np.int64)
     if outcome.success != (len(rows) == 0) or len(rows) != outcome.result["unexpected_count"]:
-        raise CheckBroken(check, f"{outcome.result['unexpected_count']} rows, {len(rows)} found")
+        raise CheckBrokenError(
+            check, f"{outcome.result['unexpected_count']} rows, {len(rows)} found"
+        )
     return Finding(check, int(outcome.result["element_count"]), np.sort(rows))
 
 

@@ -35,7 +35,7 @@ ALL_EVENTS = "all logs"
 FEW = 10  # bad rows of one part, of which fewer say nothing about it
 
 
-class TooManyQuarantined(ValueError):
+class TooManyQuarantinedError(ValueError):
     """More rows of `whose` are bad than `limit` allows; `reasons` has a count for each."""
 
     def __init__(
@@ -48,7 +48,7 @@ class TooManyQuarantined(ValueError):
         )
 
 
-class NothingAccepted(ValueError):
+class NothingAcceptedError(ValueError):
     """A log has rows, and not one of them is good."""
 
     def __init__(self, source: str, rows: int, examples: str) -> None:
@@ -59,7 +59,7 @@ class NothingAccepted(ValueError):
         super().__init__(f"{subject} invalid: {examples}")
 
 
-class TooFew(ValueError):
+class TooFewError(ValueError):
     """Too little is left to learn from."""
 
     def __init__(self, what: str, found: int, needed: int) -> None:
@@ -217,10 +217,10 @@ def judge(cleaned: Cleaned, settings: Validate, cells: pd.DataFrame) -> None:
     `cells`: those that could not be read (`Tables.unparsed`), to show.
 
     Raises:
-        NothingAccepted: a log without a single good row.
-        TooManyQuarantined: above `settings.max_quarantined` in all, or in one log, behaviour or
-            table of which more than a few rows are bad.
-        TooFew: events, users or items.
+        NothingAcceptedError: a log without a single good row.
+        TooManyQuarantinedError: above `settings.max_quarantined` in all, or in one log, behaviour
+            or table of which more than a few rows are bad.
+        TooFewError: events, users or items.
     """
     counts = cleaned.counts["events"]
     quarantined = cleaned.quarantined["events"]
@@ -228,14 +228,14 @@ def judge(cleaned: Cleaned, settings: Validate, cells: pd.DataFrame) -> None:
         if not account["accepted"] and not account["duplicates"]:
             own = quarantined[quarantined[Columns.SOURCE] == log]
             shown = examples(own, cells) + behind(cleaned, account["reasons"], cells)
-            raise NothingAccepted(log, account["rows_in"], shown)
+            raise NothingAcceptedError(log, account["rows_in"], shown)
     limit = settings.max_quarantined
     for whose, account, rows in _parts(cleaned):
         share = bad_share(account)
         enough = whose == ALL_EVENTS or account["quarantined"] >= FEW
         if share > limit and enough:
             shown = examples(rows, cells) + behind(cleaned, account["reasons"], cells)
-            raise TooManyQuarantined(whose, share, limit, account["reasons"], shown)
+            raise TooManyQuarantinedError(whose, share, limit, account["reasons"], shown)
     events = cleaned.accepted["events"]
     found = {
         "events": len(events),
@@ -245,7 +245,7 @@ def judge(cleaned: Cleaned, settings: Validate, cells: pd.DataFrame) -> None:
     for what, number in found.items():
         needed = getattr(settings, f"min_{what}")
         if number < needed:
-            raise TooFew(what, number, needed)
+            raise TooFewError(what, number, needed)
 
 
 def accepted_rows(counts: dict[str, Any]) -> dict[str, int]:

@@ -28,7 +28,7 @@ RESTORE = (
 )
 
 
-class KeyUnusable(ValueError):
+class UnusableKeyError(ValueError):
     """The pseudonym key is damaged or too short; `place` says where it came from."""
 
     def __init__(self, place: str, why: str, advice: str) -> None:
@@ -52,7 +52,8 @@ def load_key(root: Path) -> bytes:
     """The workspace's key, made (mode 0600) if there is none.
 
     Raises:
-        KeyUnusable: it is damaged, or has fewer than 16 characters. Unusable: none can be made.
+        UnusableKeyError: it is damaged, or has fewer than 16 characters. UnusableError: none can
+            be made.
     """
     given = os.environ.get(VARIABLE)
     if given is not None:
@@ -77,12 +78,12 @@ def _read(path: Path) -> bytes:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         why = f"cannot be read ({(error.strerror or '').lower()})"
-        raise KeyUnusable(str(KEY_FILE), why, RESTORE) from None
+        raise UnusableKeyError(str(KEY_FILE), why, RESTORE) from None
     except UnicodeDecodeError:
-        raise KeyUnusable(str(KEY_FILE), "is not text", RESTORE) from None
+        raise UnusableKeyError(str(KEY_FILE), "is not text", RESTORE) from None
     cut = 2 * MADE - 1
     if re.fullmatch(rf"[0-9a-f]{{1,{cut}}}", text):  # ends without its line's end
-        raise KeyUnusable(str(KEY_FILE), f"is cut short ({len(text)} characters)", RESTORE)
+        raise UnusableKeyError(str(KEY_FILE), f"is cut short ({len(text)} characters)", RESTORE)
     return _checked(text, str(KEY_FILE), RESTORE)
 
 
@@ -90,9 +91,9 @@ def _checked(text: str, place: str, advice: str) -> bytes:
     key = text.strip()
     if len(key) < SHORTEST:
         why = f"has {len(key)} characters, at least {SHORTEST} are needed"
-        raise KeyUnusable(place, why, advice)
+        raise UnusableKeyError(place, why, advice)
     if not all(letter.isprintable() or letter.isspace() for letter in key):
-        raise KeyUnusable(place, "holds characters that no key has", advice)
+        raise UnusableKeyError(place, "holds characters that no key has", advice)
     return key.encode()
 
 

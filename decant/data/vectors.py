@@ -11,7 +11,7 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.delimited import Table, read_table, require
-from decant.data.sources.files import TableUnreadable, name_within
+from decant.data.sources.files import UnreadableTableError, name_within
 from decant.data.sources.layout import Files, separator, vector_tables
 from decant.data.tables import CELL_COLUMNS, malformed_ids
 from decant.params.data import Ingest
@@ -38,7 +38,8 @@ def read_vectors(
         unparsed cells (table: the modality, column: the reason, value: the item).
 
     Raises:
-        TableUnreadable, ColumnMissing: it is no such table; says what is wrong in one line.
+        UnreadableTableError, MissingColumnError: it is no such table; says what is wrong in one
+            line.
     """
     table, file = read_table(path, root, separator=mark, needed=(key,)), name_within(path, root)
     require(table, file, {key: f"ingest.vectors.{name}: {{file: {file}, id: …}}"})
@@ -47,7 +48,7 @@ def read_vectors(
     reasons = _reasons(items, rows, table.origin)
     good = reasons.isna().to_numpy()
     if not good.any():
-        raise TableUnreadable(file, f"has no vector that can be used: {_first(reasons)}")
+        raise UnreadableTableError(file, f"has no vector that can be used: {_first(reasons)}")
     stacked = np.stack([rows[n] for n in np.flatnonzero(good)]).astype(np.float32)
     kept = pd.DataFrame({Columns.ITEM: items[good].to_numpy(), VECTOR: list(stacked)})
     lost = table.origin.loc[~good, [Columns.FILE, Columns.ROW]].assign(
@@ -108,7 +109,7 @@ def _as_rows(table: Table, key: str, file: str) -> list[np.ndarray]:
     if not others.shape[1] or texts:
         what = f"the column `{texts[0]}` holds no numbers" if texts else "has no column of numbers"
         problem = f"{what}: vectors are one column of lists, or numeric columns alone"
-        raise TableUnreadable(file, problem)
+        raise UnreadableTableError(file, problem)
     numbers = others.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     return list(numbers)
 

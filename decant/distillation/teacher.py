@@ -48,7 +48,7 @@ def train_teacher(
         checkpoints: a folder for each model of the ensemble lies in theirs.
 
     Raises:
-        TimeUp and others, see `train`.
+        TimeUpError and others, see `train`.
     """
     members, reports = [], []
     for number in range(1, settings.ensemble + 1):

@@ -35,7 +35,7 @@ HOPS = ("distilled", "pruned", RELEASED)
 WINDOWS = (VALIDATION, TEST)
 
 
-class NothingToEvaluate(ValueError):
+class NothingToEvaluateError(ValueError):
     """A window has no event that could be predicted."""
 
     def __init__(self, window: str) -> None:
@@ -80,7 +80,7 @@ def evaluate(
         vectors: float [N + 1, width], of the items' content, where they have any.
 
     Raises:
-        NothingToEvaluate: validation or test has no case.
+        NothingToEvaluateError: validation or test has no case.
     """
     items = len(encoder.items)
     chosen = cases_by_window(sequences, cases_per_user)
@@ -121,12 +121,12 @@ def cases_by_window(sequences: Sequences, per_user: int) -> dict[str, Cases]:
     """The cases of validation and of test.
 
     Raises:
-        NothingToEvaluate: one of them has none.
+        NothingToEvaluateError: one of them has none.
     """
     chosen = {window: cases(sequences, window, per_user) for window in WINDOWS}
     for window, found in chosen.items():
         if not len(found):
-            raise NothingToEvaluate(window)
+            raise NothingToEvaluateError(window)
     return chosen
 
 

@@ -110,7 +110,7 @@ class Gate:
             logger.warning("%s", line)
 
 
-class TooManyAhead(Exception):
+class TooManyAheadError(Exception):
     """Requests of one connection wait for one another; stops the parser, which answers 400."""
 
 
@@ -162,7 +162,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_AHEAD:
             self.gate.say(f"more than {MOST_AHEAD} requests of one connection wait: it is closed")
             self.abort()
-            raise TooManyAhead
+            raise TooManyAheadError
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -32,7 +32,7 @@ SAVE_EVERY = 60.0  # seconds
 Log = Callable[[str], None]
 
 
-class TimeUp(ValueError):
+class TimeUpError(ValueError):
     """Training has used the time it was given; what it has is saved."""
 
     def __init__(self, minutes: float, epoch: int, epochs: int) -> None:
@@ -48,7 +48,7 @@ class Checkpoints:
     """Where a training's state is kept.
 
     `version`: digest of the code, part of the key. `minutes`: after so many, training stops with
-    `TimeUp`, to go on another time; None: no limit.
+    `TimeUpError`, to go on another time; None: no limit.
     """
 
     folder: Path

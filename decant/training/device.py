@@ -16,7 +16,7 @@ PROBE = (1024, 128, 1024)  # about the shapes that are multiplied in training
 TRIES = 5
 
 
-class DeviceMissing(ValueError):
+class MissingDeviceError(ValueError):
     """This machine does not have the device that the settings name."""
 
     def __init__(self, device: str, block: str) -> None:
@@ -33,12 +33,12 @@ def make_fabric(settings: Training) -> Fabric:
     Under `torchrun` it is one of several processes (gloo on CPUs, NCCL on GPUs).
 
     Raises:
-        DeviceMissing: there is no such device here.
+        MissingDeviceError: there is no such device here.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     there["gpu"] = any(there.values())
     if not there.get(settings.device, True):
-        raise DeviceMissing(settings.device, block_of(settings))
+        raise MissingDeviceError(settings.device, block_of(settings))
     automatic = settings.precision == "auto"
     half = settings.precision == "bfloat16" or (automatic and bfloat16_pays(settings.device))
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -58,7 +58,7 @@ def device_of(settings: Training) -> torch.device:
     """Where a model with these settings is trained, and runs fastest.
 
     Raises:
-        DeviceMissing: there is no such device here.
+        MissingDeviceError: there is no such device here.
     """
     return make_fabric(settings).device
 

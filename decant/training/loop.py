@@ -15,7 +15,7 @@ from decant.models.cold_start import settle_untrained
 from decant.models.recommender import Architecture, Recommender
 from decant.params.models import Distill, Training
 from decant.training.batches import shuffled_batches
-from decant.training.checkpoint import Checkpoints, TimeUp, key_of, save_progress, take_up
+from decant.training.checkpoint import Checkpoints, TimeUpError, key_of, save_progress, take_up
 from decant.training.device import block_of
 from decant.training.state import Progress, Report, TrainState, copied, make_state, total_of
 from decant.training.step import take_step
@@ -46,7 +46,7 @@ class Plan:
     on_epoch: OnEpoch | None = None
 
 
-class NothingToLearn(ValueError):
+class NothingToLearnError(ValueError):
     """There is no event that a model could be trained to predict."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class NothingToLearn(ValueError):
         )
 
 
-class LossNotFinite(ValueError):
+class LossNotFiniteError(ValueError):
     """Training has diverged: what it would go on from is no model."""
 
     def __init__(self, loss: float, epoch: int, setting: str) -> None:
@@ -77,9 +77,10 @@ def train(
     Under `torchrun` every process takes a part of each batch; all end with the same weights.
 
     Raises:
-        NothingToLearn: no event can be trained on, and the start is no candidate.
-        LossNotFinite: training diverges. DeviceMissing: it cannot be done where it is asked for.
-        TimeUp: `checkpoints.minutes` have passed.
+        NothingToLearnError: no event can be trained on, and the start is no candidate.
+        LossNotFiniteError: training diverges. MissingDeviceError: it cannot be done where it is
+            asked for.
+        TimeUpError: `checkpoints.minutes` have passed.
     """
     epochs, log, checkpoints = plan.epochs, plan.log, plan.checkpoints
     torch.set_num_threads(settings.threads)
@@ -101,7 +102,7 @@ def train(
                 if checkpoints is not None and agreed(state, checkpoints.due()):
                     save_progress(state, checkpoints, key, progress, log)
                     if agreed(state, checkpoints.time_is_up()):
-                        raise TimeUp(checkpoints.minutes or 0, epoch + 1, epochs)
+                        raise TimeUpError(checkpoints.minutes or 0, epoch + 1, epochs)
             end_epoch(state, progress, rng, plan)
             if checkpoints is not None:
                 save_progress(state, checkpoints, key, progress, log)
@@ -156,11 +157,11 @@ def end_epoch(state: TrainState, progress: Progress, rng: np.random.Generator, p
     """Validate, keep what is better, and be ready for the next epoch."""
     report, events = progress.report, progress.events
     if not events and not plan.keep_start:
-        raise NothingToLearn
+        raise NothingToLearnError
     loss = float(torch.stack(progress.losses).mean()) if progress.losses else float("nan")
     if events and not math.isfinite(loss):
         setting = rate_setting(state.settings, plan.learning_rate)
-        raise LossNotFinite(loss, len(report.losses) + 1, setting)
+        raise LossNotFiniteError(loss, len(report.losses) + 1, setting)
     best, began = report.best, time.perf_counter()
     report.events += events
     report.losses.append(loss)

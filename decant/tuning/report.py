@@ -145,7 +145,7 @@ def write(comparison: Comparison, folder: Path, diff: str) -> None:
     """Write all trials and the diff; where nothing changes there is no file of a diff.
 
     Raises:
-        Unusable: one of them cannot be written.
+        UnusableError: one of them cannot be written.
     """
     plan, gain = comparison.plan, comparison.gain
     document: dict[str, Any] = {
@@ -165,7 +165,7 @@ def put(path: Path, text: str) -> None:
     """Write a file at once; an empty text removes it.
 
     Raises:
-        Unusable: something else is there, or it cannot be written.
+        UnusableError: something else is there, or it cannot be written.
     """
     try:
         if not text:

@@ -41,7 +41,7 @@ def search(plan: Plan, study: Study, command: Sequence[str], root: Path, log: Lo
     """Run all trials that are left in processes of `command`, which calls `work`.
 
     Raises:
-        SearchError: it cannot go on. Unusable: what is there of the search.
+        SearchError: it cannot go on. UnusableError: what is there of the search.
     """
     interrupted, done = study.requeue(), len(study.results())
     if not done and not interrupted and any((study.folder / CASES).glob("*.npz")):

@@ -20,7 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from decant.files import Unusable, unusable
+from decant.files import UnusableError, unusable
 from decant.tuning import space
 from decant.tuning.space import CURRENT, Plan, Settings
 
@@ -65,7 +65,7 @@ class Study:
     """Optuna's study in the journal of a folder, made if there is none.
 
     Raises:
-        Unusable: the folder or the journal, which may hold hours of work and is not replaced.
+        UnusableError: the folder or the journal, which may hold hours of work and is not replaced.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,7 +86,7 @@ class Study:
             raise unusable(Path(error.filename or self.journal), error) from None
         except (ValueError, KeyError, TypeError, AssertionError) as error:  # by the line it is at
             why = f"a line in it is damaged, or of another version: {type(error).__name__}"
-            raise Unusable(self.journal, why, ANEW) from None
+            raise UnusableError(self.journal, why, ANEW) from None
 
     def requeue(self) -> int:
         """Queue each trial again that a killed search has left running; returns how many wait.
@@ -132,7 +132,7 @@ class Study:
         """Every trial that has ended, by number.
 
         Raises:
-            Unusable: the journal is of another version.
+            UnusableError: the journal is of another version.
         """
         try:
             return [
@@ -146,7 +146,7 @@ class Study:
             ]
         except (KeyError, TypeError) as error:
             why = f"the result of a trial is damaged, or of another version: {error}"
-            raise Unusable(self.journal, why, ANEW) from None
+            raise UnusableError(self.journal, why, ANEW) from None
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=states or None)
@@ -226,11 +226,11 @@ def load_cases(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the user and the quality of each case.
 
     Raises:
-        Unusable: the file is gone or damaged; the trial it belongs to counts as run.
+        UnusableError: the file is gone or damaged; the trial it belongs to counts as run.
     """
     try:
         with np.load(path, allow_pickle=False) as saved:
             return saved["user"], saved["ndcg"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         why = f"cases/{path.name}: {getattr(error, 'strerror', None) or 'damaged'}"
-        raise Unusable(path.parents[1], why.lower(), ANEW) from None
+        raise UnusableError(path.parents[1], why.lower(), ANEW) from None

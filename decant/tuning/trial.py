@@ -43,7 +43,8 @@ def run_trial(
         `parameters` of the model.
 
     Raises:
-        LossNotFinite, NothingToLearn, DeviceMissing: see `train`; any error of `on_epoch`.
+        LossNotFiniteError, NothingToLearnError, MissingDeviceError: see `train`; any error of
+            `on_epoch`.
     """
     folds, users, quality = [], [], []
     for number, fold in enumerate(data.folds, 1):

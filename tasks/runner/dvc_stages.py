@@ -41,11 +41,11 @@ class StageResult:
     outputs: tuple[Path, ...]
 
 
-class Told(RuntimeError):
+class ReportedError(RuntimeError):
     """An error whose message says it all, in one line."""
 
 
-class StageFailed(Told):
+class StageError(ReportedError):
     """A stage ended with an error; `reason` is its last word, in one line."""
 
     def __init__(self, stage: str, reason: str) -> None:
@@ -112,7 +112,7 @@ class Run:
         """Bring one stage up to date in a child process.
 
         Raises:
-            StageFailed: its program or DVC ended with an error.
+            StageError: its program or DVC ended with an error.
         """
         began = time.monotonic()
         status: Status = "skipped"
@@ -138,7 +138,7 @@ class Run:
         """Copy what the stages have made to DVC's default remote, where there is one.
 
         Raises:
-            StageFailed: the remote cannot be written to.
+            StageError: the remote cannot be written to.
         """
         if self.remote is None:
             emit("no DVC remote is set: the data stays in this folder's cache")
@@ -157,7 +157,7 @@ class Run:
         said: list[str] = []
         with self._mutex:
             if self._closed:
-                raise StageFailed(stage, "the run has ended")
+                raise StageError(stage, "the run has ended")
             child = start_child(self.root, "dvc", "--wait-for-lock", *arguments)
             self._children.add(child)
         try:
@@ -172,7 +172,7 @@ class Run:
             with self._mutex:
                 self._children.discard(child)
         if code:
-            raise StageFailed(stage, last_word(said, code))
+            raise StageError(stage, last_word(said, code))
         return said
 
 

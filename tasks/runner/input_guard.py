@@ -13,7 +13,7 @@ from decant.params.load import Params, load_params
 Signature = dict[str, tuple[int, int]]  # of a tree: path -> size, time of the last change (ns)
 
 
-class ChangedMeanwhile(ValueError):
+class InputChangedError(ValueError):
     """Something was changed while a step read it; `names` says what."""
 
     def __init__(self, names: list[str]) -> None:

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from tasks.runner.dvc_stages import Run, StageResult, Told
+from tasks.runner.dvc_stages import ReportedError, Run, StageResult
 from tasks.runner.step import SUMMARY_PAGE
 
 
@@ -59,7 +59,7 @@ def page(result: StageResult) -> str:
 
 
 # OSError: of the surroundings; HTTPError: Prefect's server is gone, or its disk
-SAYS_IT_ALL = (Told, ValueError, OSError, httpx.HTTPError)
+SAYS_IT_ALL = (ReportedError, ValueError, OSError, httpx.HTTPError)
 
 
 class OneLineErrors(logging.Filter):

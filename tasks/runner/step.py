@@ -25,7 +25,7 @@ from decant.params.models import Training
 from decant.starter import end_with_starter
 from decant.terminal import print_what_can_be
 from tasks.runner.input_guard import (
-    ChangedMeanwhile,
+    InputChangedError,
     Signature,
     changed_settings,
     differing,
@@ -70,7 +70,7 @@ class Workspace:
         """DVC would note what is there now as what the step has read.
 
         Raises:
-            ChangedMeanwhile: an input, or a setting of the step, is not what it was.
+            InputChangedError: an input, or a setting of the step, is not what it was.
         """
         changed = [
             (path / name).relative_to(self.root).as_posix()
@@ -80,7 +80,7 @@ class Workspace:
         if self.program is not None:
             changed += changed_settings(self.root, self.program, self.params, self.student)
         if changed:
-            raise ChangedMeanwhile(changed)
+            raise InputChangedError(changed)
 
     def output(self, name: str) -> Path:
         """A new empty folder that becomes `data/<name>` when the step has succeeded."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from decant.lock import LOCK, PROGRAMS, Busy, locked, only_program
+from decant.lock import LOCK, PROGRAMS, BusyError, locked, only_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLDER = """
@@ -42,7 +42,7 @@ def end(holder: subprocess.Popen[bytes]) -> None:
 
 def test_a_second_run_is_refused_in_one_line_that_names_the_first(tmp_path: Path) -> None:
     holder = hold(tmp_path)
-    with pytest.raises(Busy, match=f"process {holder.pid}") as error, locked(tmp_path):
+    with pytest.raises(BusyError, match=f"process {holder.pid}") as error, locked(tmp_path):
         pass
     assert "\n" not in str(error.value)
     end(holder)
@@ -53,7 +53,7 @@ def test_a_second_run_is_refused_in_one_line_that_names_the_first(tmp_path: Path
 def test_a_second_program_is_refused_in_one_line_that_names_the_first(tmp_path: Path) -> None:
     holder = hold(tmp_path, "distill@women")
     with (
-        pytest.raises(Busy, match=rf"distill@women .* UTC \(process {holder.pid}\)") as error,
+        pytest.raises(BusyError, match=rf"distill@women .* UTC \(process {holder.pid}\)") as error,
         only_program(tmp_path, "distill@women", patience=0.1),
     ):
         pass
@@ -96,7 +96,7 @@ def test_a_holder_whose_note_is_damaged_is_not_named(tmp_path: Path, note: str) 
     with locked(tmp_path):
         (tmp_path / LOCK).write_text(note, encoding="latin-1")
         with (
-            pytest.raises(Busy, match="^a run is under way in this folder; wait"),
+            pytest.raises(BusyError, match="^a run is under way in this folder; wait"),
             locked(tmp_path),
         ):
             pass
@@ -111,5 +111,5 @@ def test_the_note_is_gone_with_the_lock(tmp_path: Path) -> None:
 
 def test_the_lock_is_free_after_the_block(tmp_path: Path) -> None:
     for _ in range(2):
-        with locked(tmp_path), pytest.raises(Busy), locked(tmp_path):
+        with locked(tmp_path), pytest.raises(BusyError), locked(tmp_path):
             pass

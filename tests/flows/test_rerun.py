@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.rerun import UnknownStage, choices, known_stage, main
+from flows.rerun import UnknownStageError, choices, known_stage, main
 from flows.rerun import rerun as rerun_flow
 from tasks.runner.dvc_stages import look
 
@@ -62,12 +62,12 @@ def test_a_failing_stage_ends_the_command_with_its_reason(finished: Any) -> None
 def test_a_misspelt_stage_names_the_nearest(project: Any) -> None:
     run = look(project.root)
     assert known_stage("ingest", run) == "ingest"
-    with pytest.raises(UnknownStage, match=r"no stage `ingst`; did you mean `ingest`"):
+    with pytest.raises(UnknownStageError, match=r"no stage `ingst`; did you mean `ingest`"):
         known_stage("ingst", run)
-    with pytest.raises(UnknownStage) as error:
+    with pytest.raises(UnknownStageError) as error:
         known_stage("distill", run)
     assert error.value.known == ["distill@general", "distill@women", "distill@men"]
-    with pytest.raises(UnknownStage, match="stages: raw, ingest"):
+    with pytest.raises(UnknownStageError, match="stages: raw, ingest"):
         known_stage("xyz", run)
 
 

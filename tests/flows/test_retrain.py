@@ -12,11 +12,19 @@ from prefect import flow
 from pydantic import ValidationError
 
 from decant.commands.releases import CHANNELS
-from decant.lock import Busy
+from decant.lock import BusyError
 from flows.console import complain, guarded
-from flows.retrain import Channel, LeftToAPerson, NotReleasable, Options, each, main, retrain
+from flows.retrain import (
+    Channel,
+    NotReleasableError,
+    Options,
+    PersonNeededError,
+    each,
+    main,
+    retrain,
+)
 from flows.workspace import threads
-from tasks.runner.dvc_stages import StageFailed, look
+from tasks.runner.dvc_stages import StageError, look
 from tasks.runner.prefect_task import stage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -51,10 +59,10 @@ def test_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (StageFailed("ingest", "no rows"), 1),
-        (NotReleasable("ab12", ("recall is missing",)), 1),
-        (LeftToAPerson("ab12", "production is damaged"), 1),
-        (Busy(12, "noon"), 2),
+        (StageError("ingest", "no rows"), 1),
+        (NotReleasableError("ab12", ("recall is missing",)), 1),
+        (PersonNeededError("ab12", "production is damaged"), 1),
+        (BusyError(12, "noon"), 2),
         (ValueError("wrong\nsetting"), 2),
         (httpx.ConnectError("refused"), 1),
         (KeyboardInterrupt(), 130),
@@ -102,7 +110,7 @@ def test_students_fan_out_and_all_end_before_one_fails(finished: Any, prefect_se
         finally:
             statuses.update({name: result.status for name, result in run.results.items()})
 
-    with pytest.raises(StageFailed, match=r"^distill@women: users\.csv:3"):
+    with pytest.raises(StageError, match=r"^distill@women: users\.csv:3"):
         fan_out()
     assert statuses == {
         "raw": "accepted", "ingest": "ran", "distill@general": "ran", "distill@men": "ran",

@@ -16,7 +16,7 @@ import pytest
 from decant.params.release import Schedule
 from flows.console import guarded
 from flows.serve import deployments, main
-from flows.server import ServerFailed, free_port, lasting_server, try_port
+from flows.server import ServerError, free_port, lasting_server, try_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -38,7 +38,7 @@ def test_a_port_in_use_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with (
-            pytest.raises(ServerFailed, match=f"^port {port}: address already in use; choose"),
+            pytest.raises(ServerError, match=f"^port {port}: address already in use; choose"),
             lasting_server("127.0.0.1", port),
         ):
             pass

@@ -15,13 +15,13 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from decant.files import Unusable
+from decant.files import UnusableError
 from flows import home as homes
 from flows import server
 from flows.serve import main
 from flows.server import (
     Server,
-    ServerFailed,
+    ServerError,
     configured_server,
     free_port,
     lasting_server,
@@ -36,7 +36,7 @@ def test_a_configured_server_that_is_dead_is_one_line() -> None:
     address = f"http://127.0.0.1:{free_port()}/api"
     with temporary_settings({PREFECT_API_URL: address}):
         with (
-            pytest.raises(ServerFailed, match=f"answers at {address}.*unset PREFECT_API_URL") as no,
+            pytest.raises(ServerError, match=f"answers at {address}.*unset PREFECT_API_URL") as no,
             temporary_server(meanwhile=nullcontext()),
         ):
             pass
@@ -47,7 +47,7 @@ def test_a_configured_server_that_is_dead_is_one_line() -> None:
 def test_an_address_that_is_none_is_one_line(address: str) -> None:
     with (
         temporary_settings({PREFECT_API_URL: address}),
-        pytest.raises(ServerFailed, match="PREFECT_API_URL"),
+        pytest.raises(ServerError, match="PREFECT_API_URL"),
     ):
         configured_server()
 
@@ -71,7 +71,7 @@ def test_a_home_that_is_not_there_is_made(tmp_path: Path, monkeypatch: pytest.Mo
 def test_flows_are_registered_nowhere_without_a_server() -> None:
     with (
         temporary_settings({PREFECT_API_URL: None}),
-        pytest.raises(ServerFailed, match="--with-server"),
+        pytest.raises(ServerError, match="--with-server"),
     ):
         main([])
 
@@ -107,7 +107,7 @@ def test_a_run_goes_on_with_a_spare_home_and_says_so(
 
 def test_a_lasting_server_says_what_to_move_away(damaged: Path) -> None:
     with (
-        pytest.raises(Unusable, match=rf"^{damaged}/prefect\.db .*: move it away"),
+        pytest.raises(UnusableError, match=rf"^{damaged}/prefect\.db .*: move it away"),
         lasting_server("127.0.0.1", free_port()),
     ):
         pass
@@ -132,7 +132,7 @@ def test_a_server_that_ends_is_tried_again_with_the_spare_home(
 
     def wait(_: Server) -> None:
         if len(tried) == 1:
-            raise ServerFailed("the Prefect server ended with status 3: no such module")
+            raise ServerError("the Prefect server ended with status 3: no such module")
 
     monkeypatch.setattr(server, "start_temporary", start)
     monkeypatch.setattr(server, "wait_until_healthy", wait)
@@ -164,7 +164,7 @@ def test_the_last_words_of_a_server_are_told(
         log.write_text(said)
     ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     ended.wait()
-    with pytest.raises(ServerFailed) as error:
+    with pytest.raises(ServerError) as error:
         wait_until_healthy(Server(ended, "http://127.0.0.1:1", log))
     assert str(error.value).startswith("the Prefect server ended with status 3")
     assert (told or "status 3") in str(error.value) and "\n" not in str(error.value)

@@ -12,7 +12,7 @@ import yaml
 from decant.features.segments import RuleError
 from decant.params.load import ParamsError
 from flows.workspace import forget_students, prepare, release_dead_locks, workspace
-from tasks.runner.dvc_stages import StageFailed, WorkspaceError
+from tasks.runner.dvc_stages import StageError, WorkspaceError
 from tasks.runner.prefect_task import OneLineErrors
 
 
@@ -122,7 +122,7 @@ def test_models_of_students_that_are_gone_are_forgotten(tmp_path: Path) -> None:
 
 
 def test_an_error_that_says_it_all_comes_without_its_stack() -> None:
-    for error, kept in ((StageFailed("a", "b"), False), (KeyError("x"), True)):
+    for error, kept in ((StageError("a", "b"), False), (KeyError("x"), True)):
         record = logging.LogRecord("x", 40, "", 1, "m", (), (type(error), error, None))
         assert OneLineErrors().filter(record)
         assert bool(record.exc_info) is kept

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from decant.data.sources.layout import FilesMissing
+from decant.data.sources.layout import MissingFilesError
 from decant.params.data import Raw
 from decant.params.load import parse_params
-from tasks.raw import EditedShop, prepare_demo, run
+from tasks.raw import EditedShopError, prepare_demo, run
 from tasks.runner.step import Workspace
 
 SMALL = Raw(users=20, items=40, steps=5)
@@ -46,7 +46,7 @@ def test_an_added_line_is_kept(shop: Path) -> None:
 
 def test_edits_and_other_settings_together_are_refused(shop: Path) -> None:
     (shop / "users.csv").write_text("user,age,gender,region\n")
-    with pytest.raises(EditedShop, match=r"users\.csv in .* was edited"):
+    with pytest.raises(EditedShopError, match=r"users\.csv in .* was edited"):
         prepare_demo(shop, SMALL.model_copy(update={"seed": 2}))
 
 
@@ -57,7 +57,7 @@ def test_files_that_somebody_else_put_there_are_kept(tmp_path: Path) -> None:
 
 def test_another_source_is_only_looked_for(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, parse_params({"source": "movielens-100k"}))
-    with pytest.raises(FilesMissing, match="movielens-100k"):
+    with pytest.raises(MissingFilesError, match="movielens-100k"):
         run(workspace)
     folder = tmp_path / "data/raw/movielens-100k"
     folder.mkdir(parents=True)

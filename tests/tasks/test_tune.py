@@ -12,7 +12,7 @@ import yaml
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
 from decant.params.load import Params, ParamsError, load_params
-from tasks.runner.input_guard import ChangedMeanwhile
+from tasks.runner.input_guard import InputChangedError
 from tasks.tune import folder_of, plan_of, tune
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -147,5 +147,5 @@ def test_settings_that_change_meanwhile_are_not_written_over(
     (root / "params.yaml").write_text(yaml.safe_dump(edited))
     monkeypatch.setattr("tasks.tune.run_search", lambda *_: [])
     monkeypatch.setattr("tasks.tune.compare", lambda *_: None)
-    with pytest.raises(ChangedMeanwhile, match="`teacher` in params.yaml changed"):
+    with pytest.raises(InputChangedError, match="`teacher` in params.yaml changed"):
         tune(root, settings, print, apply=True)

@@ -89,16 +89,16 @@ def test_the_description_shows_the_account_and_the_reasons(tmp_path) -> None:
 def test_a_log_that_is_not_fit_stops_the_run(
     tmp_path, text: str, limits: dict[str, int], problem: str
 ) -> None:
-    with pytest.raises(validate.DataRejected, match=problem):
+    with pytest.raises(validate.DataRejectedError, match=problem):
         run_step(validate.run, workspace(tmp_path, text, **limits))
     assert not (tmp_path / "data" / "validated").exists()
 
 
 def test_bad_rows_are_pointed_at_only_where_there_are_some(tmp_path) -> None:
-    with pytest.raises(validate.DataRejected) as none:
+    with pytest.raises(validate.DataRejectedError) as none:
         run_step(validate.run, workspace(tmp_path, log(1)))
     assert str(none.value) == "1 event after validation, validate.min_events asks for 10"
-    with pytest.raises(validate.DataRejected) as some:
+    with pytest.raises(validate.DataRejectedError) as some:
         run_step(validate.run, workspace(tmp_path, log(5, ",i1,5"), max_quarantined=1))
     assert str(some.value).endswith(
         "; 1 quarantined row with the reason: .decant/quarantine/events.csv"
@@ -107,7 +107,7 @@ def test_bad_rows_are_pointed_at_only_where_there_are_some(tmp_path) -> None:
 
 def test_the_bad_rows_of_a_failed_run_are_kept_until_a_run_succeeds(tmp_path) -> None:
     kept = tmp_path / validate.KEPT
-    with pytest.raises(validate.DataRejected, match=r"\.decant/quarantine/events\.csv"):
+    with pytest.raises(validate.DataRejectedError, match=r"\.decant/quarantine/events\.csv"):
         run_step(validate.run, workspace(tmp_path, log(40, *["u1,,5"] * 10)))
     bad = pd.read_csv(kept / "events.csv")
     assert bad["reason"].tolist() == ["no item"] * 10
@@ -203,7 +203,7 @@ def test_items_that_the_table_lacks_are_counted_and_stay_where_that_is_set(
 
 def test_a_log_that_lost_a_third_since_the_last_accepted_run_stops(tmp_path) -> None:
     run_step(validate.run, workspace(tmp_path, log(90)))
-    with pytest.raises(validate.DataRejected) as stopped:
+    with pytest.raises(validate.DataRejectedError) as stopped:
         run_step(validate.run, workspace(tmp_path, log(60)))
     assert "the log `events`: 60 rows, 90 in the last accepted run (-33.3%)" in str(stopped.value)
     assert "remove .decant/accepted/files.json" in str(stopped.value)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from decant.columns import Columns
 from decant.data.sources.csv_lines import miscounted, read_records
 from decant.data.sources.files import (
-    TableUnreadable,
+    UnreadableTableError,
     decode,
     name_within,
     read_content,
@@ -36,7 +36,7 @@ NAMES = {mark: name for name, mark in DELIMITERS.items()}
 _EXACT = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
 
 
-class ColumnMissing(ValueError):
+class MissingColumnError(ValueError):
     """A table lacks a column; says which file, the nearest name and all that there are."""
 
     def __init__(
@@ -55,7 +55,7 @@ class ColumnMissing(ValueError):
         super().__init__(f"{file}: no column {what}; {hint}")
 
 
-class EmptyLog(ValueError):
+class EmptyLogError(ValueError):
     """The logs hold no row at all."""
 
     def __init__(self, files: Sequence[str]) -> None:
@@ -84,14 +84,14 @@ class Table:
         """A column of ids, each in its one form.
 
         Raises:
-            TableUnreadable: its cells are lists, bytes or truth values, or numbers too large to be
-                told apart.
+            UnreadableTableError: its cells are lists, bytes or truth values, or numbers too large
+                to be told apart.
         """
         values = self.cells[name]
         rows, problem = unusable_ids(values)
         if rows.any():
             file = str(self.origin.loc[rows, Columns.FILE].iloc[0])
-            raise TableUnreadable(file, f"`{name}` {problem} (rows: {int(rows.sum()):,})")
+            raise UnreadableTableError(file, f"`{name}` {problem} (rows: {int(rows.sum()):,})")
         return ids(values)
 
 
@@ -112,7 +112,8 @@ def read_table(
     that says so.
 
     Raises:
-        TableUnreadable: empty, wrong encoding, two columns of one name, not what its name says.
+        UnreadableTableError: empty, wrong encoding, two columns of one name, not what its name
+            says.
     """
     file = name_within(path, root)
     if _suffix(path) in PARQUET:
@@ -186,11 +187,11 @@ def located(
 
 
 def require(table: Table, file: str, needed: dict[str, str] | Sequence[str]) -> None:
-    """Raise `ColumnMissing` unless every needed column is there."""
+    """Raise `MissingColumnError` unless every needed column is there."""
     settings = needed if isinstance(needed, dict) else dict.fromkeys(needed, "")
     for column, setting in settings.items():
         if column not in table.cells:
-            raise ColumnMissing(file, column, [str(c) for c in table.cells], setting)
+            raise MissingColumnError(file, column, [str(c) for c in table.cells], setting)
 
 
 def read_split(path: Path, root: Path, columns: Sequence[str], separator: str) -> Table:
@@ -218,9 +219,9 @@ def _header(content: bytes, file: str, separator: str, encoding: str) -> list[st
     try:
         names = next(csv.reader(lines, delimiter=separator), [])
     except csv.Error as error:
-        raise TableUnreadable(file, f"line 1 is no header: {error}") from None
+        raise UnreadableTableError(file, f"line 1 is no header: {error}") from None
     if not any(name.strip() for name in names):
-        raise TableUnreadable(
+        raise UnreadableTableError(
             file,
             "no header in line 1"
             if content.strip()
@@ -228,7 +229,7 @@ def _header(content: bytes, file: str, separator: str, encoding: str) -> list[st
         )
     if any(mark in name for name in names for mark in "\n\r\0"):
         problem = "line 1 is no header: a stray quotation mark, or not a text file"
-        raise TableUnreadable(file, problem)
+        raise UnreadableTableError(file, problem)
     names = [clean(name) for name in names]
     _one_of_each(names, file)
     return [name or f"unnamed {number}" for number, name in enumerate(names, start=1)]
@@ -246,7 +247,7 @@ def _names(content: bytes, encoding: str, separator: str) -> list[str]:
 def _one_of_each(names: Sequence[str], file: str) -> None:
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
-        raise TableUnreadable(
+        raise UnreadableTableError(
             file, f"{names.count(twice)} columns are called `{twice}`: rename them"
         )
 
@@ -296,7 +297,9 @@ def _read_parquet(path: Path, file: str) -> pd.DataFrame:
     try:
         table = pq.ParquetFile(io.BytesIO(path.read_bytes())).read()
     except (pa.ArrowException, OSError) as error:
-        raise TableUnreadable(file, f"not a Parquet file: {' '.join(str(error).split())}") from None
+        raise UnreadableTableError(
+            file, f"not a Parquet file: {' '.join(str(error).split())}"
+        ) from None
     table = table.rename_columns([clean(name) for name in table.column_names])
     _one_of_each(table.column_names, file)
     frame = table.to_pandas(ignore_metadata=True, types_mapper=_EXACT.get)

@@ -15,7 +15,7 @@ _PACKED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open,
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 
 
-class TableUnreadable(ValueError):
+class UnreadableTableError(ValueError):
     """A file is there but is not the table it should be."""
 
     def __init__(self, file: str, problem: str) -> None:
@@ -34,7 +34,8 @@ def read_content(path: Path, file: str) -> bytes:
     UTF-16 that says so in its first two bytes, as spreadsheets save it, becomes UTF-8.
 
     Raises:
-        TableUnreadable: it is packed in another way or cut off, or a .zip does not hold one file.
+        UnreadableTableError: it is packed in another way or cut off, or a .zip does not hold one
+            file.
     """
     content = _unpacked(path, file)
     if not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -42,7 +43,7 @@ def read_content(path: Path, file: str) -> bytes:
     try:
         return content.decode("utf-16").encode()
     except UnicodeDecodeError as error:
-        raise TableUnreadable(file, f"not utf-16 text at byte {error.start:,}") from None
+        raise UnreadableTableError(file, f"not utf-16 text at byte {error.start:,}") from None
 
 
 def _unpacked(path: Path, file: str) -> bytes:
@@ -57,14 +58,14 @@ def _unpacked(path: Path, file: str) -> bytes:
         return content
     except _BROKEN as error:
         problem = f"cannot be unpacked as {kind}, it is cut off or something else: {error}"
-        raise TableUnreadable(file, problem) from None
+        raise UnreadableTableError(file, problem) from None
 
 
 def decode(content: bytes, file: str, encoding: str = "utf-8-sig") -> str:
     """Content as text.
 
     Raises:
-        TableUnreadable: a byte is none of this encoding; says in which line.
+        UnreadableTableError: a byte is none of this encoding; says in which line.
     """
     try:
         return content.decode(encoding)
@@ -72,7 +73,7 @@ def decode(content: bytes, file: str, encoding: str = "utf-8-sig") -> str:
         line = content.count(b"\n", 0, error.start) + 1
         name = encoding.removesuffix("-sig")
         problem = f"not {name} text in line {line:,}: save it as UTF-8"
-        raise TableUnreadable(file, problem) from None
+        raise UnreadableTableError(file, problem) from None
 
 
 def split_lines(text: str) -> list[str]:
@@ -84,5 +85,5 @@ def _only_member(path: Path, file: str) -> bytes:
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         if len(names) != 1:
-            raise TableUnreadable(file, f"holds {len(names)} files, it must be one")
+            raise UnreadableTableError(file, f"holds {len(names)} files, it must be one")
         return archive.read(names[0])

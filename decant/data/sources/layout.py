@@ -20,7 +20,7 @@ _FETCHED = ("movielens-100k", "movielens-1m")
 SHOWN_FILES = 8  # in one message
 
 
-class FilesMissing(ValueError):
+class MissingFilesError(ValueError):
     """Files of a source are not there: `source`, `folder`, `missing` and what to do."""
 
     def __init__(self, source: str, folder: Path, missing: list[str]) -> None:
@@ -62,13 +62,13 @@ def check_present(source: str, folder: Path, settings: Ingest | None = None) -> 
     """The files of a source within `folder` (for online-retail also a single CSV file).
 
     Raises:
-        FilesMissing: one or more are not there; each is named, with what to do.
+        MissingFilesError: one or more are not there; each is named, with what to do.
     """
     settings = settings or Ingest()
     if not folder.exists():
-        raise FilesMissing(source, folder, required_files(source, settings))
+        raise MissingFilesError(source, folder, required_files(source, settings))
     if folder.is_file() and source != "online-retail":
-        raise FilesMissing(source, folder, ["a file: give the folder that holds it"])
+        raise MissingFilesError(source, folder, ["a file: give the folder that holds it"])
     if source == "movielens-1m":
         return _movielens_1m(folder)
     if source == "online-retail":
@@ -88,7 +88,7 @@ def _movielens_1m(folder: Path) -> Files:
     found = [name for name in MOVIELENS_1M_LOGS if (folder / name).is_file()]
     if not found:
         missing = f"none of {', '.join(MOVIELENS_1M_LOGS)} is there"
-        raise FilesMissing("movielens-1m", folder, [missing])
+        raise MissingFilesError("movielens-1m", folder, [missing])
     log = found[0]
     if log == "ml-1m.txt":  # its ids are not those of users.dat and movies.dat
         return Files(folder, (folder / log,))
@@ -102,7 +102,7 @@ def _online_retail(folder: Path) -> Files:
     for pattern in ("*.csv", "by-day/*.csv"):
         if found := in_natural_order(folder.glob(pattern)):
             return Files(folder, found)
-    raise FilesMissing("online-retail", folder, ["no *.csv or by-day/*.csv is there"])
+    raise MissingFilesError("online-retail", folder, ["no *.csv or by-day/*.csv is there"])
 
 
 def _own_patterns(settings: Ingest) -> dict[str, str | None]:
@@ -129,7 +129,7 @@ def _own_files(folder: Path, settings: Ingest) -> Files:
         elif key != "events" and len(found[key]) > 1:
             missing.append(f"ingest.{key} `{pattern}` names {len(found[key])} files, not one")
     if missing:
-        raise FilesMissing("files", folder, missing)
+        raise MissingFilesError("files", folder, missing)
     one = {key: paths[0] for key, paths in found.items()}
     vectors = {name: one[f"vectors.{name}"] for name in settings.vectors}
     return Files(folder, found["events"], one.get("users"), one.get("items"), vectors)
@@ -166,7 +166,7 @@ def _hint(folder: Path, pattern: str) -> str:
 def _demand(source: str, folder: Path, names: tuple[str, ...]) -> None:
     missing = [f"no file `{name}`" for name in names if not (folder / name).is_file()]
     if missing:
-        raise FilesMissing(source, folder, missing)
+        raise MissingFilesError(source, folder, missing)
 
 
 def _what_to_do(source: str) -> str:

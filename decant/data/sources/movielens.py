@@ -11,7 +11,7 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.attributes import attributes_of
-from decant.data.sources.delimited import EmptyLog, Table, read_split, read_table, require
+from decant.data.sources.delimited import EmptyLogError, Table, read_split, read_table, require
 from decant.data.sources.layout import Files, check_present
 from decant.data.sources.parse import parse_numbers, unparsed
 from decant.data.tables import (
@@ -56,7 +56,7 @@ def read_100k(folder: Path) -> Tables:
     """Read MovieLens 100K: u.data, u.user, u.item, u.genre.
 
     Raises:
-        FilesMissing, TableUnreadable, EmptyLog: with the file's name.
+        MissingFilesError, UnreadableTableError, EmptyLogError: with the file's name.
     """
     files = check_present("movielens-100k", folder)
     assert files.users and files.items
@@ -81,7 +81,8 @@ def read_1m(folder: Path) -> Tables:
     `ml-1m.txt` ("user item" a line) only order, and ids of its own, so no attributes.
 
     Raises:
-        FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
+        MissingFilesError, MissingColumnError, UnreadableTableError, EmptyLogError: with the file's
+            name.
     """
     files = check_present("movielens-1m", folder)
     log = _READERS[files.events[0].name](files)
@@ -132,7 +133,7 @@ _READERS = {
 
 def _events(log: Table, files: Files, *, clock: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not len(log):
-        raise EmptyLog([files.events[0].name])
+        raise EmptyLogError([files.events[0].name])
     numbers = [c for c in _NUMBERS if c in log.cells and (clock or c != Columns.TIME)]
     written = {c: log.column(c) for c in numbers}
     parsed = {c: parse_numbers(v) for c, v in written.items()}

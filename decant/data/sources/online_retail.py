@@ -14,13 +14,13 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.delimited import (
-    EmptyLog,
+    EmptyLogError,
     Table,
     read_table,
     require,
     stack,
 )
-from decant.data.sources.files import TableUnreadable, name_within
+from decant.data.sources.files import UnreadableTableError, name_within
 from decant.data.sources.layout import check_present
 from decant.data.sources.parse import most_frequent, parse_numbers, unparsed
 from decant.data.sources.times import parse_column
@@ -48,12 +48,13 @@ def read(folder: Path) -> Tables:
     Items have the most frequent description as title and the median price; users a `country`.
 
     Raises:
-        FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
+        MissingFilesError, MissingColumnError, UnreadableTableError, EmptyLogError: with the file's
+            name.
     """
     files = check_present("online-retail", folder)
     log = stack([_read_file(path, files.root) for path in files.events])
     if not len(log):
-        raise EmptyLog([name_within(path, files.root) for path in files.events])
+        raise EmptyLogError([name_within(path, files.root) for path in files.events])
     item = log.ids("StockCode").str.upper()
     user = log.ids("CustomerID")
     written = log.column("InvoiceDate")
@@ -82,7 +83,7 @@ def read(folder: Path) -> Tables:
 def _read_file(path: Path, root: Path) -> Table:
     try:
         table = read_table(path, root)
-    except TableUnreadable as error:
+    except UnreadableTableError as error:
         if "not utf-8" not in error.problem:
             raise
         table = read_table(path, root, encoding="latin-1")  # as spreadsheets export it

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from decant.columns import Columns
-from decant.data.sources.delimited import EmptyLog, Table, located, read_table, require, stack
+from decant.data.sources.delimited import EmptyLogError, Table, located, read_table, require, stack
 from decant.data.sources.files import (
-    TableUnreadable,
+    UnreadableTableError,
     decode,
     name_within,
     read_content,
@@ -35,8 +35,8 @@ def read_events(files: Files, settings: Ingest, notes: Notes) -> tuple[pd.DataFr
     """The events in the order of their rows, and the cells that could not be read.
 
     Raises:
-        ColumnMissing, TableUnreadable, EmptyLog, TimesAmbiguous, TimesContradict: with the
-            file's name.
+        MissingColumnError, UnreadableTableError, EmptyLogError, AmbiguousTimesError,
+            ContradictoryTimesError: with the file's name.
     """
     if settings.layout == "sequences":
         events, cells = _sequences(files, settings, notes), no_cells()
@@ -54,7 +54,7 @@ def _table_of_events(
     log = stack([Table(part.cells.drop(columns=Columns.TIME, errors="ignore"), part.origin)
                  for part in parts])  # fmt: skip
     if not len(log):
-        raise EmptyLog([name_within(path, files.root) for path in files.events])
+        raise EmptyLogError([name_within(path, files.root) for path in files.events])
     columns: dict[str, pd.Series | str | float] = {
         Columns.BEHAVIOUR: settings.behaviour_default,
         **{str(name): log.cells[name] for name in log.cells},
@@ -86,7 +86,7 @@ def _read_part(
     }
     if (kind := cells.get(Columns.TIME, pd.Series(dtype="str")).dtype) in ROUNDED:
         problem = f"`{roles[Columns.TIME]}` holds times as {kind}, which rounds them to minutes"
-        raise TableUnreadable(file, f"{problem}: store them as timestamps or whole numbers")
+        raise UnreadableTableError(file, f"{problem}: store them as timestamps or whole numbers")
     found = Table(pd.DataFrame(cells), part.origin)
     for role in (Columns.USER, Columns.ITEM):
         ids = found.ids(role)
@@ -129,7 +129,7 @@ def _order(files: Files, settings: Ingest, events: pd.DataFrame) -> list[str]:
 def _sequences(files: Files, settings: Ingest, notes: Notes) -> pd.DataFrame:
     log = stack([_read_lines(path, files.root, settings.user) for path in files.events])
     if not len(log):
-        raise EmptyLog([name_within(path, files.root) for path in files.events])
+        raise EmptyLogError([name_within(path, files.root) for path in files.events])
     rows = pd.concat([log.cells, log.origin], axis=1)
     user = notes.take_missing("events.user", rows[Columns.USER], settings.missing)
     rows[Columns.USER] = Table(user.to_frame(Columns.USER), log.origin).ids(Columns.USER)
@@ -153,14 +153,14 @@ def _read_lines(path: Path, root: Path, user: str) -> Table:
     file = name_within(path, root)
     content = read_content(path, file)
     if content.startswith(b"PAR1"):
-        raise TableUnreadable(
+        raise UnreadableTableError(
             file, "is Parquet, which `layout: sequences` is not: a line of text each"
         )
     lines = [line.strip() for line in split_lines(decode(content, file))]
     fields = [re.split(r"[\s,]+", line) for line in lines]
     if fields and fields[0][0].casefold() in (user.casefold(), *_HEADERS):
         problem = f"line 1 begins with `{fields[0][0]}`, a header: `layout: sequences` has none"
-        raise TableUnreadable(file, problem)
+        raise UnreadableTableError(file, problem)
     cells = pd.DataFrame(
         {
             Columns.USER: pd.Series([row[0] for row in fields], dtype="str"),

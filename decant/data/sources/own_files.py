@@ -8,8 +8,8 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.attributes import attributes_of
-from decant.data.sources.delimited import ColumnMissing, Table, read_table
-from decant.data.sources.files import TableUnreadable, name_within
+from decant.data.sources.delimited import MissingColumnError, Table, read_table
+from decant.data.sources.files import UnreadableTableError, name_within
 from decant.data.sources.layout import OwnTable, check_present, items_table, separator, users_table
 from decant.data.sources.notes import Notes, most_common
 from decant.data.sources.own_events import read_events
@@ -31,7 +31,7 @@ RESERVED = (Columns.FILE, Columns.ROW, Columns.MALFORMED, Columns.REASON)
 SAME_IDS = 0.5  # share of a column's cells that are ids of the events: it is the column of ids
 
 
-class IdsDoNotMatch(ValueError):
+class UnmatchedIdsError(ValueError):
     """A table has a row for none of the ids in the events; shows how both write them.
 
     Ids of users must not get into logs, so letters and digits are masked.
@@ -53,9 +53,10 @@ def read(folder: Path, settings: Ingest) -> Tables:
     `cells.codes`); else text.
 
     Raises:
-        FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
-        TimesAmbiguous, TimesContradict: day and month cannot be told apart.
-        IdsDoNotMatch: a table of users or items is about others than the events.
+        MissingFilesError, MissingColumnError, UnreadableTableError, EmptyLogError: with the file's
+            name.
+        AmbiguousTimesError, ContradictoryTimesError: day and month cannot be told apart.
+        UnmatchedIdsError: a table of users or items is about others than the events.
     """
     files = check_present("files", folder, settings)
     notes = Notes()
@@ -69,7 +70,7 @@ def read(folder: Path, settings: Ingest) -> Tables:
     ):
         found, different = with_a_row(events, table, key)
         if path is not None and different and not found:
-            raise IdsDoNotMatch(key, events, table)
+            raise UnmatchedIdsError(key, events, table)
     return Tables(
         events=in_order_of_arrival([events]),
         users=users,
@@ -132,12 +133,14 @@ def _attributes(
     file = name_within(path, folder)
     notes.add(*([table.note] if table.note else []))
     if not len(table):
-        raise TableUnreadable(file, f"has no rows: fill it, or set ingest.{name}: null")
+        raise UnreadableTableError(file, f"has no rows: fill it, or set ingest.{name}: null")
     _require(table, file, name, columns, events)
     others = [column for column in map(str, table.cells) if column not in needed]
     clash = [column for column in others if column in (*RESERVED, *columns)]
     if clash:
-        raise TableUnreadable(file, f"the column `{clash[0]}` has a name that is taken: rename it")
+        raise UnreadableTableError(
+            file, f"the column `{clash[0]}` has a name that is taken: rename it"
+        )
     cells = {  # an item's id may be its title too
         column: notes.take_missing(f"{name}.{column}", table.cells[theirs], settings.missing)
         for column, theirs in {**columns, **{c: c for c in others}}.items()
@@ -159,8 +162,8 @@ def _columns(name: str, named: OwnTable) -> dict[str, str]:
 def _require(
     table: Table, file: str, name: str, columns: dict[str, str], events: pd.DataFrame | None
 ) -> None:
-    """Raise `ColumnMissing`, which names the column that looks like the one of ids, unless all of
-    `columns` (ours → theirs) are there."""
+    """Raise `MissingColumnError`, which names the column that looks like the one of ids, unless
+    all of `columns` (ours → theirs) are there."""
     for ours, theirs in columns.items():
         if theirs in table.cells:
             continue
@@ -170,7 +173,7 @@ def _require(
         near = None
         if ours != Columns.TITLE and events is not None:
             near = _column_of_ids(table, set(events[ours].dropna()))
-        raise ColumnMissing(file, theirs, list(map(str, table.cells)), setting, near)
+        raise MissingColumnError(file, theirs, list(map(str, table.cells)), setting, near)
 
 
 def _column_of_ids(table: Table, known: set[str]) -> str | None:

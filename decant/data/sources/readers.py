@@ -15,10 +15,10 @@ def read(source: str, folder: Path, settings: Ingest) -> Tables:
     `Tables.unparsed`.
 
     Raises:
-        FilesMissing: files are not there.
-        ColumnMissing: a table lacks a column.
-        TableUnreadable: a file is not the table it should be.
-        EmptyLog: the logs hold no row.
+        MissingFilesError: files are not there.
+        MissingColumnError: a table lacks a column.
+        UnreadableTableError: a file is not the table it should be.
+        EmptyLogError: the logs hold no row.
     """
     if source == "demo":
         return reader.read(folder)

@@ -36,7 +36,7 @@ _SINCE_1991 = 6.63e17  # less, as nanoseconds, is what .NET counts from the year
 _CONTRADICTED = 0.05  # share of the cells that tell an order and tell another one than most
 
 
-class TimesAmbiguous(ValueError):
+class AmbiguousTimesError(ValueError):
     """Day and month cannot be told apart; `readings` are what a cell could mean, by order."""
 
     def __init__(self, file: str, cells: int, example: str, readings: dict[str, str]) -> None:
@@ -51,7 +51,7 @@ class TimesAmbiguous(ValueError):
         )
 
 
-class TimesContradict(ValueError):
+class ContradictoryTimesError(ValueError):
     """Some cells of a file can only be day first and others only month first."""
 
     def __init__(self, file: str, examples: dict[str, tuple[str, int]]) -> None:
@@ -123,7 +123,7 @@ def parse_times(
         readable time; the forms that were found, the most frequent first.
 
     Raises:
-        TimesAmbiguous, TimesContradict: day and month cannot be told apart.
+        AmbiguousTimesError, ContradictoryTimesError: day and month cannot be told apart.
     """
     files = [_read(file, cells.reset_index(drop=True), form, zone) for file, cells in parts]
     _settle(files, form, usual)
@@ -178,7 +178,7 @@ def _numeric(cells: _Cells, zone: str) -> None:
     """Compact dates, and epochs in the one unit that gives a plausible year.
 
     Raises:
-        TimesAmbiguous: all could be hours (2026030112) as well as seconds.
+        AmbiguousTimesError: all could be hours (2026030112) as well as seconds.
     """
     left = cells.left()
     numbers = left[left.str.fullmatch(_NUMBER)]
@@ -190,7 +190,7 @@ def _numeric(cells: _Cells, zone: str) -> None:
         if hours.notna().all():
             first = str(whole.iloc[0])
             readings = {"seconds": moment(float(first)), "%Y%m%d%H": moment(hours.iloc[0])}
-            raise TimesAmbiguous(cells.file, len(whole), first, readings)
+            raise AmbiguousTimesError(cells.file, len(whole), first, readings)
     digits = whole[whole.str.len().isin(_COMPACT)]
     if len(digits):
         cells.put(dates.compact(digits, zone), "dates in digits alone")
@@ -243,7 +243,7 @@ def _order(file: _Cells) -> str | None:
     """The order that reads most of a file's dates; None if several do and differ.
 
     Raises:
-        TimesContradict: too many cells can only be read in another order.
+        ContradictoryTimesError: too many cells can only be read in another order.
     """
     if not len(file.dates):
         return None
@@ -257,22 +257,22 @@ def _order(file: _Cells) -> str | None:
     return str(best) if alike else None
 
 
-def _contradiction(file: _Cells, valid: pd.DataFrame) -> TimesContradict:
+def _contradiction(file: _Cells, valid: pd.DataFrame) -> ContradictoryTimesError:
     alone = valid[valid.sum(axis=1) == 1]
     examples = {}
     for order in dates.ORDERS:
         index = alone.index[alone[order]]
         if len(index):
             examples[order] = (str(file.written[index[0]]), len(index))
-    return TimesContradict(file.file, examples)
+    return ContradictoryTimesError(file.file, examples)
 
 
-def _ambiguous(file: _Cells) -> TimesAmbiguous:
+def _ambiguous(file: _Cells) -> AmbiguousTimesError:
     several = file.dates[file.dates.nunique(axis=1) > 1]
     place = several.index[0] if len(several) else file.dates.index[0]
     first = file.dates.loc[place]
     readings = {o: moment(float(first[o]))[:10] for o in dates.ORDERS if pd.notna(first[o])}
-    return TimesAmbiguous(file.file, len(file.dates), str(file.written[place]), readings)
+    return AmbiguousTimesError(file.file, len(file.dates), str(file.written[place]), readings)
 
 
 def _forms(files: Iterable[_Cells]) -> list[TimeForm]:

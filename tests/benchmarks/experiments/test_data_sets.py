@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from benchmarks.experiments import data_sets
-from benchmarks.experiments.data_sets import NotDone, lift, outcome_of, run, with_interval
+from benchmarks.experiments.data_sets import NotDoneError, lift, outcome_of, run, with_interval
 from benchmarks.experiments.teachers import NOT_DONE, TEACHERS
 from benchmarks.harness.checkout import Clone
 from decant.evaluation.baselines import NAMES
@@ -121,5 +121,5 @@ def test_a_program_that_is_not_done_is_told(
     project: Clone, monkeypatch: pytest.MonkeyPatch, status: int, told: str
 ) -> None:
     monkeypatch.setattr(data_sets.Clone, "show", lambda self, *arguments: status)
-    with pytest.raises(NotDone, match=told):
+    with pytest.raises(NotDoneError, match=told):
         run(project, "7")

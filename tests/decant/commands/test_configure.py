@@ -9,9 +9,9 @@ import yaml
 
 from decant.commands import configure as command
 from decant.commands.configure import ConfigureError, configure
-from decant.data.sources.layout import FilesMissing
+from decant.data.sources.layout import MissingFilesError
 from decant.features.segments import RuleError
-from decant.lock import Busy, locked
+from decant.lock import BusyError, locked
 from decant.params.edit import rewrite
 from decant.params.load import load_params
 from decant.params.types import SOURCES
@@ -228,9 +228,9 @@ def test_without_a_table_of_users_there_are_no_segments(root: Path, files: dict[
 
 def test_missing_files_change_nothing(root: Path, tmp_path: Path) -> None:
     before = (root / "params.yaml").read_text()
-    with pytest.raises(FilesMissing, match="u.data"):
+    with pytest.raises(MissingFilesError, match="u.data"):
         configure(root, "movielens-100k", tmp_path)
-    with pytest.raises(FilesMissing):
+    with pytest.raises(MissingFilesError):
         configure(root, "movielens-100k")
     assert (root / "params.yaml").read_text() == before
 
@@ -296,7 +296,7 @@ def test_the_command_leaves_a_run_that_is_under_way_alone(
     command.add_commands(parser.add_subparsers())
     given = parser.parse_args(["configure", "--source", "files", "--from", str(files["files"])])
     before = (root / "params.yaml").read_text()
-    with locked(root), pytest.raises(Busy, match="a run is under way"):
+    with locked(root), pytest.raises(BusyError, match="a run is under way"):
         given.func(given)
     assert (root / "params.yaml").read_text() == before
     assert not (root / "data/raw/files").exists()

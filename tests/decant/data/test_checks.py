@@ -7,7 +7,7 @@ import pytest
 
 from decant.columns import Columns
 from decant.data import checks
-from decant.data.checks import Check, CheckBroken
+from decant.data.checks import Check, CheckBrokenError
 from decant.data.rules import EARLIEST, Rules
 
 NOW = 1_700_000_000.0
@@ -129,7 +129,7 @@ def test_an_empty_table_fails_no_check() -> None:
 
 def test_a_check_that_cannot_run_does_not_pass() -> None:
     wrong = Check("too old", Columns.USER, "ExpectColumnValuesToBeBetween", {"min_value": 3})
-    with pytest.raises(CheckBroken, match="on `user` could not run: .+") as broken:
+    with pytest.raises(CheckBrokenError, match="on `user` could not run: .+") as broken:
         checks.find(good_events(2), [wrong])
     assert len(str(broken.value).splitlines()) == 1 and len(str(broken.value)) < 400
 

@@ -8,9 +8,9 @@ from decant.columns import Columns
 from decant.data.clean import (
     LEFT_OUT,
     Cleaned,
-    NothingAccepted,
-    TooFew,
-    TooManyQuarantined,
+    NothingAcceptedError,
+    TooFewError,
+    TooManyQuarantinedError,
     accepted_rows,
     bad_share,
     clean,
@@ -172,7 +172,7 @@ def test_a_log_that_is_fit_is_let_through() -> None:
 
 def test_too_many_bad_rows_stop_the_run_and_each_reason_is_shown() -> None:
     result = cleaned(log([*GOOD, (None, "i", NOW), (None, "i", NOW), ("a", "z", NOW)]))
-    with pytest.raises(TooManyQuarantined) as stopped:
+    with pytest.raises(TooManyQuarantinedError) as stopped:
         judge(result, limits(max_quarantined=0.4), no_cells())
     assert stopped.value.reasons == {"no user": 2, "unknown item": 1}
     assert "no user: 2 (first views.csv:5), unknown item: 1 (first views.csv:7)" in str(
@@ -183,7 +183,7 @@ def test_too_many_bad_rows_stop_the_run_and_each_reason_is_shown() -> None:
 
 def test_a_log_with_no_good_row_stops_the_run_however_small_it_is() -> None:
     result = cleaned(log(GOOD * 20), log([("a", "i", 1.0)], "buys", "buy"))
-    with pytest.raises(NothingAccepted, match="the only row of the log `buys` is invalid"):
+    with pytest.raises(NothingAcceptedError, match="the only row of the log `buys` is invalid"):
         judge(result, limits(), no_cells())
 
 
@@ -193,7 +193,7 @@ def test_a_log_with_no_good_row_stops_the_run_however_small_it_is() -> None:
 )
 def test_too_few_events_users_or_items_stop_the_run(rows: list[Row], what: str) -> None:
     with pytest.raises(
-        TooFew, match=f"1 {what[:-1]} after validation, validate.min_{what} asks for 2"
+        TooFewError, match=f"1 {what[:-1]} after validation, validate.min_{what} asks for 2"
     ):
         judge(cleaned(log(rows)), limits(min_events=2), no_cells())
 
@@ -208,7 +208,7 @@ def test_a_third_of_one_behaviour_stops_the_run_though_it_is_little_of_all() -> 
     result = cleaned(log(MANY), log(buys, "views", "buy"))
     assert bad_share(result.counts["events"]) < 0.05
     with pytest.raises(
-        TooManyQuarantined, match=r"33\.33% of the rows of the behaviour `buy` are bad"
+        TooManyQuarantinedError, match=r"33\.33% of the rows of the behaviour `buy` are bad"
     ):
         judge(result, limits(), no_cells())
     judge(result, limits(max_quarantined=0.34), no_cells())
@@ -217,7 +217,7 @@ def test_a_third_of_one_behaviour_stops_the_run_though_it_is_little_of_all() -> 
 def test_a_third_of_one_log_stops_the_run() -> None:
     result = cleaned(log(MANY), log([*MANY[:20], *[(None, "i", NOW)] * 10], "apps"))
     with pytest.raises(
-        TooManyQuarantined, match="of the rows of the log `apps` are bad, .*: no user: 10 "
+        TooManyQuarantinedError, match="of the rows of the log `apps` are bad, .*: no user: 10 "
     ):
         judge(result, limits(), no_cells())
 
@@ -226,11 +226,13 @@ def test_a_third_of_a_table_of_users_or_items_stops_the_run() -> None:
     ids: list[str | None] = ["a", "b", *(f"u{n}" for n in range(18)), *["a"] * 10]
     users = table("user", ids, age=[float(n) for n in range(30)])
     with pytest.raises(
-        TooManyQuarantined, match="of the table of users are bad, .*: repeated id: 10 "
+        TooManyQuarantinedError, match="of the table of users are bad, .*: repeated id: 10 "
     ):
         judge(cleaned(log(MANY), users=users), limits(), no_cells())
     items = table("item", ["i", "j", *[None] * 10], price=[1.0] * 12)
-    with pytest.raises(TooManyQuarantined, match="of the table of items are bad, .*: no item: 10 "):
+    with pytest.raises(
+        TooManyQuarantinedError, match="of the table of items are bad, .*: no item: 10 "
+    ):
         judge(cleaned(log(MANY), items=items), limits(), no_cells())
 
 
@@ -238,7 +240,7 @@ def test_items_that_are_unknown_as_their_own_rows_are_bad_point_to_those() -> No
     items = table("item", ["i", "j", "k"])
     items.loc[2, Columns.MALFORMED] = "3 fields in a line instead of 2"
     result = cleaned(log([*GOOD, ("a", "k", NOW)]), items=items)
-    with pytest.raises(TooManyQuarantined) as stopped:
+    with pytest.raises(TooManyQuarantinedError) as stopped:
         judge(result, limits(max_quarantined=0.1), no_cells())
     assert "unknown item: 1 (first views.csv:5)" in str(stopped.value)
     assert "; of the table of items itself: 3 fields in a line instead of 2: 1 (first " in str(
@@ -247,7 +249,9 @@ def test_items_that_are_unknown_as_their_own_rows_are_bad_point_to_those() -> No
 
 
 def test_items_that_the_table_lacks_may_be_kept_which_is_said() -> None:
-    with pytest.raises(TooManyQuarantined, match=r"validate\.unknown_items: keep accepts items"):
+    with pytest.raises(
+        TooManyQuarantinedError, match=r"validate\.unknown_items: keep accepts items"
+    ):
         judge(cleaned(log([*GOOD, ("a", "k", NOW)])), limits(max_quarantined=0.1), no_cells())
 
 
@@ -276,7 +280,7 @@ def test_a_time_of_no_plausible_year_is_quarantined_on_both_sides() -> None:
 def test_bad_times_are_shown_as_they_were_written_or_read_with_the_known_forms() -> None:
     result = cleaned(log([*GOOD, ("a", "i", np.nan), ("a", "i", 12.0), ("a", "i", 5e9)]))
     cells = pd.DataFrame([("events", "views.csv", 5, "time", "soon")], columns=list(CELL_COLUMNS))
-    with pytest.raises(TooManyQuarantined) as stopped:
+    with pytest.raises(TooManyQuarantinedError) as stopped:
         judge(result, limits(), cells)
     told = str(stopped.value)
     assert "no readable time: 1 (first views.csv:5 `soon`)" in told

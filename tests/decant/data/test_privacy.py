@@ -59,12 +59,12 @@ def test_the_environment_comes_before_the_file(tmp_path, monkeypatch) -> None:
 
 def test_a_key_that_is_too_short_is_refused_and_its_place_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(privacy.VARIABLE, "short")
-    with pytest.raises(privacy.KeyUnusable, match=r"DECANT_PSEUDONYM_KEY has 5 characters"):
+    with pytest.raises(privacy.UnusableKeyError, match=r"DECANT_PSEUDONYM_KEY has 5 characters"):
         privacy.load_key(tmp_path)
     monkeypatch.delenv(privacy.VARIABLE)
     (tmp_path / privacy.KEY_FILE).parent.mkdir(parents=True)
     (tmp_path / privacy.KEY_FILE).write_text("")
-    with pytest.raises(privacy.KeyUnusable, match=r"\.decant/keys/pseudonym has 0"):
+    with pytest.raises(privacy.UnusableKeyError, match=r"\.decant/keys/pseudonym has 0"):
         privacy.load_key(tmp_path)
 
 

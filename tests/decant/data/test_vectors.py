@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decant.data.sources.delimited import ColumnMissing
-from decant.data.sources.files import TableUnreadable
-from decant.data.sources.layout import FilesMissing
+from decant.data.sources.delimited import MissingColumnError
+from decant.data.sources.files import UnreadableTableError
+from decant.data.sources.layout import MissingFilesError
 from decant.data.sources.readers import read
 from decant.data.vectors import VECTOR, align, read_vectors
 from decant.params.data import Ingest
@@ -86,13 +86,13 @@ def test_a_table_of_something_else_is_told_in_a_line(
     tmp_path: Path, text: str, problem: str
 ) -> None:
     (tmp_path / "image.csv").write_text(text)
-    with pytest.raises(TableUnreadable, match=problem):
+    with pytest.raises(UnreadableTableError, match=problem):
         found(tmp_path / "image.csv")
 
 
 def test_a_table_without_the_column_of_items_is_told(tmp_path: Path) -> None:
     (tmp_path / "image.csv").write_text("product,v0\na,1\n")
-    with pytest.raises(ColumnMissing, match=r"no column `item` \(ingest\.vectors\.image: "):
+    with pytest.raises(MissingColumnError, match=r"no column `item` \(ingest\.vectors\.image: "):
         found(tmp_path / "image.csv")
 
 
@@ -121,6 +121,6 @@ def test_own_files_bring_vectors_of_any_name(tmp_path: Path) -> None:
     assert tables.vectors["sound"]["item"].tolist() == ["a", "c"]
     assert tables.used == ("events.csv", "s.pq")
     with pytest.raises(
-        FilesMissing, match=r"no file `t\.pq` \(ingest\.vectors\.sound\); did you mean"
+        MissingFilesError, match=r"no file `t\.pq` \(ingest\.vectors\.sound\); did you mean"
     ):
         read("files", tmp_path, Ingest(item="sku", vectors={"sound": "t.pq"}))

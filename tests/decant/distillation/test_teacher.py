@@ -13,7 +13,7 @@ from decant.models.build import architecture
 from decant.models.recommender import Recommender
 from decant.params.models import Teacher
 from decant.training import checkpoint as saving
-from decant.training.checkpoint import Checkpoints, TimeUp
+from decant.training.checkpoint import Checkpoints, TimeUpError
 from decant.training.loop import seeded
 
 torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def test_one_that_is_stopped_while_its_ensemble_learns_goes_on(
         try:
             found = taught(cycle, tmp_path / "parts", ensemble=2, minutes=1e-4)
             break
-        except TimeUp:
+        except TimeUpError:
             stops += 1
     assert stops > 3
     assert same(undisturbed.model, found.model)

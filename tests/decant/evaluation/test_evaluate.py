@@ -18,7 +18,7 @@ from decant.evaluation.evaluate import (
     ALL,
     ORACLE,
     Evaluated,
-    NothingToEvaluate,
+    NothingToEvaluateError,
     evaluate,
     scorers,
 )
@@ -182,7 +182,9 @@ def test_a_window_without_cases_is_an_error(run: Run, sequences: Sequences, wind
     first, second = sequences.split.T
     last = np.diff(sequences.offsets)
     split = np.stack([second, second] if window == VALIDATION else [first, last], axis=1)
-    with pytest.raises(NothingToEvaluate, match=f"the {window} window has nothing to evaluate"):
+    with pytest.raises(
+        NothingToEvaluateError, match=f"the {window} window has nothing to evaluate"
+    ):
         run(sequences=replace(sequences, split=split))
 
 

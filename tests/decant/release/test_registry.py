@@ -62,7 +62,7 @@ class Wrapped:
         return self._store.swap(key, expected, content)
 
 
-class Killed(BaseException):
+class KilledTestError(BaseException):
     """Stands for a kill: nothing in the code under test catches it."""
 
 
@@ -72,7 +72,7 @@ def killed_at(store: Store, write: int) -> Registry:
 
     def before(kind: str, key: str) -> None:
         if next(writes) == write:
-            raise Killed
+            raise KilledTestError
 
     return Registry(Wrapped(store, before))
 
@@ -145,7 +145,7 @@ def test_a_kill_before_any_write_leaves_nothing_visible_and_can_be_repeated(
     files = len(json.loads((folder / "candidate.json").read_text())["files"]) + 1 + len(EXTRA)
     step = 1 if isinstance(store, LocalStore) else 6
     for write in range(files, -1, -step):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledTestError):
             killed_at(store, write).publish(folder, EXTRA)
         assert registry.releases() == []
     release = registry.publish(folder, EXTRA)
@@ -155,7 +155,7 @@ def test_a_kill_before_any_write_leaves_nothing_visible_and_can_be_repeated(
 def test_a_half_published_release_is_completed_by_other_evidence(
     store: Store, make_candidate: MakeCandidate, tmp_path: Path
 ) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(KilledTestError):
         killed_at(store, 17).publish(make_candidate(ndcg=0.1), {**EXTRA, "dvc.lock": b"old"})
     folder = make_candidate(ndcg=0.2)
     registry = Registry(store)
@@ -171,7 +171,7 @@ def test_a_half_published_release_is_completed_by_other_evidence(
 def test_a_half_published_release_is_named_so(store: Store, make_candidate: MakeCandidate) -> None:
     folder = make_candidate()
     release = json.loads((folder / "candidate.json").read_text())["id"]
-    with pytest.raises(Killed):
+    with pytest.raises(KilledTestError):
         killed_at(store, 3).publish(folder, EXTRA)
     for use in (Registry(store).verify, Registry(store).promote):
         with pytest.raises(UnknownReleaseError, match="half published; publish it again"):
@@ -490,7 +490,7 @@ def test_a_crash_cannot_split_the_pointer_from_the_history(store: Store, publish
     registry = Registry(store)
     a, b = publish(model="a"), publish(model="b")
     for write in range(2):  # before the swap; between the swap and the entry
-        with pytest.raises(Killed):
+        with pytest.raises(KilledTestError):
             killed_at(store, write).promote(a)
         pointer = registry.channel()
         assert registry.history() == ([pointer] if pointer else [])

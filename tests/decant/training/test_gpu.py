@@ -15,7 +15,7 @@ from decant.models.recommender import Recommender
 from decant.params.models import Distill, Training
 from decant.training import checkpoint as saving
 from decant.training.batches import training_windows
-from decant.training.checkpoint import Checkpoints, TimeUp
+from decant.training.checkpoint import Checkpoints, TimeUpError
 from decant.training.loop import Plan, seeded, train
 from decant.training.softmax import chunks_of
 from decant.training.state import Report
@@ -69,7 +69,7 @@ def test_a_training_that_ran_out_of_time_goes_on_where_it_was(
     monkeypatch.setattr(saving, "SAVE_EVERY", 0.0)
     settings = settings_on("cuda", dropout=0.2)
     whole, report = taught(cycle, settings)
-    with pytest.raises(TimeUp):
+    with pytest.raises(TimeUpError):
         taught(cycle, settings, Checkpoints(tmp_path, minutes=0))
     model, gone_on = taught(cycle, settings, Checkpoints(tmp_path))
     torch.testing.assert_close(weights(model), weights(whole), rtol=1e-4, atol=1e-5)

@@ -14,8 +14,15 @@ from decant.models.build import architecture
 from decant.models.recommender import Recommender
 from decant.params.models import Distill, Training
 from decant.training.batches import training_windows
-from decant.training.device import PAYS, DeviceMissing, bfloat16_speed, make_fabric
-from decant.training.loop import LossNotFinite, NothingToLearn, Plan, rate_setting, seeded, train
+from decant.training.device import PAYS, MissingDeviceError, bfloat16_speed, make_fabric
+from decant.training.loop import (
+    LossNotFiniteError,
+    NothingToLearnError,
+    Plan,
+    rate_setting,
+    seeded,
+    train,
+)
 from decant.training.losses import hard_loss, rce_kd_loss, soft_loss, stratified_loss, with_rest
 from decant.training.objective import Batch, Objective, of_the_worst, popularity_strata
 from decant.training.optimizer import make_optimizer, make_schedule
@@ -201,7 +208,7 @@ def test_data_without_anything_to_predict_is_an_error(
     empty = make_sequences([[1, 2, 3]] * 4)  # one training event each
     windows = training_windows(empty, 8)
     supervision = Supervision(lambda rng: windows, cases(empty, VALIDATION, 4), exclude_seen=True)
-    with pytest.raises(NothingToLearn, match="nothing to train on"):
+    with pytest.raises(NothingToLearnError, match="nothing to train on"):
         train(new(data), empty, supervision, SETTINGS, Plan(1, 0.1, 1))
     report = train(new(data), empty, supervision, SETTINGS, Plan(1, 0.1, 1, keep_start=True))
     assert (report.best_epoch, report.events) == (-1, 0)
@@ -212,7 +219,9 @@ def test_a_loss_that_is_no_number_ends_training(data: Any, weight: float, kept: 
     model = new(data)
     with torch.no_grad():
         next(model.parameters())[:] = weight
-    with pytest.raises(LossNotFinite, match=r"at epoch 1 \(nan\); lower teacher\.learning_rate"):
+    with pytest.raises(
+        LossNotFiniteError, match=r"at epoch 1 \(nan\); lower teacher\.learning_rate"
+    ):
         taught(data, model=model, keep_start=kept)
 
 
@@ -227,7 +236,9 @@ def test_the_setting_to_lower_is_the_one_that_was_used() -> None:
 def test_a_device_that_is_not_there_is_named(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for library in (torch.cuda, torch.backends.mps):
         monkeypatch.setattr(library, "is_available", lambda: False)
-    with pytest.raises(DeviceMissing, match=f"^distill.device is `{device}`.*set it to auto or"):
+    with pytest.raises(
+        MissingDeviceError, match=f"^distill.device is `{device}`.*set it to auto or"
+    ):
         make_fabric(Distill.model_validate({"device": device}))
     make_fabric(Distill(device="cpu"))
 
@@ -235,7 +246,7 @@ def test_a_device_that_is_not_there_is_named(device: str, monkeypatch: pytest.Mo
 def test_what_is_no_target_behaviour_is_not_learned(data: Any) -> None:
     encoder, sequences, supervision = data
     never = replace(sequences, target=np.zeros_like(sequences.target))
-    with pytest.raises(NothingToLearn):
+    with pytest.raises(NothingToLearnError):
         taught((encoder, never, supervision), epochs=1)
 
 

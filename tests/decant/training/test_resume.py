@@ -16,7 +16,7 @@ from decant.models.build import architecture
 from decant.params.models import Training
 from decant.training import checkpoint as saving
 from decant.training.batches import training_windows
-from decant.training.checkpoint import STATE, Checkpoints, TimeUp
+from decant.training.checkpoint import STATE, Checkpoints, TimeUpError
 from decant.training.loop import Plan, seeded, train
 from decant.training.supervision import Supervision
 
@@ -130,7 +130,7 @@ def test_wherever_it_stops_it_goes_on_as_if_it_had_not(
     monkeypatch.setattr(saving, "SAVE_EVERY", 0.0)
     asked = iter(range(10**6))
     monkeypatch.setattr(Checkpoints, "time_is_up", lambda self: next(asked) >= 2 * stop_after)
-    with pytest.raises(TimeUp, match=r"^stopped in epoch \d of 2 .* the same command goes on"):
+    with pytest.raises(TimeUpError, match=r"^stopped in epoch \d of 2 .* the same command goes on"):
         taught(cycle, settings, Checkpoints(tmp_path, minutes=1))
     monkeypatch.setattr(Checkpoints, "time_is_up", lambda self: False)
     assert torch.equal(taught(cycle, settings, Checkpoints(tmp_path)), undisturbed)

@@ -167,14 +167,14 @@ def test_interrupted_or_not_the_trials_are_the_same(
     plan = make_plan(trials=6, method="tpe")
     whole = content(run(plan, tmp_path / "whole"))
 
-    class Interrupted(RuntimeError):
+    class InterruptedTestError(RuntimeError):
         pass
 
     def interrupt(line: str) -> None:
         if line.startswith("trial 2 "):
-            raise Interrupted
+            raise InterruptedTestError
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedTestError):
         run(plan, tmp_path / "cut", log=interrupt)
     assert not psutil.Process().children()
     assert content(run(plan, tmp_path / "cut")) == whole

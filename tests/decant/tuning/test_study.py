@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decant.files import Unusable
+from decant.files import UnusableError
 from decant.tuning.space import Plan
 from decant.tuning.study import (
     DONE,
@@ -131,7 +131,9 @@ def test_only_a_line_that_has_no_end_is_cut(tmp_path: Path, content: bytes, rest
 def test_another_kind_of_file_is_left_alone_and_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / JOURNAL
     path.write_bytes(content)
-    with pytest.raises(Unusable, match=rf"^{path} cannot be used \(a line in it is damaged.*anew$"):
+    with pytest.raises(
+        UnusableError, match=rf"^{path} cannot be used \(a line in it is damaged.*anew$"
+    ):
         Study(tmp_path)
     assert path.read_bytes().startswith(content)
 
@@ -148,7 +150,7 @@ def test_a_journal_of_another_version_is_one_line(
     study.finish(0, RESULT)
     journal = tmp_path / JOURNAL
     journal.write_text(journal.read_text().replace(now, then))
-    with pytest.raises(Unusable, match=rf"^{journal} cannot be used \(the result of a trial"):
+    with pytest.raises(UnusableError, match=rf"^{journal} cannot be used \(the result of a trial"):
         Study(tmp_path).results()
 
 
@@ -167,5 +169,7 @@ def test_cases_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert (users.tolist(), quality.tolist()) == ([1, 1, 4], [0.5, 0.0, 1.0])
     assert [file.name for file in path.parent.iterdir()] == ["3.npz"]
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(Unusable, match=r"\(cases/3.npz: damaged\): move it away, then the search"):
+    with pytest.raises(
+        UnusableError, match=r"\(cases/3.npz: damaged\): move it away, then the search"
+    ):
         load_cases(path)

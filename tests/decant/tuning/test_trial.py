@@ -11,7 +11,7 @@ import torch
 from decant.features.holdout import selection_cases
 from decant.params.data import Split
 from decant.params.models import Distill, Training
-from decant.training.loop import LossNotFinite
+from decant.training.loop import LossNotFiniteError
 from decant.training.supervision import Knowledge, Material
 from decant.tuning.folds import make_folds
 from decant.tuning.study import load_cases
@@ -72,7 +72,7 @@ def test_training_that_diverges_is_an_error(
 ) -> None:
     diverged = (torch.tensor(float("nan")), 5)
     monkeypatch.setattr("decant.training.loop.take_step", lambda *_: diverged)
-    with pytest.raises(LossNotFinite, match=r"lower teacher\.learning_rate"):
+    with pytest.raises(LossNotFiniteError, match=r"lower teacher\.learning_rate"):
         run_trial(data, SETTINGS, tmp_path / "0.npz")
 
 

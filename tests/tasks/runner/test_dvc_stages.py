@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from decant.release.s3 import S3Store
-from tasks.runner.dvc_stages import Run, StageFailed, WorkspaceError, look
+from tasks.runner.dvc_stages import Run, StageError, WorkspaceError, look
 
 ORDER = ["raw", "ingest", "names", "distill@general", "distill@women", "distill@men", "evaluate"]
 
@@ -114,7 +114,7 @@ def test_a_failing_stage_says_its_own_error_line(project: Any) -> None:
     project.order("ingest", "fail")
     run = look(project.root)
     run.perform("raw", silent)
-    with pytest.raises(StageFailed, match=r"^ingest: users\.csv:3: age -4 is impossible$"):
+    with pytest.raises(StageError, match=r"^ingest: users\.csv:3: age -4 is impossible$"):
         run.perform("ingest", silent)
 
 
@@ -122,7 +122,7 @@ def test_a_crashing_stage_names_the_exception(project: Any) -> None:
     project.order("ingest", "crash")
     run = look(project.root)
     run.perform("raw", silent)
-    with pytest.raises(StageFailed, match="^ingest: ZeroDivisionError: nothing to divide by$"):
+    with pytest.raises(StageError, match="^ingest: ZeroDivisionError: nothing to divide by$"):
         run.perform("ingest", silent)
 
 
@@ -134,7 +134,7 @@ def test_a_killed_stage_leaves_nothing_behind_and_the_next_run_finishes(project:
         future = pool.submit(run.perform, "ingest", silent)
         mark = waiting.parent / "waiting-ingest"
         os.kill(int(until(lambda: mark.exists() and mark.read_text())), signal.SIGKILL)
-        with pytest.raises(StageFailed, match="^ingest: .*killed by SIGKILL$"):
+        with pytest.raises(StageError, match="^ingest: .*killed by SIGKILL$"):
             future.result()
     waiting.unlink()
     project.started()
@@ -152,10 +152,10 @@ def test_closing_a_run_kills_what_still_runs(project: Any) -> None:
         mark = waiting.parent / "waiting-ingest"
         pid = int(until(lambda: mark.exists() and mark.read_text()))
         run.close()
-        with pytest.raises(StageFailed):
+        with pytest.raises(StageError):
             future.result()
     until(lambda: not Path(f"/proc/{pid}").exists())
-    with pytest.raises(StageFailed, match="the run has ended"):
+    with pytest.raises(StageError, match="the run has ended"):
         run.perform("ingest", silent)
 
 
@@ -229,7 +229,7 @@ def test_a_remote_that_cannot_be_written_to_fails_in_one_line(
     finished: Any, s3_endpoint: str, aws: None
 ) -> None:
     use_bucket(finished, "no-such-bucket", s3_endpoint)
-    with pytest.raises(StageFailed, match=r"^push: [^\n]+$"):
+    with pytest.raises(StageError, match=r"^push: [^\n]+$"):
         look(finished.root).push(silent)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from decant.lock import Busy, only_program
+from decant.lock import BusyError, only_program
 from decant.params.load import parse_params
-from tasks.runner.input_guard import ChangedMeanwhile
+from tasks.runner.input_guard import InputChangedError
 from tasks.runner.step import Workspace, alone, explain, known_student, run_step, spread
 
 
@@ -92,7 +92,7 @@ def test_a_step_whose_input_changes_meanwhile_fails_and_leaves_nothing(
         return {}
 
     name = "carts" if change == "added" else "views"
-    with pytest.raises(ChangedMeanwhile, match=rf"^data/raw/{name}\.csv changed .* run again$"):
+    with pytest.raises(InputChangedError, match=rf"^data/raw/{name}\.csv changed .* run again$"):
         run_step(step, workspace)
     assert not (workspace.root / "data/made").exists()
 
@@ -214,7 +214,7 @@ def test_of_several_processes_that_fail_alike_one_line_is_left(tmp_path: Path) -
 def test_of_several_processes_the_first_holds_the_lock_of_the_step(tmp_path: Path) -> None:
     params = parse_params({})
     first, second = (Workspace(tmp_path, params, "women", "distill", rank=rank) for rank in (0, 1))
-    with alone(first), alone(second), pytest.raises(Busy, match="distill@women"):
+    with alone(first), alone(second), pytest.raises(BusyError, match="distill@women"):
         only_program(tmp_path, "distill@women", patience=0).__enter__()
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from decant.columns import Columns
 from decant.data.sources.attributes import read_attributes
-from decant.data.sources.delimited import EmptyLog, Table, read_table, require, stack
+from decant.data.sources.delimited import EmptyLogError, Table, read_table, require, stack
 from decant.data.sources.layout import check_present
 from decant.data.sources.parse import unparsed
 from decant.data.sources.times import parse_column
@@ -23,13 +23,14 @@ def read(folder: Path) -> Tables:
     """Read the demo shop.
 
     Raises:
-        FilesMissing, ColumnMissing, TableUnreadable, EmptyLog: with the file's name.
+        MissingFilesError, MissingColumnError, UnreadableTableError, EmptyLogError: with the file's
+            name.
     """
     files = check_present("demo", folder)
     assert files.users and files.items
     logs = [_read_log(path, folder) for path in files.events]
     if not sum(map(len, logs)):
-        raise EmptyLog([path.name for path in files.events])
+        raise EmptyLogError([path.name for path in files.events])
     log = stack(logs)
     written = log.column(Columns.TIME)
     time, forms = parse_column(written, log.origin)

@@ -9,10 +9,10 @@ import pytest
 
 from decant.data.sources.csv_lines import AMBIGUOUS, STRAY
 from decant.data.sources.delimited import (
-    ColumnMissing,
-    EmptyLog,
+    EmptyLogError,
+    MissingColumnError,
     Table,
-    TableUnreadable,
+    UnreadableTableError,
     count_lines,
     read_split,
     read_table,
@@ -154,7 +154,7 @@ def test_a_parquet_file_may_have_kept_a_column_as_its_index(tmp_path) -> None:
 
 def test_two_columns_of_one_name_in_parquet_are_an_error(tmp_path) -> None:
     pq.write_table(pa.table([[1], [2]], names=["user", "user"]), tmp_path / "log.parquet")
-    with pytest.raises(TableUnreadable, match=r"log\.parquet: 2 columns are called `user`"):
+    with pytest.raises(UnreadableTableError, match=r"log\.parquet: 2 columns are called `user`"):
         read_table(tmp_path / "log.parquet", tmp_path)
 
 
@@ -176,18 +176,18 @@ def test_a_file_that_is_no_table_is_an_error_with_its_name(
     tmp_path, content: bytes, name: str, problem: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(TableUnreadable, match=problem):
+    with pytest.raises(UnreadableTableError, match=problem):
         read_table(tmp_path / name, tmp_path)
 
 
 def test_a_missing_column_names_file_column_nearest_and_all(tmp_path) -> None:
     table = read_table(write(tmp_path, "usr,Item\n1,2\n"), tmp_path)
-    with pytest.raises(ColumnMissing) as missing:
+    with pytest.raises(MissingColumnError) as missing:
         require(table, "log.csv", {"user": "ingest.user"})
     assert str(missing.value) == (
         "log.csv: no column `user` (ingest.user); did you mean `usr`? columns: usr, Item"
     )
-    with pytest.raises(ColumnMissing, match="did you mean `Item`"):
+    with pytest.raises(MissingColumnError, match="did you mean `Item`"):
         require(table, "log.csv", ["item"])
 
 
@@ -265,7 +265,7 @@ def test_utf_16_that_says_so_is_read(tmp_path, encoding: str) -> None:
 )
 def test_a_column_that_cannot_be_ids_is_an_error(tmp_path, values: pa.Array, problem: str) -> None:
     pq.write_table(pa.table({"user": values}), tmp_path / "log.parquet")
-    with pytest.raises(TableUnreadable, match=rf"log\.parquet: `user` .*{problem}.*rows: "):
+    with pytest.raises(UnreadableTableError, match=rf"log\.parquet: `user` .*{problem}.*rows: "):
         read_table(tmp_path / "log.parquet", tmp_path).ids("user")
 
 
@@ -297,5 +297,5 @@ def test_a_long_separator_splits_and_a_line_that_does_not_fit_becomes_blank(tmp_
 
 
 def test_an_empty_log_names_its_files() -> None:
-    with pytest.raises(EmptyLog, match="a, b, c, d and 1 more: no events"):
-        raise EmptyLog(list("abcde"))
+    with pytest.raises(EmptyLogError, match="a, b, c, d and 1 more: no events"):
+        raise EmptyLogError(list("abcde"))

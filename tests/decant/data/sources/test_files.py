@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from decant.data.sources.files import TableUnreadable, decode, read_content
+from decant.data.sources.files import UnreadableTableError, decode, read_content
 
 TEXT = b"user,item\n1,2\n" * 50
 
@@ -47,16 +47,16 @@ def test_what_is_cut_off_or_not_packed_is_an_error_with_the_files_name(
     tmp_path, kind: str, spoil: Callable[[bytes], bytes]
 ) -> None:
     path = write(tmp_path, f"log.csv{kind}", spoil(PACKED[kind]))
-    with pytest.raises(TableUnreadable, match=rf"^log: cannot be unpacked as {kind}, .*: \w"):
+    with pytest.raises(UnreadableTableError, match=rf"^log: cannot be unpacked as {kind}, .*: \w"):
         read_content(path, "log")
 
 
 def test_an_archive_of_several_files_is_an_error(tmp_path) -> None:
-    with pytest.raises(TableUnreadable, match="holds 2 files, it must be one"):
+    with pytest.raises(UnreadableTableError, match="holds 2 files, it must be one"):
         read_content(write(tmp_path, "log.zip", zipped("a", "b")), "log")
 
 
 def test_text_of_another_encoding_is_an_error_with_its_line() -> None:
     assert decode("\ufeffé".encode(), "log") == "é"
-    with pytest.raises(TableUnreadable, match="log: not utf-8 text in line 3"):
+    with pytest.raises(UnreadableTableError, match="log: not utf-8 text in line 3"):
         decode(b"a\nb\n\xe9\n", "log")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from decant.data.sources.layout import FilesMissing, check_present, required_files
+from decant.data.sources.layout import MissingFilesError, check_present, required_files
 from decant.params.data import Ingest
 from decant.params.types import SOURCES
 
@@ -15,7 +15,7 @@ def touch(folder: Path, *names: str) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_missing_folder_says_what_is_looked_for_and_what_to_do(tmp_path, source: str) -> None:
-    with pytest.raises(FilesMissing) as missing:
+    with pytest.raises(MissingFilesError) as missing:
         check_present(source, tmp_path / "nowhere")
     assert "no such folder" in str(missing.value)
     assert all(name in str(missing.value) for name in required_files(source))
@@ -26,17 +26,19 @@ def test_a_missing_folder_says_what_is_looked_for_and_what_to_do(tmp_path, sourc
 
 def test_every_missing_file_is_named(tmp_path) -> None:
     touch(tmp_path, "views.csv", "users.csv", "items.csv")
-    with pytest.raises(FilesMissing, match=r"no file `carts\.csv`; no file `purchases\.csv`"):
+    with pytest.raises(MissingFilesError, match=r"no file `carts\.csv`; no file `purchases\.csv`"):
         check_present("demo", tmp_path)
 
 
 def test_movielens_1m_takes_the_best_log_that_is_there(tmp_path) -> None:
-    with pytest.raises(FilesMissing, match=r"none of ratings\.dat, sequences\.csv, ml-1m\.txt"):
+    with pytest.raises(
+        MissingFilesError, match=r"none of ratings\.dat, sequences\.csv, ml-1m\.txt"
+    ):
         check_present("movielens-1m", tmp_path)
     touch(tmp_path, "ml-1m.txt")
     assert check_present("movielens-1m", tmp_path).users is None
     touch(tmp_path, "sequences.csv")
-    with pytest.raises(FilesMissing, match=r"no file `users\.dat`; no file `movies\.dat`"):
+    with pytest.raises(MissingFilesError, match=r"no file `users\.dat`; no file `movies\.dat`"):
         check_present("movielens-1m", tmp_path)
     touch(tmp_path, "users.dat", "movies.dat")
     assert check_present("movielens-1m", tmp_path).events[0].name == "sequences.csv"
@@ -73,7 +75,7 @@ def test_numbers_in_names_are_compared_as_numbers(tmp_path) -> None:
 def test_an_own_file_that_is_not_there_names_its_setting_and_the_nearest(tmp_path) -> None:
     touch(tmp_path, "event.csv")
     with pytest.raises(
-        FilesMissing, match=r"`events\.csv` \(ingest\.events\); did you mean `event\.csv`"
+        MissingFilesError, match=r"`events\.csv` \(ingest\.events\); did you mean `event\.csv`"
     ):
         check_present("files", tmp_path)
 
@@ -81,14 +83,14 @@ def test_an_own_file_that_is_not_there_names_its_setting_and_the_nearest(tmp_pat
 @pytest.mark.parametrize("name", ["../secret.csv", "/etc/passwd"])
 def test_own_files_lie_within_the_folder(tmp_path, name: str) -> None:
     touch(tmp_path, "secret.csv", "raw/x.csv")
-    with pytest.raises(FilesMissing):
+    with pytest.raises(MissingFilesError):
         check_present("files", tmp_path / "raw", Ingest(events=name))
 
 
 @pytest.mark.parametrize("name", ["", ".", "**x/log.csv", "/"])
 def test_what_is_no_pattern_is_named_with_its_setting(tmp_path, name: str) -> None:
     touch(tmp_path, "log.csv")
-    with pytest.raises(FilesMissing) as missing:
+    with pytest.raises(MissingFilesError) as missing:
         check_present("files", tmp_path, Ingest(events=name))
     assert f"no file `{name}` (ingest.events)" in str(missing.value)
     assert "log.csv" in str(missing.value)
@@ -97,11 +99,11 @@ def test_what_is_no_pattern_is_named_with_its_setting(tmp_path, name: str) -> No
 @pytest.mark.parametrize("source", ["files", "movielens-100k", "movielens-1m", "demo"])
 def test_a_file_in_place_of_the_folder_is_told(tmp_path, source: str) -> None:
     touch(tmp_path, "log.csv")
-    with pytest.raises(FilesMissing, match=r"log\.csv: a file: give the folder that holds it"):
+    with pytest.raises(MissingFilesError, match=r"log\.csv: a file: give the folder that holds it"):
         check_present(source, tmp_path / "log.csv")
 
 
 def test_a_table_of_users_is_one_file(tmp_path) -> None:
     touch(tmp_path, "events.csv", "u1.csv", "u2.csv")
-    with pytest.raises(FilesMissing, match=r"ingest\.users `u\*\.csv` names 2 files"):
+    with pytest.raises(MissingFilesError, match=r"ingest\.users `u\*\.csv` names 2 files"):
         check_present("files", tmp_path, Ingest(users="u*.csv"))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from decant.data.sources.delimited import ColumnMissing, EmptyLog
+from decant.data.sources.delimited import EmptyLogError, MissingColumnError
 from decant.data.sources.readers import read
 from decant.params.data import Ingest
 
@@ -99,9 +99,9 @@ def test_an_unreadable_rating_is_missing_and_kept_as_it_was(tmp_path) -> None:
 
 
 def test_a_misspelt_column_and_an_empty_log_are_errors(tmp_path) -> None:
-    with pytest.raises(ColumnMissing, match=r"sequences\.csv: no column `movie_id`.*`movie`"):
+    with pytest.raises(MissingColumnError, match=r"sequences\.csv: no column `movie_id`.*`movie`"):
         log = "user_id,position,movie,rating\n1,0,1,1\n"
         read("movielens-1m", folder_1m(tmp_path, sequences=log), Ingest())
-    with pytest.raises(EmptyLog, match=r"sequences\.csv: no events"):
+    with pytest.raises(EmptyLogError, match=r"sequences\.csv: no events"):
         log = "user_id,position,movie_id,rating\n"
         read("movielens-1m", folder_1m(tmp_path, sequences=log), Ingest())

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from decant.data.sources.delimited import ColumnMissing, EmptyLog
+from decant.data.sources.delimited import EmptyLogError, MissingColumnError
 from decant.data.sources.readers import read
 from decant.params.data import Ingest
 
@@ -75,11 +75,11 @@ def test_one_file_as_a_spreadsheet_exports_it_is_read(tmp_path) -> None:
 
 def test_a_column_of_another_edition_is_named_with_its_nearest(tmp_path) -> None:
     (tmp_path / "x.csv").write_text(HEADER.replace("CustomerID", "Customer ID"))
-    with pytest.raises(ColumnMissing, match=r"x\.csv: no column `CustomerID`.*`Customer ID`"):
+    with pytest.raises(MissingColumnError, match=r"x\.csv: no column `CustomerID`.*`Customer ID`"):
         read("online-retail", tmp_path, Ingest())
 
 
 def test_files_with_nothing_but_a_header_are_an_empty_log(tmp_path) -> None:
     (tmp_path / "x.csv").write_text(HEADER)
-    with pytest.raises(EmptyLog):
+    with pytest.raises(EmptyLogError):
         read("online-retail", tmp_path, Ingest())

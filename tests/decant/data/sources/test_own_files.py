@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from decant.data.sources.delimited import ColumnMissing, EmptyLog, TableUnreadable
+from decant.data.sources.delimited import EmptyLogError, MissingColumnError, UnreadableTableError
 from decant.data.sources.own_events import QUOTED, SECOND_LINE
-from decant.data.sources.own_files import IdsDoNotMatch
+from decant.data.sources.own_files import UnmatchedIdsError
 from decant.data.sources.readers import read
 from decant.data.tables import Tables
 from decant.params.data import Ingest
@@ -62,10 +62,12 @@ def test_logs_may_be_many_files_and_parquet(tmp_path) -> None:
 def test_ids_that_floating_point_cannot_tell_apart_are_an_error(tmp_path) -> None:
     frame = pd.DataFrame({"user": [2.0**53, None, 1.0], "item": [7, 8, 9]})
     frame.to_parquet(tmp_path / "log.parquet")
-    with pytest.raises(TableUnreadable, match=r"log\.parquet: `user` .* beyond 2\^53.*\(rows: 1\)"):
+    with pytest.raises(
+        UnreadableTableError, match=r"log\.parquet: `user` .* beyond 2\^53.*\(rows: 1\)"
+    ):
         tables(tmp_path, {}, events="log.parquet")
     (tmp_path / "events.csv").write_text("user,item\n1,7\n")
-    with pytest.raises(TableUnreadable, match=r"log\.parquet: `user`"):
+    with pytest.raises(UnreadableTableError, match=r"log\.parquet: `user`"):
         tables(tmp_path, {}, users="log.parquet")
 
 
@@ -107,13 +109,13 @@ def test_a_quotation_mark_in_a_sequence_makes_the_line_malformed(tmp_path) -> No
 
 @pytest.mark.parametrize("header", ["who,items", "user_id items", "Who"])
 def test_sequences_have_no_header(tmp_path, header: str) -> None:
-    with pytest.raises(TableUnreadable, match=r"events\.csv: line 1 begins with .*a header"):
+    with pytest.raises(UnreadableTableError, match=r"events\.csv: line 1 begins with .*a header"):
         tables(tmp_path, {"events.csv": f"{header}\na 1\n"}, layout="sequences", user="who")
 
 
 def test_sequences_are_no_parquet(tmp_path) -> None:
     pd.DataFrame({"user": ["a"]}).to_parquet(tmp_path / "events.parquet")
-    with pytest.raises(TableUnreadable, match=r"events\.parquet: is Parquet"):
+    with pytest.raises(UnreadableTableError, match=r"events\.parquet: is Parquet"):
         tables(tmp_path, {}, events="events.parquet", layout="sequences")
 
 
@@ -131,7 +133,7 @@ def test_attributes_are_numeric_where_nearly_all_cells_are(tmp_path) -> None:
 
 def test_a_table_of_other_users_is_an_error_that_shows_how_both_write_them(tmp_path) -> None:
     files = {"events.csv": "user,item\n0,1\n7,1\n", "users.csv": "user,age\n0.5,3\nAb7,4\n"}
-    with pytest.raises(IdsDoNotMatch) as caught:
+    with pytest.raises(UnmatchedIdsError) as caught:
         tables(tmp_path, files, users="users.csv")
     assert str(caught.value) == (
         "no user of the events has a row in the table of users: ids look like `9` (events.csv:2) "
@@ -141,14 +143,16 @@ def test_a_table_of_other_users_is_an_error_that_shows_how_both_write_them(tmp_p
 
 def test_a_table_of_other_items_is_an_error(tmp_path) -> None:
     files = {"events.csv": "user,item\n0,x1\n", "items.csv": "item,title\nX1,hat\n"}
-    with pytest.raises(IdsDoNotMatch, match=r"like `a9` \(.* and like `A9` \(items\.csv:2\)"):
+    with pytest.raises(UnmatchedIdsError, match=r"like `a9` \(.* and like `A9` \(items\.csv:2\)"):
         tables(tmp_path, files, items="items.csv")
 
 
 @pytest.mark.parametrize("name", ["users", "items"])
 def test_a_table_without_rows_is_an_error(tmp_path, name: str) -> None:
     files = {"events.csv": "user,item\n0,1\n", f"{name}.csv": "user,item,title\n"}
-    with pytest.raises(TableUnreadable, match=rf"{name}\.csv: has no rows.*ingest\.{name}: null"):
+    with pytest.raises(
+        UnreadableTableError, match=rf"{name}\.csv: has no rows.*ingest\.{name}: null"
+    ):
         tables(tmp_path, files, **{name: f"{name}.csv"})
 
 
@@ -156,7 +160,9 @@ def test_the_title_may_have_another_name(tmp_path) -> None:
     files = {"events.csv": "user,sku\nu1,1\n", "items.csv": "sku,name,price\n1,hat,3\n"}
     found = tables(tmp_path, files, item="sku", items="items.csv", item_title="name")
     assert list(found.items) == ["item", "title", "price", "file", "row", "malformed"]
-    with pytest.raises(ColumnMissing, match=r"no column `nme` \(ingest\.items: .*title.*`name`"):
+    with pytest.raises(
+        MissingColumnError, match=r"no column `nme` \(ingest\.items: .*title.*`name`"
+    ):
         tables(tmp_path, files, item="sku", items="items.csv", item_title="nme")
 
 
@@ -168,23 +174,23 @@ def test_the_id_of_an_item_may_be_its_title(tmp_path) -> None:
 
 def test_a_misspelt_column_names_its_setting(tmp_path) -> None:
     with pytest.raises(
-        ColumnMissing, match=r"events\.csv: no column `tme` \(ingest\.time\).*`time`"
+        MissingColumnError, match=r"events\.csv: no column `tme` \(ingest\.time\).*`time`"
     ):
         tables(tmp_path, {"events.csv": "user,item,time\na,1,2\n"}, time="tme")
 
 
 def test_a_column_whose_name_is_taken_is_an_error(tmp_path) -> None:
     files = {"events.csv": "user,item\nu,1\n", "users.csv": "user,row\nu,1\n"}
-    with pytest.raises(TableUnreadable, match=r"users\.csv: the column `row`"):
+    with pytest.raises(UnreadableTableError, match=r"users\.csv: the column `row`"):
         tables(tmp_path, files, users="users.csv")
     files |= {"items.csv": "item,name,title\n1,a,b\n"}
-    with pytest.raises(TableUnreadable, match=r"items\.csv: the column `title`"):
+    with pytest.raises(UnreadableTableError, match=r"items\.csv: the column `title`"):
         tables(tmp_path, files, items="items.csv", item_title="name")
 
 
 @pytest.mark.parametrize(("text", "layout"), [("user,item\n", "table"), ("", "sequences")])
 def test_a_log_without_rows_is_an_error(tmp_path, text: str, layout: str) -> None:
-    with pytest.raises(EmptyLog, match=r"events\.csv: no events"):
+    with pytest.raises(EmptyLogError, match=r"events\.csv: no events"):
         tables(tmp_path, {"events.csv": text}, layout=layout)
 
 
@@ -290,7 +296,7 @@ def test_the_column_that_holds_the_ids_of_the_events_is_offered(tmp_path, name: 
         "events.csv": "user,item\na1,a1\na2,a2\n",
         f"{name}.csv": "id,title\na1,x\na2,y\nb9,z\n",
     }
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumnError) as caught:
         tables(tmp_path, files, **{name: f"{name}.csv"})
     assert str(caught.value) == (
         f"{name}.csv: no column `{name[:-1]}` (ingest.{name}: {{file: {name}.csv, id: …}}); `id` "
@@ -303,7 +309,7 @@ def test_fields_may_be_separated_by_any_mark(tmp_path) -> None:
     found = tables(tmp_path, files, events="events.dat", users="users.txt")
     assert found.users["age"].tolist() == [3.0]
     assert found.notes[:1] == ("events.dat: fields are separated by tabs",)
-    with pytest.raises(ColumnMissing, match="columns: user\titem"):
+    with pytest.raises(MissingColumnError, match="columns: user\titem"):
         tables(tmp_path, files, events="events.dat", delimiter="pipe")
 
 
@@ -341,5 +347,5 @@ def test_times_that_their_type_has_rounded_are_an_error(tmp_path) -> None:
         {"user": ["a"], "item": ["x"], "time": pd.Series([1.7e9], dtype="float32")}
     )
     frame.to_parquet(tmp_path / "log.parquet")
-    with pytest.raises(TableUnreadable, match=r"log\.parquet: `time` holds times as float32"):
+    with pytest.raises(UnreadableTableError, match=r"log\.parquet: `time` holds times as float32"):
         tables(tmp_path, {}, events="log.parquet", time="time")

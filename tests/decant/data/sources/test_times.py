@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from decant.data.sources import dates
 from decant.data.sources.times import (
-    TimesAmbiguous,
-    TimesContradict,
+    AmbiguousTimesError,
+    ContradictoryTimesError,
     parse_column,
     parse_times,
 )
@@ -141,7 +141,7 @@ def test_files_that_tell_different_orders_are_read_each_in_its_own() -> None:
 
 
 def test_where_no_cell_tells_day_from_month_both_readings_are_shown() -> None:
-    with pytest.raises(TimesAmbiguous) as caught:
+    with pytest.raises(AmbiguousTimesError) as caught:
         read("1/1/2024", "2/1/2024", "3/1/2024", "unknown")
     assert str(caught.value) == (
         "f.csv: the time `2/1/2024` is 2024-01-02 (day-first) or 2024-02-01 (month-first), and "
@@ -160,7 +160,7 @@ def test_where_no_cell_tells_day_from_month_both_readings_are_shown() -> None:
     ],
 )
 def test_what_nothing_decides_is_an_error(parts: list[tuple[str, pd.Series]]) -> None:
-    with pytest.raises(TimesAmbiguous, match="a: the time"):
+    with pytest.raises(AmbiguousTimesError, match="a: the time"):
         parse_times(parts)
 
 
@@ -170,7 +170,9 @@ def test_seconds_that_look_like_hours_now_and_then_are_seconds() -> None:
 
 def test_a_file_of_both_orders_is_an_error_and_a_slip_is_not() -> None:
     both = ["13/1/2024", "1/13/2024"]
-    with pytest.raises(TimesContradict, match="1 only day-first, such as `13/1/2024` and 1 only"):
+    with pytest.raises(
+        ContradictoryTimesError, match="1 only day-first, such as `13/1/2024` and 1 only"
+    ):
         read(*both)
     days = [f"{day}/1/2024" for day in range(13, 32)]
     assert read(*days * 2, "1/13/2024")[-1] is None
@@ -196,7 +198,7 @@ def test_a_file_that_does_not_tell_the_order_is_read_as_the_others_and_that_is_s
 
 def test_a_file_whose_dates_lie_closer_in_another_order_than_the_others_is_an_error() -> None:
     parts = [("a.csv", series("13/1/2025", "14/1/2025")), ("b.csv", series(*DAYS_OF_JULY))]
-    with pytest.raises(TimesAmbiguous, match=r"^b\.csv: the time `07/01/2025` is 2025-01-07"):
+    with pytest.raises(AmbiguousTimesError, match=r"^b\.csv: the time `07/01/2025` is 2025-01-07"):
         parse_times(parts)
 
 
@@ -327,5 +329,5 @@ def test_a_log_is_read_as_it_was_written_or_not_at_all(moments: list[datetime], 
     expected = [moment.replace(tzinfo=UTC).timestamp() for moment in moments]
     try:
         assert read(*map(WRITTEN[way], moments)) == expected
-    except TimesAmbiguous:
+    except AmbiguousTimesError:
         assert way in ("day first", "month first", "seconds")

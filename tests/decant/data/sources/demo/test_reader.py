@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from decant.data.sources.delimited import ColumnMissing, EmptyLog
+from decant.data.sources.delimited import EmptyLogError, MissingColumnError
 from decant.data.sources.readers import read
 from decant.params.data import Ingest
 
@@ -50,12 +50,14 @@ def test_cells_that_could_not_be_read_are_kept_as_they_were(tmp_path) -> None:
 
 
 def test_a_misspelt_column_is_named_with_its_file(tmp_path) -> None:
-    with pytest.raises(ColumnMissing, match=r"carts\.csv: no column `user`; did you mean `usr`"):
+    with pytest.raises(
+        MissingColumnError, match=r"carts\.csv: no column `user`; did you mean `usr`"
+    ):
         read("demo", shop(tmp_path, carts="usr,item,time\n"), Ingest())
-    with pytest.raises(ColumnMissing, match=r"users\.csv: no column `region`"):
+    with pytest.raises(MissingColumnError, match=r"users\.csv: no column `region`"):
         read("demo", shop(tmp_path, users="user,age,gender\n"), Ingest())
 
 
 def test_logs_without_a_row_are_an_error(tmp_path) -> None:
-    with pytest.raises(EmptyLog, match=r"views\.csv, carts\.csv, purchases\.csv: no events"):
+    with pytest.raises(EmptyLogError, match=r"views\.csv, carts\.csv, purchases\.csv: no events"):
         read("demo", shop(tmp_path, views=HEADER, carts=HEADER), Ingest())
