@@ -113,14 +113,14 @@ class Project:
 
     def running(self) -> list[str]:
         """Command lines of the processes that work here."""
-        found = []
+        result = []
         for process in psutil.process_iter():
             try:
                 if Path(process.cwd()).is_relative_to(self.root):
-                    found.append(" ".join(process.cmdline()))
+                    result.append(" ".join(process.cmdline()))
             except (psutil.Error, OSError):
                 continue  # it has ended, or is not ours to look at
-        return found
+        return result
 
     def add_row(self) -> None:
         """One more line in the raw log."""

@@ -85,13 +85,13 @@ def test_the_programs_of_the_steps_import_neither_prefect_nor_dvc() -> None:
 
 
 def test_only_the_checks_import_great_expectations() -> None:
-    found = {
+    result = {
         str(path.relative_to(REPOSITORY))
         for package in PACKAGES
         for path in files(package)
         if "great_expectations" in imported(path)
     }
-    assert found <= {"decant/data/checks.py"}
+    assert result <= {"decant/data/checks.py"}
 
 
 @pytest.mark.parametrize("package", ["decant.serving", "decant.features"])
@@ -118,15 +118,15 @@ def test_serving_and_features_need_neither_torch_nor_pandas(package: str) -> Non
 def graph() -> dict[str, dict[str, list[str]]]:
     """Program -> what its stage lists as deps, outs and params; `*` stands for a variable."""
     stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
-    found = {}
+    result = {}
     for stage in stages.values():
         body = stage.get("do", stage)
         program = re.search(r"tasks\.(\w+)", body["cmd"])
         assert program
-        found[program[1]] = {
+        result[program[1]] = {
             key: [_path(entry) for entry in body.get(key, [])] for key in ("deps", "outs", "params")
         }
-    return found
+    return result
 
 
 def _path(entry: str | dict[str, object]) -> str:

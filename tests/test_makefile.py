@@ -61,8 +61,8 @@ def test_without_anything_given_only_the_flow_runs(project: Path) -> None:
 @pytest.mark.parametrize("value", ["shop", HARD, "-dash", "$$"])
 def test_a_value_is_passed_on_whole(project: Path, value: str) -> None:
     given = [f"{name}={value}" for name in ("SOURCE", "FROM", "PROFILE")]
-    told = ["decant", "configure", f"--source={value}", f"--from={value}", f"--profile={value}"]
-    assert make(project, "run", *given) == told + RETRAIN
+    message = ["decant", "configure", f"--source={value}", f"--from={value}", f"--profile={value}"]
+    assert make(project, "run", *given) == message + RETRAIN
     assert make(project, "ui", f"PORT={value}") == [*SERVE, f"--port={value}"]
     assert make(project, "serve", f"PORT={value}") == ["decant", "serve", f"--port={value}"]
 

@@ -49,9 +49,9 @@ def test_every_decant_command_is_in_the_readme() -> None:
     shown = {
         shlex.split(line)[1] for line in shell_lines(README) if line.startswith(".venv/bin/decant")
     }
-    told = shown | set(re.findall(r"decant ([a-z]+)", README))
+    message = shown | set(re.findall(r"decant ([a-z]+)", README))
     # make run and make serve call these two
-    assert set(COMMANDS) - told == {"configure", "serve"}
+    assert set(COMMANDS) - message == {"configure", "serve"}
 
 
 def test_every_source_that_make_run_is_shown_with_is_one() -> None:

@@ -117,7 +117,7 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["demo", "--seeds", "2"], "--seeds: demo is no data set and takes none"),
         (["faults", "--from", "x", "--minutes", "1"], "--from, --minutes: faults is no data set"),
@@ -127,10 +127,10 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_an_option_without_effect_is_refused(
-    project: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    project: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["bench", *options, "--root", str(project)]) == cli.MISTAKE
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (project / bench_cli.KEPT).exists()
 
 

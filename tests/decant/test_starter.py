@@ -49,14 +49,14 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def running_in(folder: Path) -> list[psutil.Process]:
-    found = []
+    result = []
     for process in psutil.process_iter():
         try:
             if Path(process.cwd()).is_relative_to(folder):
-                found.append(process)
+                result.append(process)
         except (psutil.Error, OSError):
             continue  # it has ended, or is not ours to look at
-    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in result if process.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.fixture

@@ -169,17 +169,17 @@ def test_a_damaged_file_is_done_without_or_named(root: Path, file: str, kind: st
         use(root)
     line = str(refused.value)
     assert "\n" not in line and "move it away" in line
-    found = NAMED.search(line)
-    assert found is not None, line
-    named = root / found[1]
+    result = NAMED.search(line)
+    assert result is not None, line
+    named = root / result[1]
     assert named.exists() or named.is_symlink()
     named.rename(root / "moved-away")
     use(root)
 
 
 def test_every_file_is_in_the_table_of_the_documentation() -> None:
-    told = DOCS.read_text().partition("files of the workspace are damaged")[2]
+    message = DOCS.read_text().partition("files of the workspace are damaged")[2]
     for file in USES:
         folders = [Path(file), *Path(file).parents]
-        assert any(f"`{folder}`" in told for folder in folders), file
-    assert f"`{home.SPARE}`" in told
+        assert any(f"`{folder}`" in message for folder in folders), file
+    assert f"`{home.SPARE}`" in message

@@ -83,8 +83,8 @@ def test_a_damaged_or_missing_pointer_is_written_anew(
     pointer = Path("registry", "channels", "production.json")
     pointer.unlink() if content is None else pointer.write_bytes(content)
     promote(Options(release=second))
-    found = json.loads(pointer.read_text())
-    assert (found["release"], found["trail"], found["number"]) == (second, [first], 2)
+    result = json.loads(pointer.read_text())
+    assert (result["release"], result["trail"], result["number"]) == (second, [first], 2)
     assert registry.rollback().release == first
 
 

@@ -65,9 +65,9 @@ def test_sigterm_ends_it_quietly_and_leaves_no_process(project: Any) -> None:
         text=True,
     )
     assert command.stdout is not None
-    told = command.stdout.readline()
-    assert told.startswith("Prefect UI: http://127.0.0.1:")
-    wait_for_flows(told.split()[2])
+    message = command.stdout.readline()
+    assert message.startswith("Prefect UI: http://127.0.0.1:")
+    wait_for_flows(message.split()[2])
     family = psutil.Process(command.pid).children(recursive=True)
     assert family
     command.send_signal(signal.SIGTERM)

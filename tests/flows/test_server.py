@@ -54,8 +54,8 @@ def test_an_address_that_is_none_is_one_line(address: str) -> None:
 
 def test_a_configured_server_is_taken(prefect_server: None) -> None:
     address = PREFECT_API_URL.value()
-    with temporary_server(meanwhile=nullcontext()) as found:
-        assert found == configured_server() == address
+    with temporary_server(meanwhile=nullcontext()) as result:
+        assert result == configured_server() == address
 
 
 def test_a_home_that_is_not_there_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_a_server_that_ends_is_tried_again_with_the_spare_home(
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "message"),
     [
         (
             "Traceback\nalembic.util.exc.CommandError: Can't locate\nERROR:    Failed\n",
@@ -155,7 +155,7 @@ def test_a_server_that_ends_is_tried_again_with_the_spare_home(
     ],
 )
 def test_the_last_words_of_a_server_are_told(
-    tmp_path: Path, said: str | None, told: str | None
+    tmp_path: Path, said: str | None, message: str | None
 ) -> None:
     log = tmp_path / "server.log"
     if said is None:
@@ -167,7 +167,7 @@ def test_the_last_words_of_a_server_are_told(
     with pytest.raises(ServerError) as error:
         wait_until_healthy(Server(ended, "http://127.0.0.1:1", log))
     assert str(error.value).startswith("the Prefect server ended with status 3")
-    assert (told or "status 3") in str(error.value) and "\n" not in str(error.value)
+    assert (message or "status 3") in str(error.value) and "\n" not in str(error.value)
 
 
 def start_flow(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -104,14 +104,14 @@ def kill_in_the_middle(root: Path) -> None:
 
 
 def processes_in(folder: Path) -> list[str]:
-    found = []
+    result = []
     for process in psutil.process_iter():
         try:
             if Path(process.cwd()).is_relative_to(folder):
-                found.append(" ".join(process.cmdline()))
+                result.append(" ".join(process.cmdline()))
         except (psutil.Error, OSError):
             continue  # gone, or not ours to look at
-    return found
+    return result
 
 
 def test_a_killed_run_leaves_no_process_and_the_same_command_finishes(shop: Path) -> None:

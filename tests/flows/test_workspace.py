@@ -60,8 +60,8 @@ def test_rules_between_which_a_name_decides_are_told_first(
 ) -> None:
     add_students(project.root, young={"where": "age < 30"}, old={"where": "age > 20"})
     with workspace(project.root):
-        told = [record.getMessage() for record in caplog.records]
-    assert any("students.old and students.young have priority 0" in line for line in told)
+        message = [record.getMessage() for record in caplog.records]
+    assert any("students.old and students.young have priority 0" in line for line in message)
 
 
 def test_settings_without_effect_are_told_once_at_the_start(
@@ -70,8 +70,8 @@ def test_settings_without_effect_are_told_once_at_the_start(
     path = project.root / "params.yaml"
     path.write_text(f"{path.read_text()}\ndistill: {{soft_weight: 0, temperature: 2}}\n")
     with workspace(project.root), workspace(project.root):
-        told = [record for record in caplog.records if "no effect" in record.getMessage()]
-    (record,) = told
+        message = [record for record in caplog.records if "no effect" in record.getMessage()]
+    (record,) = message
     assert record.levelname == "WARNING"
     assert record.getMessage().startswith("`distill.temperature` has no effect: only the soft-lab")
 

@@ -62,10 +62,10 @@ def test_a_release_that_was_rolled_back_is_not_promoted_by_itself(release: Relea
     assert rolled_back(root, params, second, "production") is None
     registry = open_registry(params.registry, root)
     registry.rollback(reason="complaints", actor="ann")
-    told = rolled_back(root, params, second, "production")
-    assert told is not None
-    assert told.startswith("not promoted: ann rolled production back from it on ")
-    assert "complaints" in told and f"`decant promote {second}`" in told
+    message = rolled_back(root, params, second, "production")
+    assert message is not None
+    assert message.startswith("not promoted: ann rolled production back from it on ")
+    assert "complaints" in message and f"`decant promote {second}`" in message
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", None])
@@ -102,9 +102,9 @@ def test_a_rollback_that_may_stand_in_a_damaged_entry_is_not_undone(release: Rel
     _, _, third = release(model="newer")
     promote(root, params, third)
     (root / params.registry.folder / "history" / "production" / "00000003.json").write_text("{")
-    told = rolled_back(root, params, second, "production")
-    assert told is not None and "1 change(s) of production since it was published" in told
-    assert "00000003.json" in told and f"`decant promote {second}`" in told
+    message = rolled_back(root, params, second, "production")
+    assert message is not None and "1 change(s) of production since it was published" in message
+    assert "00000003.json" in message and f"`decant promote {second}`" in message
     _, _, fourth = release(model="newest")  # published after all of them
     assert rolled_back(root, params, fourth, "production") is None
 

@@ -39,10 +39,10 @@ def project(tmp_path: Path) -> Path:
 
 def started(folder: Path, *path: Path, **environment: str) -> str:
     """What the launcher starts in `folder`, with `path` first on PATH."""
-    found = os.pathsep.join([*map(str, path), BARE["PATH"]])
+    result = os.pathsep.join([*map(str, path), BARE["PATH"]])
     done = subprocess.run(
         ["/bin/sh", "-c", "exec tasks/python -m tasks.one a"],
-        cwd=folder, env={**BARE, "PATH": found, **environment}, capture_output=True, text=True,
+        cwd=folder, env={**BARE, "PATH": result, **environment}, capture_output=True, text=True,
         check=True,
     )  # fmt: skip
     return done.stdout.strip()

@@ -175,8 +175,8 @@ def test_a_missing_input_is_named_and_nothing_is_written(shop: Path, missing: st
 
 
 def test_nothing_but_the_listed_files_is_read(shop: Path) -> None:
-    found = {str(p.relative_to(shop / "data")) for p in (shop / "data").rglob("*") if p.is_file()}
-    assert found == {
+    result = {str(p.relative_to(shop / "data")) for p in (shop / "data").rglob("*") if p.is_file()}
+    assert result == {
         "evaluation/metrics.json",
         "evaluation/cases.parquet",
         "evaluation/top.npz",

@@ -188,12 +188,12 @@ def test_members_are_of_their_segment_and_general_learns_from_everybody(shop: Pa
 
 
 def test_every_group_has_a_profile_of_its_users(shop: Path) -> None:
-    found = read_json(shop, f"segments/{SUMMARY}")
-    assert {name: p["users"] for name, p in found["profile"].items()} == found["users"]
-    women = found["profile"]["women"]
+    result = read_json(shop, f"segments/{SUMMARY}")
+    assert {name: p["users"] for name, p in result["profile"].items()} == result["users"]
+    women = result["profile"]["women"]
     assert women["values"]["gender"] == [{"value": "F", "share": 1.0}]
     assert women["tags"] and set(women["taken"]) == {"price"}
-    assert found["profile"]["few"]["numbers"]["age"]["deviation"] < 0
+    assert result["profile"]["few"]["numbers"]["age"]["deviation"] < 0
     assert "women: likes " in (shop / "data" / "segments" / SUMMARY_PAGE).read_text()
 
 
@@ -220,8 +220,8 @@ def test_what_a_request_costs_is_counted_for_every_model_that_could_serve(shop: 
 
 
 def test_the_oracle_knows_every_case_and_is_above_every_model(shop: Path) -> None:
-    found = pd.read_parquet(shop / "data" / "evaluation" / "cases.parquet")
-    counts = found.groupby("model").size()
+    result = pd.read_parquet(shop / "data" / "evaluation" / "cases.parquet")
+    counts = result.groupby("model").size()
     assert counts["oracle"] == counts["teacher"]
     models = read_json(shop, "evaluation/metrics.json")["models"]
     both = {
@@ -254,8 +254,8 @@ def test_the_gate_is_a_verdict_with_its_reasons(shop: Path) -> None:
     assert "cases.few" not in names
     assert set(verdict["segments"]) == {"women", "few"}
     served = verdict["family"][VALIDATION]
-    found = pd.read_parquet(shop / "data" / "evaluation" / "cases.parquet")
-    of_one = found[(found["model"] == "general/int8") & (found["window"] == VALIDATION)]
+    result = pd.read_parquet(shop / "data" / "evaluation" / "cases.parquet")
+    of_one = result[(result["model"] == "general/int8") & (result["window"] == VALIDATION)]
     assert served["all"]["cases"] == len(of_one)
 
 

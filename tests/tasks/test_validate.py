@@ -131,22 +131,23 @@ def test_rows_of_users_in_quarantine_are_told_too(
     (tmp_path / "data/raw/files/users.csv").write_text("user,age\nu0,30\nu1,31\n,5\n")
     run_step(ingest.run, Workspace(tmp_path, place.params))
     run_step(validate.run, Workspace(tmp_path, place.params))
-    told = (
+    message = (
         "3 rows of users: 2 accepted, 1 in data/quarantine, 0 duplicates\n"
         "in quarantine of users: no user: 1 (first users.csv:4)\n"
     )
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
 def test_a_row_in_quarantine_is_shown_with_its_reason_and_place(
     tmp_path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_step(validate.run, workspace(tmp_path, log(40, "u1,i1,soon")))
-    told = capsys.readouterr().out
+    message = capsys.readouterr().out
     assert (
-        "in quarantine of events: no readable time: 1 (first events.csv:42 `soon`); times" in told
+        "in quarantine of events: no readable time: 1 (first events.csv:42 `soon`); times"
+        in message
     )
-    assert "1 unreadable cell of events.time\n" in told
+    assert "1 unreadable cell of events.time\n" in message
 
 
 def test_the_same_tables_give_the_same_bytes(tmp_path) -> None:
@@ -177,9 +178,9 @@ def test_what_ingest_decided_stands_in_the_summary(tmp_path) -> None:
 
 def test_values_that_are_left_out_are_told(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     run_step(validate.run, workspace(tmp_path, log(40, "u1,i1,soon")))
-    told = capsys.readouterr().out
-    assert "1 value of users left out: impossible age" in told
-    assert "1 unreadable cell of events.time" in told
+    message = capsys.readouterr().out
+    assert "1 value of users left out: impossible age" in message
+    assert "1 unreadable cell of events.time" in message
 
 
 ITEMS = "item,title\ni0,hat\ni1,pan\ni2,rod\n"
@@ -197,8 +198,8 @@ def test_items_that_the_table_lacks_are_counted_and_stay_where_that_is_set(
     run_step(ingest.run, Workspace(tmp_path, params))
     capsys.readouterr()
     assert run_step(validate.run, Workspace(tmp_path, params))["left"]["events"] == accepted
-    told = "1 item of the events is not in the table of items" in capsys.readouterr().out
-    assert told is (setting == "keep")
+    message = "1 item of the events is not in the table of items" in capsys.readouterr().out
+    assert message is (setting == "keep")
 
 
 def test_a_log_that_lost_a_third_since_the_last_accepted_run_stops(tmp_path) -> None:

@@ -110,16 +110,16 @@ def test_an_interval_holds_the_mean_and_is_narrower_with_more_users() -> None:
 
 def test_a_lift_over_itself_is_exactly_nothing() -> None:
     values = np.random.default_rng(0).random(50)
-    found = lift([values], values)
-    assert (found["value"], found["low"], found["high"]) == pytest.approx((0, 0, 0))
+    result = lift([values], values)
+    assert (result["value"], result["low"], result["high"]) == pytest.approx((0, 0, 0))
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [(NOT_DONE, "time is up; the same command goes on"), (1, "status 1")]
+    ("status", "message"), [(NOT_DONE, "time is up; the same command goes on"), (1, "status 1")]
 )
 def test_a_program_that_is_not_done_is_told(
-    project: Clone, monkeypatch: pytest.MonkeyPatch, status: int, told: str
+    project: Clone, monkeypatch: pytest.MonkeyPatch, status: int, message: str
 ) -> None:
     monkeypatch.setattr(data_sets.Clone, "show", lambda self, *arguments: status)
-    with pytest.raises(NotDoneError, match=told):
+    with pytest.raises(NotDoneError, match=message):
         run(project, "7")

@@ -28,10 +28,10 @@ def test_gain_and_cost_are_over_training_anew(monkeypatch: pytest.MonkeyPatch) -
         "warm": [np.array([0.3, nobody, nobody]), np.array([0.5, 0.7, nobody])],
     }
     spent = {"anew": [(100, 10.0), (100, 30.0)], "warm": [(20, 2.0), (20, 6.0)]}
-    found = figures(quality, spent)
-    assert found["warm.gain"]["value"] == pytest.approx(0.1)
-    assert found["warm.gain"]["n"] == 2
-    assert found["anew.ndcg@10"]["value"] == pytest.approx((0.3 + 0.6) / 2)
-    assert found["warm.day2.ndcg@10"]["value"] == pytest.approx(0.6)
-    assert found["warm.cost.predictions"]["value"] == pytest.approx(0.2)
-    assert found["warm.cost.seconds"]["value"] == pytest.approx(0.2)
+    result = figures(quality, spent)
+    assert result["warm.gain"]["value"] == pytest.approx(0.1)
+    assert result["warm.gain"]["n"] == 2
+    assert result["anew.ndcg@10"]["value"] == pytest.approx((0.3 + 0.6) / 2)
+    assert result["warm.day2.ndcg@10"]["value"] == pytest.approx(0.6)
+    assert result["warm.cost.predictions"]["value"] == pytest.approx(0.2)
+    assert result["warm.cost.seconds"]["value"] == pytest.approx(0.2)

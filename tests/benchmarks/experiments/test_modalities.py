@@ -20,14 +20,14 @@ def test_content_knn_prefers_what_is_like_the_history(
 
 def test_a_users_mean_counts_once_and_others_are_unknown() -> None:
     chosen = Cases(np.array([0, 0, 2]), np.array([5, 6, 7]))
-    found = per_user(np.array([1.0, 0.0, 1.0]), chosen, 3)
-    np.testing.assert_array_equal(found, [0.5, np.nan, 1.0])
+    result = per_user(np.array([1.0, 0.0, 1.0]), chosen, 3)
+    np.testing.assert_array_equal(result, [0.5, np.nan, 1.0])
 
 
 def test_users_without_a_case_in_one_seed_count_with_the_other() -> None:
     ours = [np.array([1.0, np.nan, np.nan]), np.array([0.0, 0.5, np.nan])]
-    found = figure(ours, [np.zeros(3), np.zeros(3)])
-    assert (found["value"], found["n"]) == (0.5, 2)
+    result = figure(ours, [np.zeros(3), np.zeros(3)])
+    assert (result["value"], result["n"]) == (0.5, 2)
 
 
 def test_gains_are_over_the_teacher_of_ids_alone(monkeypatch: pytest.MonkeyPatch) -> None:

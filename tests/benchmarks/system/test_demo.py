@@ -34,15 +34,15 @@ def evidence() -> dict[str, Any]:
 def test_every_known_figure_has_a_name_and_what_is_not_known_is_left_out(
     evidence: dict[str, Any],
 ) -> None:
-    found = figures(evidence)
-    assert set(found) == {
+    result = figures(evidence)
+    assert set(result) == {
         "teacher.ndcg@10", "family.lift", "retention.general",
         "oracle.share.baseline.best", "oracle.share.baseline.popularity", "oracle.share.women",
         "segment.women.gain.validation", "segment.women.gain.test",
         "size.ratio.general", "latency.ratio.general",
     }  # fmt: skip
-    assert found["size.ratio.general"]["value"] == 10
-    assert found["latency.ratio.general"]["value"] == 5
+    assert result["size.ratio.general"]["value"] == 10
+    assert result["latency.ratio.general"]["value"] == 5
 
 
 def test_the_table_is_what_the_run_ends_with() -> None:

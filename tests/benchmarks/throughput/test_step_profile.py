@@ -38,8 +38,8 @@ def data(cycle: Any, tmp_path: Path) -> Prepared:
 
 
 def test_events_are_counted_after_the_warm_up(data: Prepared) -> None:
-    found = rate(new_state(data, SETTINGS, 1, 5), 0.3)
-    assert found["events"] > 0 and found["seconds"] > 0 and found["gflops"] > 0
+    result = rate(new_state(data, SETTINGS, 1, 5), 0.3)
+    assert result["events"] > 0 and result["seconds"] > 0 and result["gflops"] > 0
 
 
 def test_a_steps_products_are_counted_as_by_hand(data: Prepared) -> None:
@@ -51,9 +51,9 @@ def test_a_steps_products_are_counted_as_by_hand(data: Prepared) -> None:
 
 
 def test_the_parts_of_a_step_make_the_whole(data: Prepared) -> None:
-    found = shares(new_state(data, SETTINGS, 1, 5), 3)
-    assert set(found) == set(PARTS)
-    assert sum(found.values()) == pytest.approx(1)
+    result = shares(new_state(data, SETTINGS, 1, 5), 3)
+    assert set(result) == set(PARTS)
+    assert sum(result.values()) == pytest.approx(1)
 
 
 def test_the_loss_that_is_timed_is_the_one_that_is_trained(data: Prepared) -> None:
@@ -74,8 +74,8 @@ def test_after_equal_time_the_cases_are_ranked(data: Prepared, tmp_path: Path) -
     (tmp_path / "data/fingerprints").mkdir(parents=True)
     (tmp_path / "data/fingerprints/teacher.txt").write_text("code")
     (tmp_path / TEACHERS).mkdir(parents=True)
-    found = step_profile.equal_time(data, SETTINGS, 1, 1.0)
-    assert found["epochs"] >= 1 and found["events"] > 0
+    result = step_profile.equal_time(data, SETTINGS, 1, 1.0)
+    assert result["epochs"] >= 1 and result["events"] > 0
     ranked = json.loads((tmp_path / TEACHERS / "equal-time.json").read_text())
     assert len(ranked[VALIDATION]["ranks"]) == len(cases(data.sequences, VALIDATION, 4))
 

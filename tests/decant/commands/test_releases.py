@@ -136,9 +136,9 @@ def test_trace_prints_one_document(
 
 def test_status_before_anything_was_made(decant: Decant) -> None:
     assert "production  nothing promoted yet" in decant("status")
-    found = json.loads(decant("status", "--json"))
-    assert (found["release"], found["releases"]) == (None, 0)
-    assert "`make run` makes one" in found["workspace"]["problem"]
+    result = json.loads(decant("status", "--json"))
+    assert (result["release"], result["releases"]) == (None, 0)
+    assert "`make run` makes one" in result["workspace"]["problem"]
 
 
 def test_status_tells_what_is_served_and_what_waits(
@@ -148,14 +148,14 @@ def test_status_tells_what_is_served_and_what_waits(
     registry.promote(release, actor="ann", reason="first")
     waiting = make_candidate(model="new")
     shutil.copytree(waiting, shop / "data" / "candidate")
-    found: dict[str, Any] = json.loads(decant("status", "--json"))
-    assert found["release"] == release
-    assert found["students"] == ["general", "women"]
-    assert found["folded"] == ["men", "tiny"]
-    assert (found["passed"], found["by"], found["reason"]) == (True, "ann", "first")
-    assert 0 <= found["age_s"] < 600
+    result: dict[str, Any] = json.loads(decant("status", "--json"))
+    assert result["release"] == release
+    assert result["students"] == ["general", "women"]
+    assert result["folded"] == ["men", "tiny"]
+    assert (result["passed"], result["by"], result["reason"]) == (True, "ann", "first")
+    assert 0 <= result["age_s"] < 600
     candidate = json.loads((waiting / "candidate.json").read_text())["id"]
-    assert found["workspace"] == {"candidate": candidate, "passed": True, "published": False}
+    assert result["workspace"] == {"candidate": candidate, "passed": True, "published": False}
     text = decant("status")
     assert f"production  {release}  for less than a minute, promoted by ann" in text
     assert f"candidate {candidate}, passed the gate, not published" in text
@@ -181,10 +181,10 @@ def test_status_shows_what_is_known_of_a_damaged_release(
     else:
         manifest.unlink()
         manifest.mkdir()
-    found = json.loads(decant("status", "--json"))
-    assert (found["release"], found["damaged"], found["previous"]) == (b, True, a)
-    assert "students" not in found
-    [problem] = found["problems"]
+    result = json.loads(decant("status", "--json"))
+    assert (result["release"], result["damaged"], result["previous"]) == (b, True, a)
+    assert "students" not in result
+    [problem] = result["problems"]
     assert b in problem
     decant("status")
     parser = argparse.ArgumentParser()

@@ -84,9 +84,9 @@ def test_counts_are_whole_numbers_above_zero(text: str) -> None:
 
 def test_a_sample_of_users_has_all_their_cases_in_order() -> None:
     chosen = Cases(np.repeat(np.arange(0, 40, 2), 2), np.arange(40))
-    found = sample(chosen, 5, 1)
-    assert len(np.unique(found.user)) == 5
-    assert len(found) == 10
-    assert (np.diff(found.position) > 0).all()
-    assert (found.user == sample(chosen, 5, 1).user).all()
+    result = sample(chosen, 5, 1)
+    assert len(np.unique(result.user)) == 5
+    assert len(result) == 10
+    assert (np.diff(result.position) > 0).all()
+    assert (result.user == sample(chosen, 5, 1).user).all()
     assert len(sample(chosen, 500, 1)) == len(sample(chosen, None, 1)) == 40

@@ -63,14 +63,14 @@ def test_no_weight_of_a_students_products_has_more_than_7_bits(family: Any) -> N
     graph = onnx.load(family.compressed / "a" / "int8" / bundle.GRAPH).graph
     made = {name: node for node in graph.node for name in node.output}
     weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
-    found = 0
+    result = 0
     for node in graph.node:
         if node.op_type == "MatMulInteger":
             name = node.input[1]  # the item table is turned on the way
             values = weights[made[name].input[0] if name in made else name]
             assert values.dtype == np.int8 and np.abs(values.astype(int)).max() <= 64
-            found += 1
-    assert found > 3
+            result += 1
+    assert result > 3
 
 
 def test_pruning_that_loses_too_much_is_tried_milder_then_left_out(

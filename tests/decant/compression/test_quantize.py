@@ -68,10 +68,10 @@ def test_what_is_looked_up_is_as_near_as_the_steps_of_8_bits_allow(
     path = write(tmp_path, table, np.ascontiguousarray(table.T), len(shape))
     quantize_int8(path, tmp_path / "int8.onnx")
     items = np.arange(np.prod(shape)).reshape(shape)
-    found = Model(tmp_path / "int8.onnx").scores({"items": items})
+    result = Model(tmp_path / "int8.onnx").scores({"items": items})
     exact = 2 * table[items] @ table.T
-    assert found.shape == exact.shape
-    assert np.abs(found - exact).mean() < 0.02 * exact.std()
+    assert result.shape == exact.shape
+    assert np.abs(result - exact).mean() < 0.02 * exact.std()
 
 
 class MatMulInteger(OpRun):  # type: ignore[misc]
@@ -111,8 +111,8 @@ def test_products_do_not_saturate_on_processors_without_vnni(
     quantize_int8(path, tmp_path / "int8.onnx")
     exact, saturating = on_old_processors(tmp_path / "int8.onnx", np.arange(20))
     np.testing.assert_array_equal(exact, saturating)
-    found = Model(tmp_path / "int8.onnx").scores({"items": np.arange(20)})
-    np.testing.assert_allclose(found, exact, rtol=1e-5)
+    result = Model(tmp_path / "int8.onnx").scores({"items": np.arange(20)})
+    np.testing.assert_allclose(result, exact, rtol=1e-5)
 
 
 def test_with_all_8_bits_they_would(
@@ -132,17 +132,17 @@ def test_tables_that_only_have_one_shape_are_both_kept(tmp_path: Path, table: np
     other = np.random.default_rng(1).normal(size=(WIDTH, ITEMS)).astype(np.float32)
     quantize_int8(write(tmp_path, table, other), tmp_path / "int8.onnx")
     items = np.arange(20)
-    found = Model(tmp_path / "int8.onnx").scores({"items": items})
-    assert np.corrcoef(found.ravel(), (2 * table[items] @ other).ravel())[0, 1] > 0.999
+    result = Model(tmp_path / "int8.onnx").scores({"items": items})
+    assert np.corrcoef(result.ravel(), (2 * table[items] @ other).ravel())[0, 1] > 0.999
 
 
 def test_its_products_are_nearly_the_same(graph: Path, tmp_path: Path, table: np.ndarray) -> None:
     quantize_int8(graph, tmp_path / "int8.onnx")
     items = np.arange(20)
-    found = Model(tmp_path / "int8.onnx").scores({"items": items})
+    result = Model(tmp_path / "int8.onnx").scores({"items": items})
     exact = 2 * table[items] @ table.T
-    assert np.corrcoef(found.ravel(), exact.ravel())[0, 1] > 0.999
-    assert not np.array_equal(found, exact)
+    assert np.corrcoef(result.ravel(), exact.ravel())[0, 1] > 0.999
+    assert not np.array_equal(result, exact)
 
 
 def test_the_graph_it_was_made_from_stays(graph: Path, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def good_events(rows: int) -> pd.DataFrame:
 
 
 def failing(table: pd.DataFrame, asked: list[Check]) -> dict[str, list[int]]:
-    found = checks.find(table, asked)
-    return {f.check.reason: f.rows.tolist() for f in found if len(f.rows)}
+    result = checks.find(table, asked)
+    return {f.check.reason: f.rows.tolist() for f in result if len(f.rows)}
 
 
 def test_good_events_fail_no_check() -> None:
@@ -81,8 +81,8 @@ def test_users_need_an_id_once_and_a_possible_age() -> None:
             Columns.MALFORMED: pd.Series([None] * 5, dtype="str"),
         }
     )
-    found = failing(users, checks.attribute_checks("user", users))
-    assert found == {"no user": [1], "repeated id": [4], "impossible age": [2, 3]}
+    result = failing(users, checks.attribute_checks("user", users))
+    assert result == {"no user": [1], "repeated id": [4], "impossible age": [2, 3]}
 
 
 def test_items_need_a_price_that_is_not_negative() -> None:
@@ -112,8 +112,8 @@ def test_an_age_in_words_has_no_range() -> None:
 def test_every_bad_row_is_found_not_a_sample() -> None:
     table = good_events(5000)
     table.loc[::2, Columns.USER] = None
-    found = failing(table, checks.event_checks(FULL, NOW))
-    assert found == {"no user": list(range(0, 5000, 2))}
+    result = failing(table, checks.event_checks(FULL, NOW))
+    assert result == {"no user": list(range(0, 5000, 2))}
 
 
 def test_rows_are_positions_whatever_the_index_of_the_table() -> None:

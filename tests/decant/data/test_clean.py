@@ -147,8 +147,8 @@ def test_rows_set_aside_are_quarantined_but_not_bad() -> None:
 
 
 def test_each_expectation_reports_what_it_looked_at_and_found() -> None:
-    found = expectations(cleaned(log([*GOOD, (None, "i", NOW)])))
-    no_user = [e for e in found if e["table"] == "events" and e["reason"] == "no user"]
+    result = expectations(cleaned(log([*GOOD, (None, "i", NOW)])))
+    no_user = [e for e in result if e["table"] == "events" and e["reason"] == "no user"]
     assert no_user == [
         {
             "table": "events",
@@ -282,8 +282,8 @@ def test_bad_times_are_shown_as_they_were_written_or_read_with_the_known_forms()
     cells = pd.DataFrame([("events", "views.csv", 5, "time", "soon")], columns=list(CELL_COLUMNS))
     with pytest.raises(TooManyQuarantinedError) as stopped:
         judge(result, limits(), cells)
-    told = str(stopped.value)
-    assert "no readable time: 1 (first views.csv:5 `soon`)" in told
-    assert "time before 1990: 1 (first views.csv:6, read as 1970-01-01 00:00:12 UTC)" in told
-    assert "time after 2099: 1 (first views.csv:7, read as 2128-06-11 08:53:20 UTC)" in told
-    assert "times are read as seconds, milliseconds" in told and "ingest.time_format" in told
+    message = str(stopped.value)
+    assert "no readable time: 1 (first views.csv:5 `soon`)" in message
+    assert "time before 1990: 1 (first views.csv:6, read as 1970-01-01 00:00:12 UTC)" in message
+    assert "time after 2099: 1 (first views.csv:7, read as 2128-06-11 08:53:20 UTC)" in message
+    assert "times are read as seconds, milliseconds" in message and "ingest.time_format" in message

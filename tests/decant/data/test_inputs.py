@@ -30,25 +30,25 @@ def without_origin(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(kept, row, strict=True)) for row in plain(kept)]
 
 
-def compare(case: dict[str, Any], found: Tables) -> None:
+def compare(case: dict[str, Any], result: Tables) -> None:
     """All that a case says of the tables."""
     expected = [[user, item, seconds(moment)] for user, item, moment in case["events"]]
-    times = found.events["time"].round(6)
-    assert plain(found.events[["user", "item"]].assign(time=times)) == expected
+    times = result.events["time"].round(6)
+    assert plain(result.events[["user", "item"]].assign(time=times)) == expected
     for name in ("users", "items"):
         if name in case:
-            assert without_origin(getattr(found, name)) == case[name]
+            assert without_origin(getattr(result, name)) == case[name]
     for column, kind in case.get("users_types", {}).items():
-        assert str(found.users[column].dtype) == kind
-    assert plain(found.unparsed[["file", "row", "value"]])[: len(case.get("unparsed", []))] == (
+        assert str(result.users[column].dtype) == kind
+    assert plain(result.unparsed[["file", "row", "value"]])[: len(case.get("unparsed", []))] == (
         case.get("unparsed", [])
     )
     if "malformed" in case:
-        told = plain(found.events[["malformed"]])
-        for (line,), start in zip(told, case["malformed"], strict=True):
+        message = plain(result.events[["malformed"]])
+        for (line,), start in zip(message, case["malformed"], strict=True):
             assert (line is None) if start is None else line.startswith(start)
     for note in case.get("notes", []):
-        assert any(line.startswith(note) for line in found.notes), found.notes
+        assert any(line.startswith(note) for line in result.notes), result.notes
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)

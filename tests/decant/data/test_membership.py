@@ -35,13 +35,13 @@ def students(**rules: Any) -> dict[str, Student]:
 
 
 def groups(membership: Membership) -> dict[str, list[int]]:
-    return {name: found.tolist() for name, found in membership.members.items()}
+    return {name: result.tolist() for name, result in membership.members.items()}
 
 
 def test_users_go_where_their_rule_says_and_the_others_to_general() -> None:
-    found = assign(USERS, HISTORY, students(women="gender == 'F'", men="gender == 'M'"), 1)
-    assert groups(found) == {"women": [0, 1, 2], "men": [3, 4, 5], "general": [6, 7]}
-    assert found.folded == []
+    result = assign(USERS, HISTORY, students(women="gender == 'F'", men="gender == 'M'"), 1)
+    assert groups(result) == {"women": [0, 1, 2], "men": [3, 4, 5], "general": [6, 7]}
+    assert result.folded == []
 
 
 def test_the_highest_priority_wins() -> None:
@@ -56,14 +56,14 @@ def test_the_highest_priority_wins() -> None:
 
 
 def test_users_of_unknown_attributes_are_generals() -> None:
-    found = assign(USERS, HISTORY, students(old="age >= 30", not_men="not gender == 'M'"), 1)
-    assert 5 not in found.members["old"]  # no age
-    assert 6 in found.members["general"]  # no gender, too young
+    result = assign(USERS, HISTORY, students(old="age >= 30", not_men="not gender == 'M'"), 1)
+    assert 5 not in result.members["old"]  # no age
+    assert 6 in result.members["general"]  # no gender, too young
 
 
 def test_the_length_of_the_history_is_an_attribute() -> None:
-    found = assign(USERS, HISTORY, students(heavy="history_length >= 5"), 1)
-    assert groups(found) == {"heavy": [0, 5, 6], "general": [1, 2, 3, 4, 7]}
+    result = assign(USERS, HISTORY, students(heavy="history_length >= 5"), 1)
+    assert groups(result) == {"heavy": [0, 5, 6], "general": [1, 2, 3, 4, 7]}
 
 
 def test_a_users_column_of_that_name_is_not_mistaken_for_it() -> None:
@@ -74,21 +74,21 @@ def test_a_users_column_of_that_name_is_not_mistaken_for_it() -> None:
 
 
 def test_a_segment_with_too_few_users_is_folded() -> None:
-    found = assign(USERS, HISTORY, students(women="gender == 'F'", x="gender == 'X'"), 3)
-    assert found.folded == ["x"]
-    assert groups(found) == {"women": [0, 1, 2], "x": [7], "general": [3, 4, 5, 6, 7]}
+    result = assign(USERS, HISTORY, students(women="gender == 'F'", x="gender == 'X'"), 3)
+    assert result.folded == ["x"]
+    assert groups(result) == {"women": [0, 1, 2], "x": [7], "general": [3, 4, 5, 6, 7]}
 
 
 def test_every_user_is_served_by_exactly_one_student() -> None:
     rules = students(women=("gender == 'F'", 1), young="age < 35", x=("gender == 'X'", 9))
-    found = assign(USERS, HISTORY, rules, 2)
-    served = [m for name, m in found.members.items() if name not in found.folded]
+    result = assign(USERS, HISTORY, rules, 2)
+    served = [m for name, m in result.members.items() if name not in result.folded]
     assert sorted(np.concatenate(served).tolist()) == list(range(len(USERS)))
 
 
 def test_the_router_keeps_every_rule_and_says_what_is_folded() -> None:
-    found = assign(USERS, HISTORY, students(women=("gender == 'F'", 4), x="gender == 'X'"), 3)
-    assert found.router == {
+    result = assign(USERS, HISTORY, students(women=("gender == 'F'", 4), x="gender == 'X'"), 3)
+    assert result.router == {
         "students": {
             "women": {"where": "gender == 'F'", "priority": 4},
             "x": {"where": "gender == 'X'", "priority": 0},
@@ -186,8 +186,8 @@ def test_what_a_rule_asks_of_histories_only_they_can_tell() -> None:
 def test_a_truth_value_selects_the_same_users_however_the_table_writes_it(table: list[Any]) -> None:
     users = pd.DataFrame({"user": list("abc"), "premium": pd.Series(table, dtype=object)})
     for rule in ("premium == True", "premium == true", "premium == 'true'"):
-        found = assign(users, np.array([1, 1, 1]), students(p=rule), 1)
-        assert groups(found) == {"p": [0], "general": [1, 2]}
+        result = assign(users, np.array([1, 1, 1]), students(p=rule), 1)
+        assert groups(result) == {"p": [0], "general": [1, 2]}
 
 
 def test_the_popular_items_of_a_group_are_those_of_its_training_events(make_sequences: Any) -> None:

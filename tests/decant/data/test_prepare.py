@@ -107,8 +107,8 @@ def test_events_out_of_order_are_put_in_order(run: Run, events: pd.DataFrame) ->
     shuffled = events.iloc[[0, 8, 2, 6, 3, 5, 4, 7, 1]]  # zoe appears first
     expected = run().sequences
     for field in fields(Sequences):
-        found = getattr(run(events=shuffled).sequences, field.name)
-        assert np.array_equal(found, getattr(expected, field.name)), field.name
+        result = getattr(run(events=shuffled).sequences, field.name)
+        assert np.array_equal(result, getattr(expected, field.name)), field.name
 
 
 def test_without_a_clock_the_order_of_the_rows_is_kept(run: Run) -> None:
@@ -259,9 +259,9 @@ def test_attributes_stay_as_they_came_whatever_they_are_called(
     run: Run, users: pd.DataFrame
 ) -> None:
     own = users.assign(tags=["x", "y", "z"], events=[1.0, 2, 3], age_scaled=[0.1, 0.2, 0.3])
-    found = run(users=own).users.set_index("user")
-    assert list(found) == ["age", "gender", "tags", "events", "age_scaled"]
-    assert found.loc["adam", ["tags", "events", "age_scaled"]].tolist() == ["x", 1.0, 0.1]
+    result = run(users=own).users.set_index("user")
+    assert list(result) == ["age", "gender", "tags", "events", "age_scaled"]
+    assert result.loc["adam", ["tags", "events", "age_scaled"]].tolist() == ["x", 1.0, 0.1]
 
 
 def test_interest_tags_weigh_behaviours(run: Run) -> None:

@@ -43,11 +43,11 @@ def prepared() -> Prepared:
 
 
 def profile(prepared: Prepared, group: str = "young", **groups: np.ndarray) -> dict[str, Any]:
-    found = profiles(
+    result = profiles(
         prepared.user_features, prepared.items, prepared.sequences, groups or GROUPS,
         prepared.encoder.attributes,
     )  # fmt: skip
-    return found[group]
+    return result[group]
 
 
 def test_interests_are_shares_of_a_groups_users_beside_all_users(prepared: Prepared) -> None:
@@ -102,20 +102,20 @@ def test_a_group_that_takes_what_costs_more_deviates_upwards(prepared: Prepared)
 
 
 def test_only_attributes_that_models_may_read_are_told(prepared: Prepared) -> None:
-    found = profile(prepared)
-    assert set(found["numbers"]) == {"age", "events"}
-    assert found["values"] == {"gender": [{"value": "F", "share": 1.0}]}
+    result = profile(prepared)
+    assert set(result["numbers"]) == {"age", "events"}
+    assert result["values"] == {"gender": [{"value": "F", "share": 1.0}]}
     assert profile(prepared, "general")["values"]["gender"] == [
         {"value": "F", "share": 0.5}, {"value": "M", "share": 0.5},
     ]  # fmt: skip
-    assert "cem" not in str(found)
+    assert "cem" not in str(result)
 
 
 def test_a_group_without_users_has_a_profile_of_nothing(prepared: Prepared) -> None:
-    found = profile(prepared, "general", general=np.array([], dtype=np.int32))
-    assert found["tags"] == [] and found["values"] == {"gender": []}
-    assert found["numbers"]["age"] == {"median": None, "known": 0, "deviation": None}
-    assert profile_line("general", found) == "general: no users"
+    result = profile(prepared, "general", general=np.array([], dtype=np.int32))
+    assert result["tags"] == [] and result["values"] == {"gender": []}
+    assert result["numbers"]["age"] == {"median": None, "known": 0, "deviation": None}
+    assert profile_line("general", result) == "general: no users"
 
 
 def test_a_profile_is_one_line_for_people(prepared: Prepared) -> None:

@@ -31,9 +31,9 @@ def windows(users: list[list[int]], cut: np.ndarray) -> list[list[list[int]]]:
 
 
 def test_the_examples_in_its_documentation_are_true() -> None:
-    found = doctest.testmod(module)
-    assert found.attempted > 0
-    assert found.failed == 0
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 @settings(max_examples=200, deadline=None)

@@ -15,7 +15,7 @@ ITEMS = ["a", "b", "c"]
 NUMBERS = [[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]]
 
 
-def found(path: Path, key: str = "item") -> tuple[dict[str, list[float]], dict[str, str]]:
+def rows_of(path: Path, key: str = "item") -> tuple[dict[str, list[float]], dict[str, str]]:
     """The vectors of a file by item; why the others are left out, by row."""
     kept, lost = read_vectors(path, path.parent, "image", key)
     vectors = {item: list(vector) for item, vector in zip(kept["item"], kept[VECTOR], strict=True)}
@@ -31,16 +31,16 @@ def parquet(folder: Path, items: list[object], vectors: list[object]) -> Path:
 
 def test_a_list_column_and_numeric_columns_and_csv_say_the_same(tmp_path: Path) -> None:
     expected = dict(zip(ITEMS, NUMBERS, strict=True))
-    assert found(parquet(tmp_path, [*ITEMS], [*NUMBERS])) == (expected, {})
+    assert rows_of(parquet(tmp_path, [*ITEMS], [*NUMBERS])) == (expected, {})
     wide = pd.DataFrame(NUMBERS, columns=["v0", "v1"]).assign(item=ITEMS)
     wide.to_parquet(tmp_path / "wide.parquet")
     wide.to_csv(tmp_path / "wide.csv", index=False)
-    assert found(tmp_path / "wide.parquet") == (expected, {})
-    assert found(tmp_path / "wide.csv") == (expected, {})
+    assert rows_of(tmp_path / "wide.parquet") == (expected, {})
+    assert rows_of(tmp_path / "wide.csv") == (expected, {})
 
 
 def test_one_column_of_numbers_is_a_vector_of_one(tmp_path: Path) -> None:
-    assert found(parquet(tmp_path, ["a", "b"], [1, 2]))[0] == {"a": [1.0], "b": [2.0]}
+    assert rows_of(parquet(tmp_path, ["a", "b"], [1, 2]))[0] == {"a": [1.0], "b": [2.0]}
 
 
 def test_every_row_that_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_every_row_that_cannot_be_used_is_left_out_with_its_reason(tmp_path: Pat
         ("f", []),
         ("g", [3.0, 4.0]),
     ]
-    vectors, reasons = found(parquet(tmp_path, [r[0] for r in rows], [r[1] for r in rows]))
+    vectors, reasons = rows_of(parquet(tmp_path, [r[0] for r in rows], [r[1] for r in rows]))
     assert vectors == {"a": [1.0, 2.0], "g": [3.0, 4.0]}
     assert reasons == {
         2: "not finite numbers",
@@ -70,7 +70,7 @@ def test_every_row_that_cannot_be_used_is_left_out_with_its_reason(tmp_path: Pat
 
 
 def test_ids_that_are_numbers_are_the_ids_of_the_events(tmp_path: Path) -> None:
-    assert set(found(parquet(tmp_path, [17.0, 18.0], [[1.0], [2.0]]))[0]) == {"17", "18"}
+    assert set(rows_of(parquet(tmp_path, [17.0, 18.0], [[1.0], [2.0]]))[0]) == {"17", "18"}
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_a_table_of_something_else_is_told_in_a_line(
 ) -> None:
     (tmp_path / "image.csv").write_text(text)
     with pytest.raises(UnreadableTableError, match=problem):
-        found(tmp_path / "image.csv")
+        rows_of(tmp_path / "image.csv")
 
 
 def test_a_table_without_the_column_of_items_is_told(tmp_path: Path) -> None:
     (tmp_path / "image.csv").write_text("product,v0\na,1\n")
     with pytest.raises(MissingColumnError, match=r"no column `item` \(ingest\.vectors\.image: "):
-        found(tmp_path / "image.csv")
+        rows_of(tmp_path / "image.csv")
 
 
 def test_vectors_are_standardised_over_the_items_that_have_one(tmp_path: Path) -> None:

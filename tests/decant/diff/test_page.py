@@ -41,9 +41,9 @@ def test_the_conclusion_says_who_gained_and_what_it_cost(
 def test_settings_and_stages_are_told_with_their_causes(
     project: Any, new_run: NewRun, better: Any
 ) -> None:
-    found = page(project, new_run(), better)
-    assert found["Settings that differ"] == ["  distill.segment_epochs  6  2"]
-    stages = [" ".join(line.split()) for line in found["Stages that ran"]]
+    result = page(project, new_run(), better)
+    assert result["Settings that differ"] == ["  distill.segment_epochs  6  2"]
+    stages = [" ".join(line.split()) for line in result["Stages that ran"]]
     assert stages == [
         "distill@general distill.segment_epochs the same",
         "distill@women distill.segment_epochs changed",
@@ -57,19 +57,19 @@ def test_settings_and_stages_are_told_with_their_causes(
 def test_each_figure_has_its_interval_users_and_verdict(
     project: Any, new_run: NewRun, better: Any
 ) -> None:
-    found = page(project, new_run(), better)
-    women = next(line for line in found["Quality, test: NDCG@10"] if "women" in line)
+    result = page(project, new_run(), better)
+    women = next(line for line in result["Quality, test: NDCG@10"] if "women" in line)
     assert women.split()[:2] == ["family,", "women"]
     assert "[+0.0" in women and women.endswith("30  better")
-    teacher = next(line for line in found["Quality, test: NDCG@10"] if "teacher" in line)
+    teacher = next(line for line in result["Quality, test: NDCG@10"] if "teacher" in line)
     assert teacher.endswith("60  the same ranks") and "[" not in teacher
 
 
 def test_runs_that_do_not_differ_say_so(project: Any, new_run: NewRun) -> None:
-    found = page(project, new_run(), new_run())
-    assert found["Settings that differ"] == ["  none"]
-    assert found["Stages that ran"][0] == "  none"
-    assert found["A and B"][2] == (
+    result = page(project, new_run(), new_run())
+    assert result["Settings that differ"] == ["  none"]
+    assert result["Stages that ran"][0] == "  none"
+    assert result["A and B"][2] == (
         "  both are release aaaaaaaaaaaaaaaa: the same models, settings and data"
     )
 

@@ -30,8 +30,8 @@ def compared(project: Any, a: Any, b: Any) -> Quality:
 
 
 def row(quality: Quality, model: str, group: str, window: str = "test") -> Row:
-    [found] = [r for r in quality.rows if (r.window, r.model, r.group) == (window, model, group)]
-    return found
+    [result] = [r for r in quality.rows if (r.window, r.model, r.group) == (window, model, group)]
+    return result
 
 
 def test_a_groups_gain_is_that_of_the_paired_bootstrap(

@@ -20,9 +20,9 @@ def model() -> Recommender:
     return Recommender(shape).eval()
 
 
-def scores(of: Recommender) -> torch.Tensor:
+def scores(owner: Recommender) -> torch.Tensor:
     with torch.inference_mode():
-        return of({"items": torch.tensor([[1, 5, 3], [2, 2, 9]])})
+        return owner({"items": torch.tensor([[1, 5, 3], [2, 2, 9]])})
 
 
 def test_new_adapters_change_nothing_and_only_they_are_trained() -> None:

@@ -124,8 +124,8 @@ def test_several_teachers_speak_with_the_mean_of_their_probabilities(
         best = mean.topk(K)
         row = np.array([event])
         assert known.ids[row][0].tolist() == (best.indices + 1).tolist()
-        found = known.log_probabilities[row][0, :-1]
-        np.testing.assert_allclose(found, best.values.log(), atol=5e-3)
+        result = known.log_probabilities[row][0, :-1]
+        np.testing.assert_allclose(result, best.values.log(), atol=5e-3)
 
 
 def test_states_and_relations_are_those_at_the_position_before_the_event(
@@ -135,16 +135,18 @@ def test_states_and_relations_are_those_at_the_position_before_the_event(
     summary = extract([model], sequences, tmp_path, K, states=True, relations=True)
     known = load_knowledge(tmp_path)
     assert known.states is not None and known.relations is not None
-    attention, found = model.blocks[-1].attention, dict[str, torch.Tensor]()
+    attention, result = model.blocks[-1].attention, dict[str, torch.Tensor]()
     for name in ("query", "key", "value"):
         layer = getattr(attention, name)
-        layer.register_forward_hook(lambda layer, inputs, out, name=name: found.update({name: out}))
+        layer.register_forward_hook(
+            lambda layer, inputs, out, name=name: result.update({name: out})
+        )
     for event, history in trained_on(sequences):
         row = np.array([event])
         with torch.inference_mode():
             states = model.encode({"items": torch.tensor([history])}, model.item_embeddings())
         np.testing.assert_allclose(known.states[row][0], states[0, -1], atol=5e-3)
-        vectors = torch.stack([found[name][0, -1] for name in ("query", "key", "value")])
+        vectors = torch.stack([result[name][0, -1] for name in ("query", "key", "value")])
         np.testing.assert_allclose(known.relations[row][0], vectors, atol=5e-3)
     events = len(sequences.items)
     assert summary["bytes"]["states"] == events * 8 * 2
@@ -163,15 +165,15 @@ def test_without_being_asked_neither_states_nor_relations_are_kept(
 def test_in_one_file_or_in_several_the_rows_are_the_same(
     sequences: Sequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, found = np.array([3, 20, 5, 0, 21, 7]), []
+    rows, result = np.array([3, 20, 5, 0, 21, 7]), []
     for name, size in (("one", 1000), ("several", 4)):
         monkeypatch.setattr(shards, "ROWS", size)
         (tmp_path / name).mkdir()
         extract([teacher(12)], sequences, tmp_path / name, K)
         known = load_knowledge(tmp_path / name)
-        found.append((known.ids[rows], known.log_probabilities[rows]))
+        result.append((known.ids[rows], known.log_probabilities[rows]))
     assert len(list((tmp_path / "several").glob("ids-*.npy"))) == -(-len(sequences.items) // 4)
-    for one, several in zip(*found, strict=True):
+    for one, several in zip(*result, strict=True):
         np.testing.assert_array_equal(one, several)
 
 

@@ -62,8 +62,8 @@ def test_an_ensemble_is_of_other_seeds_and_its_word_counts(cycle: Any, tmp_path:
 
 
 def test_a_teacher_learns_the_circle_from_soft_labels_alone(cycle: Any, tmp_path: Path) -> None:
-    found = taught(cycle, tmp_path, ensemble=1, soft_weight=1.0, epochs=16, dropout=0.0)
-    assert found.report.best > 0.9
+    result = taught(cycle, tmp_path, ensemble=1, soft_weight=1.0, epochs=16, dropout=0.0)
+    assert result.report.best > 0.9
 
 
 def test_one_that_is_stopped_while_its_ensemble_learns_goes_on(
@@ -74,13 +74,13 @@ def test_one_that_is_stopped_while_its_ensemble_learns_goes_on(
     stops = 0
     while True:
         try:
-            found = taught(cycle, tmp_path / "parts", ensemble=2, minutes=1e-4)
+            result = taught(cycle, tmp_path / "parts", ensemble=2, minutes=1e-4)
             break
         except TimeUpError:
             stops += 1
     assert stops > 3
-    assert same(undisturbed.model, found.model)
-    assert found.ensemble == undisturbed.ensemble
+    assert same(undisturbed.model, result.model)
+    assert result.ensemble == undisturbed.ensemble
 
 
 def test_the_mean_of_two_is_what_is_taught(cycle: Any, tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ def test_the_mean_of_two_is_what_is_taught(cycle: Any, tmp_path: Path) -> None:
     shape = architecture(settings, cycle.encoder, None)
     models = [seeded(shape, None, seed).eval() for seed in (1, 2)]
     material = Material(cycle.encoder, cycle.sequences, {}, None, 4)
-    of = {
+    owner = {
         name: learn_from(members, material, tmp_path / name).knowledge
         for name, members in {"one": models[:1], "other": models[1:], "both": models}.items()
     }
-    assert all(soft is not None for soft in of.values())
-    row = int(np.flatnonzero(of["both"].ids.files[0].any(axis=1))[0])
+    assert all(soft is not None for soft in owner.values())
+    row = int(np.flatnonzero(owner["both"].ids.files[0].any(axis=1))[0])
     probability = {
         name: dict(
             zip(
@@ -102,9 +102,9 @@ def test_the_mean_of_two_is_what_is_taught(cycle: Any, tmp_path: Path) -> None:
                 strict=True,
             )
         )
-        for name, soft in of.items()
+        for name, soft in owner.items()
     }
-    for item, found in probability["both"].items():
+    for item, result in probability["both"].items():
         if item in probability["one"] and item in probability["other"]:
             mean = (probability["one"][item] + probability["other"][item]) / 2
-            assert found == pytest.approx(mean, rel=5e-3)
+            assert result == pytest.approx(mean, rel=5e-3)

@@ -25,11 +25,11 @@ def theirs(scores: np.ndarray, masked: np.ndarray, targets: np.ndarray, k: int) 
     }
     relevant = {str(row): {str(target): 1} for row, target in enumerate(targets)}
     measures = {"ndcg": nDCG @ k, "hr": Success @ k, "recall": R @ k, "precision": P @ k}
-    found: list[dict] = [{} for _ in targets]
+    result: list[dict] = [{} for _ in targets]
     for value in ir_measures.iter_calc(list(measures.values()), relevant, run):
         name = next(n for n, measure in measures.items() if measure == value.measure)
-        found[int(value.query_id)][name] = value.value
-    return found
+        result[int(value.query_id)][name] = value.value
+    return result
 
 
 @pytest.fixture(params=range(3))
@@ -58,19 +58,19 @@ def test_every_case_has_their_figures(ranked: Scores, k: int) -> None:
 @pytest.mark.parametrize("k", [1, 5, 10, 20])
 def test_the_means_over_cases_are_theirs(ranked: Scores, k: int) -> None:
     scores, masked, _ = ranked
-    found = quality(rank_targets(*ranked), top_items(scores, masked, k), np.ones(N + 1), k)
+    result = quality(rank_targets(*ranked), top_items(scores, masked, k), np.ones(N + 1), k)
     expected = theirs(*ranked, k)
     for name in ("ndcg", "hr", "recall", "precision"):
         mean = np.mean([case[name] for case in expected])
-        assert found[name] == pytest.approx(mean, abs=CLOSE), name
+        assert result[name] == pytest.approx(mean, abs=CLOSE), name
 
 
 def test_the_means_over_users_are_theirs(ranked: Scores) -> None:
     users = np.random.default_rng(1).integers(0, 15, C)
     expected = np.array([case["ndcg"] for case in theirs(*ranked, 10)])
-    found, means = user_means(ndcg(rank_targets(*ranked), 10), users)
-    assert found.tolist() == sorted(set(users.tolist()))
-    for user, mean in zip(found, means, strict=True):
+    result, means = user_means(ndcg(rank_targets(*ranked), 10), users)
+    assert result.tolist() == sorted(set(users.tolist()))
+    for user, mean in zip(result, means, strict=True):
         assert mean == pytest.approx(expected[users == user].mean(), abs=CLOSE)
 
 
@@ -91,9 +91,9 @@ def test_a_whole_evaluation_has_their_figures(
         if exclude_seen:
             masked[row, sequences.items[sequences.offsets[user] : position]] = True
     expected = theirs(scores, masked, sequences.items[held.position], 10)
-    found = quality(ranking.ranks, ranking.top, np.ones(N + 1), 10)
+    result = quality(ranking.ranks, ranking.top, np.ones(N + 1), 10)
     for name in ("ndcg", "hr", "recall", "precision"):
-        assert found[name] == pytest.approx(np.mean([e[name] for e in expected]), abs=CLOSE)
+        assert result[name] == pytest.approx(np.mean([e[name] for e in expected]), abs=CLOSE)
 
 
 def test_a_hit_is_in_the_top_that_is_recommended(ranked: Scores) -> None:

@@ -117,8 +117,8 @@ def test_figures_are_those_of_the_known_ranking(run: Run) -> None:
 
 
 def test_everybody_is_the_mean_over_the_groups_cases(run: Run) -> None:
-    found = run()
-    teacher, groups = found.metrics["models"]["teacher"][TEST], found.metrics["groups"]
+    result = run()
+    teacher, groups = result.metrics["models"]["teacher"][TEST], result.metrics["groups"]
     sizes = {name: groups[name][f"{TEST}_cases"] for name in ("general", "up")}
     mean = sum(teacher[name]["ndcg"] * n for name, n in sizes.items()) / sum(sizes.values())
     assert teacher[ALL]["ndcg"] == pytest.approx(mean)
@@ -155,26 +155,26 @@ def test_the_oracle_is_measured_where_it_is_known(run: Run) -> None:
     def oracle(chosen: Cases) -> np.ndarray:
         return np.where(chosen.user == 0, 0, np.where(chosen.user < 3, 1, 3))
 
-    found = run(oracle=oracle)
-    figures = found.metrics["models"][ORACLE][TEST]
+    result = run(oracle=oracle)
+    figures = result.metrics["models"][ORACLE][TEST]
     assert figures["up"] == {"ndcg": 1.0}
     assert figures["general"] == {"ndcg": 0.0}
     assert figures[ALL] == {"ndcg": 0.5}
-    rows = found.cases[found.cases["model"] == ORACLE]
+    rows = result.cases[result.cases["model"] == ORACLE]
     assert sorted(rows["user"].unique()) == [1, 2, 3, 4]
-    assert ORACLE not in found.top
+    assert ORACLE not in result.top
 
 
 def test_an_oracle_that_knows_nothing_has_no_figures(run: Run) -> None:
-    found = run(oracle=lambda chosen: np.zeros(len(chosen), dtype=int))
-    assert found.metrics["models"][ORACLE] == {VALIDATION: {}, TEST: {}}
+    result = run(oracle=lambda chosen: np.zeros(len(chosen), dtype=int))
+    assert result.metrics["models"][ORACLE] == {VALIDATION: {}, TEST: {}}
 
 
 def test_a_group_without_cases_has_no_figures(run: Run) -> None:
     nobody = {"general": np.arange(5), "empty": np.zeros(0, dtype=int)}
-    found = run(members=nobody).metrics
-    assert "empty" not in found["models"]["teacher"][TEST]
-    assert found["groups"]["empty"] == {"users": 0, "validation_cases": 0, "test_cases": 0}
+    result = run(members=nobody).metrics
+    assert "empty" not in result["models"]["teacher"][TEST]
+    assert result["groups"]["empty"] == {"users": 0, "validation_cases": 0, "test_cases": 0}
 
 
 @pytest.mark.parametrize("window", [VALIDATION, TEST])
@@ -189,10 +189,10 @@ def test_a_window_without_cases_is_an_error(run: Run, sequences: Sequences, wind
 
 
 def test_everything_but_latency_is_the_same_each_time(run: Run) -> None:
-    def steady(found: Evaluated) -> str:
-        for model in found.metrics["models"].values():
+    def steady(result: Evaluated) -> str:
+        for model in result.metrics["models"].values():
             model.pop("latency_us", None)
-        return json.dumps(found.metrics, sort_keys=True, allow_nan=False)
+        return json.dumps(result.metrics, sort_keys=True, allow_nan=False)
 
     assert steady(run()) == steady(run())
     assert run().cases.equals(run().cases)
@@ -210,13 +210,13 @@ def test_only_the_released_hop_is_scored_one_request_at_a_time(
 def test_progress_is_told_for_every_model(run: Run) -> None:
     lines: list[str] = []
     run(progress=lines.append)
-    told = sorted(line.split(": test NDCG@2 ")[0] for line in lines if ": test" in line)
-    assert told == sorted([*NAMES, "teacher", "general/int8"])
+    message = sorted(line.split(": test NDCG@2 ")[0] for line in lines if ": test" in line)
+    assert message == sorted([*NAMES, "teacher", "general/int8"])
 
 
 def test_the_hybrid_is_of_the_best_two_kinds_on_the_users_that_pick(run: Run) -> None:
-    found = run()
-    mixed, table = found.metrics["hybrid"], found.cases
+    result = run()
+    mixed, table = result.metrics["hybrid"], result.cases
     window = table[(table["window"] == VALIDATION) & in_selection(table["user"].to_numpy())]
     quality = {
         name: ndcg(window[window["model"] == name]["rank"].to_numpy(), 2).mean()

@@ -52,10 +52,10 @@ def measure(
         "slow": Graph(clock, "slow", [900], order),
     }
     sequences = make_sequences([[1, 2, 3, 4, 5], [3, 4]])
-    found = interleaved_latency(
+    result = interleaved_latency(
         models, sequences, cases(sequences, TEST, 4), make_encoder(5, 3), 20, 1
     )
-    return found, order
+    return result, order
 
 
 def test_each_model_has_its_own_time(
@@ -63,8 +63,8 @@ def test_each_model_has_its_own_time(
     make_sequences: Callable[..., Sequences],
     make_encoder: Callable[..., Encoder],
 ) -> None:
-    found, _ = measure(clock, make_sequences, make_encoder, [200])
-    assert found == {"fast": {"p50": 200, "p95": 200}, "slow": {"p50": 900, "p95": 900}}
+    result, _ = measure(clock, make_sequences, make_encoder, [200])
+    assert result == {"fast": {"p50": 200, "p95": 200}, "slow": {"p50": 900, "p95": 900}}
 
 
 def test_the_fastest_of_the_repeats_counts_and_warming_up_does_not(
@@ -74,8 +74,8 @@ def test_the_fastest_of_the_repeats_counts_and_warming_up_does_not(
 ) -> None:
     interrupted = [200, *[5000] * (REPEATS - 1)]
     times = [*[7000] * (WARM_UP * REPEATS), *interrupted * 20]
-    found, _ = measure(clock, make_sequences, make_encoder, times)
-    assert found["fast"] == {"p50": 200, "p95": 200}
+    result, _ = measure(clock, make_sequences, make_encoder, times)
+    assert result["fast"] == {"p50": 200, "p95": 200}
 
 
 def test_a_request_that_is_slow_each_time_is_seen(
@@ -84,8 +84,8 @@ def test_a_request_that_is_slow_each_time_is_seen(
     make_encoder: Callable[..., Encoder],
 ) -> None:
     times = [*[200] * ((WARM_UP + 17) * REPEATS), *[5000] * (3 * REPEATS)]
-    found, _ = measure(clock, make_sequences, make_encoder, times)
-    assert found["fast"]["p50"] == 200 and found["fast"]["p95"] == 5000
+    result, _ = measure(clock, make_sequences, make_encoder, times)
+    assert result["fast"]["p50"] == 200 and result["fast"]["p95"] == 5000
 
 
 def test_every_request_goes_to_all_models_in_turn(

@@ -38,12 +38,12 @@ def test_ranks_are_those_of_a_naive_sort(seed: int, ties: bool) -> None:
 
 def test_ndcg_is_scikit_learns() -> None:
     scores, masked, targets = cases(1)
-    found = ndcg(rank_targets(scores, masked, targets), K)
+    result = ndcg(rank_targets(scores, masked, targets), K)
     relevant = np.eye(N + 1)[targets]
     for row in range(C):
         keep = ~masked[row]
         theirs = ndcg_score(relevant[row : row + 1, keep], scores[row : row + 1, keep], k=K)
-        assert found[row] == pytest.approx(theirs, abs=1e-9)
+        assert result[row] == pytest.approx(theirs, abs=1e-9)
 
 
 def test_ties_count_against() -> None:
@@ -100,8 +100,8 @@ def test_all_metrics_by_hand() -> None:
     ranks = np.array([1, 3, 4])
     top = np.array([[1, 2], [1, 3], [1, 0]])
     count = np.array([0, 6.0, 3.0, 1.0, 0.0])
-    found = quality(ranks, top, count, 2)
-    assert found == {
+    result = quality(ranks, top, count, 2)
+    assert result == {
         "ndcg": pytest.approx(1 / 3),
         "hr": pytest.approx(1 / 3),
         "recall": pytest.approx(1 / 3),
@@ -112,8 +112,8 @@ def test_all_metrics_by_hand() -> None:
 
 
 def test_a_model_that_recommends_nothing_covers_nothing() -> None:
-    found = quality(np.array([5]), np.zeros((1, 2), int), np.array([0, 1.0]), 2)
-    assert (found["coverage"], found["popularity"]) == (0, 0)
+    result = quality(np.array([5]), np.zeros((1, 2), int), np.array([0, 1.0]), 2)
+    assert (result["coverage"], result["popularity"]) == (0, 0)
 
 
 def test_means_are_per_user() -> None:

@@ -57,8 +57,8 @@ def is_subsequence(short: list[int], long: list[int]) -> bool:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_noise_changes_nothing(kind: str, sequences: Sequences, chosen: Cases) -> None:
-    made, found = kinds(LENGTH)[kind](sequences, chosen, 0.0, 1)
-    ours = histories(made, found, INPUTS, 50)
+    made, result = kinds(LENGTH)[kind](sequences, chosen, 0.0, 1)
+    ours = histories(made, result, INPUTS, 50)
     for name, column in histories(sequences, chosen, INPUTS, 50).items():
         assert ours[name].dtype == column.dtype
         assert (ours[name] == column).all(), name
@@ -71,14 +71,14 @@ def test_no_noise_changes_nothing(kind: str, sequences: Sequences, chosen: Cases
 def test_users_targets_and_attributes_stay(
     kind: str, share: float, sequences: Sequences, chosen: Cases
 ) -> None:
-    made, found = kinds(LENGTH)[kind](sequences, chosen, share, 1)
-    assert (found.user == chosen.user).all()
+    made, result = kinds(LENGTH)[kind](sequences, chosen, share, 1)
+    assert (result.user == chosen.user).all()
     assert made.users == sequences.users
     assert made.attributes is sequences.attributes
     for name in (*INPUTS, "times", "target"):
-        ours, true = getattr(made, name)[found.position], getattr(sequences, name)[chosen.position]
+        ours, true = getattr(made, name)[result.position], getattr(sequences, name)[chosen.position]
         assert (ours == true).all(), name
-    assert (made.offsets[found.user + 1] - 1 == found.position).all()
+    assert (made.offsets[result.user + 1] - 1 == result.position).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -144,13 +144,13 @@ def test_what_is_inserted_at_a_share_is_inserted_at_a_higher_one(
 def test_what_is_inserted_is_a_training_event_of_somebody_but_never_of_the_target_item(
     sequences: Sequences, chosen: Cases
 ) -> None:
-    made, found = insert(sequences, chosen, 1.0, 1)
+    made, result = insert(sequences, chosen, 1.0, 1)
     true_times = set(sequences.times.tolist())
     targets = sequences.items[chosen.position]
     trained = set(np.concatenate(before(sequences, chosen)).tolist())
     inserted = 0
     for row, target in enumerate(targets.tolist()):  # at share 1 every other event is one
-        start, stop = made.offsets[found.user[row]], found.position[row]
+        start, stop = made.offsets[result.user[row]], result.position[row]
         new = np.array([time not in true_times for time in made.times[start:stop].tolist()])
         assert new.tolist() == [False, True] * (len(new) // 2)
         items = made.items[start:stop][new]
@@ -166,16 +166,18 @@ def test_items_are_inserted_by_popularity(make_sequences: Callable[..., Sequence
     split = [[8, 8]] * 500
     made = make_sequences([[1, 2, 1, 3, 1, 1, 1, 1, 4, 5]] * 500, split=split)
     chosen = cases(made, TEST, 1)  # item 4; training has six of item 1, one of 2 and 3
-    noisy, found = insert(made, chosen, 1.0, 1)
+    noisy, result = insert(made, chosen, 1.0, 1)
     added = np.bincount(noisy.items) - np.bincount(np.concatenate([made.items[:9]] * 500))
     assert np.abs(added / added.sum() - [0, 6 / 8, 1 / 8, 1 / 8, 0]).max() < 0.02
-    assert len(found) == 500
+    assert len(result) == 500
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_times_ascend_and_gaps_are_theirs(kind: str, sequences: Sequences, chosen: Cases) -> None:
-    made, found = kinds(LENGTH)[kind](sequences, chosen, 0.5, 1)
-    for times, gaps in zip(before(made, found, "times"), before(made, found, "gaps"), strict=True):
+    made, result = kinds(LENGTH)[kind](sequences, chosen, 0.5, 1)
+    for times, gaps in zip(
+        before(made, result, "times"), before(made, result, "gaps"), strict=True
+    ):
         steps = np.diff(times)
         assert (steps >= 0).all()
         assert gaps == [0, *(np.searchsorted(GAP_SECONDS, steps, side="right") + 1)]

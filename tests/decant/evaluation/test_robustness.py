@@ -52,16 +52,16 @@ def curve(asked: Trial, scorer: object, rows: np.ndarray | None = None) -> Curve
 
 
 def test_what_does_not_read_the_history_has_a_flat_curve(asked: Trial) -> None:
-    found = curve(asked, popularity(asked.sequences, ITEMS))
-    assert len(found) == 1 + 3 * 2
-    for values in found.values():
-        assert (values == found[CLEAN, 0.0]).all()
+    result = curve(asked, popularity(asked.sequences, ITEMS))
+    assert len(result) == 1 + 3 * 2
+    for values in result.values():
+        assert (values == result[CLEAN, 0.0]).all()
 
 
 def test_what_reads_the_last_item_suffers_exactly_where_that_changes(asked: Trial) -> None:
-    found = curve(asked, next_of_last)
-    assert (found[CLEAN, 0.0] == 1).all()
-    for (kind, share), values in found.items():
+    result = curve(asked, next_of_last)
+    assert (result[CLEAN, 0.0] == 1).all()
+    for (kind, share), values in result.items():
         if kind == CLEAN:
             continue
         kept = np.zeros(len(asked.chosen))
@@ -123,17 +123,17 @@ def test_a_model_is_measured_on_its_own_cases_alone(asked: Trial) -> None:
 
 def test_models_are_measured_side_by_side_and_progress_is_told(asked: Trial) -> None:
     done: list[str] = []
-    found = measure_all(
+    result = measure_all(
         {"last": lambda: next_of_last, "popular": lambda: popularity(asked.sequences, ITEMS)},
         {"last": np.arange(5)},
         asked,
         lambda name, rankings: done.extend([name] * rankings),
     )
-    assert list(found) == ["last", "popular"]
+    assert list(result) == ["last", "popular"]
     assert done.count("last") == done.count("popular") == asked.rankings == 1 + 3 * 2 * 2
-    assert np.isnan(found["last"][CLEAN, 0.0][5:]).all()
+    assert np.isnan(result["last"][CLEAN, 0.0][5:]).all()
     assert (
-        found["popular"]["drop", 0.5]
+        result["popular"]["drop", 0.5]
         == curve(asked, popularity(asked.sequences, ITEMS))["drop", 0.5]
     ).all()
 
@@ -162,7 +162,7 @@ def test_the_curve_is_the_mean_over_the_draws(asked: Trial) -> None:
 
 def test_turns_have_each_case_once_and_each_user_once() -> None:
     chosen = Cases(np.array([0, 0, 2, 3, 3, 3]), np.array([4, 5, 9, 12, 14, 13]))
-    found = list(turns(chosen))
-    assert [turn.user.tolist() for turn in found] == [[0, 2, 3], [0, 3], [3]]
-    assert [turn.position.tolist() for turn in found] == [[4, 9, 12], [5, 13], [14]]
+    result = list(turns(chosen))
+    assert [turn.user.tolist() for turn in result] == [[0, 2, 3], [0, 3], [3]]
+    assert [turn.position.tolist() for turn in result] == [[4, 9, 12], [5, 13], [14]]
     assert list(turns(chosen.take(np.arange(0)))) == []

@@ -12,7 +12,7 @@ from decant.features.segments import RuleError, parse_rules, route
 KNOWN = ["age", "size", "gender", "premium", "birthday"]
 
 
-def told(**rules: tuple[str, int]) -> list[str]:
+def warnings_of(**rules: tuple[str, int]) -> list[str]:
     return check(parse_rules(rules, KNOWN))
 
 
@@ -33,7 +33,7 @@ def told(**rules: tuple[str, int]) -> list[str]:
 )
 def test_a_rule_that_can_never_match_is_an_error(text: str) -> None:
     with pytest.raises(RuleError, match=r"students\.a\.where: .* can never match"):
-        told(a=(text, 0), b=("size == 1", 9))
+        warnings_of(a=(text, 0), b=("size == 1", 9))
 
 
 @pytest.mark.parametrize(
@@ -49,25 +49,25 @@ def test_a_rule_that_can_never_match_is_an_error(text: str) -> None:
     ],
 )
 def test_a_rule_that_may_match_is_let_through(text: str) -> None:
-    assert told(a=(text, 0)) == []
+    assert warnings_of(a=(text, 0)) == []
 
 
 def test_a_rule_whose_users_all_go_to_others_is_an_error_that_names_them() -> None:
     with pytest.raises(RuleError, match="`age > 40` can never serve anybody: all it .* go to a,"):
-        told(a=("age > 30", 2), b=("age > 40", 1))
+        warnings_of(a=("age > 30", 2), b=("age > 40", 1))
     with pytest.raises(RuleError, match=r"students\.c\.where: .* go to a or b, asked before"):
-        told(a=("age > 30", 2), b=("age <= 30", 2), c=("age < 90 and gender == 'F'", 1))
+        warnings_of(a=("age > 30", 2), b=("age <= 30", 2), c=("age < 90 and gender == 'F'", 1))
     with pytest.raises(RuleError, match=r"students\.b\.where"):
-        told(b=("age > 30", 5), a=("age > 30", 5))  # the same priority: the name decides
+        warnings_of(b=("age > 30", 5), a=("age > 30", 5))  # the same priority: the name decides
 
 
 def test_a_rule_that_keeps_users_of_unknown_attributes_is_not_shadowed() -> None:
     rules = {"a": ("age > 30", 2), "b": ("age <= 30", 2), "c": ("gender == 'F'", 1)}
-    assert told(**rules) == []  # women of unknown age
+    assert warnings_of(**rules) == []  # women of unknown age
 
 
 def test_two_rules_of_one_priority_that_both_match_somebody_are_told() -> None:
-    (line,) = told(
+    (line,) = warnings_of(
         zwei=("size in ['1', '2']", 10), alt=("age in ['35-44', '45-54']", 10), c=("age == '5'", 5)
     )
     assert line == (
@@ -77,7 +77,7 @@ def test_two_rules_of_one_priority_that_both_match_somebody_are_told() -> None:
 
 
 def test_of_many_such_pairs_a_few_are_told_and_the_others_counted() -> None:
-    lines = told(**{f"g{place}": (f"age < {place}", 1) for place in range(1, 7)})
+    lines = warnings_of(**{f"g{place}": (f"age < {place}", 1) for place in range(1, 7)})
     assert len(lines) == 6
     assert lines[-1].startswith("10 more pairs")
 
@@ -88,14 +88,14 @@ def test_a_partition_has_nothing_to_tell() -> None:
         for gender in "FM"
         for name, part in (("young", "age < 35"), ("old", "age >= 35"))
     }
-    assert told(**rules) == []
+    assert warnings_of(**rules) == []
 
 
 def test_more_combinations_than_can_be_looked_at_are_left_alone() -> None:
     many = [f"size == {n}" for n in range(200)]
     text = " or ".join(many) + " or age in [" + ", ".join(map(str, range(200))) + "]"
     assert MOST < (2 * 200 + 2) ** 2
-    assert told(a=(text, 1), b=(text, 1)) == []
+    assert warnings_of(a=(text, 1), b=(text, 1)) == []
 
 
 NUMBERS = st.integers(0, 3)

@@ -194,15 +194,15 @@ def test_a_rule_names_what_it_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "message"),
     [
         ("not " * 60 + "(a == 1)", "is nested deeper than 50 times"),
         ("not " * 960 + "(a == 1)", "is nested deeper than 50 times"),
         (f"a in [{', '.join(map(str, range(5000)))}]", "characters, 20,000 are the most"),
     ],
 )
-def test_a_rule_that_would_make_each_request_dear_is_refused(rule: str, told: str) -> None:
-    with pytest.raises(RuleError, match=told):
+def test_a_rule_that_would_make_each_request_dear_is_refused(rule: str, message: str) -> None:
+    with pytest.raises(RuleError, match=message):
         parse_rule("a", rule)
 
 

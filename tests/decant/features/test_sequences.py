@@ -46,8 +46,8 @@ def test_cases_are_the_first_targets_of_each_users_window(
             last = first + (validation if window == VALIDATION else test)
             wanted = [start + i for i in range(max(first, 1), last) if target[start + i]]
             naive += [(user, position) for position in wanted[:per_user]]
-        found = cases(sequences, window, per_user)
-        assert list(zip(found.user.tolist(), found.position.tolist(), strict=True)) == naive
+        result = cases(sequences, window, per_user)
+        assert list(zip(result.user.tolist(), result.position.tolist(), strict=True)) == naive
 
 
 @settings(max_examples=80, deadline=None)

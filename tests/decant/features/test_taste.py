@@ -30,16 +30,16 @@ def two_tastes() -> Sequences:
 
 
 def test_users_who_take_alike_things_are_one_group(two_tastes: Sequences) -> None:
-    found = taste_groups(two_tastes, ITEMS, np.arange(USERS), 2, seed=1)
-    assert {tuple(users % 2) for users in found.values()} == {(0,) * 30, (1,) * 30}
+    result = taste_groups(two_tastes, ITEMS, np.arange(USERS), 2, seed=1)
+    assert {tuple(users % 2) for users in result.values()} == {(0,) * 30, (1,) * 30}
 
 
 def test_every_member_is_in_one_group_and_nobody_else(two_tastes: Sequences) -> None:
     members = np.arange(5, 40)
-    found = taste_groups(two_tastes, ITEMS, members, 4, seed=1)
-    assert list(found) == ["taste_1", "taste_2", "taste_3", "taste_4"]
-    assert sorted(np.concatenate(list(found.values()))) == members.tolist()
-    sizes = [len(users) for users in found.values()]
+    result = taste_groups(two_tastes, ITEMS, members, 4, seed=1)
+    assert list(result) == ["taste_1", "taste_2", "taste_3", "taste_4"]
+    assert sorted(np.concatenate(list(result.values()))) == members.tolist()
+    sizes = [len(users) for users in result.values()]
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] > 0
 
 

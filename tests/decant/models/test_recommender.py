@@ -99,9 +99,9 @@ def test_the_way_to_a_bias_that_suits_a_gpu_leads_to_the_same_with_the_same_grad
     attention = Attention(dimension=8, heads=2, width=4, length=6, both_ways=both_ways)
     nn.init.normal_(attention.bias)
     counted = torch.randn(2, length, length)
-    found = []
+    result = []
     for bias in (attention._bias(length), attention._bias_by_rows(length)):
         (gradient,) = torch.autograd.grad((bias * counted).sum(), attention.bias)
-        found.append((bias.detach(), gradient))
-    assert torch.equal(found[0][0], found[1][0])
-    torch.testing.assert_close(found[0][1], found[1][1])
+        result.append((bias.detach(), gradient))
+    assert torch.equal(result[0][0], result[1][0])
+    torch.testing.assert_close(result[0][1], result[1][1])

@@ -59,8 +59,8 @@ def scores(model: Recommender, items: list[int]) -> torch.Tensor:
 
 def test_the_same_catalogue_gives_the_same_model(former: tuple[Recommender, Path]) -> None:
     model = randomised(SHAPE, unit_rows(8, 1), 2)
-    found = start_from(model, former[1], IDS)
-    assert (found.by_id, found.by_text, found.new, found.left_out) == (8, 0, 0, ())
+    result = start_from(model, former[1], IDS)
+    assert (result.by_id, result.by_text, result.new, result.left_out) == (8, 0, 0, ())
     torch.testing.assert_close(scores(model, [1, 5])[1:], scores(former[0], [1, 5])[1:])
 
 
@@ -89,11 +89,11 @@ def test_a_new_item_stands_where_its_nearest_text_does(former: tuple[Recommender
     text[3], text[4] = text[7], -text[1:].mean(dim=0)
     model = randomised(replace(SHAPE, items=4), text[:5], 2)
     before = model.item.weight[4].clone()
-    found = start_from(model, former[1], ("a", "b", "new", "newer"))
-    assert (found.by_id, found.by_text, found.new) == (2, 1, 1)
+    result = start_from(model, former[1], ("a", "b", "new", "newer"))
+    assert (result.by_id, result.by_text, result.new) == (2, 1, 1)
     torch.testing.assert_close(model.item.weight[3], former[0].item.weight[7])
     torch.testing.assert_close(model.item.weight[4], before)
-    assert "2 items by id, 1 by text, 1 anew" in found.line()
+    assert "2 items by id, 1 by text, 1 anew" in result.line()
 
 
 def test_without_a_shared_item_texts_compare_if_one_encoder_made_them(tmp_path: Path) -> None:
@@ -102,24 +102,24 @@ def test_without_a_shared_item_texts_compare_if_one_encoder_made_them(tmp_path: 
     folder = written(old, tmp_path / "bert", **{ENCODER: "digest"})
     others = tuple("stuvwxyz")
     for encoder, by_text in (("digest", 8), ("another", 0), (None, 0)):
-        found = start_from(randomised(SHAPE, text, 2), folder, others, encoder)
-        assert (found.by_id, found.by_text) == (0, by_text)
+        result = start_from(randomised(SHAPE, text, 2), folder, others, encoder)
+        assert (result.by_id, result.by_text) == (0, by_text)
 
 
 def test_other_texts_of_shared_items_are_never_compared(former: tuple[Recommender, Path]) -> None:
     model = randomised(SHAPE, unit_rows(8, 9), 2)
-    found = start_from(model, former[1], ("a", "b", *"uvwxyz"))
-    assert (found.by_id, found.by_text) == (2, 0)
+    result = start_from(model, former[1], ("a", "b", *"uvwxyz"))
+    assert (result.by_id, result.by_text) == (2, 0)
 
 
 def test_other_shapes_are_left_out_and_named(former: tuple[Recommender, Path]) -> None:
     shape = replace(SHAPE, heads=(2, 2), hidden=(12, 16), max_length=7)
     model = randomised(shape, unit_rows(8, 1), 2)
-    found = start_from(model, former[1], IDS)
-    assert "blocks.0.feed.up.weight" in found.left_out
-    assert "blocks.1.attention.query.weight" in found.left_out
+    result = start_from(model, former[1], IDS)
+    assert "blocks.0.feed.up.weight" in result.left_out
+    assert "blocks.1.attention.query.weight" in result.left_out
     query = "blocks.0.attention.query.weight"
-    assert query not in found.left_out
+    assert query not in result.left_out
     new, old = model.state_dict(), former[0].state_dict()
     torch.testing.assert_close(new[query], old[query])
     recency = "blocks.0.attention.bias"
@@ -128,8 +128,8 @@ def test_other_shapes_are_left_out_and_named(former: tuple[Recommender, Path]) -
 
 def test_a_model_without_text_is_matched_by_id(former: tuple[Recommender, Path]) -> None:
     shape = replace(SHAPE, inputs=("item",), vector_widths=())
-    found = start_from(randomised(shape, None, 2), former[1], ("a", *"tuvwxyz"))
-    assert (found.by_id, found.by_text, found.new) == (1, 0, 7)
+    result = start_from(randomised(shape, None, 2), former[1], ("a", *"tuvwxyz"))
+    assert (result.by_id, result.by_text, result.new) == (1, 0, 7)
 
 
 def test_another_dimension_is_told(former: tuple[Recommender, Path]) -> None:

@@ -308,14 +308,14 @@ def test_patience_is_told_exactly_where_no_training_is_ended_by_it(epochs: int) 
     for patience in (1, 2, 4, 5, 9):  # the default is 3
         lengths = {"epochs": epochs, "patience": patience}
         early = [ends_early(epochs, p, trained_on=False) for p in (patience, 3)]
-        told = without_effect(parse_params({"teacher": lengths}))
-        assert ("teacher.patience" in told) is not any(early)
+        message = without_effect(parse_params({"teacher": lengths}))
+        assert ("teacher.patience" in message) is not any(early)
         settings = {"distill": {"epochs": 1, "patience": patience, "segment_epochs": epochs}}
         early = [ends_early(epochs, p, trained_on=True) for p in (patience, 3)]
-        told = without_effect(
+        message = without_effect(
             parse_params({**settings, **WOMEN, "compress": {"recover_epochs": 0}})
         )
-        assert ("distill.patience" in told) is not any(early)
+        assert ("distill.patience" in message) is not any(early)
 
 
 def configured(source: str, *overlays: str) -> Params:

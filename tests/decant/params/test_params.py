@@ -66,9 +66,9 @@ def problems(given: Any) -> list[str]:
 
 
 def test_the_settings_are_these_and_no_others() -> None:
-    found = {name: set(block.model_fields) for name, block in blocks().items()}
-    assert found == {name: set(names.split()) for name, names in SETTINGS.items()}
-    others = {f.alias or name for name, f in Params.model_fields.items()} - set(found)
+    result = {name: set(block.model_fields) for name, block in blocks().items()}
+    assert result == {name: set(names.split()) for name, names in SETTINGS.items()}
+    others = {f.alias or name for name, f in Params.model_fields.items()} - set(result)
     assert others == SINGLE
 
 
@@ -208,7 +208,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str) -> None:
-    assert any(found.startswith(problem) for found in problems(given)), problems(given)
+    assert any(result.startswith(problem) for result in problems(given)), problems(given)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str)
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(given: Any, problem: str) -> None:
-    assert any(problem in found for found in problems(given)), problems(given)
+    assert any(problem in result for result in problems(given)), problems(given)
 
 
 def test_beside_sequences_the_tables_of_users_and_items_may_call_their_ids_the_same() -> None:
@@ -363,8 +363,8 @@ def test_what_is_no_finite_number_is_refused(value: str) -> None:
     ],
 )
 def test_a_layout_that_cannot_be_is_explained(ingest: dict[str, Any], problem: str) -> None:
-    (told,) = problems({"ingest": ingest})
-    assert problem in told
+    (message,) = problems({"ingest": ingest})
+    assert problem in message
 
 
 def test_a_table_may_be_named_by_its_file_alone() -> None:
@@ -381,8 +381,8 @@ def test_a_table_may_be_named_by_its_file_alone() -> None:
 
 def test_spellings_of_a_missing_value_may_be_as_yaml_reads_them() -> None:
     given = yaml.safe_load("missing: [NULL, ~, NaN, -999, 0.5]")
-    found = parse_params({"ingest": given}).ingest.missing
-    assert set(found) == {"NULL", "Null", "null", "NaN", "-999", "0.5"}
+    result = parse_params({"ingest": given}).ingest.missing
+    assert set(result) == {"NULL", "Null", "null", "NaN", "-999", "0.5"}
     assert {"NULL", "\\N", "NaN", "None"} <= set(parse_params({}).ingest.missing)
 
 

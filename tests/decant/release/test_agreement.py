@@ -29,18 +29,18 @@ def manifest(folder: Path) -> dict[str, Any]:
     }
 
 
-def found(folder: Path, **changes: Any) -> list[str]:
+def problems(folder: Path, **changes: Any) -> list[str]:
     return disagreements({**manifest(folder), **changes}, lambda path: (folder / path).read_bytes())
 
 
 def test_what_was_assembled_agrees(folder: Path) -> None:
-    assert found(folder) == []
+    assert problems(folder) == []
 
 
 @pytest.mark.parametrize("name", ["candidate.json", "router.json", "encoder.json", "verdict.json"])
 def test_a_document_that_is_missing_is_named(folder: Path, name: str) -> None:
     files = {path: file for path, file in manifest(folder)["files"].items() if path != name}
-    assert found(folder, files=files) == [f"{name} is missing"]
+    assert problems(folder, files=files) == [f"{name} is missing"]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"files": []}', b"[" * 100_000, b"\xff"])
@@ -56,7 +56,7 @@ def test_a_document_that_is_none_is_a_line(folder: Path, name: str, content: byt
 
 def test_a_document_is_of_bounded_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "LARGEST", 10)
-    [problem] = found(folder)
+    [problem] = problems(folder)
     assert "candidate.json has" in problem and "bytes, more than 10" in problem
 
 

@@ -100,13 +100,13 @@ class World:
 
     def fail(self, number: int) -> None:
         """Let every reading of the pointer as it is now end with an error of the file system."""
-        found = self.path(POINTER).stat()
-        self.failing[found.st_ino, found.st_mtime_ns] = number
+        result = self.path(POINTER).stat()
+        self.failing[result.st_ino, result.st_mtime_ns] = number
 
     def read(self, path: Path) -> Iterator[bytes]:
         """What the store reads files with."""
-        found = path.stat()
-        if number := self.failing.get((found.st_ino, found.st_mtime_ns)):
+        result = path.stat()
+        if number := self.failing.get((result.st_ino, result.st_mtime_ns)):
             raise OSError(number, os.strerror(number), str(path))
         yield from pieces(path)
 
@@ -120,7 +120,7 @@ class Damage:
     """What is done, what is said of it, and what the registry can still know."""
 
     harm: Callable[[World], object]
-    told: str | None  # None: the pointer is sound
+    message: str | None  # None: the pointer is sound
     known: str | None = "c"  # the model that the history ends at
     before: str | None = "b"  # where a rollback goes
     blocked: bool = False  # no write can replace what is there
@@ -256,9 +256,9 @@ def world(
 @pytest.fixture
 def damage(request: pytest.FixtureRequest, world: World) -> Damage:
     """One damage, done."""
-    found = DAMAGES[request.param]
-    found.harm(world)
-    return found
+    result = DAMAGES[request.param]
+    result.harm(world)
+    return result
 
 
 @dataclass
@@ -273,9 +273,9 @@ class Said:
         """Check that stderr has warnings alone, and one line that tells the damage."""
         assert self.status == 0, self.lines
         assert all(line.startswith("decant: warning: ") for line in self.lines)
-        told = [line for line in self.lines if f" {POINTER} in the registry" in line]
-        assert len(told) == (1 if damage.told else 0), self.lines
-        for line in told:
+        message = [line for line in self.lines if f" {POINTER} in the registry" in line]
+        assert len(message) == (1 if damage.told else 0), self.lines
+        for line in message:
             assert damage.told and damage.told in line
             assert words in line
             if damage.known:
@@ -341,11 +341,11 @@ def check_status(world: World, damage: Damage, decant: Decant) -> None:
     known = id_of(world, damage.known)
     said = decant("status", "--json")
     said.warned_of(damage, ANEW, world)
-    found = json.loads(said.out)
-    assert (found["release"], found["damaged"]) == (known, damage.told is not None)
-    assert [damage.told in problem for problem in found["problems"]] == [True] * found["damaged"]
-    assert found.get("previous") == id_of(world, damage.before)
-    assert found.get("students") == (["general"] if known else None)
+    result = json.loads(said.out)
+    assert (result["release"], result["damaged"]) == (known, damage.told is not None)
+    assert [damage.told in problem for problem in result["problems"]] == [True] * result["damaged"]
+    assert result.get("previous") == id_of(world, damage.before)
+    assert result.get("students") == (["general"] if known else None)
     said = decant("status")
     said.warned_of(damage, ANEW, world)
     first = said.out.splitlines()[0]

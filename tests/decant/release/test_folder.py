@@ -74,12 +74,12 @@ def test_a_pipe_is_not_waited_for(place: ReleaseFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "result"),
     [
         *((name, False) for name in ("manifest.json", "router.json", "dvc.lock", "students/")),
         *((name, False) for name in ("students/women/", "dvc.lock.0123456789abcdef")),
         *((name, True) for name in ("more", "students/men/", "students/men/model.onnx", ".x")),
     ],
 )
-def test_a_key_that_nobody_names_is_a_stray(place: ReleaseFolder, name: str, found: bool) -> None:
-    assert (stray_problem(name, place.files) is not None) == found
+def test_a_key_that_nobody_names_is_a_stray(place: ReleaseFolder, name: str, result: bool) -> None:
+    assert (stray_problem(name, place.files) is not None) == result

@@ -101,10 +101,10 @@ def stricter(**changes: float) -> Gate:
 
 
 def test_a_good_family_passes(verdict: Judge) -> None:
-    found = verdict()
-    assert failed(found) == set()
-    assert found["passed"] is True
-    assert {check["name"] for check in found["checks"]} == {
+    result = verdict()
+    assert failed(result) == set()
+    assert result["passed"] is True
+    assert {check["name"] for check in result["checks"]} == {
         "retention", "lift", "cases.general", "cases.men", "cases.women",
         "compression.general", "compression.women", "size_ratio", "latency_ratio",
     }  # fmt: skip
@@ -122,23 +122,23 @@ def test_a_segment_whose_student_is_too_large_is_served_by_general(
     verdict: Judge, metrics: dict[str, Any]
 ) -> None:
     metrics["models"]["women/int8"]["bytes"] = 300
-    found = verdict()
-    assert found["segments"]["women"]["ships"] is False
-    assert found["segments"]["women"]["reason"] == "too large: 1/3.3 of the teacher, 1/4 allowed"
-    assert failed(found) == set()
+    result = verdict()
+    assert result["segments"]["women"]["ships"] is False
+    assert result["segments"]["women"]["reason"] == "too large: 1/3.3 of the teacher, 1/4 allowed"
+    assert failed(result) == set()
 
 
 def test_the_family_is_served_by_who_ships(verdict: Judge, cases: pd.DataFrame) -> None:
-    found = verdict()["family"][VALIDATION]
+    result = verdict()["family"][VALIDATION]
     expected = {}
     for group, by in (("general", "general"), ("women", "women"), ("men", "general")):
         rows = cases[(cases["model"] == f"{by}/int8") & (cases["window"] == VALIDATION)]
         ranks = rows[rows["user"].isin(MEMBERS[group])]["rank"]
         expected[group] = float((1 / np.log2(ranks + 1)).mean())
-        assert found[group]["ndcg"] == pytest.approx(expected[group])
-        assert found[group]["cases"] == 80
-    assert found["all"]["ndcg"] == pytest.approx(np.mean(list(expected.values())))
-    assert found["all"]["hr"] == 1.0
+        assert result[group]["ndcg"] == pytest.approx(expected[group])
+        assert result[group]["cases"] == 80
+    assert result["all"]["ndcg"] == pytest.approx(np.mean(list(expected.values())))
+    assert result["all"]["hr"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -257,10 +257,10 @@ def test_general_may_be_left_without_users_by_the_segments(verdict: Judge) -> No
 
 
 def test_no_cases_at_all_fail_everything_about_quality(verdict: Judge, cases: pd.DataFrame) -> None:
-    found = verdict(cases=cases[:0])
+    result = verdict(cases=cases[:0])
     groups = {"cases.general", "cases.women", "cases.men"}
-    assert failed(found) == {"retention", "lift", *groups}
-    assert not any(segment["ships"] for segment in found["segments"].values())
+    assert failed(result) == {"retention", "lift", *groups}
+    assert not any(segment["ships"] for segment in result["segments"].values())
 
 
 @pytest.mark.parametrize("value", [None, float("nan")])
@@ -345,15 +345,15 @@ def test_no_gain_does_not_ship(verdict: Judge, cases: pd.DataFrame) -> None:
     women = MEMBERS["women"]
     same = set_ranks(cases, "women/int8", VALIDATION, women, 2)
     same = set_ranks(same, "general/int8", VALIDATION, women, 2)
-    found = verdict(cases=same, thresholds=stricter(margin=1.0))["segments"]["women"]
-    assert (found["gain"], found["ships"]) == (0.0, False)
+    result = verdict(cases=same, thresholds=stricter(margin=1.0))["segments"]["women"]
+    assert (result["gain"], result["ships"]) == (0.0, False)
 
 
 def test_a_segment_that_was_not_evaluated_does_not_ship(
     verdict: Judge, cases: pd.DataFrame
 ) -> None:
-    found = verdict(cases=cases[cases["model"] != "women/int8"])["segments"]["women"]
-    assert (found["ships"], found["reason"]) == (False, "no validation cases to decide on")
+    result = verdict(cases=cases[cases["model"] != "women/int8"])["segments"]["women"]
+    assert (result["ships"], result["reason"]) == (False, "no validation cases to decide on")
 
 
 def test_a_segment_that_was_evaluated_on_other_users_does_not_ship(
@@ -365,11 +365,11 @@ def test_a_segment_that_was_evaluated_on_other_users_does_not_ship(
 
 def test_a_folded_segment_is_generals_and_counted_once(verdict: Judge) -> None:
     members = {**MEMBERS, "general": np.r_[MEMBERS["general"], MEMBERS["women"]]}
-    found = verdict(members=members, folded=["women"])
-    assert found["segments"]["women"]["ships"] is False
-    assert found["segments"]["women"]["reason"] == "merged into general"
-    assert found["family"][VALIDATION]["all"]["cases"] == USERS
-    assert failed(found) == set()
+    result = verdict(members=members, folded=["women"])
+    assert result["segments"]["women"]["ships"] is False
+    assert result["segments"]["women"]["reason"] == "merged into general"
+    assert result["family"][VALIDATION]["all"]["cases"] == USERS
+    assert failed(result) == set()
 
 
 def test_a_folded_segment_without_cases_is_no_group_that_fails(

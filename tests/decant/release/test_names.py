@@ -54,8 +54,8 @@ def test_names_that_some_file_systems_take_for_one_are_two_too_many(one: str, ot
 )
 def test_what_is_said_of_a_file_is_checked(change: dict[str, object], problem: str) -> None:
     assert file_problems({"a": ENTRY}) == []
-    [found] = file_problems({"a": {**ENTRY, **change}})
-    assert problem in found
+    [result] = file_problems({"a": {**ENTRY, **change}})
+    assert problem in result
 
 
 def test_a_name_beside_another_is_that_and_a_digest() -> None:

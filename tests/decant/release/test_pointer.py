@@ -39,12 +39,12 @@ def test_the_newest_entry_that_can_be_read(store: Store) -> None:
 def test_numbers_are_compared_as_numbers(store: Store) -> None:
     for number in (99_999_999, 100_000_000):
         write(store, number)
-    found, _ = History(store, "production").newest()
-    assert found is not None and found.number == 100_000_000
+    result, _ = History(store, "production").newest()
+    assert result is not None and result.number == 100_000_000
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "Invalid JSON"),
         (dump(change(7)), "it is change 7"),
@@ -56,7 +56,7 @@ def test_numbers_are_compared_as_numbers(store: Store) -> None:
     ],
 )
 def test_what_is_wrong_with_an_entry_is_told_by_its_key(
-    store: Store, content: bytes, told: str
+    store: Store, content: bytes, message: str
 ) -> None:
     write(store, 1, content)
     write(store, 2)
@@ -64,20 +64,20 @@ def test_what_is_wrong_with_an_entry_is_told_by_its_key(
     assert changes == {2: change(2)}
     assert list(damaged) == [1]
     assert "history/production/00000001.json in the registry is damaged: " in damaged[1]
-    assert told in damaged[1]
+    assert message in damaged[1]
 
 
 def test_of_a_large_record_no_more_is_read_than_tells_that(store: Store) -> None:
     store.write_new("channels/production.json", b"x" * (LARGEST_RECORD + 5_000_000))
-    found = store.read_versioned("channels/production.json")
-    assert found is not None and len(found[0]) == LARGEST_RECORD + 1
-    assert store.read("channels/production.json") == found[0]
+    result = store.read_versioned("channels/production.json")
+    assert result is not None and len(result[0]) == LARGEST_RECORD + 1
+    assert store.read("channels/production.json") == result[0]
 
 
 def test_what_a_terminal_would_obey_is_not_shown(store: Store) -> None:
     write(store, 1, by="\x1b[31mann", reason="a\nb")
-    found, _ = History(store, "production").newest()
-    assert found is not None and (found.by, found.reason) == (" [31mann", "a b")
+    result, _ = History(store, "production").newest()
+    assert result is not None and (result.by, result.reason) == (" [31mann", "a b")
 
 
 def test_a_damaged_entry_is_replaced_and_a_good_one_is_kept(store: Store) -> None:
@@ -103,9 +103,9 @@ def test_a_damaged_entry_is_replaced_and_a_good_one_is_kept(store: Store) -> Non
     ],
 )
 def test_a_harmed_pointer_tells_what_the_history_knows(pointer: Pointer, words: str) -> None:
-    told = pointer.summary()
-    assert told.startswith("channels/p.json in the registry is gone; ")
-    assert words in told and "\n" not in told
+    message = pointer.summary()
+    assert message.startswith("channels/p.json in the registry is gone; ")
+    assert words in message and "\n" not in message
 
 
 def test_only_a_sound_pointer_or_a_whole_history_is_certain() -> None:

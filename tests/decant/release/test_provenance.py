@@ -27,18 +27,18 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_clean_checkout_names_its_commit(checkout: Path) -> None:
-    found = provenance(checkout)
-    assert len(found["commit"]) == 40
-    assert found["dirty"] is False
-    assert found["packages"]["numpy"] == np.__version__
+    result = provenance(checkout)
+    assert len(result["commit"]) == 40
+    assert result["dirty"] is False
+    assert result["packages"]["numpy"] == np.__version__
 
 
 def test_changed_and_new_files_are_named(checkout: Path) -> None:
     (checkout / "code.py").write_text("2\n")
     (checkout / "new file.py").write_text("")
-    found = provenance(checkout)
-    assert found["dirty"] is True
-    assert found["changed"] == ["code.py", "new file.py"]
+    result = provenance(checkout)
+    assert result["dirty"] is True
+    assert result["changed"] == ["code.py", "new file.py"]
 
 
 def test_a_renamed_file_is_named_once(checkout: Path) -> None:
@@ -56,8 +56,8 @@ def test_without_a_repository_the_commit_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    found = provenance(tmp_path)
-    assert (found["commit"], found["dirty"], found["changed"]) == (None, None, [])
+    result = provenance(tmp_path)
+    assert (result["commit"], result["dirty"], result["changed"]) == (None, None, [])
 
 
 def test_without_git_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_a_published_release_is_listed_with_every_file(
 ) -> None:
     folder = make_candidate()
     release = registry.publish(folder, EXTRA)
-    assert [found.id for found in registry.releases()] == [release] == registry.ids()
+    assert [result.id for result in registry.releases()] == [release] == registry.ids()
     manifest = registry.verify(release)
     assert manifest.students == ["general", "women"]
     assert manifest.folded == ["men", "tiny"]
@@ -252,8 +252,8 @@ def test_a_failed_candidate_is_published_only_when_asked_for(
         registry.publish(make_candidate(passed=False), EXTRA)
     assert registry.releases() == []
     release = registry.publish(make_candidate(passed=False), EXTRA, failed_too=True)
-    [found] = registry.releases()
-    assert not found.passed
+    [result] = registry.releases()
+    assert not result.passed
     with pytest.raises(GateFailedError, match=f"release {release} did not pass: retention"):
         registry.promote(release)
     assert registry.channel() is None
@@ -751,9 +751,9 @@ def test_a_copy_that_is_replaced_while_it_is_looked_at_is_none(
     manifest, looked = (folder / "manifest.json").read_bytes(), ReleaseFolder.misplaced
 
     def replaced(copy: ReleaseFolder) -> list[str]:
-        found = looked(copy)
+        result = looked(copy)
         folder.rename(tmp_path / "old")
-        return found
+        return result
 
     assert is_copy(release, manifest, folder)
     monkeypatch.setattr(ReleaseFolder, "misplaced", replaced)

@@ -132,17 +132,17 @@ class Faulty(BaseHTTPRequestHandler):
             "If-Match": expected is not None and there is not None and not right,
             "If-Match on a missing key": expected is not None and there is None,
         }
-        return any(told for name, told in unmet.items() if self._breaks not in (name, "all"))
+        return any(message for name, message in unmet.items() if self._breaks not in (name, "all"))
 
     def _list(self) -> None:
         prefix = parse_qs(urlsplit(self.path).query)["prefix"][0]
         keys = [path.removeprefix(f"/{BUCKET}/") for path in sorted(self._objects)]
         if self._breaks == "lists":
             keys = []
-        found = "".join(
+        result = "".join(
             f"<Contents><Key>{k}</Key></Contents>" for k in keys if k.startswith(prefix)
         )
-        body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>"
+        body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{result}</ListBucketResult>"
         self._answer(200, body.encode(), {"Content-Type": "application/xml"})
 
     def _answer(
@@ -215,7 +215,7 @@ Serve = Callable[[Fault], S3Store]
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "message"),
     [
         ("all", "ignores conditional writes \\(IfNoneMatch overwrites an existing key"),
         ("If-None-Match", "ignores conditional writes \\(IfNoneMatch overwrites an existing key"),
@@ -227,13 +227,13 @@ Serve = Callable[[Fault], S3Store]
     ],
 )
 def test_a_store_that_breaks_a_promise_is_refused(
-    serve: Serve, server: Server, broken: str, told: str
+    serve: Serve, server: Server, broken: str, message: str
 ) -> None:
     store = serve(Fault(breaks=broken))
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=message):
         store.probe()
     assert server.objects == {}  # the probes are removed
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=message):
         store.probe()
 
 
@@ -320,10 +320,10 @@ ANSWERS = {
 def test_a_refusal_is_one_line_with_advice(
     serve: Serve, once: None, caplog: pytest.LogCaptureFixture, answer: str
 ) -> None:
-    fault, told = ANSWERS[answer]
+    fault, message = ANSWERS[answer]
     store = serve(fault)
     for use in USES.keys() - (METHODS - fault.on):
-        with pytest.raises(StoreError, match=told) as caught:
+        with pytest.raises(StoreError, match=message) as caught:
             USES[use](store)
         assert "\n" not in str(caught.value)
         assert str(caught.value).startswith("s3://releases/decant: ")
@@ -384,14 +384,14 @@ def test_https_where_http_is_spoken_is_one_line(server: Server, once: None) -> N
 
 
 @pytest.mark.parametrize(
-    ("scheme", "told"),
+    ("scheme", "message"),
     [("https", "no TLS connection.*AWS_CA_BUNDLE"), ("http", "closes the connection")],
 )
 def test_a_certificate_of_nobody_is_one_line(
-    tls_port: int, once: None, scheme: str, told: str
+    tls_port: int, once: None, scheme: str, message: str
 ) -> None:
     store = S3Store(BUCKET, "decant", f"{scheme}://127.0.0.1:{tls_port}")
-    with pytest.raises(StoreError, match=told) as caught:
+    with pytest.raises(StoreError, match=message) as caught:
         store.list("")
     assert "\n" not in str(caught.value)
 

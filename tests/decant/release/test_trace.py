@@ -49,24 +49,24 @@ def test_a_release_is_traced_to_the_raw_bytes(
     release = registry.publish(make_candidate(), EXTRA)
     registry.promote(release, reason="first", actor="ann")
     registry.promote(release, "canary", actor="bob")
-    found = trace(registry, release[:7])
-    assert found["release"] == release
+    result = trace(registry, release[:7])
+    assert result["release"] == release
     raw = hashlib.sha256(b"user,item").hexdigest()
-    assert found["data"]["files"] == {"views.csv": raw}
-    assert found["data"]["source"] == "demo"
-    assert found["code"]["commit"] == "c0ffee"
-    assert found["params"] == {"seed": 3}
-    assert found["stages"]["ingest"] == {
+    assert result["data"]["files"] == {"views.csv": raw}
+    assert result["data"]["source"] == "demo"
+    assert result["code"]["commit"] == "c0ffee"
+    assert result["params"] == {"seed": 3}
+    assert result["stages"]["ingest"] == {
         "deps": {"data/raw/demo": "aaaa.dir"},
         "outs": {"data/ingested": "bbbb.dir"},
     }
-    assert found["students"]["women"]["where"] == "gender == 'F'"
-    assert found["verdict"]["passed"] is True
-    assert [(m["channel"], m["by"]) for m in found["channels"]] == [
+    assert result["students"]["women"]["where"] == "gender == 'F'"
+    assert result["verdict"]["passed"] is True
+    assert [(m["channel"], m["by"]) for m in result["channels"]] == [
         ("canary", "bob"),
         ("production", "ann"),
     ]
-    assert json.loads(json.dumps(found)) == found
+    assert json.loads(json.dumps(result)) == result
 
 
 def test_a_person_can_read_it(registry: Registry, make_candidate: MakeCandidate) -> None:
@@ -105,9 +105,9 @@ schedule: {cron: 0 3 * * *}
 
 def test_a_failed_release_is_traced_too(registry: Registry, make_candidate: MakeCandidate) -> None:
     release = registry.publish(make_candidate(passed=False), {}, failed_too=True)
-    found = trace(registry, release)
-    assert found["code"] == found["params"] == found["stages"] == {}
-    assert "failed: retention" in describe(found)
+    result = trace(registry, release)
+    assert result["code"] == result["params"] == result["stages"] == {}
+    assert "failed: retention" in describe(result)
 
 
 def test_a_forged_origin_is_not_told(registry: Registry, make_candidate: MakeCandidate) -> None:
@@ -125,8 +125,8 @@ def test_what_is_no_yaml_is_left_out(
     release = registry.publish(
         make_candidate(), {**EXTRA, "dvc.lock": b"a: [", "params.yaml": b"["}
     )
-    found = trace(registry, release)
-    assert found["stages"] == found["params"] == {}
+    result = trace(registry, release)
+    assert result["stages"] == result["params"] == {}
     assert f"dvc.lock of release {release} is left out: not YAML" in caplog.text
 
 

@@ -113,16 +113,16 @@ def base_rank(model: str) -> int:
 def make_metrics(cases: pd.DataFrame, models: list[str]) -> dict[str, Any]:
     """As `evaluate` makes them, of these cases."""
     groups = {"all": np.arange(USERS), **MEMBERS}
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         model: {w: by_group(cases, model, w, groups) for w in WINDOWS} for model in models
     }
     for model in models:
         hop = model.split("/")[-1]
         if hop == "teacher" or "/" in model:
             size, latency = COSTS.get(hop, (50_000, 200.0))
-            found[model] |= {"bytes": size, "latency_us": {"p50": latency, "p95": 2 * latency}}
-            found[model]["multiply_adds"] = 10 * size
-    found["women/int8"] |= {"bytes": 60_000}
+            result[model] |= {"bytes": size, "latency_us": {"p50": latency, "p95": 2 * latency}}
+            result[model]["multiply_adds"] = 10 * size
+    result["women/int8"] |= {"bytes": 60_000}
     return {
         "k": K,
         "catalogue": CATALOGUE,
@@ -134,7 +134,7 @@ def make_metrics(cases: pd.DataFrame, models: list[str]) -> dict[str, Any]:
             }
             for name, users in groups.items()
         },
-        "models": found,
+        "models": result,
         "protocol": {
             "source": "demo",
             "split": {"method": "time", "validation": 0.1, "test": 0.1, "cases_per_user": 2},
@@ -153,13 +153,13 @@ def by_group(
 ) -> dict[str, dict[str, float]]:
     """All metrics of one model on each group."""
     rows = cases[(cases["model"] == model) & (cases["window"] == window)]
-    found = {}
+    result = {}
     for name, users in groups.items():
         ranks = rows.loc[rows["user"].isin(users), "rank"].to_numpy()
         hits = float(hit(ranks, K).mean())
-        found[name] = {"ndcg": float(ndcg(ranks, K).mean()), "hr": hits, "recall": hits}
-        found[name] |= {"precision": hits / K, "coverage": 0.5, "popularity": 0.01}
-    return found
+        result[name] = {"ndcg": float(ndcg(ranks, K).mean()), "hr": hits, "recall": hits}
+        result[name] |= {"precision": hits / K, "coverage": 0.5, "popularity": 0.01}
+    return result
 
 
 def make_hops(metrics: dict[str, Any], student: str) -> dict[str, Any]:

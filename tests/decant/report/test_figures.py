@@ -15,8 +15,8 @@ from decant.report.figures import (
 
 
 def test_every_figure_of_a_complete_run_is_there(run: Any) -> None:
-    found = figures(run.metrics, run.verdict, run.scores())
-    assert set(found) == {
+    result = figures(run.metrics, run.verdict, run.scores())
+    assert set(result) == {
         "baseline.best.ndcg@10",
         "teacher.ndcg@10",
         "student.general.ndcg@10",
@@ -30,11 +30,11 @@ def test_every_figure_of_a_complete_run_is_there(run: Any) -> None:
         "family.size.ratio",
         "oracle.share",
     }
-    for name, value in found.items():
+    for name, value in result.items():
         assert set(value) == {"value", "low", "high", "n"}
         if value["low"] is not None:
             assert value["low"] <= value["value"] <= value["high"], name
-    json.dumps(found, allow_nan=False)
+    json.dumps(result, allow_nan=False)
 
 
 def test_equal_inputs_give_equal_figures(run: Any) -> None:
@@ -56,50 +56,50 @@ def test_equal_inputs_give_equal_figures(run: Any) -> None:
 )
 def test_what_was_not_measured_is_left_out(run: Any, model: str, figure: str) -> None:
     cases = run.cases[run.cases["model"] != model]
-    found = figures(run.metrics, run.verdict, run.change(cases=cases).scores())
-    assert figure not in found
+    result = figures(run.metrics, run.verdict, run.change(cases=cases).scores())
+    assert figure not in result
 
 
 def test_ratios_are_of_the_most_expensive_student_that_is_released(run: Any) -> None:
     run.metrics["models"]["men/int8"]["bytes"] = 900_000  # does not ship
     assert cost_ratio(run.metrics, run.verdict, "bytes") == pytest.approx(1_000_000 / 60_000)
     assert family_bytes(run.metrics, run.verdict) == 50_000 + 60_000
-    found = figures(run.metrics, run.verdict, run.scores())
-    assert found["family.size.ratio"]["value"] == pytest.approx(1_000_000 / 110_000)
-    assert found["multiply_adds.ratio"]["value"] == 20
+    result = figures(run.metrics, run.verdict, run.scores())
+    assert result["family.size.ratio"]["value"] == pytest.approx(1_000_000 / 110_000)
+    assert result["multiply_adds.ratio"]["value"] == 20
     del run.metrics["models"]["general/int8"]["bytes"]
     assert cost_ratio(run.metrics, run.verdict, "bytes") is None
     assert family_bytes(run.metrics, run.verdict) is None
 
 
 def test_a_segment_that_general_serves_gains_nothing(run: Any) -> None:
-    found = figures(run.metrics, run.verdict, run.scores())
+    result = figures(run.metrics, run.verdict, run.scores())
     women = run.metrics["models"]["women/int8"]["test"]["women"]["ndcg"]
     general = run.metrics["models"]["general/int8"]["test"]["women"]["ndcg"]
-    assert found["segments.mean_gain"]["value"] == pytest.approx((women / general - 1) / 2)
-    worst = found["segments.worst_gain"]
+    assert result["segments.mean_gain"]["value"] == pytest.approx((women / general - 1) / 2)
+    worst = result["segments.worst_gain"]
     assert (worst["value"], worst["low"], worst["high"], worst["n"]) == (0, 0, 0, 30)
 
 
 def test_a_loss_by_quantisation_is_positive(run: Any) -> None:
     after = run.cases["model"].str.endswith("/int8")
     cases = run.cases.assign(rank=run.cases["rank"] + after)
-    found = figures(run.metrics, run.verdict, run.change(cases=cases).scores())
-    loss = found["int8.ndcg_loss"]
+    result = figures(run.metrics, run.verdict, run.change(cases=cases).scores())
+    loss = result["int8.ndcg_loss"]
     assert 0 < loss["low"] <= loss["value"] <= loss["high"] < 1
 
 
 def test_decisions_are_the_gates_own_and_have_two_sides(run: Any) -> None:
     members = run.scores().members
-    found = segment_decisions(
+    result = segment_decisions(
         run.cases, members, ["women", "men", "none"], run.evaluation.k, 300, 3
     )
     for name in ("women", "men"):
-        gain = found[name]["validation"]
+        gain = result[name]["validation"]
         assert gain["value"] == pytest.approx(run.verdict["segments"][name]["gain"])
         assert gain["low"] <= run.verdict["segments"][name]["lower_bound"] <= gain["high"]
-        assert gain["n"] < found[name]["test"]["n"]
-    assert found["none"] == {}
+        assert gain["n"] < result[name]["test"]["n"]
+    assert result["none"] == {}
 
 
 def test_the_familys_coverage_counts_what_each_user_is_served(run: Any) -> None:

@@ -15,20 +15,20 @@ def numbers(content: Any) -> list[Any]:
 
 
 def test_the_headline_has_both_windows_ratios_and_the_verdict(run: Any) -> None:
-    found = headline(run.evidence())
-    assert list(found) == ["validation", "test", "ratio", "gate"]
+    result = headline(run.evidence())
+    assert list(result) == ["validation", "test", "ratio", "gate"]
     for window in ("validation", "test"):
-        assert list(found[window]) == [
+        assert list(result[window]) == [
             "teacher", "best_traditional", "family", "general", "women", "men",
         ]  # fmt: skip
-        assert all(list(values) == ["ndcg@10", "hr@10"] for values in found[window].values())
+        assert all(list(values) == ["ndcg@10", "hr@10"] for values in result[window].values())
     family = run.verdict["family"]["test"]
-    assert found["test"]["women"]["ndcg@10"] == family["women"]["ndcg"]
-    assert found["test"]["family"]["hr@10"] == family["all"]["hr"]
+    assert result["test"]["women"]["ndcg@10"] == family["women"]["ndcg"]
+    assert result["test"]["family"]["hr@10"] == family["all"]["hr"]
     best = run.metrics["models"][run.verdict["best_baseline"]]
-    assert found["validation"]["best_traditional"]["ndcg@10"] == best["validation"]["all"]["ndcg"]
-    assert found["gate"] == {"passed": run.verdict["passed"]}
-    assert set(found["ratio"]) == {"size", "family_size", "latency", "multiply_adds"}
+    assert result["validation"]["best_traditional"]["ndcg@10"] == best["validation"]["all"]["ndcg"]
+    assert result["gate"] == {"passed": run.verdict["passed"]}
+    assert set(result["ratio"]) == {"size", "family_size", "latency", "multiply_adds"}
 
 
 def test_dvc_can_subtract_every_number_of_it(run: Any) -> None:
@@ -38,9 +38,9 @@ def test_dvc_can_subtract_every_number_of_it(run: Any) -> None:
 def test_what_was_not_measured_has_no_key(run: Any, without: Callable[[Any, str], Any]) -> None:
     metrics = without(run.metrics, "latency_us")
     metrics["models"] = without(metrics["models"], "hr")
-    found = headline(run.change(metrics=metrics).evidence())
-    assert "latency" not in found["ratio"]
-    assert list(found["test"]["teacher"]) == ["ndcg@10"]
+    result = headline(run.change(metrics=metrics).evidence())
+    assert "latency" not in result["ratio"]
+    assert list(result["test"]["teacher"]) == ["ndcg@10"]
     assert "gate" in headline(run.change(verdict={**run.verdict, "family": {}}).evidence())
 
 

@@ -29,8 +29,8 @@ def curves(level: float) -> Curves:
     return {(CLEAN, 0.0): clean, **noisy}
 
 
-def only(of: Curves, rows: np.ndarray) -> Curves:
-    return {level: np.where(rows, values, np.nan) for level, values in of.items()}
+def only(owner: Curves, rows: np.ndarray) -> Curves:
+    return {level: np.where(rows, values, np.nan) for level, values in owner.items()}
 
 
 @pytest.fixture
@@ -54,19 +54,19 @@ def measured() -> dict[str, Curves]:
 def test_every_level_of_every_model_is_a_figure(
     measured: dict[str, Curves], scores: Scores
 ) -> None:
-    found = figures(measured, scores)
+    result = figures(measured, scores)
     levels = [CLEAN, *(f"{k}.{p}{e}" for k in PANELS for p in ("05", "50") for e in ("", ".kept"))]
     models = ["baseline.markov", "teacher", "general", "women", "men", "family"]
-    assert set(found) == {f"robustness.{m}.{level}" for m in models for level in levels}
-    assert found["robustness.teacher.drop.50.kept"]["value"] == pytest.approx(0.5)
-    assert found["robustness.women.clean"]["n"] == 10
-    assert found["robustness.teacher.clean"]["n"] == 50
+    assert set(result) == {f"robustness.{m}.{level}" for m in models for level in levels}
+    assert result["robustness.teacher.drop.50.kept"]["value"] == pytest.approx(0.5)
+    assert result["robustness.women.clean"]["n"] == 10
+    assert result["robustness.teacher.clean"]["n"] == 50
 
 
 def test_a_figure_and_its_interval_are_those_of_the_report(
     measured: dict[str, Curves], scores: Scores
 ) -> None:
-    found = figures(measured, scores)
+    result = figures(measured, scores)
     clean, noisy = (measured["teacher"][level] for level in ((CLEAN, 0.0), ("insert", 0.5)))
     for name, above, below in (
         ("clean", clean, np.ones(len(USERS))),
@@ -75,7 +75,7 @@ def test_a_figure_and_its_interval_are_those_of_the_report(
     ):
         expected = ratio(scores, above, below)
         assert expected is not None
-        assert found[f"robustness.teacher.{name}"] == pytest.approx(expected)
+        assert result[f"robustness.teacher.{name}"] == pytest.approx(expected)
 
 
 def test_the_family_is_who_serves_each_user(measured: dict[str, Curves], scores: Scores) -> None:
@@ -95,10 +95,10 @@ def test_without_the_general_student_there_is_no_family(
 
 def test_a_model_that_is_never_right_has_no_share_of_it(scores: Scores) -> None:
     zero = {level: 0 * values for level, values in curves(0.1).items()}
-    found = figures({"markov": zero}, scores)
-    assert found["robustness.baseline.markov.clean"]["value"] == 0
-    assert not [name for name in found if name.endswith("kept")]
-    assert "nan" in table(found, 10)
+    result = figures({"markov": zero}, scores)
+    assert result["robustness.baseline.markov.clean"]["value"] == 0
+    assert not [name for name in result if name.endswith("kept")]
+    assert "nan" in table(result, 10)
 
 
 def test_resamples_draw_as_many_users_as_there_are_and_pair_the_columns() -> None:
@@ -112,16 +112,16 @@ def test_resamples_draw_as_many_users_as_there_are_and_pair_the_columns() -> Non
 def test_curves_begin_clean_and_the_best_model_is_first(
     measured: dict[str, Curves], scores: Scores
 ) -> None:
-    found = figures(measured, scores)
-    kinds = lines(found)
+    result = figures(measured, scores)
+    kinds = lines(result)
     assert list(kinds) == list(PANELS)
     names = list(kinds["drop"])
     assert names[0] == "men"
     assert names[-1] == "baseline.markov"
     points = kinds["drop"]["teacher"]
     assert [point.share for point in points] == [0, 0.05, 0.5]
-    assert points[0].figure == found["robustness.teacher.clean"]
-    assert points[2].figure == found["robustness.teacher.drop.50"]
+    assert points[0].figure == result["robustness.teacher.clean"]
+    assert points[2].figure == result["robustness.teacher.drop.50"]
 
 
 def test_the_table_tells_what_is_kept(measured: dict[str, Curves], scores: Scores) -> None:
@@ -137,8 +137,8 @@ def test_the_table_tells_what_is_kept(measured: dict[str, Curves], scores: Score
 def test_the_picture_has_a_panel_for_each_kind_and_a_line_for_each_model(
     measured: dict[str, Curves], scores: Scores
 ) -> None:
-    found = figures(measured, scores)
-    drawn = picture(found, 10, without=("women", "men"))
+    result = figures(measured, scores)
+    drawn = picture(result, 10, without=("women", "men"))
     root = ElementTree.fromstring(drawn)
     texts = [
         "".join(text.itertext()).strip() for text in root.iter("{http://www.w3.org/2000/svg}text")
@@ -148,7 +148,7 @@ def test_the_picture_has_a_panel_for_each_kind_and_a_line_for_each_model(
     assert "women" not in texts
     assert texts.count("share of noise, %") == 3
     assert texts.count("NDCG@10") == 1
-    assert drawn == picture(found, 10, without=("women", "men"))  # the same bytes
+    assert drawn == picture(result, 10, without=("women", "men"))  # the same bytes
 
 
 @pytest.mark.parametrize(

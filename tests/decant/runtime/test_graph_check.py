@@ -130,11 +130,11 @@ def set_to(path: str, value: Any) -> Callable[[onnx.ModelProto], None]:
     """Set one field, `graph_check.node.0.domain` for one."""
 
     def change(model: onnx.ModelProto) -> None:
-        found: Any = model
+        result: Any = model
         *above, last = path.split(".")
         for name in above:
-            found = found[int(name)] if name.isdecimal() else getattr(found, name)
-        setattr(found, last, value)
+            result = result[int(name)] if name.isdecimal() else getattr(result, name)
+        setattr(result, last, value)
 
     return change
 

@@ -34,8 +34,8 @@ def where(shop: Any, release: str) -> tuple[Release, ReleaseFolder]:
 def until(condition: Callable[[], Any]) -> Any:
     """What a condition gives when it holds."""
     for _ in range(600):
-        if found := condition():
-            return found
+        if result := condition():
+            return result
         time.sleep(0.05)
     raise AssertionError("waited 30 seconds in vain")
 

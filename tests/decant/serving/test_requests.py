@@ -14,8 +14,8 @@ from decant.serving.requests import MalformedError, attributes, decode, history,
 
 def events(*given: Any, most: int = 100) -> list[Event]:
     """What is read of a history, event by event."""
-    found = history(decode(orjson.dumps({"history": list(given)})), most)
-    columns = found.items, found.behaviours, found.times, found.ratings
+    result = history(decode(orjson.dumps({"history": list(given)})), most)
+    columns = result.items, result.behaviours, result.times, result.ratings
     return [
         Event(item, behaviour, *(None if math.isnan(x) else x for x in (time, rating)))
         for item, behaviour, time, rating in zip(*columns, strict=True)
@@ -71,8 +71,8 @@ def test_a_time_of_no_plausible_year_is_refused(time: Any, shown: str) -> None:
 
 def test_of_a_long_history_the_newest_are_read_and_the_others_counted() -> None:
     request = decode(orjson.dumps({"history": [f"i{n}" for n in range(7)]}))
-    found = history(request, 3)
-    assert (found.items, found.older) == (["i4", "i5", "i6"], 4)
+    result = history(request, 3)
+    assert (result.items, result.older) == (["i4", "i5", "i6"], 4)
     with pytest.raises(RequestError, match=r"history\[6\].time"):
         history(decode(orjson.dumps({"history": ["a"] * 6 + [{"item": "b", "time": "x"}]})), 3)
 

@@ -209,15 +209,15 @@ def other(value: Any) -> Any:
 
 def mutants(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The document with each of its fields, also those further in, changed, removed, added."""
-    found = []
+    result = []
     for name, value in document.items():
-        found.append((f"changed {name}", {**document, name: other(value)}))
-        found.append((f"removed {name}", {k: v for k, v in document.items() if k != name}))
+        result.append((f"changed {name}", {**document, name: other(value)}))
+        result.append((f"removed {name}", {k: v for k, v in document.items() if k != name}))
         if value is not None:
-            found.append((f"emptied {name}", {**document, name: None}))
+            result.append((f"emptied {name}", {**document, name: None}))
         if isinstance(value, dict):
-            found += [(f"{name}: {how}", {**document, name: v}) for how, v in mutants(value)]
-    return [*found, ("added", {**document, "more": True})]
+            result += [(f"{name}: {how}", {**document, name: v}) for how, v in mutants(value)]
+    return [*result, ("added", {**document, "more": True})]
 
 
 def write(path: Path, document: dict[str, Any]) -> None:

@@ -20,9 +20,9 @@ from decant.training.checkpoint import (
 def test_what_is_written_is_read_under_its_key_alone(tmp_path: Path) -> None:
     saved = Checkpoints(tmp_path)
     saved.write("one", {"a": torch.arange(3)}, {"step": 4, "big": 2**100})
-    found = saved.read("one")
-    assert found is not None
-    assert (found[0]["a"].tolist(), found[1]) == ([0, 1, 2], {"step": 4, "big": 2**100})
+    result = saved.read("one")
+    assert result is not None
+    assert (result[0]["a"].tolist(), result[1]) == ([0, 1, 2], {"step": 4, "big": 2**100})
     assert saved.read("two") is None
 
 
@@ -106,8 +106,8 @@ def test_nothing_half_written_is_seen(tmp_path: Path, monkeypatch: pytest.Monkey
         saved.write("one", {"a": torch.ones(2)}, {}, said.append)
     assert len(said) == 1 and "training goes on without" in said[0] and "make room" in said[0]
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
-    found = saved.read("one")
-    assert found is not None and not found[0]["a"].any()
+    result = saved.read("one")
+    assert result is not None and not result[0]["a"].any()
     with pytest.raises(OSError, match="No space"):  # it could not be gone on from
         Checkpoints(tmp_path, minutes=3).write("one", {"a": torch.ones(2)}, {})
 

@@ -80,7 +80,7 @@ def test_what_a_teacher_knows_is_the_same_wherever_it_is_written_down(
     cycle: Any, tmp_path: Path
 ) -> None:
     teacher, _ = taught(cycle, settings_on("cuda"))
-    found = {}
+    result = {}
     for device in ("cuda", "cpu"):
         folder = tmp_path / device
         folder.mkdir()
@@ -88,10 +88,10 @@ def test_what_a_teacher_knows_is_the_same_wherever_it_is_written_down(
         known = load_knowledge(folder)
         rows = np.flatnonzero(known.ids[np.arange(len(cycle.sequences.items))].any(axis=1))
         assert known.states is not None and known.relations is not None
-        found[device] = [
-            of[rows] for of in (known.log_probabilities, known.states, known.relations)
+        result[device] = [
+            owner[rows] for owner in (known.log_probabilities, known.states, known.relations)
         ]
-    for one, other in zip(found["cuda"], found["cpu"], strict=True):
+    for one, other in zip(result["cuda"], result["cpu"], strict=True):
         np.testing.assert_allclose(one, other, atol=0.02)
 
 

@@ -375,10 +375,10 @@ def test_a_loss_of_the_worst_windows_is_theirs(data: Any) -> None:
         one = windows.take(np.array([n]))
         each.append(Objective(model, supervision)(batch_of(data, one, supervision, model)).item())
     tail = replace(supervision, cvar_fraction=0.34)
-    found = Objective(model, tail)(batch_of(data, windows, tail, model))
+    result = Objective(model, tail)(batch_of(data, windows, tail, model))
     worst = np.argsort(each)[-2:]
     alone = Objective(model, supervision)(batch_of(data, windows.take(worst), supervision, model))
-    torch.testing.assert_close(found, alone)
+    torch.testing.assert_close(result, alone)
 
 
 def test_strata_hold_as_many_events_each_the_popular_first() -> None:

@@ -43,16 +43,16 @@ def test_with_the_whole_catalogue_it_is_the_full_cross_entropy(temperature: floa
     softened = torch.softmax(teacher / temperature, dim=1)
     student = torch.log_softmax(scores[:, 1:] / temperature, dim=1)
     full = -(softened * student).sum(1).mean() * temperature**2
-    found = soft_loss(own(scores, ids), with_rest(teacher), temperature).mean()
+    result = soft_loss(own(scores, ids), with_rest(teacher), temperature).mean()
     tolerance = 1e-4 if temperature <= 1 else 0.15  # what the class of the rest weighs, softened
-    assert float(found) == pytest.approx(float(full), rel=tolerance)
+    assert float(result) == pytest.approx(float(full), rel=tolerance)
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_the_mass_outside_the_top_counts_as_one_class(temperature: float) -> None:
     teacher, scores = teacher_and_scores()
     top = teacher.topk(3, dim=1)
-    found = soft_loss(own(scores, top.indices + 1), with_rest(top.values), temperature)
+    result = soft_loss(own(scores, top.indices + 1), with_rest(top.values), temperature)
     losses = []
     for row in range(P):
         p = teacher[row].exp()
@@ -62,7 +62,7 @@ def test_the_mass_outside_the_top_counts_as_one_class(temperature: float) -> Non
         classes_q = torch.cat([q[kept + 1], 1 - q[kept + 1].sum()[None]]) ** (1 / temperature)
         classes_p, classes_q = classes_p / classes_p.sum(), classes_q / classes_q.sum()
         losses.append(-(classes_p * classes_q.log()).sum() * temperature**2)
-    torch.testing.assert_close(found, torch.stack(losses), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result, torch.stack(losses), rtol=1e-4, atol=1e-5)
 
 
 def test_a_student_that_agrees_with_the_teacher_is_where_the_loss_is_flat() -> None:
@@ -105,7 +105,7 @@ def test_the_anchor_is_the_squared_distance_from_the_start() -> None:
 def test_the_list_is_the_teachers_top_and_the_students_own() -> None:
     teacher, scores = teacher_and_scores()
     top = teacher.topk(3, dim=1)
-    found = rce_kd_loss(scores, top.indices + 1, with_rest(top.values))
+    result = rce_kd_loss(scores, top.indices + 1, with_rest(top.values))
     losses = []
     for row in range(P):
         theirs = (top.indices[row] + 1).tolist()
@@ -115,7 +115,7 @@ def test_the_list_is_the_teachers_top_and_the_students_own() -> None:
         p = torch.stack([teacher[row, i - 1].exp() if i in theirs else rest / (N - 3)
                          for i in listed])  # fmt: skip
         losses.append(-(p / p.sum() * torch.log_softmax(scores[row, listed], 0)).sum())
-    torch.testing.assert_close(found, torch.stack(losses))
+    torch.testing.assert_close(result, torch.stack(losses))
 
 
 def test_an_item_that_only_the_student_ranks_high_is_punished_by_the_list() -> None:
@@ -136,7 +136,7 @@ def test_within_strata_popularity_does_not_count() -> None:
     of_ids = scores.gather(1, top.indices + 1)
     strata = torch.tensor([[0, 0, 1, 1, 1], [0, 1, 1, 0, 0], [0, 0, 0, 0, 1], [2, 2, 0, 0, 0],
                            [0, 1, 2, 3, 3]])  # fmt: skip
-    found = stratified_loss(of_ids, with_rest(top.values), strata)
+    result = stratified_loss(of_ids, with_rest(top.values), strata)
     for row in range(P):
         parts = []
         for stratum in set(strata[row].tolist()):
@@ -144,9 +144,9 @@ def test_within_strata_popularity_does_not_count() -> None:
             if inside.sum() > 1:
                 p = torch.softmax(top.values[row][inside], 0)
                 parts.append(-(p * torch.log_softmax(of_ids[row][inside], 0)).sum())
-        assert float(found[row]) == pytest.approx(float(torch.stack(parts).mean()), rel=1e-5)
+        assert float(result[row]) == pytest.approx(float(torch.stack(parts).mean()), rel=1e-5)
     louder = of_ids + 3.0 * (strata == 0)  # all of one stratum more likely
-    torch.testing.assert_close(stratified_loss(louder, with_rest(top.values), strata), found)
+    torch.testing.assert_close(stratified_loss(louder, with_rest(top.values), strata), result)
 
 
 def test_strata_of_one_item_each_tell_nothing_and_have_a_gradient() -> None:
@@ -194,6 +194,6 @@ def test_relations_are_compared_as_an_independent_divergence_says() -> None:
                         )
                     )
         parts.append(torch.stack(divergences).mean())
-    found = relations_loss(own, teacher, heads, inside)
-    assert float(found) == pytest.approx(float(sum(parts)) / 2, rel=1e-5)
+    result = relations_loss(own, teacher, heads, inside)
+    assert float(result) == pytest.approx(float(sum(parts)) / 2, rel=1e-5)
     assert float(relations_loss(teacher, teacher, heads, inside)) == pytest.approx(0, abs=1e-6)

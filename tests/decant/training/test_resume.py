@@ -111,9 +111,9 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(
     assert not (folder / "weights0.safetensors").exists()
     subprocess.run(command, cwd=folder, env=environment(), check=True)
     expected = taught(cycle, settings)
-    found = weights_in(folder)
+    result = weights_in(folder)
     model = seeded(architecture(settings, cycle.encoder, None), None, 1)
-    flat = torch.cat([torch.from_numpy(found[n]).flatten() for n, _ in model.named_parameters()])
+    flat = torch.cat([torch.from_numpy(result[n]).flatten() for n, _ in model.named_parameters()])
     assert torch.equal(flat, expected)
 
 

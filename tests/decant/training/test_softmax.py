@@ -28,9 +28,11 @@ def test_in_chunks_the_loss_and_every_gradient_are_those_of_the_whole(
 
     whole = loss(functional.linear(hidden, table, bias), slice(None)) * 3
     expected = torch.autograd.grad(whole, (hidden, table, bias))
-    found = chunked(loss, hidden, table, bias) * 3
-    torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-4)
-    for one, other in zip(torch.autograd.grad(found, (hidden, table, bias)), expected, strict=True):
+    result = chunked(loss, hidden, table, bias) * 3
+    torch.testing.assert_close(result, whole, rtol=1e-5, atol=1e-4)
+    for one, other in zip(
+        torch.autograd.grad(result, (hidden, table, bias)), expected, strict=True
+    ):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
@@ -41,15 +43,15 @@ def test_without_gradients_the_loss_is_the_same(parts: tuple[torch.Tensor, ...])
         return functional.cross_entropy(scores, targets[rows], reduction="sum")
 
     with torch.no_grad():
-        found = chunked(loss, hidden, table, bias)
-    torch.testing.assert_close(found, chunked(loss, hidden, table, bias).detach())
+        result = chunked(loss, hidden, table, bias)
+    torch.testing.assert_close(result, chunked(loss, hidden, table, bias).detach())
 
 
 def test_no_predictions_cost_nothing_and_move_nothing(parts: tuple[torch.Tensor, ...]) -> None:
     hidden, table, bias, _ = parts
-    found = chunked(lambda scores, rows: scores.sum(), hidden[:0], table, bias)
-    found.backward()
-    assert float(found.detach()) == 0
+    result = chunked(lambda scores, rows: scores.sum(), hidden[:0], table, bias)
+    result.backward()
+    assert float(result.detach()) == 0
     assert table.grad is not None and not table.grad.any()
 
 

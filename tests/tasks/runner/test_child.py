@@ -26,14 +26,14 @@ def test_a_file_in_the_place_of_a_folder_of_dvcs_own_is_named(finished: Any, nam
     place.rename(finished.root / "aside")
     place.write_text("in the way")
     finished.add_row()
-    told = state(finished.root)
+    message = state(finished.root)
     said = f"error: {name} cannot be used (a folder is needed there): move it away\n"
-    assert (told.returncode, told.stdout, told.stderr) == (2, "", said)
+    assert (message.returncode, message.stdout, message.stderr) == (2, "", said)
 
 
 def test_a_damaged_graph_is_one_line(project: Any) -> None:
     (project.root / "dvc.yaml").write_text("stages: {raw: {cmd: }}\n")
-    told = state(project.root)
-    assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr.startswith("error: ")
-    assert told.stderr.count("\n") == 1
+    message = state(project.root)
+    assert (message.returncode, message.stdout) == (2, "")
+    assert message.stderr.startswith("error: ")
+    assert message.stderr.count("\n") == 1

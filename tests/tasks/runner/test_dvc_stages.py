@@ -28,8 +28,8 @@ def bring_up_to_date(root: Path) -> dict[str, str]:
 
 def until(condition: Callable[[], Any]) -> Any:
     for _ in range(1200):
-        if found := condition():
-            return found
+        if result := condition():
+            return result
         time.sleep(0.05)
     raise AssertionError("waited in vain")
 

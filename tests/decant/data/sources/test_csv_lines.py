@@ -27,10 +27,10 @@ def test_a_quoted_cell_may_hold_line_breaks() -> None:
 def test_the_line_of_a_stray_quotation_mark_is_malformed_and_the_next_is_read_anew(
     lines: tuple[str, ...],
 ) -> None:
-    found = records(*lines)
-    assert found[0] == (1, ["", "", ""], STRAY)
-    assert [row for row, _, _ in found] == [1, 2, 3]
-    assert found[2] == (3, ["5", "c", "6"], None)
+    result = records(*lines)
+    assert result[0] == (1, ["", "", ""], STRAY)
+    assert [row for row, _, _ in result] == [1, 2, 3]
+    assert result[2] == (3, ["5", "c", "6"], None)
 
 
 def test_where_a_quotation_may_be_meant_or_not_each_of_its_lines_is_malformed() -> None:
@@ -57,7 +57,7 @@ def test_short_lines_are_filled_up_and_long_ones_malformed() -> None:
 
 def test_a_cell_that_never_seems_to_end_costs_its_line_alone() -> None:
     long = ["x,y,z"] * (csv.field_size_limit() // 5)
-    found = records('1,"a,2', *long)
-    assert found[0] == (1, ["", "", ""], TOO_LONG)
-    assert found[1:3] == [(2, ["x", "y", "z"], None), (3, ["x", "y", "z"], None)]
-    assert len(found) == len(long) + 1
+    result = records('1,"a,2', *long)
+    assert result[0] == (1, ["", "", ""], TOO_LONG)
+    assert result[1:3] == [(2, ["x", "y", "z"], None), (3, ["x", "y", "z"], None)]
+    assert len(result) == len(long) + 1

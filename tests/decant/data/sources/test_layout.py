@@ -48,8 +48,8 @@ def test_movielens_1m_takes_the_best_log_that_is_there(tmp_path) -> None:
 
 def test_online_retail_is_a_folder_its_by_day_or_one_file(tmp_path) -> None:
     touch(tmp_path, "by-day/2.csv", "by-day/1.csv")
-    found = check_present("online-retail", tmp_path)
-    assert [path.name for path in found.events] == ["1.csv", "2.csv"]
+    result = check_present("online-retail", tmp_path)
+    assert [path.name for path in result.events] == ["1.csv", "2.csv"]
     touch(tmp_path, "all.csv")
     assert [p.name for p in check_present("online-retail", tmp_path).events] == ["all.csv"]
     one = check_present("online-retail", tmp_path / "all.csv")
@@ -58,16 +58,16 @@ def test_online_retail_is_a_folder_its_by_day_or_one_file(tmp_path) -> None:
 
 def test_own_files_may_be_a_pattern(tmp_path) -> None:
     touch(tmp_path, "log-2.csv", "log-1.csv", "people.csv")
-    found = check_present("files", tmp_path, Ingest(events="log-*.csv", users="people.csv"))
-    assert [path.name for path in found.events] == ["log-1.csv", "log-2.csv"]
-    assert found.users == tmp_path / "people.csv"
+    result = check_present("files", tmp_path, Ingest(events="log-*.csv", users="people.csv"))
+    assert [path.name for path in result.events] == ["log-1.csv", "log-2.csv"]
+    assert result.users == tmp_path / "people.csv"
 
 
 def test_numbers_in_names_are_compared_as_numbers(tmp_path) -> None:
     names = ["log-2/9.csv", "log-2/10.csv", "log-10/1.csv", "log-1/02.csv", "log-1/2.csv"]
     touch(tmp_path, *names)
-    found = check_present("files", tmp_path, Ingest(events="log-*/*.csv")).events
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
+    result = check_present("files", tmp_path, Ingest(events="log-*/*.csv")).events
+    assert [path.relative_to(tmp_path).as_posix() for path in result] == [
         "log-1/02.csv", "log-1/2.csv", "log-2/9.csv", "log-2/10.csv", "log-10/1.csv",
     ]  # fmt: skip
 

@@ -20,17 +20,17 @@ def tables(folder: Path, files: dict[str, str], **settings: Any) -> Tables:
 
 
 def test_user_and_item_are_enough(tmp_path) -> None:
-    found = tables(tmp_path, {"events.csv": "user,item\nb,1\na,2\n"})
-    assert found.events[["user", "item", "behaviour"]].to_numpy().tolist() == [
+    result = tables(tmp_path, {"events.csv": "user,item\nb,1\na,2\n"})
+    assert result.events[["user", "item", "behaviour"]].to_numpy().tolist() == [
         ["b", "1", "purchase"],
         ["a", "2", "purchase"],
     ]
-    assert not found.clock
-    assert len(found.users) == len(found.items) == 0
+    assert not result.clock
+    assert len(result.users) == len(result.items) == 0
 
 
 def test_every_role_can_have_a_column_of_its_own(tmp_path) -> None:
-    found = tables(
+    result = tables(
         tmp_path,
         {"events.csv": "who,what,when,how,stars\na,2,1700000100,click,4\nb,1,1700000000,buy,x\n"},
         user="who",
@@ -39,13 +39,13 @@ def test_every_role_can_have_a_column_of_its_own(tmp_path) -> None:
         behaviour="how",
         rating="stars",
     )
-    assert found.clock
-    assert found.events[["user", "item", "time", "behaviour"]].to_numpy().tolist() == [
+    assert result.clock
+    assert result.events[["user", "item", "time", "behaviour"]].to_numpy().tolist() == [
         ["b", "1", 1.7e9, "buy"],
         ["a", "2", 1.7e9 + 100, "click"],
     ]
-    assert found.events["rating"].isna().tolist() == [True, False]
-    assert found.unparsed["value"].tolist() == ["x"]
+    assert result.events["rating"].isna().tolist() == [True, False]
+    assert result.unparsed["value"].tolist() == ["x"]
 
 
 def test_logs_may_be_many_files_and_parquet(tmp_path) -> None:
@@ -53,10 +53,10 @@ def test_logs_may_be_many_files_and_parquet(tmp_path) -> None:
     frame = pd.DataFrame({"user": [1.0, None], "item": [7, 8], "time": times})
     frame.to_parquet(tmp_path / "log-1.parquet")
     frame.to_parquet(tmp_path / "log-2.parquet")
-    found = tables(tmp_path, {}, events="log-*.parquet", time="time")
-    assert found.events["item"].tolist() == ["8", "8", "7", "7"]
-    assert found.events["file"].tolist()[:2] == ["log-1.parquet", "log-2.parquet"]
-    assert found.events["user"].tolist()[2:] == ["1", "1"]
+    result = tables(tmp_path, {}, events="log-*.parquet", time="time")
+    assert result.events["item"].tolist() == ["8", "8", "7", "7"]
+    assert result.events["file"].tolist()[:2] == ["log-1.parquet", "log-2.parquet"]
+    assert result.events["user"].tolist()[2:] == ["1", "1"]
 
 
 def test_ids_that_floating_point_cannot_tell_apart_are_an_error(tmp_path) -> None:
@@ -73,25 +73,25 @@ def test_ids_that_floating_point_cannot_tell_apart_are_an_error(tmp_path) -> Non
 
 @pytest.mark.parametrize("line", ["u1 i1 i2  i3", "u1,i1, i2,i3", "u1\ti1 i2,i3 "])
 def test_a_line_may_be_a_users_whole_sequence(tmp_path, line: str) -> None:
-    found = tables(tmp_path, {"events.csv": f"{line}\nu2 i9\n"}, layout="sequences")
-    assert found.events[["user", "item", "row"]].to_numpy().tolist() == [
+    result = tables(tmp_path, {"events.csv": f"{line}\nu2 i9\n"}, layout="sequences")
+    assert result.events[["user", "item", "row"]].to_numpy().tolist() == [
         ["u1", "i1", 1],
         ["u1", "i2", 1],
         ["u1", "i3", 1],
         ["u2", "i9", 2],
     ]
-    assert not found.clock
+    assert not result.clock
 
 
 def test_a_sequence_without_items_is_kept_as_a_row_without_one(tmp_path) -> None:
-    found = tables(tmp_path, {"events.csv": "u1 i1\nu2\n"}, layout="sequences")
-    assert found.events["item"].isna().tolist() == [False, True]
+    result = tables(tmp_path, {"events.csv": "u1 i1\nu2\n"}, layout="sequences")
+    assert result.events["item"].isna().tolist() == [False, True]
 
 
 def test_sequences_may_be_packed(tmp_path) -> None:
     (tmp_path / "events.txt.gz").write_bytes(gzip.compress(b"u1 i1 i2\n"))
-    found = tables(tmp_path, {}, events="events.txt.gz", layout="sequences")
-    assert found.events["item"].tolist() == ["i1", "i2"]
+    result = tables(tmp_path, {}, events="events.txt.gz", layout="sequences")
+    assert result.events["item"].tolist() == ["i1", "i2"]
 
 
 def test_events_are_no_sequences(tmp_path) -> None:
@@ -121,14 +121,14 @@ def test_sequences_are_no_parquet(tmp_path) -> None:
 
 def test_attributes_are_numeric_where_nearly_all_cells_are(tmp_path) -> None:
     ages = "".join(f"u{i},{20 + i},x{i}\n" for i in range(10)) + "u10,old,7\n"
-    found = tables(
+    result = tables(
         tmp_path,
         {"events.csv": "user,item\nu1,1\n", "users.csv": "user,age,code\n" + ages},
         users="users.csv",
     )
-    assert str(found.users["age"].dtype) == "float64"
-    assert str(found.users["code"].dtype) == "str"
-    assert found.unparsed[["column", "value"]].to_numpy().tolist() == [["age", "old"]]
+    assert str(result.users["age"].dtype) == "float64"
+    assert str(result.users["code"].dtype) == "str"
+    assert result.unparsed[["column", "value"]].to_numpy().tolist() == [["age", "old"]]
 
 
 def test_a_table_of_other_users_is_an_error_that_shows_how_both_write_them(tmp_path) -> None:
@@ -158,8 +158,8 @@ def test_a_table_without_rows_is_an_error(tmp_path, name: str) -> None:
 
 def test_the_title_may_have_another_name(tmp_path) -> None:
     files = {"events.csv": "user,sku\nu1,1\n", "items.csv": "sku,name,price\n1,hat,3\n"}
-    found = tables(tmp_path, files, item="sku", items="items.csv", item_title="name")
-    assert list(found.items) == ["item", "title", "price", "file", "row", "malformed"]
+    result = tables(tmp_path, files, item="sku", items="items.csv", item_title="name")
+    assert list(result.items) == ["item", "title", "price", "file", "row", "malformed"]
     with pytest.raises(
         MissingColumnError, match=r"no column `nme` \(ingest\.items: .*title.*`name`"
     ):
@@ -168,8 +168,8 @@ def test_the_title_may_have_another_name(tmp_path) -> None:
 
 def test_the_id_of_an_item_may_be_its_title(tmp_path) -> None:
     files = {"events.csv": "user,name\nu1,hat\n", "items.csv": "name,price\nhat,3\n"}
-    found = tables(tmp_path, files, item="name", items="items.csv", item_title="name")
-    assert found.items[["item", "title", "price"]].to_numpy().tolist() == [["hat", "hat", 3.0]]
+    result = tables(tmp_path, files, item="name", items="items.csv", item_title="name")
+    assert result.items[["item", "title", "price"]].to_numpy().tolist() == [["hat", "hat", 3.0]]
 
 
 def test_a_misspelt_column_names_its_setting(tmp_path) -> None:
@@ -198,16 +198,16 @@ def test_ids_have_their_one_form_before_files_are_put_together(tmp_path) -> None
     frame = pd.DataFrame({"user": [12.0, None], "item": ["cafe\u0301", "7.0"]})
     frame.to_parquet(tmp_path / "log-2.parquet")
     files = {"log-1.csv": "user,item\n12,caf\u00e9\n13,7\n"}
-    found = tables(tmp_path, files, events="log-*")
-    assert found.events[["user", "item"]].fillna("").to_numpy().tolist() == [
+    result = tables(tmp_path, files, events="log-*")
+    assert result.events[["user", "item"]].fillna("").to_numpy().tolist() == [
         ["12", "caf\u00e9"], ["13", "7"], ["12", "caf\u00e9"], ["", "7"],
     ]  # fmt: skip
-    assert any("events.item: 2 cells brought to the one form of the id" in n for n in found.notes)
+    assert any("events.item: 2 cells brought to the one form of the id" in n for n in result.notes)
 
 
 def test_no_note_shows_a_users_id(tmp_path) -> None:
-    found = tables(tmp_path, {"events.csv": "user,item\nsecret.0,1\n77.0,1\n"})
-    (note,) = [note for note in found.notes if "events.user" in note]
+    result = tables(tmp_path, {"events.csv": "user,item\nsecret.0,1\n77.0,1\n"})
+    (note,) = [note for note in result.notes if "events.user" in note]
     assert "77" not in note
 
 
@@ -216,26 +216,26 @@ def test_spellings_of_a_missing_value_are_missing_and_counted(tmp_path) -> None:
         "events.csv": "user,item\nNULL,i1\nu1,\\N\nu1,i1\nu2,none\n",
         "users.csv": "user,age,city\nu1,31,NULL\nu2,NULL,NA\nu3,NULL,Lyon\n",
     }
-    found = tables(tmp_path, files, users="users.csv")
-    assert found.events[["user", "item"]].fillna("").to_numpy().tolist() == [
+    result = tables(tmp_path, files, users="users.csv")
+    assert result.events[["user", "item"]].fillna("").to_numpy().tolist() == [
         ["", "i1"], ["u1", ""], ["u1", "i1"], ["u2", "none"],
     ]  # fmt: skip
-    assert found.users["age"].tolist()[0] == 31.0  # two thirds of NULL make it no text
-    assert found.users["city"].fillna("").tolist() == ["", "NA", "Lyon"]
+    assert result.users["age"].tolist()[0] == 31.0  # two thirds of NULL make it no text
+    assert result.users["city"].fillna("").tolist() == ["", "NA", "Lyon"]
     assert (
         "users.age: 2 cells taken as missing (`NULL` 2; ingest.missing lists these spellings)"
-        in (found.notes)
+        in (result.notes)
     )
-    assert not len(found.unparsed)
+    assert not len(result.unparsed)
 
 
 def test_what_means_missing_is_a_setting(tmp_path) -> None:
     files = {"events.csv": "user,item\nNULL,i1\nu1,i1\n", "users.csv": "user,age\nu1,-999\nu2,3\n"}
     pd.DataFrame({"user": ["u1", "u2"], "age": [-999, 3]}).to_parquet(tmp_path / "users.parquet")
     for users in ("users.csv", "users.parquet"):
-        found = tables(tmp_path, files, users=users, missing=["-999"])
-        assert found.events["user"].tolist() == ["NULL", "u1"]
-        assert found.users["age"].fillna(0).tolist() == [0, 3]
+        result = tables(tmp_path, files, users=users, missing=["-999"])
+        assert result.events["user"].tolist() == ["NULL", "u1"]
+        assert result.users["age"].fillna(0).tolist() == [0, 3]
 
 
 def test_a_column_that_a_few_cells_make_text_or_that_loses_some_says_so(tmp_path) -> None:
@@ -245,19 +245,19 @@ def test_a_column_that_a_few_cells_make_text_or_that_loses_some_says_so(tmp_path
         "events.csv": "user,item\nu1,1\n",
         "users.csv": "user,size,age,code\n" + "".join(rows),
     }
-    found = tables(tmp_path, files, users="users.csv")
-    assert [str(found.users[c].dtype) for c in ("size", "age", "code")] == [
+    result = tables(tmp_path, files, users="users.csv")
+    assert [str(result.users[c].dtype) for c in ("size", "age", "code")] == [
         "str",
         "float64",
         "float64",
     ]
-    told = {note.split(" ")[0]: note for note in found.notes}
+    message = {note.split(" ")[0]: note for note in result.notes}
     assert (
         "users.size is read as text, each value a category: 36 of 40 cells are numbers, but"
-        in (told["users.size"])
+        in (message["users.size"])
     )
-    assert "there are `5+` 4" in told["users.size"]
-    assert "4 of 40 cells are no number and left empty (`old` 4)" in told["users.age"]
+    assert "there are `5+` 4" in message["users.size"]
+    assert "4 of 40 cells are no number and left empty (`old` 4)" in message["users.age"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -269,8 +269,8 @@ def test_a_truth_value_is_one_however_it_is_written(tmp_path, kind: str) -> None
         "events.csv": "user,item\nu1,1\n",
         "users.csv": "user,premium\nu1,TRUE\nu2,False\nu3,\n",
     }
-    found = tables(tmp_path, files, users=f"users.{kind}")
-    assert found.users["premium"].fillna("").tolist() == ["true", "false", ""]
+    result = tables(tmp_path, files, users=f"users.{kind}")
+    assert result.users["premium"].fillna("").tolist() == ["true", "false", ""]
 
 
 def test_each_table_may_call_its_ids_otherwise(tmp_path) -> None:
@@ -280,14 +280,14 @@ def test_each_table_may_call_its_ids_otherwise(tmp_path) -> None:
         "items.csv": "code,label\n1,hat\n",
     }
     (tmp_path / "image.csv").write_text("product,v0\n1,0.5\n")
-    found = tables(
+    result = tables(
         tmp_path, files, user="who", item="sku", users={"file": "users.csv", "id": "id"},
         items={"file": "items.csv", "id": "code", "title": "label"},
         vectors={"image": {"file": "image.csv", "id": "product"}},
     )  # fmt: skip
-    assert found.users[["user", "age"]].to_numpy().tolist() == [["u1", 3.0]]
-    assert found.items[["item", "title"]].to_numpy().tolist() == [["1", "hat"]]
-    assert found.vectors["image"]["item"].tolist() == ["1"]
+    assert result.users[["user", "age"]].to_numpy().tolist() == [["u1", 3.0]]
+    assert result.items[["item", "title"]].to_numpy().tolist() == [["1", "hat"]]
+    assert result.vectors["image"]["item"].tolist() == ["1"]
 
 
 @pytest.mark.parametrize("name", ["users", "items"])
@@ -306,27 +306,27 @@ def test_the_column_that_holds_the_ids_of_the_events_is_offered(tmp_path, name: 
 
 def test_fields_may_be_separated_by_any_mark(tmp_path) -> None:
     files = {"events.dat": "user\titem\na\t1\n", "users.txt": "user;age\na;3\n"}
-    found = tables(tmp_path, files, events="events.dat", users="users.txt")
-    assert found.users["age"].tolist() == [3.0]
-    assert found.notes[:1] == ("events.dat: fields are separated by tabs",)
+    result = tables(tmp_path, files, events="events.dat", users="users.txt")
+    assert result.users["age"].tolist() == [3.0]
+    assert result.notes[:1] == ("events.dat: fields are separated by tabs",)
     with pytest.raises(MissingColumnError, match="columns: user\titem"):
         tables(tmp_path, files, events="events.dat", delimiter="pipe")
 
 
 def test_the_order_of_files_is_natural_and_said_where_it_is_that_of_the_events(tmp_path) -> None:
     files = {f"log-{n}.csv": f"user,item\na,step{n}\n" for n in (1, 10, 2)}
-    found = tables(tmp_path, files, events="log-*.csv")
-    assert found.events["item"].tolist() == ["step1", "step2", "step10"]
-    assert found.notes == (
+    result = tables(tmp_path, files, events="log-*.csv")
+    assert result.events["item"].tolist() == ["step1", "step2", "step10"]
+    assert result.notes == (
         "without times, events are in the order of the files: log-1.csv, log-2.csv, log-10.csv",
     )
 
 
 def test_equal_times_keep_the_order_of_rows_and_are_counted(tmp_path) -> None:
     rows = "user,item,time\na,z,2026-03-01\na,y,2026-03-01\nb,x,2026-03-01\na,w,2026-02-01\n"
-    found = tables(tmp_path, {"events.csv": rows}, time="time")
-    assert found.events["item"].tolist() == ["w", "z", "y", "x"]
-    assert found.notes[-1] == (
+    result = tables(tmp_path, {"events.csv": rows}, time="time")
+    assert result.events["item"].tolist() == ["w", "z", "y", "x"]
+    assert result.notes[-1] == (
         "2 of 4 events have the time of another event of their user: they keep the order of files "
         "and rows"
     )
@@ -337,9 +337,9 @@ def test_times_of_two_trackers_are_read_each_in_its_unit(tmp_path) -> None:
         "log-app.csv": "user,item,time\na,i3,1700000600000\n",
         "log-web.csv": "user,item,time\na,i1,1700000000\na,i2,1700001200\n",
     }
-    found = tables(tmp_path, files, events="log-*.csv", time="time")
-    assert found.events["item"].tolist() == ["i1", "i3", "i2"]
-    assert len([note for note in found.notes if "since 1970" in note]) == 2
+    result = tables(tmp_path, files, events="log-*.csv", time="time")
+    assert result.events["item"].tolist() == ["i1", "i3", "i2"]
+    assert len([note for note in result.notes if "since 1970" in note]) == 2
 
 
 def test_times_that_their_type_has_rounded_are_an_error(tmp_path) -> None:

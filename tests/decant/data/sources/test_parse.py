@@ -53,8 +53,8 @@ def test_cells_that_are_lost_are_listed_as_they_were_written() -> None:
 
 
 def test_the_most_frequent_value_wins_and_of_several_the_first() -> None:
-    found = most_frequent(
+    result = most_frequent(
         series("b", "a", "b", "a", "b", None), series("x", "y", "z", "q", "z", "z")
     )
-    assert found.to_dict() == {"b": "z", "a": "y"}
-    assert list(found.index) == ["b", "a"]
+    assert result.to_dict() == {"b": "z", "a": "y"}
+    assert list(result.index) == ["b", "a"]

@@ -130,8 +130,8 @@ def test_whether_the_day_comes_first_is_seen_from_all_cells() -> None:
 
 
 def test_a_file_that_cannot_tell_day_and_month_follows_the_others() -> None:
-    told, untold = series("13/3/2026"), series("1/3/2026")
-    seconds, _ = parse_times([("a", untold), ("b", told)])
+    message, untold = series("13/3/2026"), series("1/3/2026")
+    seconds, _ = parse_times([("a", untold), ("b", message)])
     assert seconds.tolist() == [MIDNIGHT, MIDNIGHT + 12 * 86_400]
 
 
@@ -186,8 +186,8 @@ DAYS_OF_JULY = [f"07/0{day}/2025" for day in range(1, 9)]  # month first
 
 
 def test_a_file_that_does_not_tell_the_order_is_read_as_the_others_and_that_is_said() -> None:
-    told, untold = series("13/1/2025", "14/1/2025"), series("1/2/2025", "2/2/2025", "12/2/2025")
-    seconds, forms = parse_times([("a.csv", told), ("b.csv", untold)])
+    message, untold = series("13/1/2025", "14/1/2025"), series("1/2/2025", "2/2/2025", "12/2/2025")
+    seconds, forms = parse_times([("a.csv", message), ("b.csv", untold)])
     assert seconds.tolist()[2:] == [utc(2025, 2, 1), utc(2025, 2, 2), utc(2025, 2, 12)]
     assert [str(form) for form in forms] == [
         "3 times in b.csv read as day/month/year as the other files are, since no cell tells: "

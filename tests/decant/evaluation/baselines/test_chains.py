@@ -22,8 +22,8 @@ def test_the_first_order_chain_counts_what_follows_the_last_item(
         follows.update(pairwise(items))
     leaving = Counter(a for a, _ in follows.elements())
     expected = naive(lambda past, b: follows[past[-1], b] / (leaving[past[-1]] + 20))
-    found = BASELINES["markov"](sequences, ITEMS)(sequences, held)
-    np.testing.assert_allclose(found[:, 1:], expected, atol=1e-8)  # popularity orders the rest
+    result = BASELINES["markov"](sequences, ITEMS)(sequences, held)
+    np.testing.assert_allclose(result[:, 1:], expected, atol=1e-8)  # popularity orders the rest
 
 
 def test_the_windowed_chain_is_its_formula(
@@ -47,8 +47,8 @@ def test_the_windowed_chain_is_its_formula(
             for j, a in enumerate(recent)
         )
 
-    found = BASELINES["windowed_markov"](sequences, ITEMS)(sequences, held)
-    np.testing.assert_allclose(found[:, 1:], naive(score), atol=1e-8)
+    result = BASELINES["windowed_markov"](sequences, ITEMS)(sequences, held)
+    np.testing.assert_allclose(result[:, 1:], naive(score), atol=1e-8)
 
 
 def test_what_no_transition_reaches_is_ordered_by_popularity(
@@ -56,9 +56,9 @@ def test_what_no_transition_reaches_is_ordered_by_popularity(
 ) -> None:
     sequences = make_sequences([[1, 2, 9, 9], [3, 3, 9, 9], [3, 4, 9, 9]])
     case = Cases(np.array([0]), np.array([1]))
-    found = BASELINES["markov"](sequences, ITEMS)(sequences, case)[0]
-    assert found.argmax() == 2
-    assert found[3] > found[4] > found[5] == 0
+    result = BASELINES["markov"](sequences, ITEMS)(sequences, case)[0]
+    assert result.argmax() == 2
+    assert result[3] > result[4] > result[5] == 0
 
 
 def test_a_chain_looks_no_further_back_than_it_should(

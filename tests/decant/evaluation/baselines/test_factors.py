@@ -57,8 +57,8 @@ def test_ials_recommends_what_the_library_does(
     ids, theirs = model.recommend(
         held.user, matrix, N=ITEMS, filter_already_liked_items=False, recalculate_user=True
     )
-    found = ials(checkerboard, ITEMS)(checkerboard, held)
-    np.testing.assert_allclose(np.take_along_axis(found, ids, 1), theirs, atol=1e-4)
+    result = ials(checkerboard, ITEMS)(checkerboard, held)
+    np.testing.assert_allclose(np.take_along_axis(result, ids, 1), theirs, atol=1e-4)
 
 
 def test_ials_solves_a_users_factors_for_the_history_at_hand(
@@ -80,8 +80,8 @@ def test_ials_solves_a_users_factors_for_the_history_at_hand(
     liked = items[checkerboard.items[start : start + 4]]
     # unseen and seen items weigh the same at alpha 1; only what was seen is wanted at 1
     user = np.linalg.solve(items.T @ items + IALS_RIDGE * np.eye(FACTORS), liked.sum(axis=0))
-    found = ials(checkerboard, ITEMS)(checkerboard, case)[0]
-    np.testing.assert_allclose(found, items @ user, atol=1e-3)
+    result = ials(checkerboard, ITEMS)(checkerboard, case)[0]
+    np.testing.assert_allclose(result, items @ user, atol=1e-3)
 
 
 def test_bpr_scores_by_the_librarys_factors_mapped_from_the_history(
@@ -107,10 +107,10 @@ def test_bpr_scores_by_the_librarys_factors_mapped_from_the_history(
         rcond=None,
     )[0]
     expected = means[held.user] @ to_user @ vectors.T
-    found = bpr(checkerboard, ITEMS)(checkerboard, held)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    result = bpr(checkerboard, ITEMS)(checkerboard, held)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
     ids, _ = model.recommend(held.user, matrix, N=1, filter_already_liked_items=False)
-    assert (found[:, 1:].argmax(axis=1) + 1 == ids[:, 0]).mean() > 0.5
+    assert (result[:, 1:].argmax(axis=1) + 1 == ids[:, 0]).mean() > 0.5
 
 
 def test_who_was_not_in_training_is_scored_by_the_history(

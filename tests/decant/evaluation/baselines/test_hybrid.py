@@ -33,9 +33,9 @@ def walks(make_sequences: Callable[..., Sequences]) -> Sequences:
 
 def test_scores_are_standardised_for_each_case() -> None:
     scores = np.array([[7.0, 1.0, 2.0, 3.0], [0.0, -5.0, -5.0, -5.0]])
-    found = standardised(scores)
-    assert found[0].tolist() == pytest.approx([0, -np.sqrt(1.5), 0, np.sqrt(1.5)])
-    assert found[1].tolist() == [0] * 4
+    result = standardised(scores)
+    assert result[0].tolist() == pytest.approx([0, -np.sqrt(1.5), 0, np.sqrt(1.5)])
+    assert result[1].tolist() == [0] * 4
 
 
 def test_a_scale_of_one_model_does_not_matter(walks: Sequences) -> None:
@@ -54,11 +54,11 @@ def test_the_weight_is_the_best_of_the_grid(walks: Sequences, exclude_seen: bool
     for weight in WEIGHTS:
         ranking = rank(mix(a, b, weight), walks, chosen, ITEMS, k=10, exclude_seen=exclude_seen)
         reached[weight] = ndcg(ranking.ranks, 10).mean()
-    found = best_weight(a, b, walks, chosen, ITEMS, k=10, exclude_seen=exclude_seen)
-    assert reached[found] == pytest.approx(max(reached.values()))
-    assert found > 0.5  # the better model counts for more
+    result = best_weight(a, b, walks, chosen, ITEMS, k=10, exclude_seen=exclude_seen)
+    assert reached[result] == pytest.approx(max(reached.values()))
+    assert result > 0.5  # the better model counts for more
     alone = rank(a, walks, chosen, ITEMS, k=10, exclude_seen=exclude_seen)
-    assert reached[found] > ndcg(alone.ranks, 10).mean()
+    assert reached[result] > ndcg(alone.ranks, 10).mean()
 
 
 def test_the_two_are_the_best_of_different_kinds() -> None:

@@ -55,8 +55,8 @@ def test_ease_is_a_ridge_regression_of_each_item_on_the_others(
     ridge: float,
 ) -> None:
     expected = fading(pasts, items, 1.0) @ dense(seen, ridge)
-    found = ease(sequences, items)(sequences, held)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    result = ease(sequences, items)(sequences, held)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def test_with_recency_it_is_fitted_on_windows_and_scored_on_fading_histories(
@@ -71,8 +71,8 @@ def test_with_recency_it_is_fitted_on_windows_and_scored_on_fading_histories(
     monkeypatch.setattr(linear, "WINDOW", 4)
     data = windows(training, items, 4) / 2  # the Gram matrix is divided by the width
     expected = fading(pasts, items, linear.DECAY) @ dense(data, ridge)
-    found = recency_ease(sequences, items)(sequences, held)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    result = recency_ease(sequences, items)(sequences, held)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", [1, 3, 30])
@@ -87,9 +87,9 @@ def test_the_gram_matrix_is_that_of_the_windows(
 
 def test_no_item_has_a_say_about_itself() -> None:
     data = np.random.default_rng(0).random((20, 6))
-    found = weights(data.T @ data, 2.0)
-    assert found.diagonal().tolist() == [0] * 6
-    np.testing.assert_allclose(found, dense(data, 2.0), atol=1e-5)
+    result = weights(data.T @ data, 2.0)
+    assert result.diagonal().tolist() == [0] * 6
+    np.testing.assert_allclose(result, dense(data, 2.0), atol=1e-5)
 
 
 def test_the_last_events_decide_where_recency_counts(

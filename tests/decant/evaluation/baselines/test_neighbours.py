@@ -18,17 +18,17 @@ def cosines(seen: np.ndarray) -> np.ndarray:
     """Of the items, from users' rows of unit length; 0 for an item with itself."""
     rows = seen / np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
     columns = rows / np.maximum(np.linalg.norm(rows, axis=0), 1e-12)
-    found = columns.T @ columns
-    np.fill_diagonal(found, 0)
-    return found
+    result = columns.T @ columns
+    np.fill_diagonal(result, 0)
+    return result
 
 
 def test_popularity_is_the_count_in_training(
     sequences: Sequences, held: Cases, training: list[list[int]], naive: Naive, items: int
 ) -> None:
     counted = Counter(item for user in training for item in user)
-    found = popularity(sequences, items)(sequences, held)
-    assert found[:, 1:].tolist() == naive(lambda _, b: counted[b]).tolist()
+    result = popularity(sequences, items)(sequences, held)
+    assert result[:, 1:].tolist() == naive(lambda _, b: counted[b]).tolist()
 
 
 def test_item_knn_sums_the_cosines_of_the_items_users(
@@ -36,8 +36,8 @@ def test_item_knn_sums_the_cosines_of_the_items_users(
 ) -> None:
     near = cosines(seen)  # all items are neighbours: there are fewer than NEIGHBOURS
     expected = naive(lambda past, b: sum(near[a, b] for a in past))
-    found = item_knn(sequences, items)(sequences, held)
-    np.testing.assert_allclose(found[:, 1:], expected, atol=1e-12)
+    result = item_knn(sequences, items)(sequences, held)
+    np.testing.assert_allclose(result[:, 1:], expected, atol=1e-12)
 
 
 def test_only_the_nearest_of_each_candidate_count(
@@ -56,11 +56,11 @@ def test_only_the_nearest_of_each_candidate_count(
         return sum(near[b, a] for a in past if near[b, a] > edge[b] + 1e-9)
 
     at_least = naive(score)  # without what ties at the edge
-    found = item_knn(sequences, items)(sequences, held)[:, 1:]
+    result = item_knn(sequences, items)(sequences, held)[:, 1:]
     full = naive(lambda past, b: sum(near[b, a] for a in past if near[b, a] > edge[b] - 1e-9))
-    assert (found >= at_least - 1e-9).all() and (found <= full + 1e-9).all()
+    assert (result >= at_least - 1e-9).all() and (result <= full + 1e-9).all()
     everything = naive(lambda past, b: sum(near[b, a] for a in past))
-    assert (found < everything - 1e-9).any()
+    assert (result < everything - 1e-9).any()
 
 
 @pytest.mark.parametrize("rows", [1, 2, 256])
@@ -91,8 +91,8 @@ def test_content_is_the_product_with_a_fading_profile(
         profile = sum(0.7**j * vectors[a] for j, a in enumerate(reversed(past)))
         return float(profile @ vectors[b])
 
-    found = content_knn(vectors)(sequences, items)(sequences, held)
-    np.testing.assert_allclose(found[:, 1:], naive(score), atol=1e-5)
+    result = content_knn(vectors)(sequences, items)(sequences, held)
+    np.testing.assert_allclose(result[:, 1:], naive(score), atol=1e-5)
 
 
 def test_items_without_content_come_by_popularity(
@@ -102,5 +102,5 @@ def test_items_without_content_come_by_popularity(
     vectors = np.zeros((10, 2))
     vectors[[1, 5]] = 1, 0
     case = Cases(np.array([0]), np.array([1]))
-    found = content_knn(vectors)(sequences, 9)(sequences, case)[0]
-    assert found[5] > found[3] > found[4] > found[6] == 0
+    result = content_knn(vectors)(sequences, 9)(sequences, case)[0]
+    assert result[5] > result[3] > result[4] > result[6] == 0

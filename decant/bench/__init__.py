@@ -1,1 +1,0 @@
-"""Benchmarks of the whole project: each drives its commands in clones and writes what it found."""
