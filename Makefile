@@ -14,7 +14,7 @@ export SOURCE FROM PROFILE PORT
 # make (the shell's parent) even if that is killed
 LASTING = exec $(BIN)/python -m decant.starter $$PPID
 
-.PHONY: help run test ui serve env clean
+.PHONY: help run test docs ui serve env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,6 +29,10 @@ test: $(READY) ## the tests, with style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -n 2
 	$(BIN)/python -m pytest -q -n 2
+
+docs: $(READY) ## the documentation as a site in site/, readable without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 ui: $(READY) ## a Prefect server with every flow and its schedule; PORT=4200
 	@$(LASTING) $(BIN)/python -m flows.serve --with-server $${PORT:+"--port=$$PORT"}
