@@ -379,7 +379,9 @@ def _read(
             if table is None:
                 continue
             # a column of objects may hold several types, which Parquet refuses
-            texts = {c: table[c].map(str, na_action="ignore") for c in table.select_dtypes(object)}
+            texts = {
+                str(c): table[c].map(str, na_action="ignore") for c in table.select_dtypes(object)
+            }
             table.assign(**texts).to_parquet(Path(folder) / f"{name}.parquet", index=False)
             if name != "events":
                 named = getattr(params.ingest, name)
