@@ -1,0 +1,437 @@
+"""Decant from Python: tables in, a teacher and its students out, measured and asked.
+
+For notebooks and experiments. The pipeline (`make run`) does the same in versioned steps and adds
+what production needs: a report, a gate, a registry.
+
+    import decant
+
+    data = decant.prepare(events, users, params=decant.load_params())
+    teacher = decant.fit(data)
+    students = decant.distill(data, teacher)
+    print(decant.evaluate(data, {"teacher": teacher, **students}))
+    decant.recommend(data, students["general"], history=["sku-1", "sku-7"], k=5)
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from decant.columns import Columns
+from decant.compression.compress import compress_student
+from decant.data.clean import Cleaned, clean, judge
+from decant.data.membership import assign
+from decant.data.prepare import prepare as prepare_features
+from decant.data.rules import rules_for
+from decant.data.sources import own_files
+from decant.data.tables import NAMES, Tables
+from decant.data.vectors import align
+from decant.distillation.fit import new_model
+from decant.distillation.knowledge import extract, load_knowledge
+from decant.distillation.student import train_student
+from decant.distillation.teacher import train_teacher
+from decant.evaluation.metrics import hit, ndcg
+from decant.evaluation.scoring import OnnxScorer, Scorer, rank
+from decant.features.encode import Encoder, Events, tidy
+from decant.features.sequences import TEST, VALIDATION, Sequences, cases
+from decant.features.values import attribute_value, identifier
+from decant.models import bundle
+from decant.models.build import load_model, save_model
+from decant.models.export import export_onnx
+from decant.models.recommender import Recommender
+from decant.models.text import embed_texts, with_no_item
+from decant.params.load import Params, load_params, parse_params
+from decant.params.students import groups_of, in_waves
+from decant.params.types import GENERAL, OWN, TEACHER
+from decant.runtime.engine import Family, encode_request
+from decant.runtime.ranking import top_items
+from decant.runtime.session import Model
+from decant.serving.reload import open_source
+from decant.suggest import suggest
+from decant.training.checkpoint import Checkpoints
+from decant.training.supervision import Knowledge, Material
+from decant.training.validate import TorchScorer, to_tensors
+
+__all__ = [
+    "Data",
+    "compress",
+    "distill",
+    "evaluate",
+    "fit",
+    "load",
+    "load_params",
+    "load_release",
+    "parse_params",
+    "prepare",
+    "recommend",
+    "save",
+]
+ALL = "all"
+OPTIONAL = ("time", "behaviour", "rating")  # columns that are used where the events have them
+
+
+@dataclass(frozen=True)
+class Data:
+    """Prepared tables and what was decided about them.
+
+    `encoder`: items, behaviours and attributes as indices. `sequences`: all users' events with
+    their split. `vectors`: float32 [N + 1, width] of the items, by name. `members`: user indices
+    of each student that serves a group; `folded`: groups too small for a student of their own.
+    `cleaned`: every row that was accepted or quarantined, with the reason.
+    """
+
+    params: Params
+    encoder: Encoder
+    sequences: Sequences
+    vectors: dict[str, np.ndarray]
+    members: dict[str, np.ndarray]
+    folded: list[str]
+    cleaned: Cleaned
+
+
+def prepare(
+    events: pd.DataFrame,
+    users: pd.DataFrame | None = None,
+    items: pd.DataFrame | None = None,
+    params: Params | None = None,
+) -> Data:
+    """Clean, encode and split tables, and assign every user to a student.
+
+    Args:
+        events: a row per event; columns as `params.ingest` names them, by default `user` and
+            `item`, and if they exist `time`, `behaviour` and `rating`.
+        users: attributes, with the same column of users.
+        items: titles and other columns, with the same column of items.
+        params: settings; None: defaults, see `load_params` and `parse_params`.
+
+    Raises:
+        ValueError: the tables do not fit the settings or have too many bad rows; says which.
+    """
+    params = params or Params()
+    tables = _read(events, users, items, params)
+    rules = rules_for(
+        OWN,
+        clock=tables.clock,
+        users=len(tables.users),
+        items=len(tables.items),
+        keep_unknown_items=params.validation.unknown_items == "keep",
+    )
+    cleaned = clean({name: getattr(tables, name) for name in NAMES}, rules)
+    judge(cleaned, params.validation, tables.unparsed)
+    accepted = cleaned.accepted
+    features = prepare_features(
+        accepted["events"],
+        accepted["users"],
+        accepted["items"],
+        params.features,
+        params.split,
+        params.ingest.missing,
+    )
+    membership = assign(
+        features.users,
+        np.asarray(features.sequences.split[:, 0]),
+        params.students,
+        params.distill.min_users,
+    )
+    return Data(
+        params=params,
+        encoder=features.encoder,
+        sequences=features.sequences,
+        vectors=_vectors(features.items, tables, params),
+        members=membership.members,
+        folded=membership.folded,
+        cleaned=cleaned,
+    )
+
+
+def fit(data: Data, *, verbose: bool = True) -> Recommender:
+    """Train the teacher with the settings of `params.teacher`.
+
+    Raises:
+        ValueError: training diverges, or there is nothing to learn from.
+    """
+    settings, material = data.params.teacher, _material(data)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train_teacher(
+            material,
+            settings,
+            data.params.seed,
+            lambda seed: new_model(material, settings, seed),
+            Checkpoints(Path(folder), "api"),
+            log=print if verbose else None,
+        )
+    return trained.model
+
+
+def distill(
+    data: Data,
+    teacher: Recommender,
+    students: Sequence[str] | None = None,
+    *,
+    verbose: bool = True,
+) -> dict[str, Recommender]:
+    """Distil the students of `params.students` from the teacher's knowledge.
+
+    Args:
+        students: names; None: all. Those that they start from are trained and returned too.
+            Groups of fewer than `distill.min_users` users get no student.
+
+    Raises:
+        ValueError: an unknown student.
+    """
+    params = data.params
+    for name in students or ():
+        if name not in params.students:
+            raise ValueError(f"no student `{name}`; {suggest(name, list(params.students))}")
+    trained: dict[str, Recommender] = {}
+    with _knowledge(data, teacher) as knowledge:
+        for name in _in_order(data, students):
+            student = params.students[name]
+            start = trained.get(student.init or "")
+            trained[name], report = train_student(
+                _material(data, knowledge if student.labels == "soft" else None),
+                params.settings_of(name),
+                params.seed,
+                start=None if start is None else _copy(start),
+                teacher=teacher if student.init == TEACHER else None,
+                members=_members(data, name),
+                log=None,
+            )
+            if verbose:
+                print(f"{name}: validation NDCG@10 {report.best:.4f}")
+    return trained
+
+
+def compress(
+    data: Data,
+    student: Recommender,
+    folder: Path | str,
+    name: str = GENERAL,
+    teacher: Recommender | None = None,
+) -> Path:
+    """Prune and quantise a student; each step is taken only if its quality holds.
+
+    Args:
+        folder: of the bundles `pruned` and `int8`.
+        name: the student in `params.students`: its settings, and the users it is judged on.
+        teacher: its knowledge guides the recovery after pruning; None: events alone do.
+
+    Returns:
+        The folder of the int8 bundle, which `evaluate` takes.
+    """
+    with _knowledge(data, teacher) as knowledge:
+        compress_student(
+            _copy(student),
+            _members(data, name),
+            _material(data, knowledge),
+            data.params.compress,
+            data.params.settings_of(name),
+            data.params.seed,
+            Path(folder),
+            log=print,
+        )
+    return Path(folder) / "int8"
+
+
+def evaluate(
+    data: Data, models: Mapping[str, Recommender | Path], window: str = VALIDATION
+) -> pd.DataFrame:
+    """Rank every target of a window in the whole catalogue.
+
+    Args:
+        models: by name, each a trained model or the folder of a bundle. All are measured on all
+            users and on every group.
+        window: `validation` or `test`; choose on validation, look at test once.
+
+    Returns:
+        A row per model and group: `users`, `cases`, `ndcg@K`, `hr@K` with K = `evaluate.k`.
+    """
+    if window not in (VALIDATION, TEST):
+        raise ValueError(f"invalid window `{window}`: expected `{VALIDATION}` or `{TEST}`")
+    k, sequences, encoder = data.params.evaluate.k, data.sequences, data.encoder
+    chosen = cases(sequences, window, data.params.split.cases_per_user)
+    rows = []
+    for name, model in models.items():
+        ranks = rank(
+            _scorer(model, encoder),
+            sequences,
+            chosen,
+            len(encoder.items),
+            k=k,
+            exclude_seen=encoder.exclude_seen,
+        ).ranks
+        for group, members in {ALL: np.arange(sequences.users), **data.members}.items():
+            inside = np.isin(chosen.user, members)
+            rows.append(
+                {
+                    "model": name,
+                    "group": group,
+                    "users": len(np.unique(chosen.user[inside])),
+                    "cases": int(inside.sum()),
+                    f"ndcg@{k}": float(ndcg(ranks[inside], k).mean()) if inside.any() else None,
+                    f"hr@{k}": float(hit(ranks[inside], k).mean()) if inside.any() else None,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def recommend(
+    data: Data,
+    model: Recommender,
+    history: Sequence[Any],
+    user: Mapping[str, Any] | None = None,
+    k: int = 10,
+) -> list[str]:
+    """The k best items for a history of items, oldest first; unknown items are left out.
+
+    Args:
+        user: raw attributes, such as `{"age": 28}`.
+    """
+    encoder = data.encoder
+    known = [encoder.item_index.get(identifier(item) or "", 0) for item in history]
+    items = np.array([item for item in known if item], dtype=np.int64)
+    size = len(items)
+    events = Events(
+        users=np.zeros(size, np.int64),
+        items=items,
+        behaviours=np.ones(size, np.int64),
+        times=np.full(size, np.nan),
+        ratings=np.full(size, np.nan),
+    )
+    values = {n: attribute_value(v, encoder.missing) for n, v in (user or {}).items()}
+    batch = encode_request(encoder, values, tidy(encoder, events))
+    with torch.inference_mode():
+        device = next(model.parameters()).device
+        scores = model.eval()(to_tensors(batch, device)).cpu().numpy()
+    masked = np.zeros(scores.shape, dtype=bool)
+    masked[0, 0] = True
+    if encoder.exclude_seen:
+        masked[0, items] = True
+    best = top_items(scores, masked, k)[0]
+    return [encoder.items[item - 1] for item in best if item]
+
+
+def save(data: Data, model: Recommender, folder: Path | str) -> None:
+    """Write a model as a bundle: safetensors, ONNX graph, catalogue, manifest last."""
+    folder = Path(folder)
+    save_model(model, folder, data.encoder.items, {})
+    export_onnx(model, folder / bundle.GRAPH, data.encoder.max_length)
+    bundle.seal(folder)
+
+
+def load(folder: Path | str) -> Recommender:
+    """Read a model from a bundle, such as `data/models/teacher` of a run; never a pickle.
+
+    Raises:
+        BundleError: the bundle is incomplete or was changed.
+    """
+    return load_model(Path(folder))
+
+
+def load_release(channel: str = "production", root: Path | str = ".") -> Family:
+    """Load the release on a channel of a project's registry: `.recommend(user, history, k)`.
+
+    Raises:
+        NothingToServeError and others: nothing was promoted, or the release is damaged.
+    """
+    source = open_source(Path(root), channel)
+    try:
+        return source.load(source.pointer().release)
+    finally:
+        source.preload.end()
+
+
+@contextmanager
+def _knowledge(data: Data, teacher: Recommender | None) -> Iterator[Knowledge | None]:
+    """The teacher's knowledge, in a temporary folder."""
+    if teacher is None:
+        yield None
+        return
+    settings = data.params.knowledge
+    with tempfile.TemporaryDirectory() as folder:
+        extract(
+            [teacher],
+            data.sequences,
+            Path(folder),
+            settings.top_k,
+            states=settings.states,
+            relations=settings.relations,
+        )
+        yield load_knowledge(Path(folder))
+
+
+def _read(
+    events: pd.DataFrame, users: pd.DataFrame | None, items: pd.DataFrame | None, params: Params
+) -> Tables:
+    """The tables through the door that files take: types, forms of ids, times, missing values."""
+    tables = {"events": events, "users": users, "items": items}
+    ingest = params.ingest.model_dump()
+    ingest |= {"events": "events.parquet", "users": None, "items": None, "layout": "table"}
+    ingest |= {n: n for n in OPTIONAL if ingest[n] is None and n in events.columns}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, table in tables.items():
+            if table is None:
+                continue
+            # a column of objects may hold several types, which Parquet refuses
+            texts = {
+                str(c): table[c].map(str, na_action="ignore") for c in table.select_dtypes(object)
+            }
+            table.assign(**texts).to_parquet(Path(folder) / f"{name}.parquet", index=False)
+            if name != "events":
+                named = getattr(params.ingest, name)
+                other = {} if named is None else named.model_dump(exclude={"file"})
+                ingest[name] = {**other, "file": f"{name}.parquet"}
+        return own_files.read(Path(folder), type(params.ingest).model_validate(ingest))
+
+
+def _vectors(items: pd.DataFrame, tables: Tables, params: Params) -> dict[str, np.ndarray]:
+    """The items' vectors by name: of their text, and those that came with the tables."""
+    ids = items[Columns.ITEM].tolist()
+    vectors = {name: with_no_item(align(t, ids)[0]) for name, t in tables.vectors.items()}
+    if params.embed.encoder != "none":
+        vectors["text"] = embed_texts(items["text"].tolist(), params.embed).vectors
+    return vectors
+
+
+def _material(data: Data, knowledge: Knowledge | None = None) -> Material:
+    per_user = data.params.split.cases_per_user
+    return Material(data.encoder, data.sequences, data.vectors, knowledge, per_user)
+
+
+def _in_order(data: Data, students: Sequence[str] | None) -> list[str]:
+    """The students to train, after those that they start from."""
+    every, needed = data.params.students, set(students or data.params.students)
+    waves = in_waves(every)
+    for wave in reversed(waves):
+        needed |= {str(every[name].init) for name in wave if name in needed}
+    merged = {
+        variant for name, group in groups_of(every).items() for variant in group
+        if name in data.folded
+    }  # fmt: skip
+    return [name for wave in waves for name in wave if name in needed and name not in merged]
+
+
+def _members(data: Data, student: str) -> np.ndarray | None:
+    """The users of a segment's student or of a variant of it; None for all users."""
+    if data.params.students[student].where is None:
+        return None
+    serving = next(n for n, group in groups_of(data.params.students).items() if student in group)
+    return data.members[serving]
+
+
+def _copy(model: Recommender) -> Recommender:
+    other = Recommender(model.architecture)
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def _scorer(model: Recommender | Path, encoder: Encoder) -> Scorer:
+    if isinstance(model, Recommender):
+        return TorchScorer(model)
+    return OnnxScorer(Model(model / bundle.GRAPH), encoder.max_length, as_served=True)
