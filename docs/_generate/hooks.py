@@ -11,7 +11,7 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from docs._generate import commands, service, settings  # noqa: E402 - found from ROOT
+from docs._generate import commands, contributing, service, settings  # noqa: E402 - found from ROOT
 
 LOADED = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\ssrc=[\"']?(?:https?:)?//[^>]*>"
@@ -23,6 +23,7 @@ LOADED = re.compile(
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made from the code."""
     pages = {
+        "contributing.md": contributing.page(ROOT),
         "reference/settings.md": settings.page(ROOT),
         "reference/commands.md": commands.page(ROOT),
         "reference/http.md": service.page(),
