@@ -7,6 +7,7 @@ from decant.data.membership import assign, check_rules, popular_items
 from decant.data.profile import profile_line, profiles
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
+from decant.features.taste import fit_taste_groups
 from decant.params.types import GENERAL
 from tasks.runner.artifacts import SERVED_BY_GENERAL
 from tasks.runner.step import Summary, Workspace, program, write_json
@@ -17,11 +18,18 @@ def run(workspace: Workspace) -> Summary:
     features, params = workspace.input("features"), workspace.params
     users = pd.read_parquet(features / "users.parquet")
     sequences = Sequences.load(features / "sequences")
-    told = check_rules(params.segments, params.ingest.missing, users)
+    encoder = Encoder.load(features / "encoder.json")
+    groups = params.distill.taste_groups
+    told = check_rules(params.segments, params.ingest.missing, users, groups)
     for line in told:
         print(line)
+    taste = fit_taste_groups(sequences, len(encoder.items), groups, params.seed) if groups else None
     membership = assign(
-        users, np.asarray(sequences.split[:, 0]), params.students, params.distill.min_users
+        users,
+        np.asarray(sequences.split[:, 0]),
+        params.students,
+        params.distill.min_users,
+        taste.groups(sequences) if taste else None,
     )
     output = workspace.output("segments")
     everybody = np.arange(sequences.users, dtype=np.int32)
@@ -31,11 +39,13 @@ def run(workspace: Workspace) -> Summary:
     for name, found in learners.items():
         np.save(output / f"{name}.npy", found, allow_pickle=False)
     np.save(output / SERVED_BY_GENERAL, membership.members[GENERAL], allow_pickle=False)
-    encoder = Encoder.load(features / "encoder.json")
     described = pd.read_parquet(features / "user_features.parquet")
     items = pd.read_parquet(features / "items.parquet")
     popular = popular_items(sequences, encoder.items, {**membership.members, GENERAL: everybody})
-    write_json(output / "router.json", {**membership.router, "popular": popular})
+    router = {**membership.router, "popular": popular}
+    if taste:
+        router["taste"] = taste.to_lists()
+    write_json(output / "router.json", router)
     return {
         "users": {name: len(found) for name, found in membership.members.items()},
         "folded": membership.folded,

@@ -84,7 +84,9 @@ def check(params: Params, files: Files | None) -> None:
     users = None
     if params.source == OWN and files is not None and files.users is not None:
         users, _ = read_users(files.users, files.root, params.ingest, Notes())
-    for line in check_rules(params.segments, params.ingest.missing, users):
+    for line in check_rules(
+        params.segments, params.ingest.missing, users, params.distill.taste_groups
+    ):
         print(f"note: {line}", file=sys.stderr)
 
 

@@ -13,8 +13,10 @@ from decant.data.sources.notes import most_common
 from decant.data.tables import ORIGIN, attribute_values
 from decant.features import rule_check
 from decant.features.segments import (
+    COMPUTED,
     GENERAL,
     HISTORY_LENGTH,
+    TASTE,
     Constant,
     Rule,
     RuleError,
@@ -64,12 +66,14 @@ def check_rules(
     segments: dict[str, Student],
     missing: Collection[str],
     users: pd.DataFrame | None = None,
+    taste_groups: int = 0,
 ) -> list[str]:
     """What a person should know of the rules before anything runs, a line each.
 
     Args:
         missing: spellings that stand for no value.
         users: their raw attributes, where they can be had already.
+        taste_groups: number of groups by taste, which rules may name.
 
     Raises:
         RuleError: a rule does not parse, can never match or is shadowed by others, or `users` has
@@ -79,7 +83,7 @@ def check_rules(
     if users is None:
         told = [parse_rule(name, s.where or "", s.priority) for name, s in segments.items()]
         return rule_check.check(in_order_of_asking(told))
-    rules = known_rules(segments, users)
+    rules = known_rules(segments, users, taste=taste_groups > 0)
     lines = rule_check.check(rules)
     for rule in rules:
         odd = odd_values(rule, users, missing)
@@ -92,7 +96,7 @@ def check_rules(
 def _matches_anybody(rule: Rule, users: pd.DataFrame) -> bool:
     """Whether a rule matches a user, whatever the others do; so it is taken of a history."""
     names = sorted(rule.attributes)
-    if HISTORY_LENGTH in names:
+    if {*names} & {*COMPUTED} - {*users.columns}:
         return True
     kinds = users[names].drop_duplicates().astype(object)
     kinds = kinds.where(kinds.notna(), None)
@@ -100,7 +104,9 @@ def _matches_anybody(rule: Rule, users: pd.DataFrame) -> bool:
     return any(rule.matches(dict(zip(names, row, strict=True))) for row in rows)
 
 
-def known_rules(segments: dict[str, Student], users: pd.DataFrame) -> list[Rule]:
+def known_rules(
+    segments: dict[str, Student], users: pd.DataFrame, *, taste: bool = False
+) -> list[Rule]:
     """The rules in the order in which they are asked, on attributes that the users have.
 
     Raises:
@@ -108,12 +114,16 @@ def known_rules(segments: dict[str, Student], users: pd.DataFrame) -> list[Rule]
     """
     rules = parse_rules(
         {name: (s.where or "", s.priority) for name, s in segments.items()},
-        [c for c in users.columns if c not in (Columns.USER, *ORIGIN)],
+        [*(c for c in users.columns if c not in (Columns.USER, *ORIGIN)), *[TASTE] * taste],
     )
+    computed = {HISTORY_LENGTH: "the number of events"}
+    if taste:
+        computed[TASTE] = "the group by taste (distill.taste_groups)"
     for rule in rules:
-        if HISTORY_LENGTH in rule.attributes and HISTORY_LENGTH in users:
-            problem = f"`{HISTORY_LENGTH}` is the number of events; rename the users' column"
-            raise RuleError(rule.segment, problem)
+        for name, meaning in computed.items():
+            if name in rule.attributes and name in users:
+                problem = f"`{name}` is {meaning}; rename the users' column"
+                raise RuleError(rule.segment, problem)
     return rules
 
 
@@ -124,7 +134,7 @@ def odd_values(rule: Rule, users: pd.DataFrame, missing: Collection[str]) -> lis
     """
     lines = []
     for constant in sorted(rule.constants, key=lambda c: (c.attribute, c.value)):
-        if constant.attribute != HISTORY_LENGTH:
+        if constant.attribute in users:
             values = attribute_values(users[constant.attribute]).dropna()
             lines += _about(constant, Counter(values.tolist()), missing)
     return list(dict.fromkeys(lines))
@@ -155,22 +165,27 @@ def assign(
     history: np.ndarray,
     students: dict[str, Student],
     min_users: int,
+    taste: list[str | None] | None = None,
 ) -> Membership:
     """Assign every user to one student: general or one that serves a segment, no variant.
 
     Args:
         users: raw attributes, one row per user index.
         history: int [U], number of events each user has in training.
+        taste: each user's group by taste, where there are groups.
 
     Raises:
         RuleError: a rule does not parse, names an unknown attribute or one that has two meanings.
         SegmentError: a segment has no users.
     """
     serving = groups_of(students)
-    rules = known_rules({name: students[name] for name in serving if name != GENERAL}, users)
-    columns = sorted({a for rule in rules for a in rule.attributes} - {HISTORY_LENGTH})
+    segments = {name: students[name] for name in serving if name != GENERAL}
+    rules = known_rules(segments, users, taste=taste is not None)
+    columns = sorted({a for rule in rules for a in rule.attributes} & {*users.columns})
     facts = {c: users[c].astype(object).where(users[c].notna(), None).tolist() for c in columns}
     facts[HISTORY_LENGTH] = [int(length) for length in history]
+    if taste is not None:
+        facts[TASTE] = taste
     chosen = np.array(
         [
             route(rules, {name: values[user] for name, values in facts.items()})

@@ -1,10 +1,10 @@
 """Which student serves whom: rules on raw user attributes, evaluated the same way everywhere.
 
 A rule is a comparison or several joined by `and`, `or`, `not`: `gender == 'F' and age < 35`,
-`country in ['France', 'Spain']`, `premium == true`, `history_length >= 20`. Values are compared in
-their canonical form (`decant.features.values`); beside a number they are compared as numbers. A
-comparison with an unknown attribute is neither true nor false, and a rule that is not true does
-not match.
+`country in ['France', 'Spain']`, `premium == true`, `history_length >= 20`, `taste == 2`. Values
+are compared in their canonical form (`decant.features.values`); beside a number they are compared
+as numbers. A comparison with an unknown attribute is neither true nor false, and a rule that is not
+true does not match.
 """
 
 import ast
@@ -20,6 +20,8 @@ GENERAL = "general"
 LONGEST, DEEPEST = 20_000, 50  # characters and nesting of a rule: each request evaluates it
 SHOWN = 60  # characters of a rule in a message
 HISTORY_LENGTH = "history_length"  # events in the request's own history
+TASTE = "taste"  # its group by taste, where `distill.taste_groups` asks for them
+COMPUTED = (HISTORY_LENGTH, TASTE)  # from the history: no request gives them
 Facts = Mapping[str, Any]
 Test = Callable[[Facts], bool | None]  # None: unknown
 
@@ -123,6 +125,8 @@ def parse_rules(rules: Mapping[str, tuple[str, int]], known: Collection[str]) ->
     for rule in parsed:
         for name in sorted(rule.attributes - set(allowed)):
             hint = suggest(name, allowed, also_list=True)
+            if name == TASTE:
+                hint = "set distill.taste_groups to the number of groups"
             problem = f"unknown attribute `{name}` in `{rule.text}`; {hint}"
             raise RuleError(rule.segment, problem)
     return in_order_of_asking(parsed)

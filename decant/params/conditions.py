@@ -4,10 +4,12 @@ A condition takes a case and returns the reason, or None where the setting has a
 on from "`block.name` has no effect: ".
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from decant.features.segments import TASTE
 from decant.params.load import Params
 from decant.params.types import OWN
 
@@ -186,6 +188,13 @@ def no_segments(case: Case) -> str | None:
     if case.params.segments or case.params.variants:
         return None
     return "`students` has none but general, so no student is of a segment"
+
+
+def no_rule_reads_taste(case: Case) -> str | None:
+    rules = [student.where for student in case.params.students.values() if student.where]
+    if any(re.search(rf"\b{TASTE}\b", rule) for rule in rules):
+        return None
+    return f"no rule of `students` reads `{TASTE}`"
 
 
 def nothing_is_pruned(case: Case) -> str | None:

@@ -69,6 +69,7 @@ TABLE: dict[str, Condition] = {
     "distill.l2_sp": when.no_segments,
     "distill.background_ratio": when.no_segments,
     "distill.min_users": when.no_segments,
+    "distill.taste_groups": when.no_rule_reads_taste,
     "distill.prior_weight": when.no_segments,
     "distill.prior_shrinkage": when.needs("distill.prior_weight", "no prior is added"),
     "compress.recover_epochs": when.nothing_is_pruned,

@@ -82,6 +82,7 @@ class Distill(Training):
     prior_weight: NonNegative = 0.0
     prior_shrinkage: Positive = 1000.0
     min_users: Count = 100
+    taste_groups: Annotated[int, Field(ge=0, le=1000)] = 0
 
     @property
     def needs_teacher(self) -> bool:

@@ -10,7 +10,7 @@ from decant.params.types import GENERAL, POPULAR, TEACHER
 from decant.suggest import suggest
 
 # of the project as a whole, or of the machine: not a matter of one student
-NOT_OVERRIDDEN = {"min_users", "threads", "processes", "device", "precision"}
+NOT_OVERRIDDEN = {"min_users", "taste_groups", "threads", "processes", "device", "precision"}
 SHAPE = ("dimension", "layers", "heads", "inputs", "objective")
 
 

@@ -23,15 +23,25 @@ from decant.features.encode import (
     tidy,
 )
 from decant.features.segments import (
+    COMPUTED,
     GENERAL,
     HISTORY_LENGTH,
+    TASTE,
     route,
 )
 from decant.features.values import attribute_value, clean, identifier, possible
 from decant.models import bundle
 from decant.params.types import POPULAR
 from decant.runtime.ranking import top_items
-from decant.runtime.router import ENCODER, ROUTER, STUDENTS, read_popular, read_router, read_rules
+from decant.runtime.router import (
+    ENCODER,
+    ROUTER,
+    STUDENTS,
+    read_popular,
+    read_router,
+    read_rules,
+    read_taste,
+)
 from decant.runtime.session import ATTRIBUTES, Model
 from decant.suggest import SHOWN, suggest
 
@@ -142,7 +152,9 @@ class Family:
         self.item_index = self.encoder.item_index
         self.popular = read_popular(router, self.item_index)
         read = (rule.attributes for rule in self.rules)
-        self.attributes = {*self.encoder.attributes}.union(*read) - {HISTORY_LENGTH}
+        self.taste = read_taste(router, len(self.encoder.items))
+        computed = {HISTORY_LENGTH} if self.taste is None else {*COMPUTED}
+        self.attributes = {*self.encoder.attributes}.union(*read) - computed
         self._behaviours = {name: i for i, name in enumerate(self.encoder.behaviours, start=1)}
         self._ids = np.array(["", *self.encoder.items], dtype=object)
 
@@ -171,7 +183,10 @@ class Family:
         batch = encode_request(self.encoder, known, events)
         length = len(events.items) + history.older
         read = dict(zip(self.encoder.attributes, batch[ATTRIBUTES][0], strict=True))
-        segment = route(self.rules, {**known, HISTORY_LENGTH: length})
+        facts: dict[str, Any] = {**known, HISTORY_LENGTH: length}
+        if self.taste is not None:
+            facts[TASTE] = self.taste.group(events.items)
+        segment = route(self.rules, facts)
         student, scores = self._score(segment, batch, len(events.items))
         top = top_items(scores, self._masked(events.items, scores.shape[1]), k)[0]
         top = top[top > 0]

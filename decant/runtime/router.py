@@ -11,6 +11,7 @@ from decant.features.segments import (
     in_order_of_asking,
     parse_rule,
 )
+from decant.features.taste import TasteGroups
 from decant.models import bundle
 
 ENCODER, ROUTER, STUDENTS = "encoder.json", "router.json", "students"
@@ -41,6 +42,20 @@ def read_rules(router: dict[str, Any]) -> list[Rule]:
     except (LookupError, TypeError, ValueError) as error:
         raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
     return in_order_of_asking([parse_rule(*rule) for rule in named])
+
+
+def read_taste(router: dict[str, Any], items: int) -> TasteGroups | None:
+    """The groups by taste of a router; None where it has none.
+
+    Raises:
+        BundleError: they are not groups of `items` items.
+    """
+    if "taste" not in router:
+        return None
+    try:
+        return TasteGroups.from_lists(router["taste"], items)
+    except (ValueError, TypeError) as error:
+        raise bundle.BundleError(f"{ROUTER} is not a router: {error}") from None
 
 
 def read_popular(router: dict[str, Any], index: dict[str, int]) -> dict[str, np.ndarray]:

@@ -198,3 +198,37 @@ def test_the_popular_items_of_a_group_are_those_of_its_training_events(make_sequ
         "b": [["z", 3]],
         "c": [],
     }
+
+
+def test_users_are_assigned_by_their_group_of_taste() -> None:
+    taste = ["1", "1", "2", None, "2", "1", None, "1"]
+    rules = students(first="taste == 1", young_second="taste == 2 and age < 45")
+    result = assign(USERS, HISTORY, rules, 1, taste)
+    assert groups(result) == {
+        "first": [0, 1, 5, 7],
+        "young_second": [2],
+        "general": [3, 4, 6],
+    }
+
+
+def test_a_rule_on_taste_without_groups_names_the_setting() -> None:
+    message = "unknown attribute `taste` in `taste == 1`; set distill.taste_groups to the number"
+    with pytest.raises(RuleError, match=re.escape(message)):
+        assign(USERS, HISTORY, students(first="taste == 1"), 1)
+    with pytest.raises(RuleError, match="unknown attribute `taste`"):
+        check_rules(students(first="taste == 1"), (), USERS)
+
+
+def test_a_group_of_taste_that_does_not_exist_has_no_users() -> None:
+    rules = students(ninth="taste == 9")
+    assert check_rules(rules, (), USERS, taste_groups=2) == []
+    with pytest.raises(SegmentError, match="`taste == 9` matches none of 8 users"):
+        assign(USERS, HISTORY, rules, 1, ["1"] * 8)
+
+
+def test_a_column_of_the_users_named_taste_is_an_attribute_unless_there_are_groups() -> None:
+    users = USERS.assign(taste=["jazz", "rock"] * 4)
+    rules = students(jazz="taste == 'jazz'")
+    assert groups(assign(users, HISTORY, rules, 1))["jazz"] == [0, 2, 4, 6]
+    with pytest.raises(RuleError, match="`taste` is the group by taste .*; rename the users' col"):
+        assign(users, HISTORY, rules, 1, ["1"] * 8)

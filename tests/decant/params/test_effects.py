@@ -153,6 +153,12 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
             ("min_users", 9), ("prior_weight", 1),
         )
     },
+    "distill.taste_groups": [
+        ({"distill": {"taste_groups": 3}, "students": {
+            "general": {"init": "teacher"}, "a": {"init": "general", "where": "tastes == 1"}}},
+         {"students": {"general": {"init": "teacher"},
+                       "a": {"init": "general", "where": "age < 3 or taste == 1"}}}),
+    ],
     **{
         f"{block}.mask_ratio": [({block: {"mask_ratio": 0.1}},
                                  {b: {"objective": "masked"} for b in ("teacher", "distill")})]

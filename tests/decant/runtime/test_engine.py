@@ -354,3 +354,28 @@ def test_a_rule_that_cannot_be_read_is_not_loaded(tiny: Any) -> None:
     (tiny.folder / "router.json").write_text(json.dumps(router))
     with pytest.raises(RuleError):
         Family(tiny.folder, "r")
+
+
+def with_taste(tiny: Any, rows: Any) -> Family:
+    """The family with groups of taste, of which group 2 goes to the student `women`."""
+    router = json.loads((tiny.folder / "router.json").read_text("utf-8"))
+    router["students"]["women"]["where"] = "taste == 2"
+    router["taste"] = rows
+    (tiny.folder / "router.json").write_text(json.dumps(router), "utf-8")
+    return Family(tiny.folder, "0123456789abcdef")
+
+
+def test_a_history_is_routed_by_its_group_of_taste(tiny: Any) -> None:
+    rows = [[0.0, 0.0]] + [[1.0, 0.0]] * 6 + [[0.0, 2.0]] * 6
+    family = with_taste(tiny, rows)
+    assert family.recommend({}, bare(1), 3).student == "general"
+    assert family.recommend({}, bare(1, 9), 3).student == "women"
+    assert family.recommend({}, [], 3).student == "general"
+    answer = family.recommend({"taste": "2"}, bare(1), 3)
+    assert answer.student == "general" and answer.unknown_attributes == ["taste"]
+
+
+@pytest.mark.parametrize("rows", [[[0.0, 1.0]] * 3, [["a"]] * (N + 1), None])
+def test_groups_of_taste_for_other_items_are_refused(tiny: Any, rows: Any) -> None:
+    with pytest.raises(BundleError, match="is not a router"):
+        with_taste(tiny, rows)
