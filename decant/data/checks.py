@@ -134,10 +134,12 @@ def _finding(check: Check, outcome: Any) -> Finding:
 def _first_message(problem: Any) -> str:
     """Of what Great Expectations says of each metric, with its traceback, the first line."""
     parts = [problem, *problem.values()] if isinstance(problem, dict) else []
-    told = [
+    messages = [
         p["exception_message"] for p in parts if isinstance(p, dict) and "exception_message" in p
     ]
-    return next((str(t).strip().splitlines()[0] for t in told if t), "no reason is given")[:LONGEST]
+    return next((str(t).strip().splitlines()[0] for t in messages if t), "no reason is given")[
+        :LONGEST
+    ]
 
 
 def _batch(gx: ModuleType, frame: pd.DataFrame) -> Any:

@@ -62,11 +62,11 @@ class NothingAcceptedError(ValueError):
 class TooFewError(ValueError):
     """Too little is left to learn from."""
 
-    def __init__(self, what: str, found: int, needed: int) -> None:
-        self.what, self.found, self.needed = what, found, needed
-        name = what.removesuffix("s") if found == 1 else what
+    def __init__(self, what: str, count: int, needed: int) -> None:
+        self.what, self.count, self.needed = what, count, needed
+        name = what.removesuffix("s") if count == 1 else what
         super().__init__(
-            f"{found:,} {name} after validation, validate.min_{what} asks for {needed:,}"
+            f"{count:,} {name} after validation, validate.min_{what} asks for {needed:,}"
         )
 
 
@@ -227,22 +227,22 @@ def judge(cleaned: Cleaned, settings: Validate, cells: pd.DataFrame) -> None:
     for log, account in counts["logs"].items():
         if not account["accepted"] and not account["duplicates"]:
             own = quarantined[quarantined[Columns.SOURCE] == log]
-            shown = examples(own, cells) + behind(cleaned, account["reasons"], cells)
+            shown = examples(own, cells) + causes_in_tables(cleaned, account["reasons"], cells)
             raise NothingAcceptedError(log, account["rows_in"], shown)
     limit = settings.max_quarantined
     for whose, account, rows in _parts(cleaned):
         share = bad_share(account)
         enough = whose == ALL_EVENTS or account["quarantined"] >= FEW
         if share > limit and enough:
-            shown = examples(rows, cells) + behind(cleaned, account["reasons"], cells)
+            shown = examples(rows, cells) + causes_in_tables(cleaned, account["reasons"], cells)
             raise TooManyQuarantinedError(whose, share, limit, account["reasons"], shown)
     events = cleaned.accepted["events"]
-    found = {
+    sizes = {
         "events": len(events),
         "users": events[Columns.USER].nunique(),
         "items": events[Columns.ITEM].nunique(),
     }
-    for what, number in found.items():
+    for what, number in sizes.items():
         needed = getattr(settings, f"min_{what}")
         if number < needed:
             raise TooFewError(what, number, needed)
@@ -252,7 +252,7 @@ def accepted_rows(counts: dict[str, Any]) -> dict[str, int]:
     """How many rows of each log, behaviour and table were accepted."""
     events = counts["events"]
     parts = {f"the log `{name}`": account for name, account in events["logs"].items()}
-    parts |= {f"the behaviour `{name}`": found for name, found in events["behaviours"].items()}
+    parts |= {f"the behaviour `{name}`": account for name, account in events["behaviours"].items()}
     parts |= {f"the table of {name}": counts[name] for name in ("users", "items")}
     return {whose: account["accepted"] for whose, account in parts.items()}
 
@@ -275,7 +275,7 @@ def lost(cleaned: Cleaned, table: str) -> pd.DataFrame:
     return rows[~rows[Columns.REASON].str.endswith(LEFT_OUT)]
 
 
-def behind(cleaned: Cleaned, reasons: dict[str, int], cells: pd.DataFrame) -> str:
+def causes_in_tables(cleaned: Cleaned, reasons: dict[str, int], cells: pd.DataFrame) -> str:
     """What makes users or items unknown: rows of their own table that are in quarantine; what to
     do if it lacks items."""
     said = ""

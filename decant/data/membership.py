@@ -18,7 +18,7 @@ from decant.features.segments import (
     Constant,
     Rule,
     RuleError,
-    in_order_of_asking,
+    by_priority,
     parse_rule,
     parse_rules,
     route,
@@ -77,8 +77,8 @@ def check_rules(
         SegmentError: a rule matches none of the users.
     """
     if users is None:
-        told = [parse_rule(name, s.where or "", s.priority) for name, s in segments.items()]
-        return rule_check.check(in_order_of_asking(told))
+        rules = [parse_rule(name, s.where or "", s.priority) for name, s in segments.items()]
+        return rule_check.check(by_priority(rules))
     rules = known_rules(segments, users)
     lines = rule_check.check(rules)
     for rule in rules:
@@ -130,22 +130,24 @@ def odd_values(rule: Rule, users: pd.DataFrame, missing: Collection[str]) -> lis
     return list(dict.fromkeys(lines))
 
 
-def _about(constant: Constant, found: Counter[str], missing: Collection[str]) -> list[str]:
+def _about(constant: Constant, counts: Counter[str], missing: Collection[str]) -> list[str]:
     """What is odd about one value of a rule, given all users' values of its attribute."""
     name, value = constant.attribute, constant.value
     if constant.is_number and (
-        others := Counter({v: n for v, n in found.items() if number(v) is None})
+        others := Counter({v: n for v, n in counts.items() if number(v) is None})
     ):
         return [
-            f"{others.total():,} of {found.total():,} users have a {name} that is no number "
+            f"{others.total():,} of {counts.total():,} users have a {name} that is no number "
             f"({most_common(others)}): a comparison with a number never holds for them"
         ]
-    equal = [v for v in found if (number(v) == number(value) if constant.is_number else v == value)]
+    equal = [
+        v for v in counts if (number(v) == number(value) if constant.is_number else v == value)
+    ]
     if constant.in_order or equal:
         return []
     if value in missing:
         return [f"`{value}` stands for no {name} at all, see ingest.missing"]
-    values = [other for other, _ in found.most_common()]
+    values = [other for other, _ in counts.most_common()]
     hint = suggest(value, values, also_list=True, searched=MANY, listed=SHOWN_VALUES)
     return [f"no user has the {name} `{value}`; {hint}"]
 
@@ -189,7 +191,7 @@ def assign(
     in_segment = np.isin(chosen, [name for name in members if name not in folded])
     members[GENERAL] = np.flatnonzero(~in_segment)
     return Membership(
-        {name: found.astype(np.int32) for name, found in members.items()},
+        {name: indices.astype(np.int32) for name, indices in members.items()},
         folded,
         {"students": kept, "folded": folded},
     )
@@ -208,8 +210,8 @@ def popular_items(
     user = np.searchsorted(starts, events, side="right") - 1
     taken = np.asarray(sequences.items)[events]
     lists = {}
-    for name, found in members.items():
-        counts = np.bincount(taken[np.isin(user, found)], minlength=len(items) + 1)
+    for name, indices in members.items():
+        counts = np.bincount(taken[np.isin(user, indices)], minlength=len(items) + 1)
         best = np.argsort(-counts, kind="stable")[:MOST_POPULAR]
         lists[name] = [[items[item - 1], int(counts[item])] for item in best if counts[item]]
     return lists

@@ -35,8 +35,8 @@ def profiles(
     events = training_events(sequences)
     owner = np.searchsorted(np.asarray(sequences.offsets), events, side="right") - 1
     taken = np.asarray(sequences.items)[events] - 1
-    told = [name for name in attributes if name in users]
-    numeric = [name for name in (*told, "events") if f"{name}{SCALED}" in users]
+    columns = [name for name in attributes if name in users]
+    numeric = [name for name in (*columns, "events") if f"{name}{SCALED}" in users]
     priced = [name for name in map(str, items) if f"{name}{SCALED}" in items]
     return {
         name: {
@@ -45,7 +45,7 @@ def profiles(
             "numbers": {c: number(users, c, group) for c in numeric},
             "taken": {c: number(items, c, taken[np.isin(owner, group)], taken) for c in priced},
             "values": {
-                c: values(users[c].iloc[group]) for c in told if f"{c}{SCALED}" not in users
+                c: values(users[c].iloc[group]) for c in columns if f"{c}{SCALED}" not in users
             },
         }
         for name, group in members.items()
@@ -54,14 +54,14 @@ def profiles(
 
 def tags(column: pd.Series, group: np.ndarray) -> list[dict[str, Any]]:
     """A group's interest tags: the share of its users with each, and that over all users' share."""
-    own, everybody = (_counts(rows.explode()) for rows in (column.iloc[group], column))
+    in_group, overall = (_counts(rows.explode()) for rows in (column.iloc[group], column))
     return [
         {
             "tag": tag,
             "share": round(count / len(group), DIGITS),
-            "lift": round(count / len(group) * len(column) / everybody[tag], DIGITS),
+            "lift": round(count / len(group) * len(column) / overall[tag], DIGITS),
         }
-        for tag, count in list(own.items())[:TAGS]
+        for tag, count in list(in_group.items())[:TAGS]
     ]
 
 

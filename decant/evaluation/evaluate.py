@@ -124,8 +124,8 @@ def cases_by_window(sequences: Sequences, per_user: int) -> dict[str, Cases]:
         NothingToEvaluateError: one of them has none.
     """
     chosen = {window: cases(sequences, window, per_user) for window in WINDOWS}
-    for window, found in chosen.items():
-        if not len(found):
+    for window, window_cases in chosen.items():
+        if not len(window_cases):
             raise NothingToEvaluateError(window)
     return chosen
 
@@ -140,7 +140,7 @@ def measure_all(
 
     def measure_one(name: str, make: Callable[[], Scorer]) -> Measured:
         measured = measure(name, make(), yardstick)
-        tell(name, measured, yardstick, progress)
+        report_quality(name, measured, yardstick, progress)
         return measured
 
     makers = scorers(graphs, yardstick.sequences, yardstick.encoder, vectors)
@@ -195,11 +195,11 @@ def measure_hybrid(
     )
     progress(f"{HYBRID}: {weight:g} of {names[0]}, {1 - weight:g} of {names[1]}")
     measured[HYBRID] = measure(HYBRID, mix(first, second, weight), yardstick)
-    tell(HYBRID, measured[HYBRID], yardstick, progress)
+    report_quality(HYBRID, measured[HYBRID], yardstick, progress)
     return Mixture(*names, weight)
 
 
-def tell(
+def report_quality(
     name: str, measured: Measured, yardstick: Yardstick, progress: Callable[[str], None]
 ) -> None:
     """One line on a model that has been measured."""

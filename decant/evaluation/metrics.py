@@ -58,5 +58,5 @@ def quality(ranks: np.ndarray, top: np.ndarray, count: np.ndarray, k: int) -> di
 
 def user_means(values: np.ndarray, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean of each user's cases → (users that have any, int [V]; means, float [V])."""
-    found, inverse = np.unique(users, return_inverse=True)
-    return found, np.bincount(inverse, values) / np.bincount(inverse)
+    distinct, inverse = np.unique(users, return_inverse=True)
+    return distinct, np.bincount(inverse, values) / np.bincount(inverse)

@@ -45,7 +45,7 @@ def insert(sequences: Sequences, chosen: Cases, share: float, seed: int) -> Nois
     true = histories_of(sequences, chosen)
     picked = true.pick(share, seed)
     after, owner = true.flat[picked], true.owner[picked]
-    copied = strangers(sequences, chosen.position[owner], draw(seed, ITEMS, sequences)[after])
+    copied = other_events(sequences, chosen.position[owner], draw(seed, ITEMS, sequences)[after])
     times = np.asarray(sequences.times)
     # within a history the next event is in it, or is the target
     between = times[after] + draw(seed, TIMES, sequences)[after] * (times[after + 1] - times[after])
@@ -130,7 +130,7 @@ def histories_of(sequences: Sequences, chosen: Cases) -> Histories:
     return Histories(flat, owner, place, lengths, sequences)
 
 
-def strangers(sequences: Sequences, targets: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def other_events(sequences: Sequences, targets: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """A training event for each draw in [0, 1), flat index; none of the target's item.
 
     Args:
@@ -164,8 +164,8 @@ def rebuilt(
         owner: row of the case, ascending; source: flat index of the event that is copied; times:
             when it is said to have happened. Gaps follow from the times. int, int, float [K]
     """
-    everybody = np.arange(len(chosen))
-    order = np.argsort(np.r_[owner, everybody], kind="stable")
+    case_rows = np.arange(len(chosen))
+    order = np.argsort(np.r_[owner, case_rows], kind="stable")
     true = np.asarray(sequences.gaps)
     gaps = np.r_[gap_indices(owner, times), true[chosen.position]][order].astype(true.dtype)
     source = np.r_[source, chosen.position][order]

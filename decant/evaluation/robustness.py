@@ -59,7 +59,7 @@ def trial(
 def measure_all(
     makers: dict[str, Callable[[], Scorer]],
     rows: dict[str, np.ndarray],
-    asked: Trial,
+    conditions: Trial,
     progress: Callable[[str, int], None] = lambda name, rankings: None,
 ) -> dict[str, Curves]:
     """The curves of every model; as many models at a time as there are cores.
@@ -71,46 +71,46 @@ def measure_all(
     """
 
     def measure_one(name: str) -> Curves:
-        return measure(makers[name](), rows.get(name), asked, lambda n: progress(name, n))
+        return measure(makers[name](), rows.get(name), conditions, lambda n: progress(name, n))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(makers, pool.map(measure_one, makers), strict=True))
 
 
 def measure(
-    scorer: Scorer, rows: np.ndarray | None, asked: Trial, progress: Callable[[int], None]
+    scorer: Scorer, rows: np.ndarray | None, conditions: Trial, progress: Callable[[int], None]
 ) -> Curves:
     """One model's NDCG by kind and share, the mean over the seeds; `CLEAN` at share 0."""
-    everything = np.arange(len(asked.chosen))
+    everything = np.arange(len(conditions.chosen))
     rows = everything if rows is None else rows
-    chosen = asked.chosen.take(rows)
+    chosen = conditions.chosen.take(rows)
 
     def scored(reader: Scorer) -> np.ndarray:
-        found = rank(
+        ranking = rank(
             reader,
-            asked.sequences,
+            conditions.sequences,
             chosen,
-            len(asked.encoder.items),
-            k=asked.k,
-            exclude_seen=asked.encoder.exclude_seen,
+            len(conditions.encoder.items),
+            k=conditions.k,
+            exclude_seen=conditions.encoder.exclude_seen,
         )
-        values = np.full(len(asked.chosen), np.nan)
-        values[rows] = ndcg(found.ranks, asked.k)
+        values = np.full(len(conditions.chosen), np.nan)
+        values[rows] = ndcg(ranking.ranks, conditions.k)
         progress(1)
         return values
 
     curves = {(CLEAN, 0.0): scored(scorer)}
-    for kind, noise in asked.noises.items():
-        for share in asked.shares:
+    for kind, noise in conditions.noises.items():
+        for share in conditions.shares:
             drawn = [
-                scored(Misled(scorer, asked.sequences, chosen, noise, share, seed))
-                for seed in asked.seeds
+                scored(NoisyScorer(scorer, conditions.sequences, chosen, noise, share, seed))
+                for seed in conditions.seeds
             ]
             curves[kind, share] = np.mean(drawn, axis=0)
     return curves
 
 
-class Misled:
+class NoisyScorer:
     """A scorer that is shown noisy histories, while whoever asks it knows the true ones."""
 
     def __init__(
@@ -134,8 +134,8 @@ class Misled:
             rows = np.flatnonzero(np.isin(chosen.position, position))
             if not len(rows):
                 continue
-            found = cases.take(np.searchsorted(position, chosen.position[rows]))
-            part = self.scorer(noisy, found)
+            noisy_cases = cases.take(np.searchsorted(position, chosen.position[rows]))
+            part = self.scorer(noisy, noisy_cases)
             if scores is None:
                 scores = np.zeros((len(chosen), part.shape[1]), part.dtype)
             scores[rows] = part

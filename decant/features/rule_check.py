@@ -33,14 +33,14 @@ def check(rules: Sequence[Rule]) -> list[str]:
     """
     for place, rule in enumerate(rules):
         _must_match(rule, rules[:place])
-    told = [
+    undecided = [
         _undecided(first, second, shared)
         for first, second in itertools.combinations(rules, 2)
         if first.priority == second.priority and (shared := _shared(first, second)) is not None
     ]
-    more = len(told) - MOST_PAIRS
+    more = len(undecided) - MOST_PAIRS
     rest = [f"{more} more pairs of students have one priority and can match the same user"]
-    return [*told[:MOST_PAIRS], *(rest if more > 0 else [])]
+    return [*undecided[:MOST_PAIRS], *(rest if more > 0 else [])]
 
 
 def _must_match(rule: Rule, before: Sequence[Rule]) -> None:

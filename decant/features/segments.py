@@ -125,10 +125,10 @@ def parse_rules(rules: Mapping[str, tuple[str, int]], known: Collection[str]) ->
             hint = suggest(name, allowed, also_list=True)
             problem = f"unknown attribute `{name}` in `{rule.text}`; {hint}"
             raise RuleError(rule.segment, problem)
-    return in_order_of_asking(parsed)
+    return by_priority(parsed)
 
 
-def in_order_of_asking(rules: list[Rule]) -> list[Rule]:
+def by_priority(rules: list[Rule]) -> list[Rule]:
     """The highest priority first, then by name."""
     return sorted(rules, key=lambda rule: (-rule.priority, rule.segment))
 
@@ -187,8 +187,8 @@ class _Reader:
         for attribute, constant in ((left, right), (right, left)):
             if _is_attribute(attribute) and not _is_attribute(constant):
                 in_order = compare not in (operator.eq, operator.ne)
-                told = self.constant(constant)
-                self.constants.add(Constant(ast.unparse(attribute), told, as_numbers, in_order))
+                value = self.constant(constant)
+                self.constants.add(Constant(ast.unparse(attribute), value, as_numbers, in_order))
         return lambda facts: _compare(compare, first(facts), second(facts), as_numbers)
 
     def operand(self, node: ast.expr) -> Callable[[Facts], str | None]:

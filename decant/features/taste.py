@@ -33,9 +33,9 @@ def taste_groups(
     taken = csr_matrix((np.ones(len(events)), (user, np.asarray(sequences.items)[events])), shape)
     weighted = TfidfTransformer(sublinear_tf=True).fit_transform(taken[members])
     topics = min(TOPICS, *(n - 1 for n in weighted.shape))
-    boiled = TruncatedSVD(max(1, topics), random_state=seed).fit_transform(weighted)
+    reduced = TruncatedSVD(max(1, topics), random_state=seed).fit_transform(weighted)
     cluster = KMeans(min(count, len(members)), n_init=4, random_state=seed).fit_predict(
-        normalize(boiled)
+        normalize(reduced)
     )
-    found = sorted((members[cluster == n] for n in np.unique(cluster)), key=len, reverse=True)
-    return {f"taste_{n}": users for n, users in enumerate(found, 1)}
+    clusters = sorted((members[cluster == n] for n in np.unique(cluster)), key=len, reverse=True)
+    return {f"taste_{n}": users for n, users in enumerate(clusters, 1)}

@@ -84,17 +84,17 @@ def number(value: str | None) -> float | None:
     """A canonical value as a finite number; None if it is missing or not a number."""
     if value is None or not _NUMBER.fullmatch(value):
         return None
-    found = float(value)
-    return found if math.isfinite(found) else None
+    parsed = float(value)
+    return parsed if math.isfinite(parsed) else None
 
 
 def possible(name: str, value: str | None) -> bool:
     """Whether an attribute may have a canonical value: not an age of 999."""
     low, high = RANGES.get(name, (None, None))
-    found = number(value)
-    if found is None:
+    amount = number(value)
+    if amount is None:
         return True
-    return (low is None or found >= low) and (high is None or found <= high)
+    return (low is None or amount >= low) and (high is None or amount <= high)
 
 
 def _decimal(value: float) -> str | None:
@@ -112,11 +112,11 @@ def _digits(value: int) -> str | None:
 
 def _whole(text: str) -> str:
     """`12` for `12.0`, `100000` for `1e+05`, `0` for `-0`; any other text as it is."""
-    if found := _WHOLE.fullmatch(text):
-        sign, digits = found.groups()
+    if match := _WHOLE.fullmatch(text):
+        sign, digits = match.groups()
         return digits if digits == "0" else sign + digits
-    if found := _POWER.fullmatch(text):
-        first, rest, power = found[1], found[2] or "", int(found[3])
+    if match := _POWER.fullmatch(text):
+        first, rest, power = match[1], match[2] or "", int(match[3])
         if len(rest) <= power <= _LARGEST_POWER:
             return first + rest + "0" * (power - len(rest))
     return text

@@ -31,9 +31,9 @@ def read_records(
         at += size
 
 
-def miscounted(found: int, width: int) -> str:
+def miscounted(fields: int, width: int) -> str:
     """What is wrong with a line that has another number of fields than it should."""
-    return f"{found} fields in a line instead of {width}"
+    return f"{fields} fields in a line instead of {width}"
 
 
 def _record(

@@ -66,10 +66,10 @@ def by_format(written: pd.Series, form: str, zone: str) -> pd.Series:
 
 def iso(written: pd.Series, zone: str) -> pd.Series:
     """Read ISO 8601 and its everyday variants, such as a comma before the fraction."""
-    found = pd.to_datetime(written, format="ISO8601", utc=True, errors="coerce")
-    local = found.notna() & ~written.str.contains(_ZONED)
-    read = seconds(found, zone)
-    read[local] = seconds(found[local].dt.tz_localize(None), zone)
+    stamps = pd.to_datetime(written, format="ISO8601", utc=True, errors="coerce")
+    local = stamps.notna() & ~written.str.contains(_ZONED)
+    read = seconds(stamps, zone)
+    read[local] = seconds(stamps[local].dt.tz_localize(None), zone)
     parts = _extract(written[read.isna()], _YEAR_FIRST)
     read[parts.index] = _join(parts, parts["year"], parts["month"], parts["day"], zone)
     return read
@@ -119,13 +119,13 @@ def by_order(written: pd.Series, zone: str) -> pd.DataFrame:
 def _extract(written: pd.Series, pattern: str) -> pd.DataFrame:
     """The named groups of a pattern as str, for the cells that match; marks must be alike."""
     cells = pa.array(written.to_numpy(dtype=object), pa.string(), from_pandas=True)
-    found = pc.extract_regex(cells, pattern)
-    groups = {field.name: found.field(field.name) for field in found.type}
+    matches = pc.extract_regex(cells, pattern)
+    groups = {field.name: matches.field(field.name) for field in matches.type}
     parts = pd.DataFrame(
         {name: pd.Series(group.to_pandas(), dtype="str") for name, group in groups.items()}
     )
     parts.index = written.index
-    matched = pd.Series(found.is_valid().to_numpy(zero_copy_only=False), index=written.index)
+    matched = pd.Series(matches.is_valid().to_numpy(zero_copy_only=False), index=written.index)
     if "mark" in parts:
         matched &= parts["mark"] == parts["again"]
     return parts[matched].replace("", np.nan)
@@ -138,9 +138,9 @@ def _months(names: pd.Series) -> pd.Series:
 
 def _month(name: object) -> str | None:
     """The number of a month by its name or the beginning of it."""
-    told = str(name).lower()
-    found = [n for n, month in enumerate(_MONTHS, start=1) if month.startswith(told)]
-    return str(found[0]) if len(found) == 1 and len(told) >= 3 else None
+    letters = str(name).lower()
+    numbers = [n for n, month in enumerate(_MONTHS, start=1) if month.startswith(letters)]
+    return str(numbers[0]) if len(numbers) == 1 and len(letters) >= 3 else None
 
 
 def _join(
@@ -184,19 +184,19 @@ def _of_the_day(hour: pd.Series, half: pd.Series | None) -> pd.Series:
     """Hours of a clock of twelve with am and pm → of the day; NaN if it has no such hour."""
     if half is None or not half.notna().any():
         return hour
-    told = half.str[0].str.lower()
-    of_twelve = (hour % 12 + 12 * told.eq("p")).where((hour >= 1) & (hour <= 12))
+    letter = half.str[0].str.lower()
+    of_twelve = (hour % 12 + 12 * letter.eq("p")).where((hour >= 1) & (hour <= 12))
     return hour.where(half.isna(), of_twelve)
 
 
 def _in_zone(stamps: pd.Series, offset: pd.Series | None, zone: str) -> pd.Series:
     """Seconds of local times; those with an offset, such as +02:00, are of that."""
     read = seconds(stamps, zone)
-    told = offset[stamps.index].dropna() if offset is not None else None
-    if told is None or not len(told):
+    offsets = offset[stamps.index].dropna() if offset is not None else None
+    if offsets is None or not len(offsets):
         return read
-    shift = told.str.extract(r"(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?").fillna("0")
+    shift = offsets.str.extract(r"(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?").fillna("0")
     amount = shift["hours"].astype("int64") * 3600 + shift["minutes"].astype("int64") * 60
-    at_utc = seconds(stamps[told.index], "UTC")
-    read[told.index] = at_utc - amount.where(shift["sign"] != "-", -amount)
+    at_utc = seconds(stamps[offsets.index], "UTC")
+    read[offsets.index] = at_utc - amount.where(shift["sign"] != "-", -amount)
     return read

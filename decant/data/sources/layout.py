@@ -85,11 +85,11 @@ def check_present(source: str, folder: Path, settings: Ingest | None = None) -> 
 
 
 def _movielens_1m(folder: Path) -> Files:
-    found = [name for name in MOVIELENS_1M_LOGS if (folder / name).is_file()]
-    if not found:
+    logs = [name for name in MOVIELENS_1M_LOGS if (folder / name).is_file()]
+    if not logs:
         missing = f"none of {', '.join(MOVIELENS_1M_LOGS)} is there"
         raise MissingFilesError("movielens-1m", folder, [missing])
-    log = found[0]
+    log = logs[0]
     if log == "ml-1m.txt":  # its ids are not those of users.dat and movies.dat
         return Files(folder, (folder / log,))
     _demand("movielens-1m", folder, ("users.dat", "movies.dat"))
@@ -100,8 +100,8 @@ def _online_retail(folder: Path) -> Files:
     if folder.is_file():
         return Files(folder.parent, (folder,))
     for pattern in ("*.csv", "by-day/*.csv"):
-        if found := in_natural_order(folder.glob(pattern)):
-            return Files(folder, found)
+        if files := in_natural_order(folder.glob(pattern)):
+            return Files(folder, files)
     raise MissingFilesError("online-retail", folder, ["no *.csv or by-day/*.csv is there"])
 
 
@@ -118,21 +118,21 @@ def _own_patterns(settings: Ingest) -> dict[str, str | None]:
 
 
 def _own_files(folder: Path, settings: Ingest) -> Files:
-    found: dict[str, tuple[Path, ...]] = {}
+    files: dict[str, tuple[Path, ...]] = {}
     missing = []
     for key, pattern in _own_patterns(settings).items():
         if pattern is None:
             continue
-        found[key] = _matches(folder, pattern)
-        if not found[key]:
+        files[key] = _matches(folder, pattern)
+        if not files[key]:
             missing.append(f"no file `{pattern}` (ingest.{key}); {_hint(folder, pattern)}")
-        elif key != "events" and len(found[key]) > 1:
-            missing.append(f"ingest.{key} `{pattern}` names {len(found[key])} files, not one")
+        elif key != "events" and len(files[key]) > 1:
+            missing.append(f"ingest.{key} `{pattern}` names {len(files[key])} files, not one")
     if missing:
         raise MissingFilesError("files", folder, missing)
-    one = {key: paths[0] for key, paths in found.items()}
+    one = {key: paths[0] for key, paths in files.items()}
     vectors = {name: one[f"vectors.{name}"] for name in settings.vectors}
-    return Files(folder, found["events"], one.get("users"), one.get("items"), vectors)
+    return Files(folder, files["events"], one.get("users"), one.get("items"), vectors)
 
 
 def _matches(folder: Path, pattern: str) -> tuple[Path, ...]:
@@ -140,7 +140,7 @@ def _matches(folder: Path, pattern: str) -> tuple[Path, ...]:
     if path.is_absolute() or ".." in path.parts or not path.parts:
         return ()
     try:
-        return in_natural_order(found for found in folder.glob(pattern) if found.is_file())
+        return in_natural_order(file for file in folder.glob(pattern) if file.is_file())
     except ValueError:  # `**` beside other characters is no pattern
         return ()
 

@@ -50,9 +50,9 @@ class Notes:
 
     def _of_missing(self) -> list[str]:
         return [
-            f"{name}: {found.total():,} {_cells(found.total())} taken as missing "
-            f"({most_common(found)}; ingest.missing lists these spellings)"
-            for name, found in self.missing.items()
+            f"{name}: {spellings.total():,} {_cells(spellings.total())} taken as missing "
+            f"({most_common(spellings)}; ingest.missing lists these spellings)"
+            for name, spellings in self.missing.items()
         ]
 
     def _of_ids(self) -> list[str]:
@@ -66,10 +66,10 @@ class Notes:
         return lines
 
 
-def most_common(found: Counter[str]) -> str:
+def most_common(counts: Counter[str]) -> str:
     """The most frequent values with their counts."""
-    more = len(found) - SHOWN
-    shown = ", ".join(f"`{value}` {count:,}" for value, count in found.most_common(SHOWN))
+    more = len(counts) - SHOWN
+    shown = ", ".join(f"`{value}` {count:,}" for value, count in counts.most_common(SHOWN))
     return shown + (f" and {more} more" if more > 0 else "")
 
 

@@ -87,13 +87,13 @@ def _read_part(
     if (kind := cells.get(Columns.TIME, pd.Series(dtype="str")).dtype) in ROUNDED:
         problem = f"`{roles[Columns.TIME]}` holds times as {kind}, which rounds them to minutes"
         raise UnreadableTableError(file, f"{problem}: store them as timestamps or whole numbers")
-    found = Table(pd.DataFrame(cells), part.origin)
+    by_role = Table(pd.DataFrame(cells), part.origin)
     for role in (Columns.USER, Columns.ITEM):
-        ids = found.ids(role)
-        notes.compare_ids(f"events.{role}", found.cells[role], ids)
+        ids = by_role.ids(role)
+        notes.compare_ids(f"events.{role}", by_role.cells[role], ids)
         cells[role] = ids
     if Columns.BEHAVIOUR in roles:
-        cells[Columns.BEHAVIOUR] = found.column(Columns.BEHAVIOUR)
+        cells[Columns.BEHAVIOUR] = by_role.column(Columns.BEHAVIOUR)
     return Table(pd.DataFrame(cells), part.origin)
 
 

@@ -68,8 +68,8 @@ def read(folder: Path, settings: Ingest) -> Tables:
         (Columns.USER, files.users, users),
         (Columns.ITEM, files.items, items),
     ):
-        found, different = with_a_row(events, table, key)
-        if path is not None and different and not found:
+        matched, different = with_a_row(events, table, key)
+        if path is not None and different and not matched:
             raise UnmatchedIdsError(key, events, table)
     return Tables(
         events=in_order_of_arrival([events]),

@@ -44,9 +44,9 @@ def unparsed(
     `origin` holds file and row of each; all three are aligned by position.
     """
     lost = values.notna().to_numpy() & parsed.isna().to_numpy()
-    found = origin.loc[lost, [Columns.FILE, Columns.ROW]].reset_index(drop=True)
-    found = found.assign(table=table, column=column, value=text(values[lost]).to_numpy())
-    return found[list(CELL_COLUMNS)].astype(
+    cells = origin.loc[lost, [Columns.FILE, Columns.ROW]].reset_index(drop=True)
+    cells = cells.assign(table=table, column=column, value=text(values[lost]).to_numpy())
+    return cells[list(CELL_COLUMNS)].astype(
         {c: "int64" if c == Columns.ROW else "str" for c in CELL_COLUMNS}
     )
 

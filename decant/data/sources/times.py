@@ -42,11 +42,11 @@ class AmbiguousTimesError(ValueError):
     def __init__(self, file: str, cells: int, example: str, readings: dict[str, str]) -> None:
         self.file, self.example, self.readings = file, example, readings
         shown = " or ".join(f"{moment} ({order})" for order, moment in readings.items())
-        untold = (
+        doubt = (
             "the only time cell does not tell" if cells == 1 else f"none of {cells:,} cells tells"
         )
         super().__init__(
-            f"{file}: the time `{example}` is {shown}, and {untold} which: set ingest.time_format "
+            f"{file}: the time `{example}` is {shown}, and {doubt} which: set ingest.time_format "
             f"to {' or '.join(readings)}, or to a format such as `%d/%m/%Y %H:%M`"
         )
 
@@ -95,11 +95,11 @@ class _Cells:
 
     def put(self, seconds: pd.Series, form: str) -> None:
         """Keep what was read of cells not read so far."""
-        found = seconds[seconds.notna() & self.seconds[seconds.index].isna()]
-        self.seconds[found.index] = found
-        self.form[found.index] = form
+        new = seconds[seconds.notna() & self.seconds[seconds.index].isna()]
+        self.seconds[new.index] = new
+        self.form[new.index] = form
 
-    def left(self) -> pd.Series:
+    def unread(self) -> pd.Series:
         """The cells that nothing could read so far."""
         return self.written[self.written.notna() & self.seconds.isna()]
 
@@ -126,7 +126,7 @@ def parse_times(
         AmbiguousTimesError, ContradictoryTimesError: day and month cannot be told apart.
     """
     files = [_read(file, cells.reset_index(drop=True), form, zone) for file, cells in parts]
-    _settle(files, form, usual)
+    _decide_orders(files, form, usual)
     seconds = [file.seconds for file in files] or [pd.Series(dtype="float64")]
     return pd.concat(seconds, ignore_index=True), _forms(files)
 
@@ -154,9 +154,9 @@ def _read(file: str, values: pd.Series, form: str | None, zone: str) -> _Cells:
     if pd.api.types.is_datetime64_any_dtype(values):
         cells.put(dates.seconds(values, zone), "timestamps")
     elif form in UNITS:
-        cells.put(_epochs(cells.left()) / UNITS[form], f"{form} since 1970")
+        cells.put(_epochs(cells.unread()) / UNITS[form], f"{form} since 1970")
     elif form is not None and form not in TIME_FORMS:
-        cells.put(dates.by_format(cells.left(), form, zone), f"`{form}`")
+        cells.put(dates.by_format(cells.unread(), form, zone), f"`{form}`")
     else:
         _guess(cells, form, zone)
     return cells
@@ -166,12 +166,12 @@ def _guess(cells: _Cells, form: str | None, zone: str) -> None:
     """Every form that a cell alone tells, then the readings of what an order decides."""
     if form is None:
         _numeric(cells, zone)
-    if len(left := cells.left()):
+    if len(left := cells.unread()):
         cells.put(dates.iso(left, zone), "ISO 8601")
-    if form == ISO or not len(left := cells.left()):
+    if form == ISO or not len(left := cells.unread()):
         return
     cells.put(dates.with_month_names(left, zone), "dates with a month's name")
-    cells.dates = dates.by_order(cells.left(), zone)
+    cells.dates = dates.by_order(cells.unread(), zone)
 
 
 def _numeric(cells: _Cells, zone: str) -> None:
@@ -180,7 +180,7 @@ def _numeric(cells: _Cells, zone: str) -> None:
     Raises:
         AmbiguousTimesError: all could be hours (2026030112) as well as seconds.
     """
-    left = cells.left()
+    left = cells.unread()
     numbers = left[left.str.fullmatch(_NUMBER)]
     if not len(numbers):
         return
@@ -194,13 +194,13 @@ def _numeric(cells: _Cells, zone: str) -> None:
     digits = whole[whole.str.len().isin(_COMPACT)]
     if len(digits):
         cells.put(dates.compact(digits, zone), "dates in digits alone")
-    epochs = _epochs(cells.left()[cells.left().index.intersection(numbers.index)])
+    epochs = _epochs(cells.unread()[cells.unread().index.intersection(numbers.index)])
     for unit, factor in UNITS.items():
-        found = epochs / factor
-        plausible = (found >= EARLIEST) & (found < LATEST)
+        seconds = epochs / factor
+        plausible = (seconds >= EARLIEST) & (seconds < LATEST)
         if unit == "nanoseconds":
             plausible &= epochs >= _SINCE_1991
-        cells.put(found.where(plausible), f"{unit} since 1970")
+        cells.put(seconds.where(plausible), f"{unit} since 1970")
     cells.put(epochs, "seconds since 1970, of no plausible year")
 
 
@@ -213,7 +213,7 @@ def _epochs(written: pd.Series) -> pd.Series:
     return numbers.where(np.isfinite(numbers))
 
 
-def _settle(files: list[_Cells], form: str | None, usual: str | None) -> None:
+def _decide_orders(files: list[_Cells], form: str | None, usual: str | None) -> None:
     """Decide the order of day and month in each file, and keep that reading."""
     if form in dates.ORDERS:
         orders: list[str | None] = [form for _ in files]
@@ -276,13 +276,13 @@ def _ambiguous(file: _Cells) -> AmbiguousTimesError:
 
 
 def _forms(files: Iterable[_Cells]) -> list[TimeForm]:
-    found: dict[str, TimeForm] = {}
+    forms: dict[str, TimeForm] = {}
     for file in files:
         read = file.form[file.seconds.notna()]
         for name in map(str, read.unique()):
             index = np.flatnonzero(read == name)
-            before, first = found.get(name), read.index[index[0]]
-            found[name] = TimeForm(
+            before, first = forms.get(name), read.index[index[0]]
+            forms[name] = TimeForm(
                 name,
                 len(index) + (before.cells if before else 0),
                 1 + (before.files if before else 0),
@@ -290,7 +290,7 @@ def _forms(files: Iterable[_Cells]) -> list[TimeForm]:
                 before.example if before else str(file.written[first]),
                 before.read if before else moment(float(file.seconds[first])),
             )
-    return sorted(found.values(), key=lambda form: (-form.cells, form.form))
+    return sorted(forms.values(), key=lambda form: (-form.cells, form.form))
 
 
 def moment(seconds: float) -> str:

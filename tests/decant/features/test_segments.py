@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from decant.features.segments import (
     GENERAL,
     RuleError,
-    in_order_of_asking,
+    by_priority,
     parse_rule,
     parse_rules,
     route,
@@ -186,7 +186,7 @@ def test_the_highest_priority_is_asked_first_then_the_name() -> None:
     assert route(rules, {"age": 5}) == "a"
     assert route(rules, {"age": 10}) == "top"
     assert route(rules, {}) == GENERAL
-    assert in_order_of_asking(rules[::-1]) == rules
+    assert by_priority(rules[::-1]) == rules
 
 
 def test_a_rule_names_what_it_reads() -> None:

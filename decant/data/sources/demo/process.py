@@ -1,4 +1,4 @@
-"""The law by which the demo shop's users choose: known, so that the best possible ranking is too.
+"""The data-generating process of the demo shop; it is known, so the best ranking is known too.
 
 A user follows `INTERESTS_PER_USER` of `INTERESTS` interests and interleaves them. The next item
 belongs to the interest of the one before (`STAYS`) or to one of the user's, drawn by weight, and
@@ -22,7 +22,7 @@ INTEREST_WEIGHTS = np.array([0.45, 0.35, 0.20])
 
 
 @dataclass(frozen=True)
-class Law:
+class Process:
     """Who likes what, and what follows what.
 
     `interest` int [N]: the interest of each item. `popularity` float [N]: sums to 1 within each
@@ -56,13 +56,13 @@ class Walk:
         last = np.full((users, INTERESTS_PER_USER), -1)
         return Walk(np.zeros((users, items), bool), last, np.full(users, -1))
 
-    def of(self, users: np.ndarray) -> "Walk":
+    def subset(self, users: np.ndarray) -> "Walk":
         """A copy, for some of the users."""
         return Walk(self.taken[users], self.last[users], self.current[users])
 
 
-def draw_law(items: int, rng: np.random.Generator) -> Law:
-    """A law over `items` items, spread evenly over the interests."""
+def draw_process(items: int, rng: np.random.Generator) -> Process:
+    """Draw a process over `items` items, spread evenly over the interests."""
     interest = np.arange(items) % INTERESTS
     popularity = 1.0 / (1.0 + rng.permutation(items) // INTERESTS) ** 0.8
     successors = np.empty((GROUPS, items, SUCCESSORS), dtype=np.int64)
@@ -75,7 +75,7 @@ def draw_law(items: int, rng: np.random.Generator) -> Law:
             for group in range(GROUPS):
                 woman, young = divmod(group, 2)
                 successors[group, item, 2:] = others[[2 + woman, (4 + young) % len(others)]]
-    return Law(interest, popularity, successors)
+    return Process(interest, popularity, successors)
 
 
 def draw_interests(users: int, rng: np.random.Generator) -> np.ndarray:
@@ -84,21 +84,21 @@ def draw_interests(users: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def next_item_distribution(
-    law: Law, group: np.ndarray, interests: np.ndarray, walk: Walk
+    process: Process, group: np.ndarray, interests: np.ndarray, walk: Walk
 ) -> np.ndarray:
-    """The law itself: the probability of each next item, float [U, N], rows sum to 1.
+    """The probability of each next item, float [U, N], rows sum to 1.
 
     `group` int [U]; `interests` int [U, INTERESTS_PER_USER].
     """
     users = np.arange(len(group))
-    total = np.zeros((len(group), law.items))
+    total = np.zeros((len(group), process.items))
     for slot in range(INTERESTS_PER_USER):
         free = ~walk.taken
-        drawn = law.popularity * (law.interest == interests[:, slot, None]) * free
+        drawn = process.popularity * (process.interest == interests[:, slot, None]) * free
         drawn /= np.maximum(drawn.sum(axis=1, keepdims=True), 1e-300)
         last = walk.last[:, slot]
         chain = np.zeros_like(total)
-        after = law.successors[group, last]
+        after = process.successors[group, last]
         np.add.at(chain, (users[:, None], after), SUCCESSOR_WEIGHTS)
         chain *= free * (last >= 0)[:, None]
         mass = chain.sum(axis=1, keepdims=True)
@@ -111,11 +111,11 @@ def next_item_distribution(
 
 
 def take(
-    law: Law, interests: np.ndarray, walk: Walk, users: np.ndarray, chosen: np.ndarray
+    process: Process, interests: np.ndarray, walk: Walk, users: np.ndarray, chosen: np.ndarray
 ) -> None:
     """Move `users` on: each has taken `chosen`; changes `walk`."""
     walk.taken[users, chosen] = True
-    slot = (interests[users] == law.interest[chosen][:, None]).argmax(axis=1)
+    slot = (interests[users] == process.interest[chosen][:, None]).argmax(axis=1)
     walk.last[users, slot] = chosen
     walk.current[users] = slot
 
