@@ -1,4 +1,4 @@
-"""The demo shop: a seeded e-commerce log with a known process and about one per cent of dirt."""
+"""The demo shop: a seeded e-commerce log from a known process, with about 1 % of dirty rows."""
 
 import csv
 import hashlib
@@ -29,8 +29,8 @@ from decant.params.data import Raw
 
 OPENED = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
 DAYS = 90
-IMAGES = 1  # images have a random stream of their own: with or without them the logs are the same
-BLOCK = 2000  # users drawn at a time, so that memory does not grow with the shop
+IMAGES = 1  # random stream of the images, so that the logs do not depend on them
+BLOCK = 2000  # users drawn at a time, which bounds memory
 CARTS, BUYS = 0.35, 0.5  # share of views that go into the cart, and of carts that are bought
 REGIONS = ("north", "south", "east", "west")
 CATEGORIES = ("garden", "kitchen", "books", "games", "sports", "music", "tools", "fashion")
@@ -50,15 +50,15 @@ LOGS = ("views", "carts", "purchases")
 
 
 def generate(folder: Path, settings: Raw) -> dict[str, Any]:
-    """Write the shop's tables and its process's best ranking into `folder`, all at once.
+    """Write the shop's tables and the process's best ranking into `folder`, which appears at once.
 
     Files: `views.csv`, `carts.csv`, `purchases.csv` (user, item, time), `users.csv`,
-    `items.csv`, `images.parquet` (item, vector), `oracle.csv` (for every step a user made: the rank
+    `items.csv`, `images.parquet` (item, vector), `oracle.csv` (for every step of a user: the rank
     of the item taken in the best ranking, and that ranking's expected NDCG@10), `demo.json`
     (settings, sha256 of each file).
 
     Returns:
-        What `demo.json` holds.
+        The content of `demo.json`.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -101,7 +101,7 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def draw_users(settings: Raw, rng: np.random.Generator) -> pd.DataFrame:
-    """Users with their true attributes: user, age, gender, region and the process's `group`."""
+    """Users with their true attributes: user, age, gender, region and `group` of the process."""
     age = rng.integers(16, 75, settings.users)
     woman = rng.random(settings.users) < 0.5
     return pd.DataFrame(
@@ -164,7 +164,7 @@ def _walk_block(
 
 
 def draw_times(user: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Seconds since the epoch, int [E], rising within each user: visits of a few steps each."""
+    """Seconds since the epoch, int [E], increasing per user: visits of a few steps each."""
     session = (np.arange(len(user)) - (lengths.cumsum() - lengths)[user]) // 4
     starts = rng.random((len(lengths), int(session.max()) + 1))
     starts[np.arange(starts.shape[1]) > (lengths[:, None] - 1) // 4] = 2
@@ -179,9 +179,9 @@ def draw_times(user: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) 
 
 
 def _strictly_rising(time: np.ndarray, user: np.ndarray) -> np.ndarray:
-    """Push visits that overlap apart: at least a minute between two steps of one user."""
+    """Separate overlapping visits: at least a minute between two steps of a user."""
     shifted = time - 60 * np.arange(len(time))
-    lift = user * (4 * DAYS * 86400)  # makes each user's values exceed the one before's
+    lift = user * (4 * DAYS * 86400)  # makes each user's values exceed those of the previous user
     return np.maximum.accumulate(shifted + lift) - lift + 60 * np.arange(len(time))
 
 
@@ -192,7 +192,7 @@ def item_names(items: int) -> np.ndarray:
 def split_into_logs(
     steps: pd.DataFrame, users: pd.DataFrame, names: np.ndarray, rng: np.random.Generator
 ) -> dict[str, pd.DataFrame]:
-    """The three logs of the same steps: each is viewed, some go into the cart, some are bought."""
+    """Three logs of the same steps: all are viewed, some go into the cart, some are bought."""
     step = pd.DataFrame(
         {
             "user": users["user"].to_numpy()[steps["user"]],
@@ -230,7 +230,7 @@ def draw_items(
 
 
 def soil_events(rows: pd.DataFrame, dirty: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Write times as people do, and spoil a share of the rows: each kind of dirt equally often."""
+    """Format times as text, and corrupt a share of the rows, all kinds of errors equally often."""
     time = pd.to_datetime(rows["time"], unit="s").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     rows = rows.assign(time=time.astype(object))
     kind = np.where(rng.random(len(rows)) < dirty, rng.integers(0, 7, len(rows)), -1)
@@ -244,7 +244,7 @@ def soil_events(rows: pd.DataFrame, dirty: float, rng: np.random.Generator) -> p
 
 
 def soil_users(users: pd.DataFrame, settings: Raw, rng: np.random.Generator) -> pd.DataFrame:
-    """Attributes as the shop knows them: some missing, some impossible, some users twice."""
+    """Corrupted attributes: some missing, some impossible, some users listed twice."""
     table = users.drop(columns="group").astype(object)
     for column in ("age", "gender", "region"):
         table.loc[rng.random(len(table)) < settings.missing, column] = ""
