@@ -1,7 +1,7 @@
-"""How quality falls as histories get noisier: every model on the same noisy histories.
+"""Quality as a function of noise: every model on the same noisy histories.
 
-Models are fitted on clean data; only what they read before each case is noisy. What is ranked, what
-is masked as seen and what counts as right are those of the true history. Shapes: C cases.
+Models are fitted on clean data; only the histories they read are noisy. Candidates, seen items and
+targets are those of the true history. Shapes: C cases.
 """
 
 import os
@@ -18,14 +18,14 @@ from decant.features.encode import Encoder
 from decant.features.sequences import Cases, Sequences
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
-SEEDS = 3  # draws of noise that are averaged
+SEEDS = 3  # draws of noise to average
 CLEAN = "clean"
 Curves = dict[tuple[str, float], np.ndarray]  # (kind, share) -> NDCG of each case, float [C]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What every model is put to: cases, kinds of noise, shares, and the seeds of the draws."""
+    """The experiment: cases, kinds of noise, shares, and the seeds of the draws."""
 
     sequences: Sequences
     encoder: Encoder
@@ -37,7 +37,7 @@ class Trial:
 
     @property
     def rankings(self) -> int:
-        """How often a model ranks the cases."""
+        """Number of rankings of the cases per model."""
         return 1 + len(self.noises) * len(self.shares) * len(self.seeds)
 
 
@@ -51,7 +51,7 @@ def trial(
     seed: int,
     k: int,
 ) -> Trial:
-    """The usual trial: every kind of noise, `seeds` draws from `seed` on."""
+    """The standard experiment: every kind of noise, `seeds` draws, with seeds from `seed` on."""
     drawn = tuple(range(seed, seed + seeds))
     return Trial(sequences, encoder, chosen, kinds(encoder.max_length), shares, drawn, k)
 
@@ -65,9 +65,9 @@ def measure_all(
     """The curves of every model; as many models at a time as there are cores.
 
     Args:
-        makers: how to make a model's scorer: a fitted one is large, and is let go when measured.
-        rows: the cases a model is measured on, where they are not all; NaN on the others.
-        progress: is told a model's name and how many more rankings of it are done.
+        makers: factories of the models' scorers; a fitted one is large, so it is freed after use.
+        rows: the cases a model is measured on, if not all; NaN on the others.
+        progress: called with a model's name and the number of rankings just finished.
     """
 
     def measure_one(name: str) -> Curves:
@@ -111,7 +111,7 @@ def measure(
 
 
 class NoisyScorer:
-    """A scorer that is shown noisy histories, while whoever asks it knows the true ones."""
+    """A scorer that reads noisy histories in place of the true ones of its caller."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class NoisyScorer:
 
 
 def turns(chosen: Cases) -> Iterator[Cases]:
-    """The first case of each user, then the second of those that have one, and so on."""
+    """The first case of each user, then the second, and so on."""
     order = np.lexsort((chosen.position, chosen.user))
     ordered = chosen.take(order)
     _, begins, counts = np.unique(ordered.user, return_index=True, return_counts=True)
