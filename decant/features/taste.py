@@ -1,10 +1,10 @@
-"""Groups by behaviour: users who take alike things, whatever they say of themselves."""
+"""Cluster users by consumption (tf-idf, SVD, k-means)."""
 
 import numpy as np
 
 from decant.features.sequences import Sequences, training_events
 
-TOPICS = 32  # that a user's items are boiled down to
+TOPICS = 32  # dimensions of a user's reduced items
 
 
 def taste_groups(
@@ -13,10 +13,10 @@ def taste_groups(
     """Divide users into `count` clusters by the items of their training events.
 
     Latent semantic analysis of users as documents (tf-idf, Deerwester et al. 1990), then k-means
-    of the directions.
+    of the normalised vectors.
 
     Args:
-        members: the users who are divided.
+        members: the users to divide.
 
     Returns:
         Users by `taste_1`, `taste_2`, …, the largest first; none is empty.
