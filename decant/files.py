@@ -37,22 +37,22 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def begin_of(parts: Iterable[bytes], most: int) -> bytes:
+def first_bytes(parts: Iterable[bytes], most: int) -> bytes:
     """The first `most` bytes of a content, and one more if there is more."""
-    found = bytearray()
+    head = bytearray()
     for part in parts:
-        found += part[: most + 1 - len(found)]
-        if len(found) > most:
+        head += part[: most + 1 - len(head)]
+        if len(head) > most:
             break
-    return bytes(found)
+    return bytes(head)
 
 
 def digest_tree(folder: Path) -> dict[str, str]:
     """Relative path → sha256 of each file; hidden files and a stage's summaries are no data."""
-    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
     return {
         name.as_posix(): digest_file(path)
-        for name, path in sorted(found.items())
+        for name, path in sorted(files.items())
         if name.as_posix() not in SUMMARIES and not any(part.startswith(".") for part in name.parts)
     }
 

@@ -47,7 +47,7 @@ SCALE, QUANTISED, ZERO_POINT = "_scale", "_quantized", "_zero_point"
 
 
 @dataclass(frozen=True)
-class Twice:
+class DuplicateTable:
     """A table whose rows are looked up by `gather`, made float by `dequantise`, and whose
     transpose `product` stands in a matrix product."""
 
@@ -63,12 +63,12 @@ def share_table(model: ModelProto) -> ModelProto:
     Dynamic quantisation keeps a table that is tied between input and output twice. The product's
     has a scale for each item, so what is looked up is nearer to the exact row than before.
     """
-    for found in tables(model):
-        _replace(model, found)
+    for duplicate in duplicate_tables(model):
+        _replace(model, duplicate)
     return model
 
 
-def tables(model: ModelProto) -> list[Twice]:
+def duplicate_tables(model: ModelProto) -> list[DuplicateTable]:
     """Every table of the graph that is there twice."""
     weights = {w.name: w for w in model.graph.initializer}
     by_output = {name: node for node in model.graph.node for name in node.output}
@@ -77,7 +77,7 @@ def tables(model: ModelProto) -> list[Twice]:
         for node in model.graph.node
         if node.op_type == "MatMulInteger" and node.input[1] in weights
     ]
-    found = []
+    duplicates = []
     for node in model.graph.node:
         gather = by_output.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
         if gather is None or gather.op_type != "Gather" or gather.input[0] not in weights:
@@ -85,9 +85,9 @@ def tables(model: ModelProto) -> list[Twice]:
         table = gather.input[0]
         for product in products:
             if _same(weights, table, product):
-                found.append(Twice(gather, node, table, product))
+                duplicates.append(DuplicateTable(gather, node, table, product))
                 break
-    return found
+    return duplicates
 
 
 def _same(weights: dict[str, TensorProto], table: str, product: str) -> bool:
@@ -112,28 +112,28 @@ def _beside(name: str, end: str) -> str:
     return name.removesuffix(QUANTISED) + end
 
 
-def _replace(model: ModelProto, found: Twice) -> None:
-    graph, items, rows = model.graph, found.gather.input[1], found.dequantise.output[0]
+def _replace(model: ModelProto, duplicate: DuplicateTable) -> None:
+    graph, items, rows = model.graph, duplicate.gather.input[1], duplicate.dequantise.output[0]
     weights = {w.name: w for w in graph.initializer}
-    turned = np.ascontiguousarray(numpy_helper.to_array(weights[found.product]).T)
+    turned = np.ascontiguousarray(numpy_helper.to_array(weights[duplicate.product]).T)
     graph.initializer.append(numpy_helper.from_array(turned, f"{rows}_table"))
     graph.initializer.append(numpy_helper.from_array(np.array([-1]), f"{rows}_last"))
     lookup: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Gather", [f"{rows}_table", items], f"{rows}_numbers", {}),
         ("Cast", [f"{rows}_numbers"], f"{rows}_whole", {"to": TensorProto.FLOAT}),
-        ("Gather", [_beside(found.product, SCALE), items], f"{rows}_scales", {}),
+        ("Gather", [_beside(duplicate.product, SCALE), items], f"{rows}_scales", {}),
         ("Unsqueeze", [f"{rows}_scales", f"{rows}_last"], f"{rows}_each", {}),
         ("Mul", [f"{rows}_whole", f"{rows}_each"], rows, {}),
     ]
-    nodes = [helper.make_node("Transpose", [f"{rows}_table"], [found.product], perm=[1, 0])]
+    nodes = [helper.make_node("Transpose", [f"{rows}_table"], [duplicate.product], perm=[1, 0])]
     for node in graph.node:
-        if node.output == found.dequantise.output:
+        if node.output == duplicate.dequantise.output:
             nodes += [helper.make_node(op, ins, [out], **more) for op, ins, out, more in lookup]
-        elif node.output != found.gather.output:
+        elif node.output != duplicate.gather.output:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input} - {found.product}
+    used = {name for node in nodes for name in node.input} - {duplicate.product}
     kept = [w for w in graph.initializer if w.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)

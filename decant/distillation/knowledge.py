@@ -106,8 +106,8 @@ def _write(
             states = _states(first, arrays)
         others = (_states(teacher, arrays) for teacher in teachers[1:])
         each = [
-            _log_probabilities(teacher, found, wanted)
-            for teacher, found in zip(teachers, (states, *others), strict=True)
+            _log_probabilities(teacher, own_states, wanted)
+            for teacher, own_states in zip(teachers, (states, *others), strict=True)
         ]
         together = torch.stack(each).logsumexp(dim=0) - math.log(len(each))
         best = together.topk(k, dim=-1)
@@ -118,8 +118,10 @@ def _write(
             written[STATES][rows] = states.cpu().numpy()[wanted]
         if RELATIONS in written:
             inside = position > 0
-            found = torch.stack([attending[name] for name in PROJECTIONS], dim=2).cpu().numpy()
-            written[RELATIONS][position[inside]] = found[inside]
+            projections = (
+                torch.stack([attending[name] for name in PROJECTIONS], dim=2).cpu().numpy()
+            )
+            written[RELATIONS][position[inside]] = projections[inside]
         yield best.values.exp().sum(dim=-1).cpu().numpy()
 
 

@@ -22,10 +22,10 @@ class Shards:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         first = self.files[0]
-        found = np.empty((len(rows), *first.shape[1:]), first.dtype)
+        values = np.empty((len(rows), *first.shape[1:]), first.dtype)
         for file, inside, chosen in self._apart(rows):
-            found[chosen] = file[inside]
-        return found
+            values[chosen] = file[inside]
+        return values
 
     def __setitem__(self, rows: np.ndarray, values: np.ndarray) -> None:
         for file, inside, chosen in self._apart(rows):

@@ -50,13 +50,13 @@ def start_from_items(student: Recommender, teacher: Recommender) -> float:
     Returns:
         The share of the table's variance that is kept.
     """
-    told, width = teacher.item_embeddings()[1:].to(student.bias), student.architecture.dimension
-    kept, share = told, 1.0
-    if width < told.shape[1]:
-        centred = told - told.mean(dim=0)
+    items, width = teacher.item_embeddings()[1:].to(student.bias), student.architecture.dimension
+    kept, share = items, 1.0
+    if width < items.shape[1]:
+        centred = items - items.mean(dim=0)
         _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
         kept = centred @ directions[:width].T
-        kept = kept * (told.std() / kept.std().clamp(min=1e-12))
+        kept = kept * (items.std() / kept.std().clamp(min=1e-12))
         share = float(sizes[:width].square().sum() / sizes.square().sum().clamp(min=1e-12))
     own = student.item_embeddings()[1:] - student.item.weight[1:]  # what given vectors add
     columns = kept.shape[1]

@@ -22,7 +22,7 @@ NewModel = Callable[[int], Recommender]
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainedTeacher:
     """A teacher and how its training went; of each model of the ensemble that taught it too."""
 
     model: Recommender
@@ -37,7 +37,7 @@ def train_teacher(
     new_model: NewModel,
     checkpoints: Checkpoints,
     log: Log | None = None,
-) -> Taught:
+) -> TrainedTeacher:
     """Train a teacher; with `settings.ensemble`, after so many others, by their mean.
 
     The teacher has the shape of those that teach it (born-again networks, Furlanello et al.
@@ -54,13 +54,13 @@ def train_teacher(
     for number in range(1, settings.ensemble + 1):
         own = seed + APART * number
         kept = replace(checkpoints, folder=checkpoints.folder / f"ensemble-{number}")
-        told = None if log is None else _named(log, f"ensemble {number}/{settings.ensemble}: ")
-        model, report = train_alone(material, settings, own, new_model(own), kept, told)
+        own_log = None if log is None else _named(log, f"ensemble {number}/{settings.ensemble}: ")
+        model, report = train_alone(material, settings, own, new_model(own), kept, own_log)
         members.append(model)
         reports.append(report)
     taught = learn_from(members, material, checkpoints.folder)
     model, report = train_alone(taught, settings, seed, new_model(seed), checkpoints, log)
-    return Taught(model, report, reports)
+    return TrainedTeacher(model, report, reports)
 
 
 def learn_from(members: list[Recommender], material: Material, folder: Path) -> Material:

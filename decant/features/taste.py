@@ -1,4 +1,4 @@
-"""Groups by taste: a user's cluster, computed from the history of items alone."""
+"""Groups by taste: clusters of users, computed from their items alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

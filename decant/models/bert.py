@@ -52,12 +52,12 @@ def load_bert(place: str) -> Bert:
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model, found = AutoModel.from_pretrained(
+        model, loading = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # whatever a foreign file makes transformers say
         raise TextError(f"embed.bert: {folder} cannot be loaded: {_line(error)}") from None
-    lacking = sorted(key for key in found["missing_keys"] if not key.startswith(UNUSED))
+    lacking = sorted(key for key in loading["missing_keys"] if not key.startswith(UNUSED))
     if lacking:
         raise TextError(f"embed.bert: {folder} lacks {len(lacking)} weights, such as {lacking[0]}")
     if model.config.is_encoder_decoder or not hasattr(tokenizer, "pad_token_id"):
@@ -82,10 +82,10 @@ def embed(
     torch.set_num_threads(threads)
     rows = np.zeros((len(texts), bert.model.config.hidden_size), dtype=np.float32)
     cut = 0
-    spoken = [n for n, text in enumerate(texts) if text.strip()]
-    progress(len(texts) - len(spoken))
-    for start in range(0, len(spoken), CHUNK):
-        chunk = np.array(spoken[start : start + CHUNK])
+    nonempty = [n for n, text in enumerate(texts) if text.strip()]
+    progress(len(texts) - len(nonempty))
+    for start in range(0, len(nonempty), CHUNK):
+        chunk = np.array(nonempty[start : start + CHUNK])
         tokens = bert.tokenizer([texts[n] for n in chunk], truncation=True, max_length=bert.limit)
         lengths = np.array([len(ids) for ids in tokens["input_ids"]])
         cut += int((lengths >= bert.limit).sum())
@@ -144,8 +144,8 @@ def _package_folder(place: str) -> Path | None:
         return None
     spec = importlib.util.find_spec(name)
     for root in (spec.submodule_search_locations or []) if spec else []:
-        found = sorted(Path(root).rglob("config.json"))
-        models = [path.parent for path in found if any(path.parent.glob("*.safetensors"))]
+        configs = sorted(Path(root).rglob("config.json"))
+        models = [path.parent for path in configs if any(path.parent.glob("*.safetensors"))]
         if models:
             _check_pinned(name, models[0])
             return models[0]

@@ -10,7 +10,7 @@ RARE = 0.1  # share of the trained items, the rarest, whose bias a new item gets
 
 
 @torch.no_grad()
-def settle_untrained(model: Recommender, counts: np.ndarray) -> int:
+def reset_untrained(model: Recommender, counts: np.ndarray) -> int:
     """Take from items without an event what training has made of their id; returns how many.
 
     An id vector that nothing was learnt about is noise: it becomes zero, and the bias that of the

@@ -75,8 +75,8 @@ def start_from(
     weights, left_out = copy_weights(model, former, place)
     if rotation is not None:
         turn_projection(model, former, rotation)
-    matched, found = int((shared > 0).sum()), int((place > 0).sum())
-    return Transferred(matched, found - matched, len(items) - found, weights, left_out)
+    with_id, matched = int((shared > 0).sum()), int((place > 0).sum())
+    return Transferred(with_id, matched - with_id, len(items) - matched, weights, left_out)
 
 
 def by_id(items: tuple[str, ...], theirs: tuple[str, ...]) -> np.ndarray:
@@ -104,8 +104,8 @@ def rotation_of(
 
 def rotate(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray | None:
     """The rotation [W, W] of our vectors [M, W] onto theirs; None if none brings them together."""
-    spoken = (np.abs(ours).sum(1) > 0) & (np.abs(theirs).sum(1) > 0)
-    ours, theirs = ours[spoken], theirs[spoken]
+    nonzero = (np.abs(ours).sum(1) > 0) & (np.abs(theirs).sum(1) > 0)
+    ours, theirs = ours[nonzero], theirs[nonzero]
     if not len(ours):
         return None
     if (ours * theirs).sum(1).mean() >= ALIKE:
@@ -124,9 +124,9 @@ def by_text(
     ours, theirs = _text(model), _text(former)
     assert ours is not None and theirs is not None
     known, place = theirs.vectors.cpu().numpy(), place.copy()
-    lone = np.flatnonzero(place[1:] == 0) + 1
-    for start in range(0, len(lone), CHUNK):
-        rows = lone[start : start + CHUNK]
+    unmatched = np.flatnonzero(place[1:] == 0) + 1
+    for start in range(0, len(unmatched), CHUNK):
+        rows = unmatched[start : start + CHUNK]
         cosine = ours.vectors.cpu().numpy()[rows] @ rotation @ known.T
         best = cosine.argmax(axis=1)
         near = cosine[np.arange(len(rows)), best] >= NEAR

@@ -11,7 +11,7 @@ import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from decant.files import CHUNK, LARGEST_RECORD, begin_of
+from decant.files import CHUNK, LARGEST_RECORD, first_bytes
 from decant.release.refusals import TRANSPORT, Request, is_page
 from decant.release.store import (
     KeyExistsError,
@@ -116,7 +116,7 @@ class S3Store:
                 yield from body.iter_chunks(CHUNK)
 
     def read(self, key: str) -> bytes:
-        return begin_of(self.stream(key), LARGEST_RECORD)
+        return first_bytes(self.stream(key), LARGEST_RECORD)
 
     def read_versioned(self, key: str) -> tuple[bytes, str] | None:
         try:
@@ -124,7 +124,7 @@ class S3Store:
                 answer = self._client.get_object(**self._at(key))
                 with contextlib.closing(answer["Body"]) as body:
                     version = self._check(key, answer)
-                    return begin_of(body.iter_chunks(CHUNK), LARGEST_RECORD), version
+                    return first_bytes(body.iter_chunks(CHUNK), LARGEST_RECORD), version
         except MissingKeyError:
             return None
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
-from decant.files import CHUNK, LARGEST_RECORD, begin_of, digest, pieces
+from decant.files import CHUNK, LARGEST_RECORD, digest, first_bytes, pieces
 from decant.release.faults import (
     PROCESS_ERRORS,
     describe,
@@ -179,7 +179,7 @@ class LocalStore:
             yield from pieces(self._path(key))
 
     def read(self, key: str) -> bytes:
-        return begin_of(self.stream(key), LARGEST_RECORD)
+        return first_bytes(self.stream(key), LARGEST_RECORD)
 
     def read_versioned(self, key: str) -> tuple[bytes, str] | None:
         try:

@@ -91,7 +91,7 @@ class History:
     older: int = 0
 
     @staticmethod
-    def of(events: Iterable[Event]) -> "History":
+    def from_events(events: Iterable[Event]) -> "History":
         """Columns of events."""
         listed = list(events)
         return History(
@@ -175,7 +175,7 @@ class Family:
                 f"k is {k}; it must be from 1 to {len(self.encoder.items)}, the catalogue's size"
             )
         if not isinstance(history, History):
-            history = History.of(history)
+            history = History.from_events(history)
         given, unknown_attributes = self._attributes(user)
         known = {n: value if possible(n, value) else None for n, value in given.items()}
         indices = np.fromiter(map(self._item, history.items), np.int64, len(history.items))
@@ -249,17 +249,17 @@ class Family:
         """The attributes that the release uses, in canonical form; names of all others."""
         known, others = {}, []
         for name, value in user.items():
-            found = name if name in self.attributes else clean(name)
-            if found in self.attributes:
-                known[found] = attribute_value(value, self.encoder.missing)
+            attribute = name if name in self.attributes else clean(name)
+            if attribute in self.attributes:
+                known[attribute] = attribute_value(value, self.encoder.missing)
             else:
                 others.append(name)
         return known, others
 
     def _item(self, name: str) -> int:
         """Index of an item, 0 if the release does not know it."""
-        found = self.item_index.get(name)
-        return self.item_index.get(identifier(name) or "", 0) if found is None else found
+        index = self.item_index.get(name)
+        return self.item_index.get(identifier(name) or "", 0) if index is None else index
 
     def _events(self, history: History, indices: np.ndarray) -> Events:
         """The known part of a history, as it was given.

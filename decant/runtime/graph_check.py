@@ -141,16 +141,16 @@ def _check_versions(model: ModelProto) -> None:
 
 
 def _check_node(node: NodeProto) -> None:
-    where = _told(node)
+    where = _described(node)
     _check_fields(node, where)
     if node.op_type not in OPERATORS:
         raise BundleError(f"{where} is not in the list of allowed operators")
     for attribute in node.attribute:
-        of = f"attribute `{_name(attribute.name)}` of {where}"
-        _check_fields(attribute, of)
+        place = f"attribute `{_name(attribute.name)}` of {where}"
+        _check_fields(attribute, place)
         if attribute.type not in ATTRIBUTES:
             kind = _kind(AttributeProto.AttributeType, attribute.type)
-            raise BundleError(f"{of} holds {kind}, which is not allowed")
+            raise BundleError(f"{place} holds {kind}, which is not allowed")
 
 
 def _check_sizes(graph: GraphProto) -> None:
@@ -160,12 +160,12 @@ def _check_sizes(graph: GraphProto) -> None:
     for node in graph.node:
         for place in SIZING.get(node.op_type, ()):
             if place < len(node.input) and node.input[place] not in known:
-                raise BundleError(f"{_told(node)} computes a size from values of the request")
+                raise BundleError(f"{_described(node)} computes a size from values of the request")
         if node.op_type == "Shape" or known.issuperset(node.input):
             known.update(node.output)
 
 
-def _told(node: NodeProto) -> str:
+def _described(node: NodeProto) -> str:
     return f"operator `{_name(node.op_type)}` (output {_name(', '.join(node.output))})"
 
 
@@ -182,9 +182,9 @@ def _check_tensor(tensor: TensorProto) -> None:
     expected = math.prod(dims)
     held = {name: len(getattr(tensor, name)) for name in {*NUMBERS.values()}}
     of_type, width = NUMBERS[tensor.data_type], WIDTHS[tensor.data_type]
-    found = held.pop(of_type) + len(tensor.raw_data) / width
-    if found != expected or any(held.values()):
-        raise BundleError(f"{where} holds {found:g} numbers; its shape {dims} says {expected}")
+    count = held.pop(of_type) + len(tensor.raw_data) / width
+    if count != expected or any(held.values()):
+        raise BundleError(f"{where} holds {count:g} numbers; its shape {dims} says {expected}")
 
 
 def _check_value(value: ValueInfoProto, kind: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from decant.features.segments import (
     GENERAL,
     Rule,
-    in_order_of_asking,
+    by_priority,
     parse_rule,
 )
 from decant.features.taste import TasteGroups
@@ -41,7 +41,7 @@ def read_rules(router: dict[str, Any]) -> list[Rule]:
         named = [(name, r["where"], int(r["priority"])) for name, r in router["students"].items()]
     except (LookupError, TypeError, ValueError) as error:
         raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
-    return in_order_of_asking([parse_rule(*rule) for rule in named])
+    return by_priority([parse_rule(*rule) for rule in named])
 
 
 def read_taste(router: dict[str, Any], items: int) -> TasteGroups | None:
@@ -77,9 +77,9 @@ def read_popular(router: dict[str, Any], index: dict[str, int]) -> dict[str, np.
         raise bundle.BundleError(f"{ROUTER}: no lists of popular items: {error!r}") from None
     if not counts:
         return {}
-    everybody = counts.get(GENERAL, np.zeros(len(index) + 1))
-    everybody = everybody / max(everybody.sum(), 1.0)
+    overall = counts.get(GENERAL, np.zeros(len(index) + 1))
+    overall = overall / max(overall.sum(), 1.0)
     return {
-        name: ((own + FROM_ALL * everybody) / (own.sum() + FROM_ALL)).astype(np.float32)[None]
-        for name, own in counts.items()
+        name: ((events + FROM_ALL * overall) / (events.sum() + FROM_ALL)).astype(np.float32)[None]
+        for name, events in counts.items()
     }

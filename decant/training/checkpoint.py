@@ -77,8 +77,13 @@ class Checkpoints:
         path = self.folder / STATE
         temporary = path.with_suffix(".tmp")
         kept = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        told = json.dumps(facts)
-        noted = {"format": FORMAT, "key": key, "facts": told, "content": _content(kept, told)}
+        facts_json = json.dumps(facts)
+        noted = {
+            "format": FORMAT,
+            "key": key,
+            "facts": facts_json,
+            "content": _content(kept, facts_json),
+        }
         self._saved = time.monotonic()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -129,16 +134,16 @@ def _content(tensors: dict[str, Tensor], facts: str) -> str:
 
 def digest(parts: Iterable[Any]) -> str:
     """SHA-256 of arrays, tensors and what JSON can hold, in this order."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
             part = part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         if isinstance(part, np.ndarray):
-            found.update(f"{part.dtype.str}{part.shape}".encode())
-            found.update(np.ascontiguousarray(part).data)
+            hasher.update(f"{part.dtype.str}{part.shape}".encode())
+            hasher.update(np.ascontiguousarray(part).data)
         else:
-            found.update(json.dumps(part, sort_keys=True).encode() + b"\n")
-    return found.hexdigest()
+            hasher.update(json.dumps(part, sort_keys=True).encode() + b"\n")
+    return hasher.hexdigest()
 
 
 def packed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -189,7 +194,7 @@ def key_of(
     ])  # fmt: skip
 
 
-def take_up(
+def resume(
     state: TrainState, checkpoints: Checkpoints, key: str, progress: Progress, log: Log | None
 ) -> Progress:
     """The state that was saved, if every process has one of this very training; else the given."""

@@ -11,11 +11,11 @@ import torch
 from tqdm import tqdm
 
 from decant.features.sequences import Sequences, training_counts
-from decant.models.cold_start import settle_untrained
+from decant.models.cold_start import reset_untrained
 from decant.models.recommender import Architecture, Recommender
 from decant.params.models import Distill, Training
 from decant.training.batches import shuffled_batches
-from decant.training.checkpoint import Checkpoints, TimeUpError, key_of, save_progress, take_up
+from decant.training.checkpoint import Checkpoints, TimeUpError, key_of, resume, save_progress
 from decant.training.device import block_of
 from decant.training.state import Progress, Report, TrainState, copied, make_state, total_of
 from decant.training.step import take_step
@@ -92,30 +92,30 @@ def train(
     key = ""
     if checkpoints is not None:
         key = key_of(state, checkpoints, epochs, plan.learning_rate, plan.keep_start)
-        progress = take_up(state, checkpoints, key, progress, log)
+        progress = resume(state, checkpoints, key, progress, log)
     report = progress.report
     with bar_of(state, epochs, progress, log) as bar:
-        while not over(report, epochs, settings.patience):
+        while not is_over(report, epochs, settings.patience):
             epoch = len(report.losses)
             rng.bit_generator.state = progress.shuffling
             for _ in steps_of_epoch(state, rng, progress, bar):
-                if checkpoints is not None and agreed(state, checkpoints.due()):
+                if checkpoints is not None and any_process(state, checkpoints.due()):
                     save_progress(state, checkpoints, key, progress, log)
-                    if agreed(state, checkpoints.time_is_up()):
+                    if any_process(state, checkpoints.time_is_up()):
                         raise TimeUpError(checkpoints.minutes or 0, epoch + 1, epochs)
             end_epoch(state, progress, rng, plan)
             if checkpoints is not None:
                 save_progress(state, checkpoints, key, progress, log)
-            tell(report, epochs, bar, log)
+            report_epoch(report, epochs, bar, log)
             if plan.on_epoch is not None:
                 plan.on_epoch(epoch + 1, report.ndcg[-1])
     model.load_state_dict(progress.best)
-    settle_untrained(model, training_counts(sequences, model.architecture.items))
+    reset_untrained(model, training_counts(sequences, model.architecture.items))
     model.eval()
     return report
 
 
-def over(report: Report, epochs: int, patience: int) -> bool:
+def is_over(report: Report, epochs: int, patience: int) -> bool:
     """Are all epochs done, or the last `patience` no better than the best?"""
     done = len(report.losses)
     return done >= epochs or (done > 0 and done - 1 - report.best_epoch >= patience)
@@ -128,7 +128,7 @@ def begin(state: TrainState, rng: np.random.Generator, keep_start: bool) -> Prog
     return Progress(report, dict(rng.bit_generator.state), copied(state.model))
 
 
-def agreed(state: TrainState, wanted: bool) -> bool:
+def any_process(state: TrainState, wanted: bool) -> bool:
     """Does any process want it? They save together, whatever their clocks say."""
     return total_of(state.fabric, wanted) > 0
 
@@ -173,7 +173,7 @@ def end_epoch(state: TrainState, progress: Progress, rng: np.random.Generator, p
     progress.shuffling = dict(rng.bit_generator.state)
 
 
-def tell(report: Report, epochs: int, bar: "tqdm[NoReturn]", log: Log | None) -> None:
+def report_epoch(report: Report, epochs: int, bar: "tqdm[NoReturn]", log: Log | None) -> None:
     """Say how the last epoch went."""
     loss, quality = report.losses[-1], report.ndcg[-1]
     bar.set_postfix(loss=f"{loss:.3f}", best=f"{report.best:.4f}", refresh=False)

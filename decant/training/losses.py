@@ -68,7 +68,7 @@ def stratified_loss(of_ids: Tensor, taught: Tensor, strata: Tensor) -> Tensor:
     Args:
         of_ids: the student's scores of the K items, [P, K]. strata: of these items, int [P, K].
     """
-    total, told = torch.zeros_like(of_ids[:, 0]), torch.zeros_like(of_ids[:, 0])
+    total, strata_compared = torch.zeros_like(of_ids[:, 0]), torch.zeros_like(of_ids[:, 0])
     for stratum in range(int(strata.max()) + 1):
         inside = strata == stratum
         compared = inside.sum(dim=1) > 1
@@ -77,8 +77,8 @@ def stratified_loss(of_ids: Tensor, taught: Tensor, strata: Tensor) -> Tensor:
         student = torch.log_softmax(of_ids.masked_fill(apart, -torch.inf), dim=1)
         loss = -(teacher * student.masked_fill(apart, 0)).sum(dim=1)
         total = total + loss * compared
-        told = told + compared
-    return total / told.clamp(min=1)
+        strata_compared = strata_compared + compared
+    return total / strata_compared.clamp(min=1)
 
 
 def states_loss(projected: Tensor, states: Tensor) -> Tensor:
@@ -106,8 +106,8 @@ def relations_loss(own: Tensor, teacher: Tensor, heads: int, inside: Tensor) -> 
     total = torch.zeros((), device=own.device)
     for first, second in ((0, 1), (2, 2)):
         student = _relations(own[first], own[second], heads, inside)
-        told = _relations(teacher[first], teacher[second], heads, inside)
-        divergence = (told.exp() * (told - student)).sum(dim=-1)  # [B, heads, T]
+        target = _relations(teacher[first], teacher[second], heads, inside)
+        divergence = (target.exp() * (target - student)).sum(dim=-1)  # [B, heads, T]
         rows = inside[:, None].expand_as(divergence)
         total = total + divergence[rows].mean()
     return total / 2

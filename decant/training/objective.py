@@ -128,7 +128,7 @@ class Objective(nn.Module):
                 return losses[rows].sum()
 
             chunked(note, states, table, self.model.bias)
-        return of_the_worst(losses, window, self.supervision.cvar_fraction)
+        return worst_window_weights(losses, window, self.supervision.cvar_fraction)
 
     def _of_scores(
         self, targets: Tensor, batch: Batch, counts: Tensor | None
@@ -140,8 +140,8 @@ class Objective(nn.Module):
             return (mixed if counts is None else mixed * counts[rows]).sum()
 
         def each(scores: Tensor, rows: slice) -> Tensor:
-            told = scores if self.new is None else scores.masked_fill(self.new, MASKED_SCORE)
-            hard = hard_loss(told, targets[rows])
+            candidates = scores if self.new is None else scores.masked_fill(self.new, MASKED_SCORE)
+            hard = hard_loss(candidates, targets[rows])
             if batch.soft is None:
                 return hard
             ids, taught = batch.soft[0][rows], batch.soft[1][rows]
@@ -181,7 +181,7 @@ class Objective(nn.Module):
         return mixed.sum()
 
 
-def of_the_worst(losses: Tensor, window: Tensor, share: float) -> Tensor:
+def worst_window_weights(losses: Tensor, window: Tensor, share: float) -> Tensor:
     """What each prediction counts for [P], mean 1: nothing outside the worst windows.
 
     Args:
@@ -199,10 +199,10 @@ def of_the_worst(losses: Tensor, window: Tensor, share: float) -> Tensor:
 @contextmanager
 def captured(model: Recommender, wanted: bool = True) -> Iterator[dict[str, Tensor]]:
     """While it lasts, the last layer's queries, keys and values of a pass, [B, T, d] each."""
-    found: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
     def keep(name: str, layer: nn.Module, inputs: object, output: Tensor) -> None:
-        found[name] = output
+        outputs[name] = output
 
     attention = model.blocks[-1].attention
     hooks = [
@@ -210,7 +210,7 @@ def captured(model: Recommender, wanted: bool = True) -> Iterator[dict[str, Tens
         for name in (PROJECTIONS if wanted else ())
     ]
     try:
-        yield found
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()

@@ -80,10 +80,10 @@ class TrainState:
         """NDCG@10 now; every process takes its share of the cases."""
         fabric, selection = self.fabric, self.supervision.selection
         mine = selection.take(np.arange(fabric.global_rank, len(selection), fabric.world_size))
-        found = validate(
+        ndcg = validate(
             self.model, self.sequences, replace(self.supervision, selection=mine), fabric.autocast
         )
-        return total_of(fabric, found * len(mine)) / max(len(selection), 1)
+        return total_of(fabric, ndcg * len(mine)) / max(len(selection), 1)
 
 
 def make_state(

@@ -31,17 +31,17 @@ def take_step(
     )  # fmt: skip
     if fabric.global_rank >= len(windows):  # a last batch, smaller than there are processes
         batch = batch.without_predictions()
-    own = batch.predictions
-    everybody = round(total_of(fabric, own))
-    if not everybody:
+    own_predictions = batch.predictions
+    total_predictions = round(total_of(fabric, own_predictions))
+    if not total_predictions:
         return torch.zeros((), device=fabric.device), 0
     state.optimizer.zero_grad()
-    loss = state.objective(batch, own * fabric.world_size / everybody)
+    loss = state.objective(batch, own_predictions * fabric.world_size / total_predictions)
     fabric.backward(loss)
     nn.utils.clip_grad_norm_(state.objective.parameters(), CLIP)
     state.optimizer.step()
     state.schedule.step()
-    return loss.detach(), everybody
+    return loss.detach(), total_predictions
 
 
 def part_of(fabric: Fabric, windows: Windows) -> Windows:
@@ -90,13 +90,13 @@ def taught_at(
     def floats(rows: Rows, at: np.ndarray) -> Tensor:
         return to_tensor(rows[at].astype(np.float32), device)
 
-    predicted, found = position[targets > 0], dict[str, Any]()
+    predicted, labels = position[targets > 0], dict[str, Any]()
     if weights.soft or weights.rce_kd or weights.stratified:
         ids = to_tensor(knowledge.ids[predicted].astype(np.int64), device)
-        found["soft"] = (ids, floats(knowledge.log_probabilities, predicted))
+        labels["soft"] = (ids, floats(knowledge.log_probabilities, predicted))
     if weights.states and knowledge.states is not None:
-        found["states"] = floats(knowledge.states, predicted)
+        labels["states"] = floats(knowledge.states, predicted)
     if weights.relations and knowledge.relations is not None:
         everywhere = floats(knowledge.relations, position.ravel())
-        found["relations"] = everywhere.unflatten(0, position.shape).permute(2, 0, 1, 3)
-    return found
+        labels["relations"] = everywhere.unflatten(0, position.shape).permute(2, 0, 1, 3)
+    return labels

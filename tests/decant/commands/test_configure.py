@@ -153,7 +153,7 @@ def test_a_rule_that_does_not_parse_is_refused_before_anything_runs(
     path = root / "params.yaml"
     text = path.read_text().replace("where: \"gender == 'F' and age < 35\"", 'where: "age <"')
     path.write_text(text)
-    with pytest.raises(RuleError, match=r"students\.women_under_35\.where: cannot read `age <`"):
+    with pytest.raises(RuleError, match=r"students\.women_under_35\.where: cannot parse `age <`"):
         configure(root, source, files.get(source))
     assert path.read_text() == text
 
@@ -183,7 +183,7 @@ def test_suspicious_rules_are_noted_before_anything_runs(
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
     assert len(notes) == 3
     assert "families and students.typo have priority 5 and can match the same user" in notes[0]
-    assert "8 of 40 users have a size that is no number (`5+` 8)" in notes[1]
+    assert "8 of 40 users have a size that is not a number (`5+` 8)" in notes[1]
     assert "no user has the age `19 - 24`; did you mean `19-24`?" in notes[2]
 
 

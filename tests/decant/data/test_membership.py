@@ -125,7 +125,7 @@ def test_a_rule_that_matches_nobody_is_an_error() -> None:
 
 def test_a_rule_whose_users_all_go_elsewhere_is_an_error() -> None:
     rules = students(women=("gender == 'F'", 2), old_women=("gender == 'F' and age > 35", 1))
-    message = "`gender == 'F' and age > 35` matches none of the 5 of 8 users that rules asked"
+    message = "`gender == 'F' and age > 35` matches none of the 5 of 8 users left by rules"
     with pytest.raises(SegmentError, match=re.escape(message)):
         assign(USERS, HISTORY, rules, 1)
 
@@ -146,7 +146,7 @@ def test_values_that_are_no_numbers_where_a_rule_compares_with_one_are_counted()
     users = pd.DataFrame({"user": list("abcd"), "size": ["1", "4", "5+", None]})
     (line,) = check_rules(students(big="size >= 4"), (), users)
     assert line == (
-        "students.big: `size >= 4`: 1 of 3 users have a size that is no number (`5+` 1): a "
+        "students.big: `size >= 4`: 1 of 3 users have a size that is not a number (`5+` 1): a "
         "comparison with a number never holds for them"
     )
 
@@ -162,7 +162,7 @@ def test_rules_are_checked_without_users_too() -> None:
     ("rule", "why"),
     [
         ("city == 'lyon'", "no user has the city `lyon`; did you mean `Lyon`? known: Lyon"),
-        ("city == 'NULL'", "`NULL` stands for no city at all, see ingest.missing"),
+        ("city == 'NULL'", "`NULL` means a missing city, see ingest.missing"),
         ("age > 90", ""),
     ],
 )

@@ -99,7 +99,7 @@ def test_the_history_alone_says_how_long_it_is(tiny: Any) -> None:
 
 
 def test_a_history_is_as_long_as_it_was_before_it_was_cut(tiny: Any) -> None:
-    cut = replace(History.of(bare(1, 2)), older=1)
+    cut = replace(History.from_events(bare(1, 2)), older=1)
     assert tiny.family.recommend({}, cut, 3).segment == "readers"
     assert tiny.family.recommend({}, bare(1, 2), 3).segment == "general"
 
