@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from decant.starter import VARIABLE, end_with_starter
-from flows.home import settle
+from flows.home import configure_prefect
 
 
 def end_with_server() -> None:
@@ -26,7 +26,7 @@ def end_with_server() -> None:
 def leave_quietly() -> None:
     """Let Ctrl-C end a command while it is imported, for seconds, without a stack trace.
 
-    `flows.console.guarded` takes it over then, and says it in a line.
+    `flows.console.run_cli` takes over then and prints one line.
     """
     if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -34,4 +34,4 @@ def leave_quietly() -> None:
 
 leave_quietly()
 end_with_server()
-settle(Path.cwd())
+configure_prefect(Path.cwd())

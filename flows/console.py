@@ -23,7 +23,7 @@ class RefusedError(ReportedError):
     """A run came to its end, and its outcome is no; the message says why."""
 
 
-def guarded(command: Callable[[], int]) -> int:
+def run_cli(command: Callable[[], int]) -> int:
     """Run a command; an error that is the user's or a stage's is one line on stderr."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,26 +32,26 @@ def guarded(command: Callable[[], int]) -> int:
     try:
         return command()
     except (BusyError, ValueError, OSError) as error:
-        return complain(error, MISTAKE)
+        return print_error(error, MISTAKE)
     except ReportedError as error:
-        return complain(error, FAILED)
+        return print_error(error, FAILED)
     except httpx.HTTPError as error:
         free = shutil.disk_usage(Path.cwd()).free
         full = f"the disk is full, {free:,} bytes are free: make room" if free < SCARCE else ""
         lost = full or f"the Prefect server does not answer ({error})"
-        return complain(RuntimeError(f"{lost}; the same command goes on from here"), FAILED)
+        return print_error(RuntimeError(f"{lost}; the same command goes on from here"), FAILED)
     except KeyboardInterrupt:
-        return complain(RuntimeError("interrupted; the same command goes on from here"), 130)
+        return print_error(RuntimeError("interrupted; the same command goes on from here"), 130)
 
 
-def complain(error: BaseException, status: int) -> int:
+def print_error(error: BaseException, status: int) -> int:
     """Print one line, return the exit status."""
-    told = explain(error) if isinstance(error, ValueError | OSError) else str(error)
-    print(f"decant: error: {' '.join(told.split())}", file=sys.stderr)
+    message = explain(error) if isinstance(error, ValueError | OSError) else str(error)
+    print(f"decant: error: {' '.join(message.split())}", file=sys.stderr)
     return status
 
 
-def print_outcome(root: Path, told: str) -> None:
+def print_outcome(root: Path, outcome: str) -> None:
     """The table of models, what became of the release, and where to look further."""
     from decant.report.console import table
 
@@ -60,5 +60,5 @@ def print_outcome(root: Path, told: str) -> None:
         for name in ("evaluation/metrics.json", "gate/verdict.json")
     )
     print(table(metrics, verdict))
-    print(told)
+    print(outcome)
     print("report   data/report/index.html")

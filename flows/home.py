@@ -34,7 +34,7 @@ MIGRATIONS = Path("server/database/_migrations/versions/sqlite")
 _REVISION = re.compile(r'^revision = "(\w+)"', re.MULTILINE)
 
 
-def settle(workspace: Path) -> None:
+def configure_prefect(workspace: Path) -> None:
     """Give Prefect a home in the workspace and keep it quiet, where nothing else was asked for."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -87,8 +87,8 @@ def import_prefect(profiles: Path) -> None:
         import_module("prefect.main")
     except Exception as error:  # of many kinds, by the setting
         why = reason(error).partition(" [type=")[0]
-        told = f"Prefect cannot be imported ({why}): see the variables PREFECT_… and {profiles}"
-        print(f"decant: error: {told}", file=sys.stderr)
+        message = f"Prefect cannot be imported ({why}): see the variables PREFECT_… and {profiles}"
+        print(f"decant: error: {message}", file=sys.stderr)
         sys.exit(MISTAKE)
 
 
@@ -109,12 +109,12 @@ def read_profiles(path: Path) -> None:
     Raises:
         OSError, ValueError: Prefect could not.
     """
-    found = tomllib.loads(path.read_text(encoding="utf-8"))
-    profiles = found.get("profiles", {})
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    profiles = document.get("profiles", {})
     tables = profiles.values() if isinstance(profiles, dict) else [profiles]
     scalars = [value for table in tables if isinstance(table, dict) for value in table.values()]
     if not all(isinstance(table, dict) for table in tables) or not isinstance(
-        found.get("active", ""), str
+        document.get("active", ""), str
     ):
         raise ValueError("no file of profiles")
     if any(isinstance(value, list | dict) for value in scalars):
@@ -179,8 +179,8 @@ def damage(database: sqlite3.Connection) -> str | None:
     database.execute("BEGIN IMMEDIATE")
     database.execute("CREATE TABLE decant_probe (x)")  # a right to write shows here alone
     database.execute("ROLLBACK")
-    found: Any = database.execute("PRAGMA quick_check(1)").fetchone()
-    return None if found == ("ok",) else " ".join(str(found[0]).split())
+    row: Any = database.execute("PRAGMA quick_check(1)").fetchone()
+    return None if row == ("ok",) else " ".join(str(row[0]).split())
 
 
 def misfit(database: sqlite3.Connection) -> str | None:

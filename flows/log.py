@@ -31,11 +31,11 @@ class Line(logging.Formatter):
 
 def speaker(record: logging.LogRecord) -> str:
     """Who says it: the stage with its student, the flow, or else the logger."""
-    told = record.__dict__
-    task, run = told.get("task_name"), told.get("task_run_name")
+    fields = record.__dict__
+    task, run = fields.get("task_name"), fields.get("task_run_name")
     if task and run:
         return str(task if run.startswith(f"{task}-") else run)  # Prefect's own: `push-1a2`
-    return str(told.get("flow_name") or record.name)
+    return str(fields.get("flow_name") or record.name)
 
 
 def is_news(record: logging.LogRecord) -> bool:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from decant.cli import Parser
 from decant.params.load import ParamsError, load_params
 from decant.suggest import suggest
-from flows.console import guarded
+from flows.console import run_cli
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.runner.dvc_stages import FINGERPRINT, Run, StageResult
@@ -124,4 +124,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

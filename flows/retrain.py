@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from decant.cli import Parser
 from decant.params.load import load_params
 from decant.params.students import in_waves
-from flows.console import RefusedError, guarded, print_outcome
+from flows.console import RefusedError, print_outcome, run_cli
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.promote import promote_task, rolled_back
@@ -156,4 +156,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

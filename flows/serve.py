@@ -19,7 +19,7 @@ from decant.cli import Parser, port
 from decant.params.load import load_params
 from decant.params.release import Schedule
 from decant.starter import signature
-from flows.console import guarded
+from flows.console import run_cli
 from flows.promote import promote
 from flows.rerun import rerun
 from flows.retrain import DEFAULTS, retrain
@@ -111,4 +111,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

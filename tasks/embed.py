@@ -18,11 +18,11 @@ def run(workspace: Workspace) -> Summary:
     """Read the items' texts and given vectors, write <name>.npy [N + 1, width] for each."""
     items = pd.read_parquet(workspace.input("features") / "items.parquet")
     output = workspace.output("vectors")
-    found = workspace.input("item_vectors").glob("*.parquet")
+    tables = workspace.input("item_vectors").glob("*.parquet")
     return {
         **embed_text(workspace, items["text"].tolist(), output),
         "modalities": {
-            path.stem: place(path, items["item"].tolist(), output) for path in sorted(found)
+            path.stem: place(path, items["item"].tolist(), output) for path in sorted(tables)
         },
     }
 
@@ -64,10 +64,10 @@ def describe(summary: Summary) -> str:
         f"{summary['without_text']:,} items have no text, {summary['cut']:,} texts were cut."
     ]
     lines += [
-        f"`{name}`: {found['width']} numbers each; {found['with_vector']:,} items have a vector, "
-        f"{found['without_vector']:,} have none (zeros stand for it); {found['unknown_items']:,} "
+        f"`{name}`: {counts['width']} numbers each; {counts['with_vector']:,} items have a vector, "
+        f"{counts['without_vector']:,} have none (zeros stand for it); {counts['unknown_items']:,} "
         "vectors are of items without events."
-        for name, found in summary["modalities"].items()
+        for name, counts in summary["modalities"].items()
     ]
     return "\n\n".join(lines)
 

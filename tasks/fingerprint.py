@@ -84,21 +84,21 @@ def closure(root: Path, module: str) -> dict[str, Path]:
     Raises:
         FileNotFoundError: `module` itself is not there.
     """
-    found: dict[str, Path] = {}
+    modules: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in modules:
             continue
         path = locate(root, name)
         if path is None:
             if name == module:
                 raise FileNotFoundError(f"dvc.yaml calls `{module}`, which is not there")
             continue
-        found[name] = path
+        modules[name] = path
         waiting += _with_packages(name)
         waiting += imports(ast.parse(path.read_bytes()), name, is_package=_is_package(path))
-    return found
+    return modules
 
 
 def locate(root: Path, module: str) -> Path | None:

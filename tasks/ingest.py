@@ -96,8 +96,8 @@ def describe(summary: Summary) -> str:
 def known(summary: Summary) -> list[str]:
     """How many users and items of the events have a row in their table, a line each."""
     return [
-        f"{found:,} of the {all_of_them:,} {name} in the events have a row in the table of {name}"
-        for name, (found, all_of_them) in summary["with_a_row"].items()
+        f"{described:,} of the {total:,} {name} in the events have a row in the table of {name}"
+        for name, (described, total) in summary["with_a_row"].items()
     ]
 
 

@@ -17,8 +17,8 @@ def run(workspace: Workspace) -> Summary:
     features, params = workspace.input("features"), workspace.params
     users = pd.read_parquet(features / "users.parquet")
     sequences = Sequences.load(features / "sequences")
-    told = check_rules(params.segments, params.ingest.missing, users)
-    for line in told:
+    warnings = check_rules(params.segments, params.ingest.missing, users)
+    for line in warnings:
         print(line)
     membership = assign(
         users, np.asarray(sequences.split[:, 0]), params.students, params.distill.min_users
@@ -28,8 +28,8 @@ def run(workspace: Workspace) -> Summary:
     # general learns from everybody, so that no rule's change makes it stale
     learners = {**membership.members, GENERAL: everybody}
     learners |= {name: learners[serving] for name, serving in params.variants.items()}
-    for name, found in learners.items():
-        np.save(output / f"{name}.npy", found, allow_pickle=False)
+    for name, ids in learners.items():
+        np.save(output / f"{name}.npy", ids, allow_pickle=False)
     np.save(output / SERVED_BY_GENERAL, membership.members[GENERAL], allow_pickle=False)
     encoder = Encoder.load(features / "encoder.json")
     described = pd.read_parquet(features / "user_features.parquet")
@@ -37,11 +37,11 @@ def run(workspace: Workspace) -> Summary:
     popular = popular_items(sequences, encoder.items, {**membership.members, GENERAL: everybody})
     write_json(output / "router.json", {**membership.router, "popular": popular})
     return {
-        "users": {name: len(found) for name, found in membership.members.items()},
+        "users": {name: len(ids) for name, ids in membership.members.items()},
         "folded": membership.folded,
         "rules": {name: student.where for name, student in params.segments.items()},
         "variants": params.variants,
-        "notes": told,
+        "notes": warnings,
         "profile": profiles(described, items, sequences, membership.members, encoder.attributes),
     }
 
@@ -58,7 +58,7 @@ def describe(summary: Summary) -> str:
     )
     table = f"| student | rule | users |\n|---|---|---|\n{rows}"
     lines = [profile_line(name, profile) for name, profile in sorted(summary["profile"].items())]
-    return table + "".join(f"\n\n{told}." for told in (*summary["notes"], *lines))
+    return table + "".join(f"\n\n{note}." for note in (*summary["notes"], *lines))
 
 
 if __name__ == "__main__":

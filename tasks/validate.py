@@ -92,8 +92,8 @@ def layout_key(params: Params) -> str:
 def unknown_items(cleaned: Cleaned) -> int:
     """How many items of the accepted events the table of items does not list."""
     items = cleaned.accepted["items"][Columns.ITEM]
-    found = pd.Series(cleaned.accepted["events"][Columns.ITEM].unique())
-    return int((~found.isin(items)).sum()) if len(items) else 0
+    ids = pd.Series(cleaned.accepted["events"][Columns.ITEM].unique())
+    return int((~ids.isin(items)).sum()) if len(items) else 0
 
 
 def lines(summary: Summary) -> list[str]:

@@ -168,7 +168,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         host, number = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         settings = load_params(arguments.root / "params.yaml").serve
-        server = make_server(create_app(current, arguments.poll, settings), Limits.of(settings))
+        server = make_server(
+            create_app(current, arguments.poll, settings), Limits.from_settings(settings)
+        )
         print(f"http://{shown}:{number}/docs (Ctrl-C ends it)", flush=True)
         server.run(sockets=[listening])
     return INTERRUPTED if server.interrupted else 0

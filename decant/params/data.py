@@ -148,10 +148,12 @@ class Ingest(Block):
 
     @model_validator(mode="after")
     def _sequences_are_items_alone(self) -> "Ingest":
-        told = [name for name in ("time", "behaviour", "rating") if getattr(self, name) is not None]
-        if self.layout == "sequences" and told:
+        given = [
+            name for name in ("time", "behaviour", "rating") if getattr(self, name) is not None
+        ]
+        if self.layout == "sequences" and given:
             raise ValueError(
-                f"layout: sequences is items alone and has no {' or '.join(told)}: remove the "
+                f"layout: sequences is items alone and has no {' or '.join(given)}: remove the "
                 "setting, or give a table with layout: table"
             )
         return self

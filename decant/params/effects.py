@@ -123,9 +123,9 @@ def without_effect(params: Params, items: int | None = None) -> dict[str, str]:
     reasons = {}
     for key, condition in TABLE.items():
         if _value(values, key) != _value(DEFAULTS, key):
-            told = [condition(case) for case in cases]
-            if told[0] is not None and None not in told:
-                reasons[key] = told[0]
+            by_student = [condition(case) for case in cases]
+            if by_student[0] is not None and None not in by_student:
+                reasons[key] = by_student[0]
     return reasons
 
 

@@ -59,8 +59,8 @@ class Tune(Block):
 
     @model_validator(mode="after")
     def _ranges_are_of_the_stage(self) -> "Tune":
-        told = (_range_problem(self, name, given) for name, given in self.space.items())
-        problems = [problem for problem in told if problem is not None]
+        answers = (_range_problem(self, name, given) for name, given in self.space.items())
+        problems = [problem for problem in answers if problem is not None]
         if self.stage == "distill" and self.folds > 1:
             problems.append(
                 f"folds is {self.folds}, but the teacher's knowledge comes from all that earlier "

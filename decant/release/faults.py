@@ -61,7 +61,7 @@ def describe_obstacle(place: Path) -> str:
 def fingerprint(path: Path) -> str:
     """Version of an unreadable file: another file in its place has another one."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return "unread"
-    return f"unread {found.st_ino} {found.st_mtime_ns} {found.st_size}"
+    return f"unread {status.st_ino} {status.st_mtime_ns} {status.st_size}"

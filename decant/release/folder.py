@@ -87,12 +87,12 @@ class ReleaseFolder:
         entry, hasher = self.files[path], hashlib.sha256()
         descriptor = self._open(path)
         with open(descriptor, "rb", buffering=0) as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise ContentError(f"{path} is {kind(found.st_mode)}")
-            if found.st_size != entry["bytes"]:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ContentError(f"{path} is {kind(status.st_mode)}")
+            if status.st_size != entry["bytes"]:
                 raise ContentError(
-                    f"{path} was changed: it has {found.st_size} bytes, its manifest says "
+                    f"{path} was changed: it has {status.st_size} bytes, its manifest says "
                     f"{entry['bytes']}"
                 )
             left = int(entry["bytes"])
@@ -154,8 +154,8 @@ def is_leftover(name: str, files: Mapping[str, Any]) -> bool:
 
 def entries(folder: Path, inside: str = "") -> Iterator[tuple[str, int]]:
     """Relative name and mode of everything below a folder; links are not followed."""
-    with os.scandir(folder / inside) as found:
-        for entry in found:
+    with os.scandir(folder / inside) as scan:
+        for entry in scan:
             name = f"{inside}/{entry.name}" if inside else entry.name
             with suppress(FileNotFoundError):  # removed meanwhile
                 mode = entry.stat(follow_symlinks=False).st_mode

@@ -186,8 +186,8 @@ def per_user(
     rows = select(cases, model, window, users)
     if deciding:
         rows = rows[~in_selection(rows["user"].to_numpy())]
-    found, means = user_means(ndcg(rows["rank"].to_numpy(), k), rows["user"].to_numpy())
-    return pd.Series(means, index=found)
+    user_ids, means = user_means(ndcg(rows["rank"].to_numpy(), k), rows["user"].to_numpy())
+    return pd.Series(means, index=user_ids)
 
 
 def select(cases: pd.DataFrame, model: str, window: str, users: np.ndarray) -> pd.DataFrame:

@@ -85,8 +85,8 @@ class History:
             ObstructedKeyError, UnreadableKeyError: they cannot be listed.
         """
         keys = self.store.list(f"history/{self.channel}/")
-        found = {int(match[2]): key for key in keys if (match := ENTRY_KEY.fullmatch(key))}
-        return dict(sorted(found.items()))
+        entries = {int(match[2]): key for key in keys if (match := ENTRY_KEY.fullmatch(key))}
+        return dict(sorted(entries.items()))
 
     def newest(self) -> tuple[Change | None, int]:
         """The newest readable entry, and the number of newer ones that cannot be read.
@@ -105,11 +105,11 @@ class History:
     def entries(self) -> tuple[dict[int, Change], dict[int, str]]:
         """Number → change of readable entries, number → problem of the others."""
         try:
-            found = {number: self.read(number, key) for number, key in self.keys().items()}
+            entries = {number: self.read(number, key) for number, key in self.keys().items()}
         except DAMAGED_KEY as error:
-            found = {0: str(error)}
-        changes = {number: entry for number, entry in found.items() if isinstance(entry, Change)}
-        return changes, {n: problem for n, problem in found.items() if isinstance(problem, str)}
+            entries = {0: str(error)}
+        changes = {number: entry for number, entry in entries.items() if isinstance(entry, Change)}
+        return changes, {n: problem for n, problem in entries.items() if isinstance(problem, str)}
 
     def read(self, number: int, key: str) -> Change | str:
         """An entry, or its damage in words."""
@@ -131,9 +131,9 @@ class History:
         except KeyExistsError:
             if isinstance(self.read(change.number, key), Change):
                 return
-            found = self.store.read_versioned(key)
+            stored = self.store.read_versioned(key)
             with suppress(SwapLostError):  # somebody else has just replaced it
-                self.store.swap(key, found[1] if found else None, dump(change))
+                self.store.swap(key, stored[1] if stored else None, dump(change))
 
 
 def parse_change(key: str, content: bytes, channel: str) -> Change:
@@ -155,8 +155,8 @@ def parse_change(key: str, content: bytes, channel: str) -> Change:
         raise RegistryError(
             f"{key} in the registry is damaged: what was there before is no release"
         )
-    told = {"by": printable(change.by), "reason": printable(change.reason)}
-    return change.model_copy(update=told)
+    texts = {"by": printable(change.by), "reason": printable(change.reason)}
+    return change.model_copy(update=texts)
 
 
 def printable(text: str) -> str:

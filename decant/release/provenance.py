@@ -35,7 +35,7 @@ def provenance(root: Path) -> dict[str, Any]:
         "changed": changed,
         "python": platform.python_version(),
         "platform": f"{platform.system().lower()} {platform.machine()}",
-        "packages": {name: found for name in PACKAGES if (found := version(name))},
+        "packages": {name: installed for name in PACKAGES if (installed := version(name))},
     }
 
 

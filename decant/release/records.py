@@ -150,5 +150,5 @@ def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | 
 
 def _explain(check: Mapping[str, Any]) -> str:
     value = check.get("value")
-    found = f"{value:.4g}" if isinstance(value, int | float) else "no value"
-    return f"{check.get('name')}: {found}, needs {check.get('threshold')} ({check.get('why')})"
+    measured = f"{value:.4g}" if isinstance(value, int | float) else "no value"
+    return f"{check.get('name')}: {measured}, needs {check.get('threshold')} ({check.get('why')})"

@@ -230,8 +230,8 @@ class Request:
 
 def is_page(headers: Mapping[str, str], *kinds: str) -> bool:
     """Whether an answer has a body of these kinds, by default HTML, which no store sends."""
-    found = headers.get("content-type", "").startswith(kinds or ("text/html",))
-    return found and headers.get("content-length") != "0"
+    matches = headers.get("content-type", "").startswith(kinds or ("text/html",))
+    return matches and headers.get("content-length") != "0"
 
 
 def _parts(error: boto.ClientError) -> tuple[str, str, Mapping[str, str]]:

@@ -53,13 +53,13 @@ class Registry(Releases):
 
     def channels(self) -> list[str]:
         """Names of the channels that have a pointer or a history."""
-        found = [
+        names = [
             match[1]
             for prefix, pattern in (("channels/", POINTER_KEY), ("history/", ENTRY_KEY))
             for key in self._listed(prefix)
             if (match := pattern.fullmatch(key))
         ]
-        return sorted({name for name in found if CHANNEL_NAME.fullmatch(name)})
+        return sorted({name for name in names if CHANNEL_NAME.fullmatch(name)})
 
     def channel(self, name: str = PRODUCTION) -> Change | None:
         """Where a channel points, and since when; None before the first promotion.
@@ -161,8 +161,8 @@ class Registry(Releases):
 
     def rolled_back(self, release: str, channel: str = PRODUCTION) -> Change | None:
         """The rollback that took a release off a channel, unless it has been back there since."""
-        found, _ = self._changes(self.pointer(channel))
-        changes = [found[number] for number in sorted(found)]
+        by_number, _ = self._changes(self.pointer(channel))
+        changes = [by_number[number] for number in sorted(by_number)]
         for before, change in zip(reversed(changes[:-1]), reversed(changes[1:]), strict=True):
             if change.release == release:
                 return None
@@ -205,13 +205,13 @@ class Registry(Releases):
     def _as_written(self, channel: str) -> Pointer:
         key = pointer_key(_checked_name(channel))
         try:
-            found = self.store.read_versioned(key)
+            stored = self.store.read_versioned(key)
         except DAMAGED_KEY as error:
             version = error.version
             return Pointer(channel, None, version, error.problem, blocked=version is None)
-        if found is None:
+        if stored is None:
             return Pointer(channel, problem=GONE)
-        content, version = found
+        content, version = stored
         try:
             change = parse_change(key, content, channel)
         except RegistryError as error:

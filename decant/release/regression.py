@@ -91,11 +91,11 @@ def protocol(params: Params) -> dict[str, Any]:
 
 def family_ndcg(verdict: Mapping[str, Any]) -> float | None:
     """NDCG@k on validation of the family as it would serve everybody; None if it is missing."""
-    found: Any = verdict
+    value: Any = verdict
     for key in FIGURE:
-        found = found.get(key) if isinstance(found, dict) else None
-    number = isinstance(found, int | float) and not isinstance(found, bool)
-    return float(found) if number and math.isfinite(found) else None
+        value = value.get(key) if isinstance(value, dict) else None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and math.isfinite(value) else None
 
 
 def _explain(new: float, old: float, drop: float, limit: float) -> str:

@@ -99,15 +99,15 @@ class Releases:
 
     def releases(self) -> list[Release]:
         """Every complete release, newest first; one whose manifest is unreadable is warned of."""
-        found = []
+        loaded = []
         for release in self.ids():
             try:
-                found.append(self._load(release))
+                loaded.append(self._load(release))
             except DamagedReleaseError as error:
                 logger.warning("%s", error)
             except UnknownReleaseError:
                 continue  # removed since its id was listed
-        return sorted(found, key=lambda release: (release.published_at, release.id), reverse=True)
+        return sorted(loaded, key=lambda release: (release.published_at, release.id), reverse=True)
 
     def ids(self) -> list[str]:
         """Ids of the complete releases."""
@@ -265,17 +265,17 @@ class Releases:
 
     def _keep(self, release: Release, name: str, content: bytes | Path) -> StoredFile:
         """Store one file; beside, not over, what another attempt has left under its name."""
-        found, planned = described(content), release.files[name]
-        if found != planned:
+        actual, planned = described(content), release.files[name]
+        if actual != planned:
             raise CandidateError(f"{name} was changed while it was being published; try again")
-        for stored in (name, f"{name}.{found.sha256[:16]}", f"{name}.{uuid.uuid4().hex[:16]}"):
+        for stored in (name, f"{name}.{actual.sha256[:16]}", f"{name}.{uuid.uuid4().hex[:16]}"):
             key = _key(release.id, stored)
             try:
                 self.store.write_new(key, content)
             except KeyExistsError:
-                if digest(self.store.stream(key)) != found.sha256:
+                if digest(self.store.stream(key)) != actual.sha256:
                     continue
-            return found.model_copy(update={"stored": None if stored == name else stored})
+            return actual.model_copy(update={"stored": None if stored == name else stored})
         raise DamagedReleaseError(release.id, [f"{name}: something else is stored under its names"])
 
     def _new_manifest(

@@ -105,7 +105,7 @@ class S3Store:
             for page in pages:
                 if "IsTruncated" not in page and "Name" not in page:
                     raise self._request(prefix).not_s3("lists nothing")
-                keys += [found["Key"][skip:] for found in page.get("Contents", [])]
+                keys += [entry["Key"][skip:] for entry in page.get("Contents", [])]
         return sorted(keys)
 
     def stream(self, key: str) -> Iterator[bytes]:
@@ -140,9 +140,9 @@ class S3Store:
             return self._put(key, content, **condition)
         except (SwapLostError, MissingKeyError):
             # a retried PUT whose first answer was lost finds its own bytes
-            found = self.read_versioned(key)
-            if found and found[0] == content:
-                return found[1]
+            stored = self.read_versioned(key)
+            if stored and stored[0] == content:
+                return stored[1]
             raise SwapLostError(self.name, key) from None
 
     def _put(self, key: str, content: bytes | Path, **condition: str) -> str:

@@ -206,12 +206,12 @@ class LocalStore:
 
     def _version(self, key: str) -> str | None:
         try:
-            found = self.read_versioned(key)
+            stored = self.read_versioned(key)
         except (ObstructedKeyError, UnreadableKeyError) as error:
             if error.version is None:
                 raise
             return error.version
-        return found[1] if found else None
+        return stored[1] if stored else None
 
     def _check(self, key: str) -> None:
         """Raise if there is no file at `key`, or something else in its place."""

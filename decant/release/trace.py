@@ -91,7 +91,7 @@ def settings(params: Mapping[str, Any]) -> list[str]:
     unread = {"registry", "serve", "schedule", "tune"}  # where it went, when, what else was tried
     unread |= {block for block, reader in READ_BY.items() if source != reader}
     blocks = {name: value for name, value in params.items() if name not in unread}
-    students = {f"students.{name}": told for name, told in blocks.pop("students", {}).items()}
+    students = {f"students.{name}": values for name, values in blocks.pop("students", {}).items()}
     return [f"  {name:<9} {spelled(value)}" for name, value in {**blocks, **students}.items()]
 
 

@@ -46,7 +46,7 @@ class Limits:
     shutdown: float
 
     @staticmethod
-    def of(settings: Serve) -> "Limits":
+    def from_settings(settings: Serve) -> "Limits":
         """The limits of params.yaml; raises the process's limit of open files as far as it may."""
         files = raise_file_limit()
         fitting = max(files - RESERVE, FEWEST)
@@ -91,7 +91,7 @@ class Gate:
 
     def make_room(self, newcomer: "BoundedProtocol") -> bool:
         """End the connection that has waited longest, those without a request first."""
-        self.say(
+        self.warn(
             f"{self.limits.connections} connections are open, as many as may be: those that wait "
             "longest for their client are closed for new ones"
         )
@@ -102,7 +102,7 @@ class Gate:
                 return True
         return False
 
-    def say(self, line: str) -> None:
+    def warn(self, line: str) -> None:
         """Log a line, the same one a minute at most."""
         now = time.monotonic()
         if now - self._said.get(line, -QUIET) >= QUIET:
@@ -154,13 +154,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.state == HEADER and self.header_bytes > LONGEST_HEADER:
             self.refuse(431, f"the header is larger than {LONGEST_HEADER} bytes")
         if self.reading and self.body_bytes > LONGEST_HEADER + FRAMING * self.content_bytes:
-            self.gate.say("a body had more framing than content: its connection is closed")
+            self.gate.warn("a body had more framing than content: its connection is closed")
             self.give_up(self.state, 400, "the body has more framing than content")
 
     def on_message_begin(self) -> None:
         """A request begins; too many that wait for one another end the connection."""
         if len(self.pipeline) >= MOST_AHEAD:
-            self.gate.say(f"more than {MOST_AHEAD} requests of one connection wait: it is closed")
+            self.gate.warn(f"more than {MOST_AHEAD} requests of one connection wait: it is closed")
             self.abort()
             raise TooManyAheadError
         super().on_message_begin()
@@ -222,14 +222,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def expire(self, state: str, seconds: float) -> None:
         """End a connection whose client was too slow."""
-        self.gate.say(
+        self.gate.warn(
             f"the {state} of a request took longer than {seconds:g} s: its connection is closed"
         )
         self.give_up(state, 408, f"the {state} was not complete within {seconds:g} s")
 
     def end(self) -> None:
         """End a connection whose client was too slow for the end of the service."""
-        self.gate.say(
+        self.gate.warn(
             f"the {self.state} of a request is not complete {self.gate.limits.shutdown:g} s after "
             "the signal to end: its connection is closed"
         )

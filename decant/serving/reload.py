@@ -321,7 +321,7 @@ def forget_old(cache: Path, kept: int, needed: Collection[str] = ()) -> None:
 
     Keep those in `needed`. Remove partial copies of killed services after a day.
     """
-    found, now = [], time.time()
+    folders, now = [], time.time()
     for path in cache.iterdir():
         with suppress(FileNotFoundError):  # another service was faster
             age = now - path.lstat().st_mtime
@@ -329,6 +329,6 @@ def forget_old(cache: Path, kept: int, needed: Collection[str] = ()) -> None:
                 if age > STALE:
                     discard(path)
             elif is_id(path.name) and path.name not in needed:
-                found.append((age, path))
-    for _, folder in sorted(found)[max(0, kept - len(needed)) :]:
+                folders.append((age, path))
+    for _, folder in sorted(folders)[max(0, kept - len(needed)) :]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -176,16 +176,16 @@ def attributes(request: RecommendRequest) -> dict[str, Attribute]:
     Raises:
         RequestError: one is a list or an object.
     """
-    found = {}
+    values = {}
     for name, written in request.user.items():
         try:
-            found[name] = _attribute.decode(written)
+            values[name] = _attribute.decode(written)
         except msgspec.ValidationError as error:
             raise RequestError(f"user.{name[:SHOWN]}: {_lower(str(error))}") from None
         except ValueError as error:
             problem = f"the body is not valid JSON: user.{name[:SHOWN]}: {error}"
             raise MalformedError(problem) from None
-    return found
+    return values
 
 
 def history(request: RecommendRequest, max_events: int = MAX_EVENTS) -> History:
@@ -210,9 +210,9 @@ def history(request: RecommendRequest, max_events: int = MAX_EVENTS) -> History:
         behaviours.append(behaviour)
         times.append(NAN if time is None else time)
         ratings.append(NAN if rating is None else rating)
-    found = History(items, behaviours, np.array(times), np.array(ratings), older)
-    _check_times(request, found)
-    return found
+    events = History(items, behaviours, np.array(times), np.array(ratings), older)
+    _check_times(request, events)
+    return events
 
 
 def to_wire(answer: Answer) -> dict[str, Any]:
@@ -262,16 +262,16 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
 
 def _explain(message: str) -> str:
     """msgspec's message in our words, and what is near a key."""
-    found = _MESSAGE.fullmatch(message)
-    assert found
-    path = (found["path"] or "").removeprefix("$").removeprefix(".")
-    unknown = _UNKNOWN.fullmatch(found["problem"])
+    match = _MESSAGE.fullmatch(message)
+    assert match
+    path = (match["path"] or "").removeprefix("$").removeprefix(".")
+    unknown = _UNKNOWN.fullmatch(match["problem"])
     if unknown:
         kind = HistoryEvent if path.startswith("history[") else RecommendRequest
         key, place = unknown["key"], f" in {path}" if path else ""
         hint = suggest(key, kind.__struct_fields__, also_list=True)
         return f"unknown key `{key[:SHOWN]}`{place}; {hint}"
-    return f"{path or 'the body'}: {_lower(found['problem'])}"
+    return f"{path or 'the body'}: {_lower(match['problem'])}"
 
 
 def _lower(problem: str) -> str:

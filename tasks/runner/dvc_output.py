@@ -38,12 +38,12 @@ def last_word(said: list[str], code: int) -> str:
 
 def explain_exit(text: str) -> str:
     """Name the signal where only its number is given."""
-    found = re.search(r"exited with (-?\d+)$", text)
-    code = int(found[1]) if found else 0
+    match = re.search(r"exited with (-?\d+)$", text)
+    code = int(match[1]) if match else 0
     number = -code if code < 0 else code - 128  # a shell adds 128
-    if found is None or number not in set(signal.Signals):
+    if match is None or number not in set(signal.Signals):
         return text
-    return f"{text[: found.start()]}killed by {signal.Signals(number).name}"
+    return f"{text[: match.start()]}killed by {signal.Signals(number).name}"
 
 
 def explain_status(changes: Any) -> str:
@@ -77,7 +77,7 @@ def only_edited(changes: Any) -> bool:
 def _changed(what: Any) -> list[str]:
     if not isinstance(what, dict):
         return [str(what)]
-    found: list[str] = []
+    changes: list[str] = []
     for name, how in what.items():
-        found.append(f"{', '.join(how)} in {name}" if isinstance(how, dict) else f"{name} {how}")
-    return found
+        changes.append(f"{', '.join(how)} in {name}" if isinstance(how, dict) else f"{name} {how}")
+    return changes

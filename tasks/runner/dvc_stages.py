@@ -84,8 +84,8 @@ class Run:
         below = {stage}
         order: list[str] = []
         waiting = [name for name in self.stages if name not in (stage, FINGERPRINT)]
-        while found := [n for n in waiting if below & set(self.upstream(n))]:
-            below |= set(found)
+        while ready := [n for n in waiting if below & set(self.upstream(n))]:
+            below |= set(ready)
             waiting = [n for n in waiting if n not in below]
         while len(order) < len(below) - 1:
             done = {stage, *order}

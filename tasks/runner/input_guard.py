@@ -25,13 +25,13 @@ class InputChangedError(ValueError):
 def signature(path: Path) -> Signature:
     """What tells whether a file, or any file of a folder, was changed; without reading it."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    found = {}
+    states = {}
     for file in files:
         with suppress(FileNotFoundError):  # gone meanwhile
             state = file.stat()
             name = file.relative_to(path).as_posix() if file != path else ""
-            found[name] = (state.st_size, state.st_mtime_ns)
-    return found
+            states[name] = (state.st_size, state.st_mtime_ns)
+    return states
 
 
 def settings_read(root: Path, program: str, student: str | None) -> list[str] | None:

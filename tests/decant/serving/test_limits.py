@@ -234,8 +234,8 @@ def test_the_oldest_idle_connection_makes_room_before_a_half_sent_one() -> None:
 
 def test_the_number_of_connections_leaves_descriptors_for_the_service() -> None:
     files = raise_file_limit()
-    assert Limits.of(Serve()).connections == max(files - RESERVE, FEWEST)
-    assert Limits.of(Serve(max_connections=7)).connections == 7
+    assert Limits.from_settings(Serve()).connections == max(files - RESERVE, FEWEST)
+    assert Limits.from_settings(Serve(max_connections=7)).connections == 7
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= files
 
 
