@@ -1,4 +1,4 @@
-"""Assign every user to one student by the rules of params.yaml."""
+"""Assign every user to one student by the rules in params.yaml."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from tasks.runner.step import Summary, Workspace, program, write_json
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read users' raw attributes, write one membership file per student and the router."""
+    """Read the users' raw attributes; write one membership file per student, and the router."""
     features, params = workspace.input("features"), workspace.params
     users = pd.read_parquet(features / "users.parquet")
     sequences = Sequences.load(features / "sequences")
@@ -24,9 +24,9 @@ def run(workspace: Workspace) -> Summary:
         users, np.asarray(sequences.split[:, 0]), params.students, params.distill.min_users
     )
     output = workspace.output("segments")
-    everybody = np.arange(sequences.users, dtype=np.int32)
-    # general learns from everybody, so that no rule's change makes it stale
-    learners = {**membership.members, GENERAL: everybody}
+    all_users = np.arange(sequences.users, dtype=np.int32)
+    # general learns from all users, so that changed rules do not make it stale
+    learners = {**membership.members, GENERAL: all_users}
     learners |= {name: learners[serving] for name, serving in params.variants.items()}
     for name, ids in learners.items():
         np.save(output / f"{name}.npy", ids, allow_pickle=False)
@@ -34,7 +34,7 @@ def run(workspace: Workspace) -> Summary:
     encoder = Encoder.load(features / "encoder.json")
     described = pd.read_parquet(features / "user_features.parquet")
     items = pd.read_parquet(features / "items.parquet")
-    popular = popular_items(sequences, encoder.items, {**membership.members, GENERAL: everybody})
+    popular = popular_items(sequences, encoder.items, {**membership.members, GENERAL: all_users})
     write_json(output / "router.json", {**membership.router, "popular": popular})
     return {
         "users": {name: len(ids) for name, ids in membership.members.items()},
@@ -48,8 +48,8 @@ def run(workspace: Workspace) -> Summary:
 
 def describe(summary: Summary) -> str:
     rows = "\n".join(
-        f"| {name} | `{summary['rules'].get(name) or 'everybody else'}` | {count:,}"
-        f"{' (folded)' if name in summary['folded'] else ''} |"
+        f"| {name} | `{summary['rules'].get(name) or 'all other users'}` | {count:,}"
+        f"{' (merged into general)' if name in summary['folded'] else ''} |"
         for name, count in sorted(summary["users"].items())
     )
     rows += "".join(

@@ -85,6 +85,6 @@ def test_the_summary_says_where_to_look_and_whether_params_yaml_changed() -> Non
     lines = str(SUMMARY).splitlines()
     assert lines[:2] == ["a table", "trial 3 is better"]
     assert "trials   .decant/tuning/x/ (trials.json, params.diff)" in lines
-    assert lines[-1] == "params.yaml: as it was; `--apply` writes the change"
+    assert lines[-1] == "params.yaml: unchanged; `--apply` writes the change"
     nothing = SearchSummary("a table", "nothing changes", "", SUMMARY.folder, False)
     assert str(nothing).splitlines()[-1] == "trials   .decant/tuning/x/ (trials.json)"
