@@ -76,7 +76,7 @@ def test_promote_and_rollback_say_what_moved(
     a, b, c = (registry.publish(make_candidate(model=name), EXTRA) for name in "abc")
     assert decant("promote", a) == f"production: nothing -> {a}\n"
     assert decant("promote", b, "--reason", "better") == f"production: {a} -> {b}\n"
-    assert decant("promote", b).startswith(f"production points at {b} already, since 2")
+    assert decant("promote", b).startswith(f"production already points at {b}, since 2")
     decant("promote", c)
     assert decant("rollback", "--to", a, "--reason", "bad") == f"production: {c} -> {a}\n"
     assert [change.reason for change in registry.history()] == ["", "better", "", "bad"]

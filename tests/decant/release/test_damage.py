@@ -349,7 +349,7 @@ def check_status(world: World, damage: Damage, decant: Decant) -> None:
     said = decant("status")
     said.warned_of(damage, ANEW, world)
     first = said.out.splitlines()[0]
-    assert first.startswith(f"production  {known or 'damaged, no release is known'}")
+    assert first.startswith(f"production  {known or 'damaged, release unknown'}")
     assert ("damaged" in first) == (damage.told is not None)
 
 
@@ -422,7 +422,7 @@ def test_promoting_what_was_in_production_writes_the_pointer_anew(
     below = [world.releases["a"], world.releases["b"]] if damage.known else []
     assert change.trail == below
     said = decant("promote", c)
-    assert said.out.startswith(f"production points at {c} already")
+    assert said.out.startswith(f"production already points at {c}")
     assert said.lines == []
 
 
