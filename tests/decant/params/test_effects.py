@@ -377,7 +377,7 @@ def test_the_catalogue_of_the_last_run_is_known(tmp_path: Path) -> None:
     summaries(tmp_path, "files", 900)
     (line,) = warnings_in(tmp_path, params)
     assert line.endswith(
-        "`teacher.full_softmax_max_items` (50,000) items is not sampled, and there are 900"
+        "`teacher.full_softmax_max_items` (50,000) items is not sampled, and this one has 900"
     )
 
 
