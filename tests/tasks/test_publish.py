@@ -285,7 +285,7 @@ def test_what_would_keep_a_release_from_the_registry_is_known_before(
 
 def test_no_candidate_says_what_to_do(make_workspace: MakeWorkspace) -> None:
     root = make_workspace()
-    with pytest.raises(CandidateError, match="`make run` makes one"):
+    with pytest.raises(CandidateError, match="`make run` creates one"):
         publish(root, load_params(root / "params.yaml"))
 
 

@@ -89,7 +89,7 @@ def test_the_winning_setting_is_shown_and_written_only_if_asked(
     ]
     assert (root / shown.folder / "params.diff").read_text() == shown.diff
     assert "params.yaml: unchanged; `--apply` writes the change" in str(shown)
-    assert "3 trials: 1 the same as an earlier one" in shown.table  # a grid of two, and now
+    assert "3 trials: 1 repeat an earlier one" in shown.table  # a grid of two, and now
     # again, with what is there: no worker starts
     monkeypatch.setattr("decant.tuning.search._start", lambda *_: pytest.fail("trained"))
     written = tune(root, params(root), lines.append, apply=True)

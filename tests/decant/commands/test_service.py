@@ -141,7 +141,7 @@ def test_events_come_from_a_file_or_stdin(shop: Any) -> None:
         (["--events", "params.yaml"], "--events params.yaml: not valid JSON"),
         (["--events", "a", "--history", "b"], "not allowed with argument"),
         (["--channel", "canary"], "no release was promoted to canary yet"),
-        (["--channel", "Canary"], "`Canary` is no name of a channel"),
+        (["--channel", "Canary"], "invalid channel name `Canary`"),
         (["--root", "nowhere"], "nowhere/params.yaml"),
     ],
     ids=range(11),

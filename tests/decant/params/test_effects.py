@@ -354,7 +354,7 @@ def test_another_value_than_the_presets_is_told(tmp_path: Path) -> None:
         update={"distill": params.distill.model_copy(update={"segment_epochs": 5})}
     )
     (line,) = warnings_in(tmp_path, own)
-    assert line.startswith("`distill.segment_epochs` has no effect: `students` has none but")
+    assert line.startswith("`distill.segment_epochs` has no effect: `students` has only general")
 
 
 @pytest.mark.parametrize("content", ["", "a: [", "- 1", "settings: 3", "\udcff"])

@@ -119,7 +119,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         (
             {"distill": {"soft_weight": 0.7, "rce_kd_weight": 0.4}},
             "distill: soft_weight, rce_kd_weight and stratified_weight are shares of the loss, "
-            "together ",
+            "with a sum of 1.1: ",
         ),
         (
             {"distill": {"init_layers": [2], "layers": 1}, "teacher": {"layers": 2}},

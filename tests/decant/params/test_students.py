@@ -59,7 +59,7 @@ def test_a_student_has_the_settings_of_distill_and_its_own_in_their_place() -> N
         ),
         (
             {"init": None, "overrides": {"threads": 2}},
-            "students.x.overrides: no setting `threads` of one student",
+            "students.x.overrides: no setting `threads` that can differ",
         ),
         (
             {"init": None, "overrides": {"dimension": 0}},
