@@ -55,7 +55,7 @@ BENCHMARKS = {
     "training": (TRAINING, "events a second beside RecTools' SASRec, on movielens-1m"),
     "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
 }
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 KEPT = Path(".decant/bench")  # clones of benchmarks that go on where they stopped
 
 
@@ -105,19 +105,19 @@ def run(arguments: argparse.Namespace) -> int:
     root = arguments.root.resolve()
     commit = commit_of(root)
     began = time.monotonic()
-    say = progress(began)
+    log = progress(began)
     for name in uncommitted(root)[:1]:
-        say(f"changes that are not committed, such as {name}, are not measured")
+        log(f"changes that are not committed, such as {name}, are not measured")
     refuse_what_has_no_effect(arguments)
     measured = on_data_set if is_data_set(arguments.name) else in_temporary_clone
-    outcome = measured(root, arguments, say)
+    outcome = measured(root, arguments, log)
     command = f"decant bench {arguments.name}"
     for option in ("profile", "without"):
         value = getattr(arguments, option)
         command += f" --{option} {value}" if value else ""
     result = document(arguments.name, outcome, commit, time.monotonic() - began, command)
     for path in write(root / FOLDER, result, outcome):
-        say(f"wrote {path.relative_to(root)}")
+        log(f"wrote {path.relative_to(root)}")
     for failure in outcome.failures:
         print(f"did not hold: {failure}", file=sys.stderr)
     if arguments.json:
@@ -160,47 +160,47 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
 
 
-def on_data_set(root: Path, arguments: argparse.Namespace, say: Say) -> Any:
+def on_data_set(root: Path, arguments: argparse.Namespace, log: Log) -> Any:
     """Measure in a clone that stays, so that hours of training may be done in pieces."""
     benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
     source = data_set_of(arguments.name)
     folder = root / KEPT / source
-    say(f"working in {folder.relative_to(root)}, which is kept")
+    log(f"working in {folder.relative_to(root)}, which is kept")
     project = renewed(root, folder)
     given, minutes = arguments.given, arguments.minutes
     if arguments.name == "training":
-        return benchmark.bench(project, say, given=given, minutes=minutes)
+        return benchmark.bench(project, log, given=given, minutes=minutes)
     profile = arguments.profile or "full"
     if source != arguments.name:
         without = arguments.without.split(",") if arguments.without else []
         return benchmark.bench(
-            project, say, source=source, given=given, minutes=minutes, profile=profile,
+            project, log, source=source, given=given, minutes=minutes, profile=profile,
             without=without, losses=arguments.name.endswith(LOSSES),
         )  # fmt: skip
     return benchmark.bench(
-        project, say, source=source, given=given, minutes=minutes, profile=profile,
+        project, log, source=source, given=given, minutes=minutes, profile=profile,
         seeds=arguments.seeds or 3,
     )  # fmt: skip
 
 
 def in_temporary_clone(
-    root: Path, arguments: argparse.Namespace, say: Callable[[str], None]
+    root: Path, arguments: argparse.Namespace, log: Callable[[str], None]
 ) -> Any:
     """Measure in a clone that is removed afterwards."""
     benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
     folder = Path(tempfile.mkdtemp(prefix=f"decant-{arguments.name}-"))
-    say(f"working in {folder}")
+    log(f"working in {folder}")
     try:
-        return benchmark.bench(clone(root, folder / "project"), say)
+        return benchmark.bench(clone(root, folder / "project"), log)
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def progress(began: float) -> Say:
+def progress(began: float) -> Log:
     """Prints lines to stderr, each with the seconds since `began`."""
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         print(f"[{time.monotonic() - began:6.0f} s] {line}", file=sys.stderr, flush=True)
 
-    return say
+    return log

@@ -30,7 +30,7 @@ RESAMPLES = 2000
 STAGES = ("fingerprint", "embed")
 TEACHER = "teacher"
 METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"ndcg": ndcg, "hr": hit}
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class NotDoneError(ValueError):
@@ -38,7 +38,7 @@ class NotDoneError(ValueError):
 
 
 def bench(
-    project: Clone, say: Say, *, source: str, given: Path | None, profile: str, seeds: int,
+    project: Clone, log: Log, *, source: str, given: Path | None, profile: str, seeds: int,
     minutes: float | None,
 ) -> Outcome:  # fmt: skip
     """Prepare the data, train a teacher per seed, measure it beside every traditional model.
@@ -46,17 +46,17 @@ def bench(
     Raises:
         NotDoneError: `minutes` have passed (what was learned is kept), or a step failed.
     """
-    prepare(project, say, source, given, profile)
+    prepare(project, log, source, given, profile)
     drawn = [project.read("params.yaml")["seed"] + number for number in range(seeds)]
     run(project)
-    train_teachers(project, say, drawn, minutes)
+    train_teachers(project, log, drawn, minutes)
     if seeds > 1:
         run(project, *map(str, drawn))
     return outcome_of(project, drawn, source, profile)
 
 
 def train_teachers(
-    project: Clone, say: Say, drawn: list[int], minutes: float | None,
+    project: Clone, log: Log, drawn: list[int], minutes: float | None,
     beside: Callable[[], None] | None = None,
 ) -> None:  # fmt: skip
     """Train a teacher per seed, after the models that teach them.
@@ -79,9 +79,9 @@ def train_teachers(
     members = [f"--member={number}" for number in range(1, ensemble + 1)]
     with ThreadPoolExecutor(at_once) as pool:
         if members:
-            say(f"{ensemble} models that teach the teachers, {at_once} at a time")
+            log(f"{ensemble} models that teach the teachers, {at_once} at a time")
             list(pool.map(lambda member: run(project, member, *limit), members))
-        say(f"teachers with seeds {', '.join(map(str, drawn))}, {at_once} at a time")
+        log(f"teachers with seeds {', '.join(map(str, drawn))}, {at_once} at a time")
         other = None if beside is None else pool.submit(beside)
         list(pool.map(lambda seed: run(project, str(seed), *limit), drawn))
         if other is not None:
@@ -89,7 +89,7 @@ def train_teachers(
 
 
 def prepare(
-    project: Clone, say: Say, source: str, given: Path | None, profile: str,
+    project: Clone, log: Log, source: str, given: Path | None, profile: str,
     stages: tuple[str, ...] = STAGES,
 ) -> None:  # fmt: skip
     """Bring stages up to date, with the settings of a preset.
@@ -97,7 +97,7 @@ def prepare(
     Raises:
         NotDoneError: one of them failed.
     """
-    say(f"preparing {source}")
+    log(f"preparing {source}")
     place = [f"--from={given.resolve()}"] if given is not None else []
     configured = project.decant("configure", f"--source={source}", f"--profile={profile}", *place)
     if configured.status:
@@ -144,7 +144,7 @@ def outcome_of(project: Clone, seeds: list[int], source: str, profile: str) -> O
     of_seeds = [per_user(t[TEST], k) for t in teachers.values()]
     for metric in METRICS:
         outcome.figures[f"{TEACHER}.{metric}@{k}"] = with_interval([f[metric] for f in of_seeds])
-    quality = [float(found["ndcg"].mean()) for found in of_seeds]
+    quality = [float(scores["ndcg"].mean()) for scores in of_seeds]
     if len(quality) > 1:
         outcome.measured(f"{TEACHER}.ndcg@{k}.spread", float(np.std(quality, ddof=1)), len(quality))
     if best is not None:
@@ -161,14 +161,14 @@ def outcome_of(project: Clone, seeds: list[int], source: str, profile: str) -> O
 
 def read(path: Path) -> dict[str, Any]:
     """A JSON file's content."""
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
+    result: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return result
 
 
 def per_user(window: dict[str, list[int]], k: int) -> dict[str, np.ndarray]:
     """Each metric's mean for every user, float [V]."""
     users, ranks = np.array(window["users"]), np.array(window["ranks"])
-    return {name: user_means(of(ranks, k), users)[1] for name, of in METRICS.items()}
+    return {name: user_means(metric(ranks, k), users)[1] for name, metric in METRICS.items()}
 
 
 def draws(users: int) -> np.ndarray:
@@ -239,7 +239,7 @@ def table(figures: dict[str, Figure], k: int) -> str:
     width = max(map(len, names))
     lines = [f"{'test window'.ljust(width)}  NDCG@{k}   HR@{k}  NDCG@{k} on validation"]
     for name in names:
-        cells = [figures.get(name + of) for of in (end, f".hr@{k}", f".validation{end}")]
+        cells = [figures.get(name + column) for column in (end, f".hr@{k}", f".validation{end}")]
         shown = [f"{c['value']:7.4f}" if c else " " * 7 for c in cells]
         lines.append("  ".join([name.ljust(width), *shown]).rstrip())
     return "\n".join(lines)

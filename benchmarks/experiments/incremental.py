@@ -34,14 +34,14 @@ SHOP = {"users": 1500}
 STAGES = ("raw", "ingest", "validate", "features", "embed")
 
 
-def bench(project: Clone, say: Callable[[str], None]) -> Outcome:
+def bench(project: Clone, log: Callable[[str], None]) -> Outcome:
     """Make the shop's features in the clone, then follow its last days."""
     change_params(project, {"raw": SHOP})
     for stage in STAGES:
         ended = project.run("-m", f"tasks.{stage}")
         if ended.status:
             raise ShopError(f"{stage} failed: {ended.error}")
-    say(f"{DAYS} days, {len(EPOCHS)} ways each; some minutes")
+    log(f"{DAYS} days, {len(EPOCHS)} ways each; some minutes")
     measured = project.run("-m", "benchmarks.experiments.incremental", str(project.root / "data"))
     if measured.status:
         raise ShopError(f"the measurement failed: {measured.error}")
@@ -138,7 +138,7 @@ def figures(
     quality: dict[str, list[np.ndarray]], spent: dict[str, list[tuple[int, float]]]
 ) -> dict[str, Any]:
     """Every figure by dotted name."""
-    found = {}
+    measured = {}
     anew = np.stack(quality["anew"])
     for way, days in quality.items():
         mean = np.stack(days)
@@ -146,16 +146,16 @@ def figures(
         for name, values in (("ndcg@10", mean), ("gain", mean - anew)):
             each = np.nanmean(values[:, known], axis=0)
             gain = paired_gain(each, np.zeros_like(each), RESAMPLES, SEED)
-            found[f"{way}.{name}"] = {
+            measured[f"{way}.{name}"] = {
                 "value": gain.gain, "low": gain.low, "high": gain.high, "n": gain.n,
             }  # fmt: skip
         for day, values in enumerate(days, start=1):
             value = float(np.nanmean(values))
-            found[f"{way}.day{day}.ndcg@10"] = plain(value, int((~np.isnan(values)).sum()))
+            measured[f"{way}.day{day}.ndcg@10"] = plain(value, int((~np.isnan(values)).sum()))
         total, whole = (np.sum(spent[name], axis=0) for name in (way, "anew"))
-        found[f"{way}.cost.predictions"] = plain(float(total[0] / whole[0]), len(days))
-        found[f"{way}.cost.seconds"] = plain(float(total[1] / whole[1]), len(days))
-    return found
+        measured[f"{way}.cost.predictions"] = plain(float(total[0] / whole[0]), len(days))
+        measured[f"{way}.cost.seconds"] = plain(float(total[1] / whole[1]), len(days))
+    return measured
 
 
 def plain(value: float, n: int) -> dict[str, Any]:

@@ -39,7 +39,7 @@ GROUPS = ("all", "warm", "cold")
 Values = dict[str, dict[str, list[np.ndarray]]]  # model -> group -> NDCG@K per user, by seed
 
 
-def bench(project: Clone, say: Callable[[str], None]) -> Outcome:
+def bench(project: Clone, log: Callable[[str], None]) -> Outcome:
     """Make the shop's features in the clone, train every teacher on them for every seed."""
     change_params(project, {"raw": SHOP})
     for stage in STAGES:
@@ -47,7 +47,7 @@ def bench(project: Clone, say: Callable[[str], None]) -> Outcome:
         if ended.status:
             raise ShopError(f"{stage} failed: {ended.error}")
     figures: dict[str, Any] = {}
-    say(f"{len(SEEDS)} seeds, {len(ADDED)} teachers each; some minutes")
+    log(f"{len(SEEDS)} seeds, {len(ADDED)} teachers each; some minutes")
     measured = project.run("-m", "benchmarks.experiments.modalities", str(project.root / "data"))
     if measured.status:
         raise ShopError(f"the measurement failed: {measured.error}")
@@ -90,8 +90,10 @@ def measure(data: Path) -> dict[str, Any]:
             )
             quality = ndcg(ranking.ranks, K)
             for group, which in zip(GROUPS, (cold | True, ~cold, cold), strict=True):
-                found = per_user(quality[which], chosen.take(np.flatnonzero(which)), without.users)
-                values.setdefault(name, {}).setdefault(group, []).append(found)
+                by_user = per_user(
+                    quality[which], chosen.take(np.flatnonzero(which)), without.users
+                )
+                values.setdefault(name, {}).setdefault(group, []).append(by_user)
     return summarise(values)
 
 
@@ -142,21 +144,21 @@ def content_knn(vectors: np.ndarray) -> Scorer:
 
 def per_user(quality: np.ndarray, chosen: Cases, users: int) -> np.ndarray:
     """Mean of each user's cases, float [U]; NaN for a user without any."""
-    found = np.full(users, np.nan)
-    known, means = user_means(quality, chosen.user)
-    found[known] = means
-    return found
+    by_user = np.full(users, np.nan)
+    with_cases, means = user_means(quality, chosen.user)
+    by_user[with_cases] = means
+    return by_user
 
 
 def summarise(values: Values) -> dict[str, Any]:
     """Figures of every model on every group, and each teacher's gain over that of ids alone."""
     figures = {}
     for group in GROUPS:
-        zero = [np.zeros_like(found) for found in values["item"][group]]
-        for name, found in values.items():
-            figures[f"{name}.ndcg@{K}.{group}"] = figure(found[group], zero)
+        zero = [np.zeros_like(seed_values) for seed_values in values["item"][group]]
+        for name, seed_values in values.items():
+            figures[f"{name}.ndcg@{K}.{group}"] = figure(seed_values[group], zero)
             if name in ADDED and name != "item":
-                figures[f"{name}.gain.{group}"] = figure(found[group], values["item"][group])
+                figures[f"{name}.gain.{group}"] = figure(seed_values[group], values["item"][group])
     return figures
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks.experiments.data_sets import NotDoneError, Say, prepare, with_interval
+from benchmarks.experiments.data_sets import Log, NotDoneError, prepare, with_interval
 from benchmarks.experiments.groups_page import losses_table, picture, table
 from benchmarks.experiments.student_scores import (
     RESAMPLES,
@@ -36,7 +36,7 @@ SHOWN = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_s
 
 
 def bench(
-    project: Clone, say: Say, *, source: str, given: Path | None, profile: str,
+    project: Clone, log: Log, *, source: str, given: Path | None, profile: str,
     minutes: float | None = None, without: Sequence[str] = (), losses: bool = False,
 ) -> Outcome:  # fmt: skip
     """Configure the data set, write the students that are compared, run the flow, analyse.
@@ -49,14 +49,14 @@ def bench(
         NotDoneError: a stage failed, or `minutes` have passed.
         ValueError: a kind that is left out does not exist, or others start from it.
     """
-    prepare(project, say, source, given, profile, ())
+    prepare(project, log, source, given, profile, ())
     params = load_params(project.root / "params.yaml")
     comparison = compare_losses(params) if losses else compare_groups(params, tuple(without))
     settings = {"students": comparison.students, "distill": {"threads": 1}}
     if losses:
         settings["knowledge"] = {"states": True, "relations": True}
     change_params(project, settings)
-    say(f"{len(comparison.students)} students: {', '.join(comparison.texts)}")
+    log(f"{len(comparison.students)} students: {', '.join(comparison.texts)}")
     run_graph(project, minutes)
     changed = load_params(project.root / "params.yaml")
     scores = read_scores(project.root, changed, comparison)

@@ -170,15 +170,15 @@ def mean_of(members: list[TorchScorer]) -> Scorer:
 
 def write_result(data: Prepared, name: str, scorer: Scorer, facts: dict[str, Any]) -> None:
     """Rank every case of both windows; the JSON is written last: it says that all is there."""
-    found: dict[str, Any] = {}
+    windows: dict[str, Any] = {}
     for window in WINDOWS:
         chosen = cases(data.sequences, window, data.params.split.cases_per_user)
         ranking = rank(
             scorer, data.sequences, chosen, len(data.encoder.items), k=data.params.evaluate.k,
             exclude_seen=data.encoder.exclude_seen,
         )  # fmt: skip
-        found[window] = {"users": chosen.user.tolist(), "ranks": ranking.ranks.tolist()}
-    write_json(data.result(name), {"version": data.version, **facts, **found})
+        windows[window] = {"users": chosen.user.tolist(), "ranks": ranking.ranks.tolist()}
+    write_json(data.result(name), {"version": data.version, **facts, **windows})
 
 
 def measure_baselines(data: Prepared) -> None:

@@ -155,15 +155,15 @@ class Clone:
     def processes(self) -> dict[int, list[str]]:
         """What the clone has started and is not over: process id -> its command line."""
         mark = f"{MARKER}={self.root}".encode()
-        found = {}
+        commands = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
                     words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                    found[int(folder.name)] = words[:-1]
+                    commands[int(folder.name)] = words[:-1]
             except OSError:
                 continue  # it ended meanwhile, or is somebody else's
-        return {pid: words for pid, words in found.items() if words}
+        return {pid: words for pid, words in commands.items() if words}
 
     def programs(self) -> dict[str, int]:
         """The stages whose program runs now: name -> process id."""

@@ -92,10 +92,10 @@ def downstream(lock: Lock, stage: str) -> set[str]:
     below = {stage}
     while True:
         made = [out["path"] for name in below for out in lock[name]["outs"]]
-        found = {n for n in lock if any(reads(lock[n], place) for place in made)} - below
-        if not found:
+        readers = {n for n in lock if any(reads(lock[n], place) for place in made)} - below
+        if not readers:
             return below - {stage}
-        below |= found
+        below |= readers
 
 
 def reads(stage: dict[str, Any], place: str) -> bool:

@@ -25,17 +25,17 @@ print(json.dumps({
 }))
 """
 HEAD = "model, test window"  # how the table of models begins
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def bench(project: Clone, say: Say) -> Outcome:
+def bench(project: Clone, log: Log) -> Outcome:
     """Run the demo twice, read what the report is made of."""
     params = project.read("params.yaml")
-    say("the first run, everything is made; some minutes")
+    log("the first run, everything is made; some minutes")
     first = project.flow()
     if first.status:
         raise ShopError(f"the demo failed: {first.error}")
-    say("the second run, everything is there")
+    log("the second run, everything is there")
     second = project.flow()
     asked = project.run("-c", EVIDENCE)
     if asked.status:
@@ -81,21 +81,21 @@ def protocol(evidence: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]
 
 def figures(evidence: dict[str, Any]) -> dict[str, Figure]:
     """Every figure by dotted name; those that are not known are left out."""
-    found: dict[str, Figure | None] = {
+    values: dict[str, Figure | None] = {
         **evidence["figures"],
         "family.lift": evidence["lift"],
         **{f"retention.{name}": share for name, share in evidence["retention"].items()},
     }
     best = evidence["verdict"].get("best_baseline")
     for model, _, share in evidence["oracle"]:
-        found[f"oracle.share.{short(model, best)}"] = share
+        values[f"oracle.share.{short(model, best)}"] = share
     for segment, windows in evidence["decisions"].items():
         for window, gain in windows.items():
-            found[f"segment.{segment}.gain.{window}"] = gain
+            values[f"segment.{segment}.gain.{window}"] = gain
     for student in evidence["retention"]:
         for name, path in (("size", ("bytes",)), ("latency", ("latency_us", "p50"))):
-            found[f"{name}.ratio.{student}"] = cost_ratio(evidence["metrics"], student, *path)
-    return {name: figure for name, figure in found.items() if figure is not None}
+            values[f"{name}.ratio.{student}"] = cost_ratio(evidence["metrics"], student, *path)
+    return {name: figure for name, figure in values.items() if figure is not None}
 
 
 def short(model: str, best: str | None) -> str:
@@ -114,8 +114,8 @@ def cost_ratio(metrics: dict[str, Any], student: str, *path: str) -> Figure | No
     return {"value": above / below, "low": None, "high": None, "n": None}
 
 
-def look(found: Any, path: tuple[str, ...]) -> float | None:
+def look(document: Any, path: tuple[str, ...]) -> float | None:
     """A number inside nested mappings, None where it is not there."""
     for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, int | float) else None
+        document = document.get(name) if isinstance(document, dict) else None
+    return document if isinstance(document, int | float) else None

@@ -25,7 +25,7 @@ from benchmarks.system.kills import (
     kill_one_by_one,
     kill_publication,
 )
-from benchmarks.system.survival import POLL, Faults, Say, Undisturbed, after_kill, outcome_of
+from benchmarks.system.survival import POLL, Faults, Log, Undisturbed, after_kill, outcome_of
 from decant.report.results import Outcome
 
 KEY = {"DECANT_PSEUDONYM_KEY": "faults" * 8}  # one for all clones: files can be compared
@@ -35,16 +35,16 @@ LIMITED = ("features", "teacher", "evaluate")
 USER = json.dumps({"age": 28, "gender": "F"})
 
 
-def bench(project: Clone, say: Say) -> Outcome:
+def bench(project: Clone, log: Log) -> Outcome:
     """Run every fault."""
     project = Clone(project.root, KEY)
     change_params(project, CHANGES)
     fresh = project.copy("flow")
     programs = project.copy("program")
     disk = project.copy("disk")
-    say("an undisturbed run")
+    log("an undisturbed run")
     done = Undisturbed(project)
-    faults = Faults(say)
+    faults = Faults(log)
     instants = Instants(fresh, done, faults)
     instants.kill()
     kill_one_by_one(fresh, "flow", done, faults)

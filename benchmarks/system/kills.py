@@ -42,7 +42,7 @@ class Instants:
             run = self.shop.start("-m", "flows.retrain")
             if killed_after(run, instant):
                 self.drawn.append(instant)
-                self.faults.say(f"killed the flow after {instant:.2f} s")
+                self.faults.log(f"killed the flow after {instant:.2f} s")
                 name = f"killed.anywhere.{len(self.drawn)}"
                 self._open[name] = after_kill(self.shop, self.done)
             else:
@@ -94,7 +94,7 @@ def kill_one_by_one(shop: Clone, victim: Victim, done: Undisturbed, faults: Faul
         problems = after_strike(shop, ended, victim, done)
         for name in now:
             struck[name] = problems
-        faults.say(f"killed the {victim} at {', '.join(now)}")
+        faults.log(f"killed the {victim} at {', '.join(now)}")
     last = outcome_of(shop, ended, done)
     for name in sorted(done.stages):
         problems = struck[name] if name in struck else strike_again(shop, name, victim, done)

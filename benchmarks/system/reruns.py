@@ -36,14 +36,14 @@ CREDENTIALS = {
 }
 STARTUP = 60.0  # seconds until the object store answers
 NOBODY: frozenset[str] = frozenset()
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class Tries:
     """Runs the flow after a change, and writes down which stages were brought up to date."""
 
-    def __init__(self, shop: Clone, outcome: Outcome, say: Say) -> None:
-        self.shop, self.outcome, self.say = shop, outcome, say
+    def __init__(self, shop: Clone, outcome: Outcome, log: Log) -> None:
+        self.shop, self.outcome, self.log = shop, outcome, log
 
     def run(self, name: str, within: Set[str], least: Set[str] = NOBODY) -> Ended:
         """Run the flow; the stages that run must be those whose inputs changed, no other.
@@ -74,25 +74,25 @@ class Tries:
         self.outcome.measured(f"{name}.ran", len(ran), stages)
         self.outcome.measured(f"{name}.restored", len(restored), stages)
         self.outcome.measured(f"{name}.seconds", round(ended.seconds, 1))
-        told = f"ran {', '.join(sorted(ran)) or 'nothing'}"
-        told += f"; restored {', '.join(sorted(restored))}" if restored else ""
-        self.outcome.protocol[f"after `{name}`"] = told
-        self.say(f"{name}: {told} in {ended.seconds:.0f} s")
+        summary = f"ran {', '.join(sorted(ran)) or 'nothing'}"
+        summary += f"; restored {', '.join(sorted(restored))}" if restored else ""
+        self.outcome.protocol[f"after `{name}`"] = summary
+        self.log(f"{name}: {summary} in {ended.seconds:.0f} s")
 
 
-def bench(project: Clone, say: Say) -> Outcome:
+def bench(project: Clone, log: Log) -> Outcome:
     """Run every way, then every change."""
     project = Clone(project.root, CREDENTIALS)
     change_params(project, CHANGES)
     elsewhere, by_dvc = project.copy("elsewhere/in/another/folder"), project.copy("by-dvc")
     outcome = Outcome(protocol(), [int(project.read("params.yaml")["seed"])])
-    say("an undisturbed run")
+    log("an undisturbed run")
     release = release_of(project.flow(), project)
-    say("the same in another folder, with another key")
+    log("the same in another folder, with another key")
     same_release(outcome, "two_clones", elsewhere.flow(), elsewhere, release)
-    say("the same by plain `dvc repro`")
+    log("the same by plain `dvc repro`")
     same_release(outcome, "dvc_repro", by_dvc.run("-m", "dvc", "repro"), by_dvc, release)
-    tries = Tries(project, outcome, say)
+    tries = Tries(project, outcome, log)
     tries.run("nothing", within=NOBODY)
     one_stage(tries)
     with reverted(project, PURCHASES, PRUNE, "params.yaml"):
@@ -194,8 +194,8 @@ def in_a_bucket(tries: Tries, release: str, changed: str | None) -> None:
 
 def in_production(outcome: Outcome, name: str, shop: Clone, release: str) -> None:
     """Does production point at this release?"""
-    found = production(shop)
-    outcome.holds(name, found == release, f"production points at {found}, not at {release}")
+    current = production(shop)
+    outcome.holds(name, current == release, f"production points at {current}, not at {release}")
 
 
 @contextmanager

@@ -50,14 +50,14 @@ REQUESTS = 1500  # of the polite client, for each figure
 REPEATS = 200  # of one body, for its cost
 SHUTDOWN = 2.0  # seconds, the setting while it is measured
 PATIENCE = 60.0
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def bench(project: Clone, say: Say) -> Outcome:
+def bench(project: Clone, log: Log) -> Outcome:
     """Measure."""
     change_params(project, {"serve": {"shutdown_seconds": SHUTDOWN}})
     params = load_params(project.root / "params.yaml")
-    say("a release of drawn weights")
+    log("a release of drawn weights")
     encoder = draw_encoder(params)
     family = publish(project.root, params, encoder)
     outcome = Outcome(protocol(), [SEED])
@@ -65,7 +65,7 @@ def bench(project: Clone, say: Say) -> Outcome:
     with ExitStack() as stack:
         port = stack.enter_context(service(project.root))
         alone = polite(port, encoder)
-        say(f"alone: p50 {quantile(alone, 50):.2f} ms, p99 {quantile(alone, 99):.2f} ms")
+        log(f"alone: p50 {quantile(alone, 50):.2f} ms, p99 {quantile(alone, 99):.2f} ms")
         loads = {
             "large_bodies": body(encoder, LONG),
             "misspelt_ids": body(encoder, EVENTS, misspelt=True),
@@ -73,12 +73,12 @@ def bench(project: Clone, say: Say) -> Outcome:
         }
         for name, load in loads.items():
             with beside(port, load):
-                compare(name, polite(port, encoder), alone, outcome, say)
+                compare(name, polite(port, encoder), alone, outcome, log)
         for _ in range(SOCKETS):
             stack.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
-        compare("idle_sockets", polite(port, encoder), alone, outcome, say)
+        compare("idle_sockets", polite(port, encoder), alone, outcome, log)
     ended = seconds_to_end(project.root)
-    say(f"SIGTERM beside half a body: {ended:.1f} s")
+    log(f"SIGTERM beside half a body: {ended:.1f} s")
     outcome.holds("shutdown.bounded", ended < SHUTDOWN + 3, f"it took {ended:.1f} s")
     return outcome
 
@@ -254,12 +254,12 @@ def hammer(port: int, content: bytes, stop: Event) -> None:
             ask(connection, content)
 
 
-def compare(name: str, took: np.ndarray, alone: np.ndarray, outcome: Outcome, say: Say) -> None:
+def compare(name: str, took: np.ndarray, alone: np.ndarray, outcome: Outcome, log: Log) -> None:
     """Write down what others cost the polite client."""
     for percent in (50, 99):
         ratio = quantile(took, percent) / quantile(alone, percent)
         outcome.measured(f"{name}.p{percent}.ratio", ratio, REQUESTS)
-    say(f"beside {name}: p50 {quantile(took, 50):.2f} ms, p99 {quantile(took, 99):.2f} ms")
+    log(f"beside {name}: p50 {quantile(took, 50):.2f} ms, p99 {quantile(took, 99):.2f} ms")
 
 
 def quantile(values: np.ndarray, percent: int) -> float:

@@ -11,21 +11,21 @@ from decant.report.results import Outcome
 FIRST = 1.0  # seconds of a stage's program in which it is struck, its imports
 PART = 0.8  # of a program that is over before that
 POLL = 0.005  # seconds between two looks at /proc
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Delay = Callable[[str], float]  # stage -> seconds between the start of its program and the kill
 
 
 class Faults:
     """The faults so far: name -> what went wrong after it, nothing if it was survived."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, log: Log) -> None:
         self.found: dict[str, list[str]] = {}
-        self.say = say
+        self.log = log
 
     def add(self, name: str, problems: list[str]) -> None:
         """Write down a fault, or more problems of one."""
         self.found.setdefault(name, []).extend(problems)
-        self.say(f"{name}: {'; '.join(problems) or 'survived'}")
+        self.log(f"{name}: {'; '.join(problems) or 'survived'}")
 
     def into(self, outcome: Outcome) -> None:
         """Write the figures."""

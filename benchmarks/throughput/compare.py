@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.experiments import data_sets
-from benchmarks.experiments.data_sets import Say, prepare
+from benchmarks.experiments.data_sets import Log, prepare
 from benchmarks.experiments.teachers import TEACHERS
 from benchmarks.harness.checkout import Clone
 from decant.evaluation.metrics import ndcg
@@ -37,10 +37,10 @@ class ComparisonError(ValueError):
     """A program that is measured did not come to its end."""
 
 
-def bench(project: Clone, say: Say, *, given: Path | None, minutes: float | None) -> Outcome:
+def bench(project: Clone, log: Log, *, given: Path | None, minutes: float | None) -> Outcome:
     """Both in turn, a while each; then both for equal time, and how well they rank."""
-    prepare(project, say, SOURCE, given, "quick")
-    python = environment(project, say)
+    prepare(project, log, SOURCE, given, "quick")
+    python = environment(project, log)
     folder = project.root / TEACHERS / "beside-rectools"
     folder.mkdir(parents=True, exist_ok=True)
     sequences, length = write_inputs(project, folder)
@@ -61,19 +61,19 @@ def bench(project: Clone, say: Say, *, given: Path | None, minutes: float | None
         return ask([str(python), str(THEIRS), str(folder), f"{seconds:g}", *options], folder)
 
     outcome = Outcome(protocol(length), [1])
-    speeds = in_turn(ours, theirs, say)
+    speeds = in_turn(ours, theirs, log)
     add_speeds(outcome, speeds)
-    say("where the time goes")
+    log("where the time goes")
     add_parts(outcome, ours(ROUND_SECONDS, "--parts"))
     limit = 60 * (MINUTES if minutes is None else minutes)
     if limit > 0:
-        say(f"{limit / 60:g} minutes of training each")
+        log(f"{limit / 60:g} minutes of training each")
         add_quality(outcome, project, sequences, folder, ours, theirs, limit)
     outcome.shown = table(outcome.figures)
     return outcome
 
 
-def environment(project: Clone, say: Say) -> Path:
+def environment(project: Clone, log: Log) -> Path:
     """The Python of an environment with RecTools in it, made if it is not there.
 
     Raises:
@@ -82,7 +82,7 @@ def environment(project: Clone, say: Say) -> Path:
     folder = project.root.parent / "rectools"
     python, ready = folder / "bin" / "python", folder / ".ready"
     if not ready.is_file():
-        say("installing RecTools into an environment of its own, some minutes")
+        log("installing RecTools into an environment of its own, some minutes")
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [*pip, *PINS]):
             done = subprocess.run(tied(command), capture_output=True, text=True, check=False)
@@ -129,38 +129,38 @@ def ask(command: list[str], folder: Path) -> dict[str, Any]:
 Program = Callable[..., dict[str, Any]]
 
 
-def in_turn(ours: Program, theirs: Program, say: Say) -> list[tuple[float, float]]:
+def in_turn(ours: Program, theirs: Program, log: Log) -> list[tuple[float, float]]:
     """Events a second of both, one after the other, several times."""
     speeds = []
     for number in range(ROUNDS):
         pair = [p["events"] / p["seconds"] for p in (ours(ROUND_SECONDS), theirs(ROUND_SECONDS))]
-        say(f"round {number + 1} of {ROUNDS}: {pair[0]:,.0f} and {pair[1]:,.0f} events a second")
+        log(f"round {number + 1} of {ROUNDS}: {pair[0]:,.0f} and {pair[1]:,.0f} events a second")
         speeds.append((pair[0], pair[1]))
     return speeds
 
 
 def add_speeds(outcome: Outcome, speeds: list[tuple[float, float]]) -> None:
     """Events a second, and their ratio: the median of the rounds, with the least and the most."""
-    found = {
+    measurements = {
         "training.events_per_s": [ours for ours, _ in speeds],
         "training.events_per_s.rectools": [theirs for _, theirs in speeds],
         "training.events_per_s.ratio": [ours / theirs for ours, theirs in speeds],
     }
-    for name, values in found.items():
+    for name, values in measurements.items():
         outcome.figures[name] = {
             "value": float(np.median(values)), "low": min(values), "high": max(values),
             "n": len(values),
         }  # fmt: skip
 
 
-def add_parts(outcome: Outcome, found: dict[str, Any]) -> None:
+def add_parts(outcome: Outcome, profile: dict[str, Any]) -> None:
     """Where our time goes, and how near to the machine's matrix products it comes."""
-    for part, share in found["parts"].items():
+    for part, share in profile["parts"].items():
         outcome.measured(f"training.time.{part}", share)
-    outcome.measured("training.gflops", found["gflops"])
-    for kind, speed in found["peak"].items():
+    outcome.measured("training.gflops", profile["gflops"])
+    for kind, speed in profile["peak"].items():
         outcome.measured(f"training.peak.{kind}.gflops", speed)
-        outcome.measured(f"training.share_of_peak.{kind}", found["gflops"] / speed)
+        outcome.measured(f"training.share_of_peak.{kind}", profile["gflops"] / speed)
 
 
 def add_quality(
@@ -172,9 +172,9 @@ def add_quality(
     other = theirs(mine["trained"], "--rank")
     chosen = cases(sequences, VALIDATION, 1)
     kept = ~in_selection(chosen.user)
-    found = data_sets.read(project.root / TEACHERS / "equal-time.json")[VALIDATION]
+    ours_ranked = data_sets.read(project.root / TEACHERS / "equal-time.json")[VALIDATION]
     values = {
-        "training.equal_time.ndcg@10": ndcg(np.array(found["ranks"])[kept], 10),
+        "training.equal_time.ndcg@10": ndcg(np.array(ours_ranked["ranks"])[kept], 10),
         "training.equal_time.rectools.ndcg@10": ndcg(
             ranks_in(np.load(folder / "top.npy"), sequences, chosen.user, chosen.position)[kept], 10
         ),

@@ -82,9 +82,9 @@ def main() -> None:
     dataset = Dataset.construct(table)
     model.fit(dataset)
     if arguments.rank:
-        found = model.recommend(np.unique(users), dataset, k=K, filter_viewed=True)
+        recommended = model.recommend(np.unique(users), dataset, k=K, filter_viewed=True)
         top = np.zeros((users.max() + 1, K), np.int64)
-        top[found[Columns.User], found[Columns.Rank] - 1] = found[Columns.Item]
+        top[recommended[Columns.User], recommended[Columns.Rank] - 1] = recommended[Columns.Item]
         np.save(arguments.folder / "top.npy", top)
     print(
         json.dumps(

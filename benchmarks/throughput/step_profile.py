@@ -164,11 +164,11 @@ def main() -> None:
         print(json.dumps(equal_time(data, settings, seed, arguments.seconds)))
         return
     state = new_state(data, settings, seed, 1000)
-    found = rate(state, arguments.seconds)
+    profile = rate(state, arguments.seconds)
     if arguments.parts:
-        found["parts"] = shares(state, 40)
-        found["peak"] = {"float32": peak(torch.float32), "bfloat16": peak(torch.bfloat16)}
-    print(json.dumps({**found, "parameters": parameter_count(state.model)}))
+        profile["parts"] = shares(state, 40)
+        profile["peak"] = {"float32": peak(torch.float32), "bfloat16": peak(torch.bfloat16)}
+    print(json.dumps({**profile, "parameters": parameter_count(state.model)}))
 
 
 if __name__ == "__main__":

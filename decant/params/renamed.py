@@ -24,14 +24,14 @@ RENAMED: dict[str, str] = {  # "block.old" -> "block.new"
 
 
 def rename_hint(key: str) -> str | None:
-    """Name the new key of a setting that was renamed; None for any other key."""
+    """A hint at the new key of a renamed setting, None for other keys."""
     return f"`{key}` was renamed to `{RENAMED[key]}`" if key in RENAMED else None
 
 
 def current_name(key: str) -> str:
-    """Today's name of a setting of any version; the key itself if it was never renamed.
+    """The current key of a setting; the key itself if it was never renamed.
 
-    A student's own settings, `students.NAME.overrides.KEY`, are named like those of `distill`.
+    Keys in `students.NAME.overrides` are those of `distill`.
     """
     head, _, last = key.rpartition(".")
     if head.startswith("students.") and head.endswith(".overrides"):
@@ -40,5 +40,5 @@ def current_name(key: str) -> str:
 
 
 def with_current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key, with today's names."""
+    """Settings by dotted key, under their current names."""
     return {current_name(key): value for key, value in settings.items()}

@@ -34,10 +34,10 @@ def offer(monkeypatch: pytest.MonkeyPatch, *failures: str) -> list[Path]:
     """Put a benchmark `try` into the table; gives the folders it worked in."""
     worked: list[Path] = []
 
-    def bench(clone: Clone, say: Any) -> Outcome:
+    def bench(clone: Clone, log: Any) -> Outcome:
         assert (clone.root / "dvc.yaml").is_file()
         worked.append(clone.root)
-        say("half way")
+        log("half way")
         return Outcome({}, [1], failures=list(failures))
 
     module = types.ModuleType("tried")
@@ -139,7 +139,7 @@ def test_the_variants_that_are_left_out_reach_their_benchmark(
 ) -> None:
     asked: list[dict[str, Any]] = []
 
-    def bench(clone: Clone, say: Any, **options: Any) -> Outcome:
+    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
         asked.append(options)
         return Outcome({}, [1])
 
@@ -160,7 +160,7 @@ def test_a_data_set_is_measured_in_a_clone_that_stays(
 ) -> None:
     asked: list[dict[str, Any]] = []
 
-    def bench(clone: Clone, say: Any, **options: Any) -> Outcome:
+    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
         asked.append({"root": clone.root, **options})
         return Outcome({}, [1])
 

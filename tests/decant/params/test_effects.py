@@ -360,7 +360,7 @@ def test_another_value_than_the_presets_is_told(tmp_path: Path) -> None:
         update={"distill": params.distill.model_copy(update={"segment_epochs": 5})}
     )
     (line,) = warnings_in(tmp_path, own)
-    assert line.startswith("`distill.segment_epochs` has no effect: `students` has none but")
+    assert line.startswith("`distill.segment_epochs` has no effect: `students` has only general")
 
 
 @pytest.mark.parametrize("content", ["", "a: [", "- 1", "settings: 3", "\udcff"])
@@ -383,7 +383,7 @@ def test_the_catalogue_of_the_last_run_is_known(tmp_path: Path) -> None:
     summaries(tmp_path, "files", 900)
     (line,) = warnings_in(tmp_path, params)
     assert line.endswith(
-        "`teacher.full_softmax_max_items` (50,000) items is not sampled, and there are 900"
+        "`teacher.full_softmax_max_items` (50,000) items is not sampled, and this one has 900"
     )
 
 

@@ -119,7 +119,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         (
             {"distill": {"soft_weight": 0.7, "rce_kd_weight": 0.4}},
             "distill: soft_weight, rce_kd_weight and stratified_weight are shares of the loss, "
-            "together ",
+            "with a sum of 1.1: ",
         ),
         (
             {"distill": {"init_layers": [2], "layers": 1}, "teacher": {"layers": 2}},
@@ -132,7 +132,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ),
         (
             {"distill": {"objective": "masked", "soft_weight": 0.2}},
-            "distill.objective masked needs teacher.objective: masked; a teacher of the next ",
+            "distill.objective masked needs teacher.objective: masked; a teacher with objective ",
         ),
         ({"distill": {"states_weight": 1}}, "distill.states_weight needs knowledge.states: true"),
         (
@@ -180,7 +180,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ),
         (
             {"ingest": {"vectors": {"text": "text.parquet"}}},
-            "`ingest.vectors`: `text` is an input already: call these vectors otherwise",
+            "`ingest.vectors`: `text` is an input already: rename these vectors",
         ),
         ({"teacher": {"device": "tpu9"}}, "`teacher.device`: Input should be 'auto', 'cpu', 'gpu'"),
         ({"seed": 2**32}, "`seed`: Input should be less than 4294967296"),
@@ -188,11 +188,11 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ({"registry": {"folder": " "}}, "`registry.folder`: String should have at least 1 char"),
         (
             {"schedule": {"cron": "banana"}},
-            "`schedule.cron`: `banana` is no schedule (1 fields): five fields are meant",
+            "`schedule.cron`: invalid cron expression `banana` (1 fields): expected five fields",
         ),
         (
             {"schedule": {"cron": "0 24 * * *"}},
-            "`schedule.cron`: `0 24 * * *` is no schedule (bad hour)",
+            "`schedule.cron`: invalid cron expression `0 24 * * *` (bad hour)",
         ),
         (
             {"schedule": {"timezone": "Europe/Berln"}},
@@ -238,7 +238,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str)
         ),
         (
             {"ingest": {"layout": "sequences", "time": "ts", "rating": "stars"}},
-            "`ingest`: layout: sequences is items alone and has no time or rating: remove",
+            "`ingest`: layout: sequences holds only items, no time or rating: remove",
         ),
         (
             {"ingest": {"user": "id", "item": "id"}},
@@ -265,7 +265,7 @@ def test_all_problems_are_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, "no such file; run from the project's folder"),
+        (None, "file not found; run from the project's folder"),
         (b"a: [", "not valid YAML"),
         (b"- a", "expected a mapping of blocks, got list"),
         (b"", "expected a mapping of blocks, got NoneType"),

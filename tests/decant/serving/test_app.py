@@ -125,7 +125,7 @@ def test_an_error_of_ours_is_one_line_of_json(shop: Any, monkeypatch: pytest.Mon
     with TestClient(app, raise_server_exceptions=False) as client:
         response = client.post("/recommend", content=b"{}")
     assert response.status_code == 500
-    assert response.json() == {"error": "internal error; the service's log says more"}
+    assert response.json() == {"error": "internal error; see the service's log"}
 
 
 def test_healthz_says_what_is_served(client: TestClient, shop: Any) -> None:

@@ -116,8 +116,8 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
         ),
         (
             {"history": [{"item": "a", "time": "soon"}]},
-            "history[0].time: `soon` is not a time; write 2026-03-01T12:00:00Z, or seconds since "
-            "1970",
+            "history[0].time: `soon` is not a time; expected seconds since 1970, or a time such as "
+            "2026-03-01T12:00:00Z",
         ),
         ({"user": {"a": {"b": 1}}}, "user.a: expected bool | int | float | str | null, got object"),
     ],

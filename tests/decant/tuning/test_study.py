@@ -132,7 +132,8 @@ def test_another_kind_of_file_is_left_alone_and_named(tmp_path: Path, content: b
     path = tmp_path / JOURNAL
     path.write_bytes(content)
     with pytest.raises(
-        UnusableError, match=rf"^{path} cannot be used \(a line in it is damaged.*anew$"
+        UnusableError,
+        match=rf"^{path} cannot be used \(a line in it is damaged.*restart the search$",
     ):
         Study(tmp_path)
     assert path.read_bytes().startswith(content)
