@@ -23,9 +23,9 @@ from decant.data.sources.notes import Notes
 from decant.data.sources.own_files import read_users
 from decant.lock import locked
 from decant.params.data import Ingest
-from decant.params.edit import Settings, replace, rewrite
+from decant.params.edit import Settings, rename, replace, rewrite
 from decant.params.effects import warnings_in
-from decant.params.load import Params, load_params, parse_params
+from decant.params.load import Params, load_params, parse_params, parse_yaml
 from decant.params.types import OWN, SOURCES
 from decant.suggest import suggest
 
@@ -72,6 +72,26 @@ def configure(
     check(parse_params(yaml.safe_load(after), path), files)
     if after != before:
         replace(path, after)
+    return unified(before, after)
+
+
+def rename_settings(root: Path) -> list[str]:
+    """Rename settings of an earlier version in params.yaml; return the unified diff.
+
+    Raises:
+        ParamsError: params.yaml is invalid even with the current names; it is left unchanged.
+    """
+    path = root / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    after = rename(before, path)
+    parse_params(parse_yaml(after, path), path)
+    if after != before:
+        replace(path, after)
+    return unified(before, after)
+
+
+def unified(before: str, after: str) -> list[str]:
+    """The unified diff of two texts of params.yaml."""
     old, new = before.splitlines(), after.splitlines()
     return list(difflib.unified_diff(old, new, "params.yaml before", "params.yaml", lineterm=""))
 
@@ -225,11 +245,23 @@ def add_commands(subparsers: Any) -> None:
         help="quick: small models, minutes; full: best quality; default: quick for a new source, "
         "else unchanged settings",
     )
+    parser.add_argument(
+        "--rename",
+        action="store_true",
+        help="only rename settings of an earlier version of Decant in params.yaml",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `decant configure`."""
     root = Path.cwd()
+    if arguments.rename:
+        if arguments.source or arguments.origin or arguments.profile:
+            raise ConfigureError("--rename goes alone: run `decant configure` again for the rest")
+        with locked(root):
+            diff = rename_settings(root)
+        print("\n".join(diff) if diff else "params.yaml: unchanged, every setting has its name")
+        return 0
     source = arguments.source or load_params(root / "params.yaml").source
     with locked(root):
         diff = configure(root, source, arguments.origin, arguments.profile)

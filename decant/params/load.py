@@ -14,7 +14,7 @@ from pydantic import (
 from decant.params.data import Embed, Features, Ingest, Raw, Split, Validate
 from decant.params.models import Compress, Distill, Knowledge, Student, Teacher
 from decant.params.release import Evaluate, Gate, RegistryParams, Schedule, Serve
-from decant.params.renamed import rename_hint
+from decant.params.renamed import COMMAND, rename_hint
 from decant.params.search import Tune
 from decant.params.students import check_family, check_settings, groups_of, settings_of
 from decant.params.types import (
@@ -167,7 +167,15 @@ def parse_params(given: Any, path: Path = Path("params.yaml")) -> Params:
     try:
         return Params.model_validate(given, strict=False)
     except ValidationError as error:
-        raise ParamsError(path, [_explain(e) for e in error.errors()]) from None
+        raise ParamsError(path, _problems(error)) from None
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """A line for each problem; renamed settings are one, with the command that mends them."""
+    problems = [_explain(e) for e in error.errors()]
+    renamed = [problem for problem in problems if "was renamed to" in problem]
+    others = [problem for problem in problems if problem not in renamed]
+    return [f"{', '.join(renamed)}: {COMMAND}", *others] if renamed else others
 
 
 def _explain(error: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from decant.cli import main
 from decant.commands import configure as command
 from decant.commands.configure import ConfigureError, configure
 from decant.data.sources.layout import MissingFilesError
@@ -283,7 +284,9 @@ def test_the_command_warns_of_settings_without_effect(
     monkeypatch.chdir(root)
     path = root / "params.yaml"
     path.write_text(rewrite(path.read_text(), {"distill": {"temperature": 2}}))
-    assert command.run(argparse.Namespace(source=None, origin=None, profile=None)) == 0
+    assert (
+        command.run(argparse.Namespace(source=None, origin=None, profile=None, rename=False)) == 0
+    )
     assert capsys.readouterr().err == (
         "warning: `distill.temperature` has no effect: only the soft-label loss reads it, and "
         "`distill.soft_weight` is 0\n"
@@ -302,3 +305,41 @@ def test_the_command_leaves_a_run_that_is_under_way_alone(
         given.func(given)
     assert (root / "params.yaml").read_text() == before
     assert not (root / "data/raw/files").exists()
+
+
+def run(monkeypatch: pytest.MonkeyPatch, root: Path, *arguments: str) -> int:
+    monkeypatch.chdir(root)
+    return main(["configure", *arguments])
+
+
+def test_old_settings_are_renamed_by_the_command_that_their_error_names(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "params.yaml"
+    current = path.read_text("utf-8")
+    path.write_text(current.replace("  cvar_fraction:", "  worst:"), "utf-8")
+    assert run(monkeypatch, root) == 2
+    assert "`decant configure --rename` renames them" in capsys.readouterr().err
+    assert run(monkeypatch, root, "--rename") == 0
+    assert "+  cvar_fraction: 1.0" in capsys.readouterr().out
+    assert path.read_text("utf-8") == current
+    assert run(monkeypatch, root, "--rename") == 0
+    assert "unchanged" in capsys.readouterr().out
+
+
+def test_renaming_leaves_a_file_alone_that_is_wrong_otherwise(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "params.yaml"
+    wrong = path.read_text("utf-8").replace("  cvar_fraction: 1.0", "  worst: 7.0")
+    path.write_text(wrong, "utf-8")
+    assert run(monkeypatch, root, "--rename") == 2
+    assert "distill.cvar_fraction" in capsys.readouterr().err
+    assert path.read_text("utf-8") == wrong
+
+
+def test_renaming_goes_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, root, "--rename", "--source=demo") == 2
+    assert "--rename goes alone" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from decant.params.effects import (
 )
 from decant.params.load import Params, parse_params
 from decant.params.types import SOURCES
-from decant.training.loop import over
+from decant.training.loop import is_over
 from decant.training.state import Report
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -303,7 +303,7 @@ def test_of_a_sampled_catalogue_the_list_is_soft_labels_and_no_sequence_is_the_w
 def ends_early(epochs: int, patience: int, *, trained_on: bool) -> bool:
     """Whether a training that never gets better ends before its last epoch."""
     report = Report(start_ndcg=1.0 if trained_on else None)
-    while not over(report, epochs, patience):
+    while not is_over(report, epochs, patience):
         report.losses.append(1.0)
         report.best_epoch = -1 if trained_on else 0
     return len(report.losses) < epochs
