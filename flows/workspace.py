@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from decant.data.membership import check_rules
@@ -17,6 +18,7 @@ from decant.files import UnusableError, unusable
 from decant.lock import locked
 from decant.params.effects import warnings_in
 from decant.params.load import load_params
+from decant.params.upgrade import missing_settings, settings_in_graph
 from flows import end_with_server
 from tasks import fingerprint
 from tasks.runner.dvc_stages import Run, WorkspaceError, look
@@ -50,6 +52,7 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     quieten()
     with locked(root, wait=wait):
         params = load_params(root / "params.yaml")
+        check_written(root)
         rules = check_rules(params.segments, params.ingest.missing)
         for line in (*rules, *warnings_in(root, params)):
             logger.warning("%s", line)
@@ -62,6 +65,24 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
         finally:
             del _OPEN[root]
             run.close()
+
+
+def check_written(root: Path) -> None:
+    """Check that params.yaml has every setting that a stage depends on: DVC has no defaults.
+
+    Raises:
+        WorkspaceError: one is missing, as in a params.yaml of an earlier version.
+    """
+    graph = root / "dvc.yaml"
+    if not graph.is_file():
+        return  # `prepare` reports it
+    settings = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    missing = missing_settings(settings, settings_in_graph(graph))
+    if missing:
+        raise WorkspaceError(
+            f"params.yaml lacks {', '.join(f'`{name}`' for name in missing)}, which dvc.yaml "
+            "names: `decant configure --upgrade` adds new settings with their defaults"
+        )
 
 
 def prepare(root: Path) -> None:

@@ -23,10 +23,11 @@ from decant.data.sources.notes import Notes
 from decant.data.sources.own_files import read_users
 from decant.lock import locked
 from decant.params.data import Ingest
-from decant.params.edit import Settings, rename, replace, rewrite
+from decant.params.edit import Settings, replace, rewrite
 from decant.params.effects import warnings_in
-from decant.params.load import Params, load_params, parse_params, parse_yaml
+from decant.params.load import Params, load_params, parse_params
 from decant.params.types import OWN, SOURCES
+from decant.params.upgrade import settings_in_graph, upgrade
 from decant.suggest import suggest
 
 DEMO = "demo"
@@ -75,16 +76,16 @@ def configure(
     return unified(before, after)
 
 
-def rename_settings(root: Path) -> list[str]:
-    """Rename settings of an earlier version in params.yaml; return the unified diff.
+def upgrade_settings(root: Path) -> list[str]:
+    """Bring params.yaml of an earlier version up to date; return the unified diff.
 
     Raises:
         ParamsError: params.yaml is invalid even with the current names; it is left unchanged.
+        EditError: its layout cannot be edited.
     """
     path = root / "params.yaml"
     before = path.read_text(encoding="utf-8")
-    after = rename(before, path)
-    parse_params(parse_yaml(after, path), path)
+    after = upgrade(before, settings_in_graph(root / "dvc.yaml"), path)
     if after != before:
         replace(path, after)
     return unified(before, after)
@@ -246,21 +247,22 @@ def add_commands(subparsers: Any) -> None:
         "else unchanged settings",
     )
     parser.add_argument(
-        "--rename",
+        "--upgrade",
         action="store_true",
-        help="only rename settings of an earlier version of Decant in params.yaml",
+        help="bring params.yaml of an earlier version of Decant up to date: rename settings, add "
+        "new ones",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `decant configure`."""
     root = Path.cwd()
-    if arguments.rename:
+    if arguments.upgrade:
         if arguments.source or arguments.origin or arguments.profile:
-            raise ConfigureError("--rename goes alone: run `decant configure` again for the rest")
+            raise ConfigureError("--upgrade goes alone: run `decant configure` again for the rest")
         with locked(root):
-            diff = rename_settings(root)
-        print("\n".join(diff) if diff else "params.yaml: unchanged, every setting has its name")
+            diff = upgrade_settings(root)
+        print("\n".join(diff) if diff else "params.yaml: unchanged, it is up to date")
         return 0
     source = arguments.source or load_params(root / "params.yaml").source
     with locked(root):

@@ -18,8 +18,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node
 
 from decant.params.load import parse_params, parse_yaml
-from decant.params.renamed import current_name
-from decant.params.types import TEACHER
 
 Settings = dict[str, Any]  # block -> key -> value; `students` -> name -> student
 
@@ -74,33 +72,9 @@ def rewrite(text: str, settings: Settings, path: Path = Path("params.yaml")) -> 
     root = YAML().compose(text)
     if root.flow_style:
         raise EditError(f"{path}: cannot edit settings inside braces: write each on its own line")
-    after = _applied(text, _edits(text, root, before, wanted, has_blocks=True))
+    after = applied(text, _edits(text, root, before, wanted, has_blocks=True))
     _check(after, wanted, path)
     return after
-
-
-def rename(text: str, path: Path = Path("params.yaml")) -> str:
-    """Give settings of an earlier version their current names; change nothing else.
-
-    Raises:
-        ParamsError: the text is not valid YAML.
-    """
-    parsed = parse_yaml(text, path)
-    if not isinstance(parsed, dict):
-        return text
-    stage = (parsed.get("tune") or {}).get("stage", TEACHER)
-    return _applied(text, _renames(YAML().compose(text), "", stage))
-
-
-def _renames(node: Node, prefix: str, searched: str) -> Iterator[Edit]:
-    if isinstance(node, MappingNode):
-        for key, value in node.value:
-            name = f"{prefix}{key.value}"
-            current = current_name(name, searched)
-            if current != name:
-                last = current.rpartition(".")[2]
-                yield Edit(key.start_mark.index, key.end_mark.index, last)
-            yield from _renames(value, f"{name}.", searched)
 
 
 def render(value: Any, key: str = "") -> str:
@@ -198,7 +172,7 @@ def _with_value(text: str, entry: Entry, written: str) -> Edit:
     return Edit(entry.colon, end, "\n".join([first, *lines]))
 
 
-def _applied(text: str, edits: Iterator[Edit]) -> str:
+def applied(text: str, edits: Iterator[Edit]) -> str:
     pieces, done = [], 0
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         pieces += [text[done : edit.start], edit.text]

@@ -23,7 +23,7 @@ RENAMED: dict[str, str] = {  # "block.old" -> "block.new"
 }
 
 
-COMMAND = "`decant configure --rename` renames them in params.yaml"
+COMMAND = "`decant configure --upgrade` renames them in params.yaml"
 
 
 def rename_hint(key: str) -> str | None:

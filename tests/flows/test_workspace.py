@@ -38,6 +38,17 @@ def test_wrong_settings_are_found_before_anything_starts(project: Any) -> None:
     assert project.started() == []
 
 
+def test_a_setting_that_params_yaml_lacks_is_found_before_anything_starts(project: Any) -> None:
+    path = project.root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    del params["distill"]["min_users"]
+    path.write_text(yaml.safe_dump(params))
+    advice = r"lacks `distill\.min_users`, which dvc\.yaml names: `decant configure --upgrade`"
+    with pytest.raises(WorkspaceError, match=advice), workspace(project.root):
+        pass
+    assert project.started() == []
+
+
 def add_students(root: Path, **rules: dict[str, Any]) -> None:
     """Add students to params.yaml, each with its rule and priority."""
     path = root / "params.yaml"

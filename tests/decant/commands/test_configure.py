@@ -26,6 +26,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "project"
     root.mkdir()
     shutil.copy(REPOSITORY / "params.yaml", root)
+    shutil.copy(REPOSITORY / "dvc.yaml", root)
     shutil.copytree(REPOSITORY / "presets", root / "presets")
     return root
 
@@ -285,7 +286,7 @@ def test_the_command_warns_of_settings_without_effect(
     path = root / "params.yaml"
     path.write_text(rewrite(path.read_text(), {"distill": {"temperature": 2}}))
     assert (
-        command.run(argparse.Namespace(source=None, origin=None, profile=None, rename=False)) == 0
+        command.run(argparse.Namespace(source=None, origin=None, profile=None, upgrade=False)) == 0
     )
     assert capsys.readouterr().err == (
         "warning: `distill.temperature` has no effect: only the soft-label loss reads it, and "
@@ -319,11 +320,11 @@ def test_old_settings_are_renamed_by_the_command_that_their_error_names(
     current = path.read_text("utf-8")
     path.write_text(current.replace("  cvar_fraction:", "  worst:"), "utf-8")
     assert run(monkeypatch, root) == 2
-    assert "`decant configure --rename` renames them" in capsys.readouterr().err
-    assert run(monkeypatch, root, "--rename") == 0
+    assert "`decant configure --upgrade` renames them" in capsys.readouterr().err
+    assert run(monkeypatch, root, "--upgrade") == 0
     assert "+  cvar_fraction: 1.0" in capsys.readouterr().out
     assert path.read_text("utf-8") == current
-    assert run(monkeypatch, root, "--rename") == 0
+    assert run(monkeypatch, root, "--upgrade") == 0
     assert "unchanged" in capsys.readouterr().out
 
 
@@ -333,7 +334,7 @@ def test_renaming_leaves_a_file_alone_that_is_wrong_otherwise(
     path = root / "params.yaml"
     wrong = path.read_text("utf-8").replace("  cvar_fraction: 1.0", "  worst: 7.0")
     path.write_text(wrong, "utf-8")
-    assert run(monkeypatch, root, "--rename") == 2
+    assert run(monkeypatch, root, "--upgrade") == 2
     assert "distill.cvar_fraction" in capsys.readouterr().err
     assert path.read_text("utf-8") == wrong
 
@@ -341,5 +342,5 @@ def test_renaming_leaves_a_file_alone_that_is_wrong_otherwise(
 def test_renaming_goes_alone(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, root, "--rename", "--source=demo") == 2
-    assert "--rename goes alone" in capsys.readouterr().err
+    assert run(monkeypatch, root, "--upgrade", "--source=demo") == 2
+    assert "--upgrade goes alone" in capsys.readouterr().err

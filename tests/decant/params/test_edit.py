@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from decant.params.edit import EditError, Settings, rename, render, replace, rewrite
+from decant.params.edit import EditError, Settings, render, replace, rewrite
 from decant.params.load import ParamsError, parse_params
 from decant.params.types import SOURCES
 
@@ -301,40 +301,3 @@ def test_a_file_keeps_its_line_ends_and_its_mode(tmp_path: Path) -> None:
 def test_a_byte_order_mark_stays(tmp_path: Path) -> None:
     text = "\ufeffteacher:\n  epochs: 3\n"
     assert rewrite(text, {"teacher": {"epochs": 4}}) == text.replace("3", "4")
-
-
-OLD = """\
-# kept
-teacher: {mask_share: 0.2, init_from: null}   # so is this
-distill:
-  "worst": 0.5        # a quoted key
-  others: 0.3
-students:
-  general: {init: teacher}
-  worst: {init: general, where: "others == 'a'", priority: 1, overrides: {anchor: 0.1}}
-tune: {stage: distill, folds: 1, space: {worst: {low: 0.1, high: 1}}}
-"""
-NEW = """\
-# kept
-teacher: {mask_ratio: 0.2, warm_start: null}   # so is this
-distill:
-  cvar_fraction: 0.5        # a quoted key
-  background_ratio: 0.3
-students:
-  general: {init: teacher}
-  worst: {init: general, where: "others == 'a'", priority: 1, overrides: {l2_sp: 0.1}}
-tune: {stage: distill, folds: 1, space: {cvar_fraction: {low: 0.1, high: 1}}}
-"""
-
-
-def test_settings_of_an_earlier_version_are_renamed_and_nothing_else_changes() -> None:
-    assert rename(OLD) == NEW
-    assert rename(NEW) == NEW
-    assert rename(COMMITTED) == COMMITTED
-    assert parse_params(yaml.safe_load(NEW)).distill.cvar_fraction == 0.5
-
-
-def test_what_is_no_mapping_is_left_alone_by_renaming() -> None:
-    assert rename("[1]\n") == "[1]\n"
-    with pytest.raises(ParamsError, match="not valid YAML"):
-        rename("a: [")

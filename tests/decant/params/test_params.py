@@ -391,18 +391,18 @@ def test_an_old_key_names_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RENAMED, "learner", "distill")
     assert problems({"distill": {"top_share": 0.3}, "learner": {}, "techer": {}}) == [
         "`distill.top_share` was renamed to `distill.epochs`, `learner` was renamed to `distill`: "
-        "`decant configure --rename` renames them in params.yaml",
+        "`decant configure --upgrade` renames them in params.yaml",
         "unknown key `techer`; did you mean `teacher`?",
     ]
     searched = {"stage": "distill", "folds": 1, "space": {"top_share": {"low": 0.1, "high": 1}}}
     own = {"general": {"init": "teacher", "overrides": {"top_share": 0.3}}}
     assert problems({"students": own}) == [
         "students.general.overrides: `distill.top_share` was renamed to `distill.epochs`: "
-        "`decant configure --rename` renames them in params.yaml"
+        "`decant configure --upgrade` renames them in params.yaml"
     ]
     assert problems({"tune": searched}) == [
         "`tune`: space.top_share: `distill.top_share` was renamed to `distill.epochs`: "
-        "`decant configure --rename` renames them in params.yaml"
+        "`decant configure --upgrade` renames them in params.yaml"
     ]
 
 
