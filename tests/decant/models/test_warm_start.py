@@ -142,7 +142,7 @@ def test_what_is_no_teacher_is_told_in_a_line(
     former: tuple[Recommender, Path], tmp_path: Path
 ) -> None:
     model = randomised(SHAPE, unit_rows(8, 1), 2)
-    with pytest.raises(TransferError, match=r"holds no model\.safetensors: give a run's"):
+    with pytest.raises(TransferError, match=r"has no model\.safetensors: set it to"):
         start_from(model, tmp_path, IDS)
     (former[1] / bundle.WEIGHTS).write_bytes(b"broken")
     with pytest.raises(TransferError, match="cannot be read: .*changed after it was written"):
