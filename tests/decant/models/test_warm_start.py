@@ -93,7 +93,7 @@ def test_a_new_item_stands_where_its_nearest_text_does(former: tuple[Recommender
     assert (result.by_id, result.by_text, result.new) == (2, 1, 1)
     torch.testing.assert_close(model.item.weight[3], former[0].item.weight[7])
     torch.testing.assert_close(model.item.weight[4], before)
-    assert "2 items by id, 1 by text, 1 anew" in result.line()
+    assert "2 items by id, 1 by text, 1 new" in result.line()
 
 
 def test_without_a_shared_item_texts_compare_if_one_encoder_made_them(tmp_path: Path) -> None:
