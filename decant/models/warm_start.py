@@ -191,5 +191,5 @@ def _load(folder: Path) -> tuple[Recommender, tuple[str, ...]]:
     try:
         return load_model(folder), tuple(bundle.read_json(folder, bundle.ITEMS))
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise TransferError(f"teacher.warm_start: {folder} cannot be read: {said}") from None
+        problem = " ".join(str(error).split())[:200]
+        raise TransferError(f"teacher.warm_start: {folder} cannot be read: {problem}") from None
