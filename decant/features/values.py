@@ -21,7 +21,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {  # of numeric attribute
     "rating": (1, 5),
     "price": (0, None),
 }
-# Default_Ignorable_Code_Point of Unicode 15: characters that are not drawn
+# Default_Ignorable_Code_Point of Unicode 15: characters without a glyph
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"

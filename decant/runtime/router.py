@@ -15,14 +15,14 @@ from decant.features.taste import TasteGroups
 from decant.models import bundle
 
 ENCODER, ROUTER, STUDENTS = "encoder.json", "router.json", "students"
-FROM_ALL = 50.0  # events of all users that are added to a segment's
+FROM_ALL = 50.0  # events distributed like those of all users, added to a segment's
 
 
 def read_router(content: bytes) -> dict[str, Any]:
     """Parse a router: `{"students": {name: {where, priority}}, "folded": [name]}`.
 
     Raises:
-        BundleError: it is something else.
+        BundleError: the content is not a router.
     """
     try:
         router = json.loads(content)
@@ -32,10 +32,10 @@ def read_router(content: bytes) -> dict[str, Any]:
 
 
 def read_rules(router: dict[str, Any]) -> list[Rule]:
-    """A router's rules in the order in which they are asked.
+    """A router's rules in evaluation order.
 
     Raises:
-        BundleError: it is no router. RuleError: a rule cannot be read.
+        BundleError: the router is invalid. RuleError: a rule does not parse.
     """
     try:
         named = [(name, r["where"], int(r["priority"])) for name, r in router["students"].items()]
@@ -61,11 +61,11 @@ def read_taste(router: dict[str, Any], items: int) -> TasteGroups | None:
 def read_popular(router: dict[str, Any], index: dict[str, int]) -> dict[str, np.ndarray]:
     """Scores of every item by its popularity in each segment, float32 [1, N + 1].
 
-    An item's share of the segment's events, a little of it that of all users: what nobody in a
-    small segment took is still in the order of all.
+    An item's share of the segment's events, smoothed with that of all users: items without events
+    in a small segment keep the order of all users.
 
     Raises:
-        BundleError: the router's lists are not such lists.
+        BundleError: the router's lists are invalid.
     """
     try:
         lists = router.get("popular", {}).items()
@@ -74,7 +74,7 @@ def read_popular(router: dict[str, Any], index: dict[str, int]) -> dict[str, np.
             for item, count in listed:
                 counts[name][index[item]] = float(count)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise bundle.BundleError(f"{ROUTER}: no lists of popular items: {error!r}") from None
+        raise bundle.BundleError(f"{ROUTER}: invalid lists of popular items: {error!r}") from None
     if not counts:
         return {}
     overall = counts.get(GENERAL, np.zeros(len(index) + 1))

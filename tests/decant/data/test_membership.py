@@ -113,7 +113,7 @@ def test_the_users_id_is_no_attribute() -> None:
 
 
 def test_a_rule_that_does_not_parse_is_an_error() -> None:
-    with pytest.raises(RuleError, match=r"students\.women\.where: cannot read"):
+    with pytest.raises(RuleError, match=r"students\.women\.where: cannot parse"):
         assign(USERS, HISTORY, students(women="gender = 'F'"), 1)
 
 

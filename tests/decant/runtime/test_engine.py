@@ -212,7 +212,7 @@ def test_a_segment_without_a_list_is_answered_by_its_student(tiny: Any) -> None:
     "popular", [[], {"general": 3}, {"general": [["gone", 1]]}, {"general": [["item-01"]]}]
 )
 def test_lists_of_popular_items_that_are_none_are_not_loaded(tiny: Any, popular: Any) -> None:
-    with pytest.raises(BundleError, match="no lists of popular items"):
+    with pytest.raises(BundleError, match="invalid lists of popular items"):
         with_popular(tiny, popular)
 
 
@@ -265,7 +265,7 @@ def test_a_changed_model_is_not_loaded(tiny: Any) -> None:
 
 def test_a_file_that_is_no_model_is_not_loaded(tiny: Any) -> None:
     tiny.rewrite("women", graph=b"no graph")
-    with pytest.raises(BundleError, match="not a model that can be run"):
+    with pytest.raises(BundleError, match="not a valid model"):
         Family(tiny.folder, "r")
 
 

@@ -404,5 +404,5 @@ def test_a_student_that_fails_on_one_request_is_one_line(
     answer = client.post("/recommend", json={"history": ["item-03"]})
     assert answer.status_code == 503
     assert "student general of release" in answer.json()["error"]
-    assert answer.json()["error"].endswith("cannot answer this: index 5 is out of bounds")
+    assert answer.json()["error"].endswith("cannot answer this request: index 5 is out of bounds")
     assert [record.message for record in caplog.records] == [answer.json()["error"]]

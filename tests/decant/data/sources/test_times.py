@@ -198,8 +198,9 @@ def test_a_file_that_does_not_tell_the_order_is_read_as_the_others_and_that_is_s
 
 def test_a_file_whose_dates_lie_closer_in_another_order_than_the_others_is_an_error() -> None:
     parts = [("a.csv", series("13/1/2025", "14/1/2025")), ("b.csv", series(*DAYS_OF_JULY))]
-    both = r"^b\.csv: the time `07/01/2025` may be 2025-01-07"
-    with pytest.raises(AmbiguousTimesError, match=both):
+    with pytest.raises(
+        AmbiguousTimesError, match=r"^b\.csv: the time `07/01/2025` may be 2025-01-07"
+    ):
         parse_times(parts)
 
 
