@@ -41,9 +41,9 @@ def test_wrong_settings_are_found_before_anything_starts(project: Any) -> None:
 def test_a_setting_that_params_yaml_lacks_is_found_before_anything_starts(project: Any) -> None:
     path = project.root / "params.yaml"
     params = yaml.safe_load(path.read_text())
-    del params["distill"]["min_users"]
+    del params["raw"]["seed"]
     path.write_text(yaml.safe_dump(params))
-    advice = r"lacks `distill\.min_users`, which dvc\.yaml names: `decant configure --upgrade`"
+    advice = r"lacks `raw\.seed`, which dvc\.yaml names: `decant configure --upgrade`"
     with pytest.raises(WorkspaceError, match=advice), workspace(project.root):
         pass
     assert project.started() == []
