@@ -1,4 +1,4 @@
-"""Published data sets: how good the teacher is beside traditional models, over several seeds."""
+"""Published data sets: quality of the teacher against traditional models, over seeds."""
 
 import json
 import os
@@ -34,17 +34,17 @@ Log = Callable[[str], None]
 
 
 class NotDoneError(ValueError):
-    """The benchmark has used the time it was given, or a step of it failed."""
+    """The time limit of the benchmark was reached, or a step failed."""
 
 
 def bench(
     project: Clone, log: Log, *, source: str, given: Path | None, profile: str, seeds: int,
     minutes: float | None,
 ) -> Outcome:  # fmt: skip
-    """Prepare the data, train a teacher per seed, measure it beside every traditional model.
+    """Prepare the data, train a teacher per seed, measure it and every traditional model.
 
     Raises:
-        NotDoneError: `minutes` have passed (what was learned is kept), or a step failed.
+        NotDoneError: `minutes` have passed (the training can be resumed), or a step failed.
     """
     prepare(project, log, source, given, profile)
     drawn = [project.read("params.yaml")["seed"] + number for number in range(seeds)]
@@ -59,13 +59,13 @@ def train_teachers(
     project: Clone, log: Log, drawn: list[int], minutes: float | None,
     beside: Callable[[], None] | None = None,
 ) -> None:  # fmt: skip
-    """Train a teacher per seed, after the models that teach them.
+    """Train a teacher per seed, after the members of their ensemble.
 
-    Two processes of a thread each do nearly twice the work of one with two, so each gets a part
-    of the cores.
+    Two single-threaded processes are nearly twice as fast as one with two threads, so the cores are
+    divided between processes.
 
     Args:
-        beside: done at the same time as the teachers.
+        beside: a job to run in parallel with the teachers.
 
     Raises:
         NotDoneError: see `run`.
@@ -79,7 +79,7 @@ def train_teachers(
     members = [f"--member={number}" for number in range(1, ensemble + 1)]
     with ThreadPoolExecutor(at_once) as pool:
         if members:
-            log(f"{ensemble} models that teach the teachers, {at_once} at a time")
+            log(f"{ensemble} ensemble members, {at_once} at a time")
             list(pool.map(lambda member: run(project, member, *limit), members))
         log(f"teachers with seeds {', '.join(map(str, drawn))}, {at_once} at a time")
         other = None if beside is None else pool.submit(beside)
@@ -95,7 +95,7 @@ def prepare(
     """Bring stages up to date, with the settings of a preset.
 
     Raises:
-        NotDoneError: one of them failed.
+        NotDoneError: a stage failed.
     """
     log(f"preparing {source}")
     place = [f"--from={given.resolve()}"] if given is not None else []
@@ -111,27 +111,27 @@ def run(project: Clone, *arguments: str, program: str = "benchmarks.experiments.
     """Run a program that trains and ranks.
 
     Raises:
-        NotDoneError: it has not come to its end.
+        NotDoneError: it did not complete.
     """
     status = project.show("-m", program, *arguments)
     if status == NOT_DONE:
-        raise NotDoneError("time is up; the same command goes on from here")
+        raise NotDoneError("time is up; rerun the same command to resume")
     if status:
         raise NotDoneError(f"training ended with status {status}, see above")
 
 
 def outcome_of(project: Clone, seeds: list[int], source: str, profile: str) -> Outcome:
-    """Figures of what the program has written."""
+    """Figures from the results of the training program."""
     folder, params = project.root / TEACHERS, project.read("params.yaml")
     measured = read(folder / f"{BASELINES}.json")
     models = measured["models"]
     teachers = {seed: read(folder / f"{teacher_name(seed)}.json") for seed in seeds}
     both = {**models, **{f"{TEACHER}.seed.{s}": t for s, t in teachers.items()}}
-    alone = range(1, params[TEACHER]["ensemble"] + 1)
-    for number in alone:
+    members = range(1, params[TEACHER]["ensemble"] + 1)
+    for number in members:
         both[f"{TEACHER}.{ALONE}.{number}"] = read(folder / f"{member_name(number)}.json")
     if len(seeds) > 1:
-        for together in (ENSEMBLE, ALONE) if alone else (ENSEMBLE,):
+        for together in (ENSEMBLE, ALONE) if members else (ENSEMBLE,):
             both[f"{TEACHER}.{together}"] = read(folder / f"{together}.json")
     best, k = best_baseline(measured["metrics"]), measured["metrics"]["k"]
     outcome = Outcome(protocol(params, measured["metrics"], teachers, source, profile, best), seeds)
@@ -172,13 +172,13 @@ def per_user(window: dict[str, list[int]], k: int) -> dict[str, np.ndarray]:
 
 
 def draws(users: int) -> np.ndarray:
-    """How often each user is in each resample, float [R, V]; the same for every model."""
+    """Weight of each user in each resample, float [R, V]; the same for every model."""
     rng = np.random.default_rng(0)
     return rng.multinomial(users, np.full(users, 1 / users), RESAMPLES) / users
 
 
 def with_interval(of_seeds: list[np.ndarray]) -> Figure:
-    """Mean over seeds and users; the interval is by resampling users."""
+    """Mean over seeds and users, with an interval by resampling users."""
     values = np.mean(of_seeds, axis=0)
     low, high = np.quantile(draws(len(values)) @ values, [0.025, 0.975])
     return {
@@ -187,7 +187,7 @@ def with_interval(of_seeds: list[np.ndarray]) -> Figure:
 
 
 def lift(of_seeds: list[np.ndarray], bar: np.ndarray) -> Figure:
-    """How much better than the bar, relative; users are resampled for both together."""
+    """Relative gain over `bar`, with a paired bootstrap over users."""
     ours, weights = np.mean(of_seeds, axis=0), draws(len(bar))
     low, high = np.quantile(weights @ ours / (weights @ bar) - 1, [0.025, 0.975])
     value = float(ours.mean() / bar.mean() - 1)
@@ -198,18 +198,18 @@ def protocol(
     params: dict[str, Any], metrics: dict[str, Any], teachers: dict[int, Any], source: str,
     profile: str, best: str | None,
 ) -> dict[str, str]:  # fmt: skip
-    """How it was measured, for people."""
+    """Description of the protocol."""
     split, first = params["split"], next(iter(teachers.values()))
     held = {
         "leave-one-out": "the last item of each user is the test, the one before validation",
         "time": f"the last {split['test']:.0%} of the events are the test, the "
         f"{split['validation']:.0%} before them validation",
     }
-    seen = "items of the history are left out" if params["features"]["exclude_seen"] else "all"
+    seen = "items of the history are excluded" if params["features"]["exclude_seen"] else "all"
     teacher = params[TEACHER]
     alone = {
-        ALONE: f"{teacher['ensemble']} models without a teacher, and the mean of their "
-        "probabilities, which taught the teachers of all seeds"
+        ALONE: f"{teacher['ensemble']} ensemble members, and the mean of their probabilities, "
+        "from which the teachers of all seeds were distilled"
     } if teacher["ensemble"] else {}  # fmt: skip
     shown = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_size",
              "learning_rate", "objective")  # fmt: skip
@@ -218,11 +218,11 @@ def protocol(
         f"{metrics['groups']['all']['users']:,} users; {held[split['method']]}; "
         f"histories of {params['features']['max_length']} events",
         "ranked": f"the whole catalogue ({seen}), ties against the model; mean over users",
-        "chosen": "epochs by one half of the validation users, the best traditional model by all "
-        "of them; test ranked once per model",
+        "chosen": "epochs on one half of the validation users, the best traditional model on all "
+        "of them; test is ranked once per model",
         TEACHER: ", ".join(f"{name} {teacher[name]}" for name in shown)
         + f"; {first['parameters']:,} parameters, profile {profile}",
-        "best traditional model": best or "not known: one was not measured",
+        "best traditional model": best or "unknown: one was not measured",
         "spread": "standard deviation over seeds",
         ENSEMBLE: "mean probability of the teachers of all seeds",
         **alone,

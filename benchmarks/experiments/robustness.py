@@ -9,12 +9,12 @@ from decant.report.results import Outcome
 
 
 def bench(project: Clone, log: Log) -> Outcome:
-    """Run the demo, measure its models on noisy histories."""
-    log("the demo is made; some minutes")
+    """Run the demo and measure its models on noisy histories."""
+    log("running the demo; some minutes")
     made = project.flow()
     if made.status:
         raise ShopError(f"the demo failed: {made.error}")
-    log("every model ranks from noisy histories; some minutes")
+    log("ranking from noisy histories with every model; some minutes")
     ended = project.decant(NAME)
     if ended.status:
         raise ShopError(f"decant {NAME} failed: {ended.error}")

@@ -1,6 +1,6 @@
-"""Train and rank the teachers of a prepared data set; `decant bench` of a data set starts it.
+"""Train and rank the teachers of a prepared data set; started by `decant bench`.
 
-In a workspace whose features are made:
+In a workspace with features:
 `python -m benchmarks.experiments.teachers [SEED... | --member N] [--minutes N]`.
 """
 
@@ -35,13 +35,13 @@ from decant.training.validate import TorchScorer
 TEACHERS = Path(".decant/teachers")
 BASELINES = "baselines"
 ENSEMBLE = "ensemble"  # the teachers of all seeds together
-ALONE = "alone"  # the models that teach the teachers, with `teacher.ensemble`; also together
-NOT_DONE = 3  # exit status: time is up, the same command goes on
+ALONE = "alone"  # members of `teacher.ensemble`; also their mean
+NOT_DONE = 3  # exit status: time is up, the same command resumes
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set whose features are made; `version` is a digest of what a teacher depends on."""
+    """A data set with features; `version` is a digest of the inputs of a teacher."""
 
     root: Path
     params: Params
@@ -52,27 +52,27 @@ class Prepared:
     @property
     def version(self) -> str:
         arrays = [self.sequences.items, self.sequences.offsets, *self.vectors.values()]
-        settings = self.params.teacher.model_dump(exclude={"threads"})  # as many as are free
+        settings = self.params.teacher.model_dump(exclude={"threads"})  # depends on the machine
         return digest([code(self.root), settings, *map(np.asarray, arrays)])
 
     @property
     def material(self) -> Material:
-        """What a teacher learns from."""
+        """The training data of a teacher."""
         per_user = self.params.split.cases_per_user
         return Material(self.encoder, self.sequences, self.vectors, None, per_user)
 
     def result(self, name: str) -> Path:
-        """Where the figures of one of the models lie."""
+        """Path of a model's results."""
         return self.root / TEACHERS / f"{name}.json"
 
     def done(self, name: str) -> bool:
-        """Are there figures of this version?"""
+        """Whether a model has results of this version."""
         path = self.result(name)
         return path.is_file() and json.loads(path.read_text("utf-8"))["version"] == self.version
 
 
 def prepared(root: Path) -> Prepared:
-    """Read what the stages up to `embed` have made."""
+    """Read the outputs of the stages up to `embed`."""
     features = root / "data" / "features"
     files = sorted((root / "data" / "vectors").glob("*.npy"))
     vectors = {path.stem: np.load(path, allow_pickle=False) for path in files}
@@ -91,20 +91,20 @@ def code(root: Path, stage: str = TEACHER) -> str:
 
 
 def teach(
-    data: Prepared, name: str, seed: int, taught_by: list[Recommender], minutes: float | None
+    data: Prepared, name: str, seed: int, ensemble: list[Recommender], minutes: float | None
 ) -> None:
-    """Train the teacher of params.yaml with this seed and rank every case with it.
+    """Train the teacher of params.yaml with a seed and rank every case with it.
 
     Args:
-        taught_by: models whose mean it learns from; they are shared by the teachers of all seeds.
+        ensemble: models from whose mean it is distilled, shared by the teachers of all seeds.
 
     Raises:
-        TimeUpError: `minutes` have passed; what was learned is kept for the next call.
+        TimeUpError: `minutes` have passed; the next call resumes from a checkpoint.
     """
     settings, folder = data.params.teacher, data.root / TEACHERS
     material = data.material
     device = device_of(settings)
-    material = learn_from([m.to(device) for m in taught_by], material, folder / name)
+    material = learn_from([m.to(device) for m in ensemble], material, folder / name)
     model, report = train_alone(
         material,
         settings,
@@ -129,13 +129,13 @@ def teach(
 
 
 def new_model(data: Prepared, seed: int) -> Recommender:
-    """The teacher before its training."""
+    """An untrained teacher."""
     shape = architecture(data.params.teacher, data.encoder, data.vectors)
     return seeded(shape, data.vectors, seed)
 
 
 def weights(data: Prepared, name: str) -> Path:
-    """Where a trained model's weights lie."""
+    """Path of a trained model's weights."""
     return data.root / TEACHERS / f"{name}.safetensors"
 
 
@@ -154,7 +154,7 @@ def rank_together(data: Prepared, name: str, members: list[str]) -> None:
 
 
 def mean_of(members: list[TorchScorer]) -> Scorer:
-    """Mean probability of each item; no item (index 0) has none."""
+    """Mean probability of each item, 0 for padding (index 0)."""
 
     def score(sequences: Sequences, chosen: Cases) -> np.ndarray:
         total = np.zeros(0)
@@ -169,7 +169,7 @@ def mean_of(members: list[TorchScorer]) -> Scorer:
 
 
 def write_result(data: Prepared, name: str, scorer: Scorer, facts: dict[str, Any]) -> None:
-    """Rank every case of both windows; the JSON is written last: it says that all is there."""
+    """Rank every case of both windows; the JSON is written last, as it marks completion."""
     windows: dict[str, Any] = {}
     for window in WINDOWS:
         chosen = cases(data.sequences, window, data.params.split.cases_per_user)
@@ -202,47 +202,47 @@ def measure_baselines(data: Prepared) -> None:
 
 
 def run(root: Path, seeds: list[int], member: int | None, minutes: float | None) -> None:
-    """Do what is not done yet: one seed's teacher, or one member of the ensemble that teaches it;
-    without seeds the traditional models; with several what all of them rank together.
+    """Do one job unless it is done: one seed's teacher, or one member of the ensemble; without
+    seeds the traditional models; with several seeds the mean of their teachers.
 
     Raises:
         TimeUpError: `minutes` have passed.
     """
     data = prepared(root)
     (root / TEACHERS).mkdir(parents=True, exist_ok=True)
-    alone = [member_name(n) for n in range(1, data.params.teacher.ensemble + 1)]
+    members = [member_name(n) for n in range(1, data.params.teacher.ensemble + 1)]
     if member is not None:
         name = member_name(member)
         if not data.done(name):
             teach(data, name, data.params.seed + APART * member, [], minutes)
     elif len(seeds) == 1:
         if not data.done(teacher_name(seeds[0])):
-            taught_by = [load(data, name) for name in alone]
-            teach(data, teacher_name(seeds[0]), seeds[0], taught_by, minutes)
+            ensemble = [load(data, name) for name in members]
+            teach(data, teacher_name(seeds[0]), seeds[0], ensemble, minutes)
     elif not seeds:
         if not data.done(BASELINES):
             measure_baselines(data)
     else:
         rank_together(data, ENSEMBLE, [teacher_name(seed) for seed in seeds])
-        if alone:
-            rank_together(data, ALONE, alone)
+        if members:
+            rank_together(data, ALONE, members)
 
 
 def teacher_name(seed: int) -> str:
-    """What the files of a seed's teacher are called."""
+    """File name of a seed's teacher."""
     return f"seed-{seed}"
 
 
 def member_name(number: int) -> str:
-    """What the files of a model are called that teaches the teachers."""
+    """File name of a member of the ensemble."""
     return f"{ALONE}-{number}"
 
 
 def main() -> int:
-    """Be the command."""
+    """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seeds", type=int, nargs="*")
-    parser.add_argument("--member", type=int, help="of the ensemble that teaches, from 1")
+    parser.add_argument("--member", type=int, help="number of an ensemble member, from 1")
     parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     try:

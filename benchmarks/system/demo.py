@@ -1,4 +1,4 @@
-"""The demo shop, the whole way: what its released family is worth, and what the run costs."""
+"""The demo shop, end to end: quality of the released family, and cost of the run."""
 
 import json
 import os
@@ -10,32 +10,32 @@ from benchmarks.harness.checkout import Clone
 from benchmarks.harness.demo_workspace import ShopError, lock_of
 from decant.report.results import Figure, Outcome
 
-# the page's own evidence, worked out by the clone's code
+# the report page's evidence, computed by the clone's code
 EVIDENCE = """
 import json
 from pathlib import Path
 from decant.params.load import load_params
 from tasks.runner.step import Workspace
 from tasks.report import read_evidence
-found = read_evidence(Workspace(Path(), load_params(Path("params.yaml"))))
+evidence = read_evidence(Workspace(Path(), load_params(Path("params.yaml"))))
 print(json.dumps({
-    "figures": found.figures, "retention": found.retention, "lift": found.lift,
-    "decisions": found.decisions, "metrics": found.metrics, "verdict": found.verdict,
-    "oracle": [[share.name, share.group, share.share] for share in found.oracle],
+    "figures": evidence.figures, "retention": evidence.retention, "lift": evidence.lift,
+    "decisions": evidence.decisions, "metrics": evidence.metrics, "verdict": evidence.verdict,
+    "oracle": [[share.name, share.group, share.share] for share in evidence.oracle],
 }))
 """
-HEAD = "model, test window"  # how the table of models begins
+HEAD = "model, test window"  # start of the table of models
 Log = Callable[[str], None]
 
 
 def bench(project: Clone, log: Log) -> Outcome:
-    """Run the demo twice, read what the report is made of."""
+    """Run the demo twice and read the evidence of its report."""
     params = project.read("params.yaml")
-    log("the first run, everything is made; some minutes")
+    log("first run, of all stages; some minutes")
     first = project.flow()
     if first.status:
         raise ShopError(f"the demo failed: {first.error}")
-    log("the second run, everything is there")
+    log("second run, of up-to-date stages")
     second = project.flow()
     asked = project.run("-c", EVIDENCE)
     if asked.status:
@@ -54,25 +54,25 @@ def bench(project: Clone, log: Log) -> Outcome:
 
 
 def ending(said: str) -> str:
-    """The table that a run ends with, to its last line."""
+    """The end of a run's output, from the table of models on."""
     lines = said.splitlines()
     first = next((n for n, line in enumerate(lines) if line.startswith(HEAD)), len(lines))
     return "\n".join(line.rstrip() for line in lines[first:])
 
 
 def protocol(evidence: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """How it was measured, for people."""
+    """Description of the protocol."""
     ranked = evidence["metrics"]["protocol"]
     return {
-        "shop": "{users} users, {items} items, {steps} steps a user".format(**params["raw"]),
+        "shop": "{users} users, {items} items, {steps} steps per user".format(**params["raw"]),
         "split": "{method}, test window the last {test:.0%} of events".format(**ranked["split"]),
-        "ranked": f"{ranked['ranked']}, ties {ranked['ties']}, what was seen "
-        + ("never recommended" if ranked["exclude_seen"] else "may be recommended"),
-        "oracle.share": "NDCG ÷ that of the best ranking possible, on the model's own group",
+        "ranked": f"{ranked['ranked']}, ties {ranked['ties']}, seen items "
+        + ("are never recommended" if ranked["exclude_seen"] else "may be recommended"),
+        "oracle.share": "NDCG ÷ that of the best possible ranking, on the model's own group",
         "retention": "NDCG of a released student ÷ the teacher's on its group",
-        "gain": "NDCG of a segment's student less the general student's in that group, per user; "
+        "gain": "NDCG of a segment's student minus the general student's in that group, per user; "
         "`validation` decides, test confirms",
-        "ratios": "teacher ÷ released student, files that are served and p50 of one request, "
+        "ratios": "teacher ÷ released student, served files and p50 of one request, "
         "both in ONNX Runtime",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}",
@@ -80,7 +80,7 @@ def protocol(evidence: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]
 
 
 def figures(evidence: dict[str, Any]) -> dict[str, Figure]:
-    """Every figure by dotted name; those that are not known are left out."""
+    """All known figures by dotted name."""
     values: dict[str, Figure | None] = {
         **evidence["figures"],
         "family.lift": evidence["lift"],
@@ -99,7 +99,7 @@ def figures(evidence: dict[str, Any]) -> dict[str, Figure]:
 
 
 def short(model: str, best: str | None) -> str:
-    """A model's name in a figure's: `teacher`, `general`, `baseline.popularity`."""
+    """A model's name within figure names: `teacher`, `general`, `baseline.popularity`."""
     if model == best:
         return "baseline.best"
     name, _, hop = model.partition("/")
@@ -107,7 +107,7 @@ def short(model: str, best: str | None) -> str:
 
 
 def cost_ratio(metrics: dict[str, Any], student: str, *path: str) -> Figure | None:
-    """A cost of the teacher ÷ that of a released student; None if one is not known."""
+    """A cost of the teacher ÷ that of a released student; None if one is unknown."""
     above, below = (look(metrics["models"].get(n), path) for n in ("teacher", f"{student}/int8"))
     if not above or not below:
         return None
@@ -115,7 +115,7 @@ def cost_ratio(metrics: dict[str, Any], student: str, *path: str) -> Figure | No
 
 
 def look(document: Any, path: tuple[str, ...]) -> float | None:
-    """A number inside nested mappings, None where it is not there."""
+    """A number in nested mappings, None if missing."""
     for name in path:
         document = document.get(name) if isinstance(document, dict) else None
     return document if isinstance(document, int | float) else None

@@ -1,6 +1,6 @@
-"""How fast the trainer is, and where its time goes; `decant bench training` starts it.
+"""Training speed and profile of a step; started by `decant bench training`.
 
-In a workspace whose features are made:
+In a workspace with features:
 `python -m benchmarks.throughput.step_profile SETTINGS SECONDS [--rank]`, SETTINGS a file of
 `teacher` settings as JSON. Prints one JSON document.
 """
@@ -35,11 +35,11 @@ from decant.training.validate import TorchScorer
 WARM_UP = 10  # steps that are not timed
 PARTS = ("cut", "states", "loss", "backward", "update")
 BACKWARD = 3  # products of a step ÷ those of its forward pass
-USED = 0.9  # share of the given time that is planned for
+USED = 0.9  # share of the time limit used for planning
 
 
 def new_state(data: Prepared, settings: Teacher, seed: int, epochs: int) -> TrainState:
-    """A model and all that trains it."""
+    """A model with its train state."""
     torch.set_num_threads(settings.threads)
     model = new_model(data.material, settings, seed)
     state = make_state(
@@ -51,14 +51,14 @@ def new_state(data: Prepared, settings: Teacher, seed: int, epochs: int) -> Trai
 
 
 def batches(state: TrainState) -> Iterator[Windows]:
-    """Batches for ever, epoch after epoch."""
+    """Endless batches, epoch after epoch."""
     rng = np.random.default_rng(state.seed)
     while True:
         yield from shuffled_batches(state.supervision.windows(rng), state.settings.batch_size, rng)
 
 
 def rate(state: TrainState, limit: float) -> dict[str, Any]:
-    """Train for so many seconds: events predicted and how long that took, warm-up left out."""
+    """Train for `limit` seconds; return events, seconds and GFLOP/s without the warm-up."""
     events, products, began = 0, 0.0, 0.0
     start = time.perf_counter()
     for step, windows in zip(count(), batches(state), strict=False):
@@ -74,7 +74,7 @@ def rate(state: TrainState, limit: float) -> dict[str, Any]:
 
 
 def products_of(a: Architecture, windows: Windows, predicted: int) -> float:
-    """Floating-point operations of the matrix products of one step, padding left out."""
+    """Floating-point operations of the matrix products of one step, without padding."""
     lengths = windows.stop - windows.first - 1
     widths = [heads * a.head_width for heads in a.heads]
     each = sum(2 * a.dimension * (4 * w + 2 * f) for w, f in zip(widths, a.hidden, strict=True))
@@ -85,7 +85,7 @@ def products_of(a: Architecture, windows: Windows, predicted: int) -> float:
 
 
 def peak(kind: torch.dtype) -> float:
-    """What this machine's matrix products reach on shapes as in training, GFLOP/s."""
+    """Peak speed of matrix products with shapes as in training, GFLOP/s."""
     rows, inner, columns = PROBE
     a, b = torch.ones(rows, inner, dtype=kind), torch.ones(inner, columns, dtype=kind)
     fastest = min(seconds(lambda: a @ b) for _ in range(10 * TRIES))
@@ -93,7 +93,7 @@ def peak(kind: torch.dtype) -> float:
 
 
 def shares(state: TrainState, steps: int) -> dict[str, float]:
-    """Share of a step's time that each of its parts takes."""
+    """Shares of the parts of a step in its time."""
     spent = dict.fromkeys(PARTS, 0.0)
     rng = np.random.default_rng(0)
     for step, windows in zip(range(WARM_UP + steps), batches(state), strict=False):
@@ -119,7 +119,7 @@ def shares(state: TrainState, steps: int) -> dict[str, float]:
 
 
 def loss_of(state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
-    """A step's loss, and when its states were there."""
+    """A step's loss, and the time at which its states were computed."""
     model = state.model
     with state.fabric.autocast():
         table = model.item_embeddings()
@@ -136,7 +136,7 @@ def loss_of(state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
 
 
 def equal_time(data: Prepared, settings: Teacher, seed: int, limit: float) -> dict[str, Any]:
-    """Train about so many seconds, learning rate to its end, and rank the validation cases."""
+    """Train for about `limit` seconds with a full schedule, and rank the validation cases."""
     state = new_state(data, settings, seed, 1)
     tried = rate(state, min(30.0, limit / 4))
     windows = state.supervision.windows(np.random.default_rng(0))
@@ -150,12 +150,12 @@ def equal_time(data: Prepared, settings: Teacher, seed: int, limit: float) -> di
 
 
 def main() -> None:
-    """Be the command."""
+    """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", type=Path)
     parser.add_argument("seconds", type=float)
-    parser.add_argument("--rank", action="store_true", help="train to an end and rank")
-    parser.add_argument("--parts", action="store_true", help="where the time goes")
+    parser.add_argument("--rank", action="store_true", help="train a full schedule and rank")
+    parser.add_argument("--parts", action="store_true", help="profile a step")
     arguments = parser.parse_args()
     given = json.loads(arguments.settings.read_text("utf-8"))
     seed = given.pop("seed")

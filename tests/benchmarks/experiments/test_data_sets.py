@@ -91,7 +91,7 @@ def test_the_models_that_taught_the_teachers_stand_beside_them(project: Clone) -
     value = ndcg(np.array(ranks_of(4)["test"]["ranks"]), 10).mean()
     for name in ("alone.1", "alone.2", "alone"):
         assert outcome.figures[f"teacher.{name}.ndcg@10"]["value"] == pytest.approx(value)
-    assert outcome.protocol["alone"].startswith("2 models without a teacher")
+    assert outcome.protocol["alone"].startswith("2 ensemble members")
 
 
 def test_one_seed_has_neither_spread_nor_ensemble(project: Clone) -> None:
@@ -115,7 +115,7 @@ def test_a_lift_over_itself_is_exactly_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "message"), [(NOT_DONE, "time is up; the same command goes on"), (1, "status 1")]
+    ("status", "message"), [(NOT_DONE, "time is up; rerun the same command"), (1, "status 1")]
 )
 def test_a_program_that_is_not_done_is_told(
     project: Clone, monkeypatch: pytest.MonkeyPatch, status: int, message: str
