@@ -14,7 +14,7 @@ export SOURCE FROM PROFILE PORT
 # make (the shell's parent) even if that is killed
 LASTING = exec $(BIN)/python -m decant.starter $$PPID
 
-.PHONY: help run test ui serve env clean
+.PHONY: help run test coverage docs ui serve env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,8 +27,17 @@ run: $(READY) ## the whole way, raw logs to a release; SOURCE=name FROM=path PRO
 test: $(READY) ## the tests, with style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy -n 2
 	$(BIN)/python -m pytest -q -n 2
+
+coverage: $(READY) ## the tests, and which lines they do not run; slower than `make test`
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info > (3, 12) else "ctrace")') \
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term-missing:skip-covered
+
+docs: $(READY) ## the documentation as a site in site/, readable without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 ui: $(READY) ## a Prefect server with every flow and its schedule; PORT=4200
 	@$(LASTING) $(BIN)/python -m flows.serve --with-server $${PORT:+"--port=$$PORT"}

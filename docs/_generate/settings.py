@@ -1,0 +1,170 @@
+"""The settings reference: from decant.params, params.yaml and its comments."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from decant.params.conditions import Case
+from decant.params.effects import TABLE
+from decant.params.load import Params
+from docs._generate.meanings import BLOCKS, MEANINGS
+from docs._generate.schema import Schema, literal, plain, table, values
+
+TRAINING = ("teacher", "distill")  # blocks of one class: what one says of a setting holds for both
+HEAD = ("setting", "values", "default", "`params.yaml`", "meaning")
+INTRODUCTION = """# Settings
+
+Every setting of `params.yaml`, made from the code that reads it. An unknown key, a wrong type or a
+value out of range is an error before anything runs. The default counts where a key is missing; the
+value in `params.yaml` is that of the file as it comes, for the demo shop. `decant configure`
+replaces some of them with those of the source's preset (`presets/`). A setting without effect is
+named at the start of a run.
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: `schema` says what it may be, `shipped` is its value in params.yaml."""
+
+    key: str
+    schema: Schema
+    default: Any
+    shipped: Any
+    comment: str | None
+
+    @property
+    def meaning(self) -> str:
+        """Its comment in params.yaml, else what the docs say of it."""
+        return self.comment or MEANINGS.get(self.key) or MEANINGS.get(of_training(self.key), "")
+
+
+def of_training(key: str) -> str:
+    """The name of a setting that teacher and students share, as `meanings` lists it."""
+    block, _, name = key.partition(".")
+    return f"training.{name}" if block in TRAINING else key
+
+
+def settings(root: Path) -> list[Setting]:
+    """Every setting, in the order of the blocks."""
+    text = (root / "params.yaml").read_text(encoding="utf-8")
+    shipped, commented = yaml.safe_load(text), comments(text)
+    listed = []
+    for key, schema, default in fields(Params.model_json_schema()):
+        block, _, name = key.partition(".")
+        value = shipped[block].get(name, default) if name else shipped[block]
+        shared = [commented.get(f"{other}.{name}") for other in TRAINING if block in TRAINING]
+        comment = next(filter(None, [commented.get(key), *shared]), None)
+        listed.append(Setting(key, schema, default, value, comment))
+    return listed
+
+
+def fields(document: Schema) -> Iterator[tuple[str, Schema, Any]]:
+    """Dotted name, schema and default of each setting; students and ranges are no settings."""
+    default = Params().model_dump(mode="json", by_alias=True)
+    for block, schema in document["properties"].items():
+        if "$ref" in schema:
+            inner = document["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+            for name, field in inner["properties"].items():
+                yield f"{block}.{name}", field, default[block][name]
+        else:
+            yield block, schema, default[block]
+
+
+def comments(text: str) -> dict[str, str]:
+    """The comment behind each block and setting of params.yaml."""
+    lines, behind = text.splitlines(), {}
+    for block, value in yaml.compose(text).value:
+        behind[block.value] = _end(block, value)
+        for key, inner in value.value if _is_nested(value) else ():
+            behind[f"{block.value}.{key.value}"] = _end(key, inner)
+    rests = {key: lines[mark.line][mark.column :] for key, mark in behind.items()}
+    return {key: rest.partition("#")[2].strip() for key, rest in rests.items() if "#" in rest}
+
+
+def _is_nested(value: yaml.Node) -> bool:
+    return isinstance(value, yaml.MappingNode) and not value.flow_style
+
+
+def _end(key: yaml.Node, value: yaml.Node) -> yaml.Mark:
+    """Where the line of a key ends but for a comment."""
+    return key.end_mark if _is_nested(value) else value.end_mark
+
+
+def samples() -> Iterator[Case]:
+    """Configurations in which some setting or other has no effect."""
+    given: list[dict[str, Any]] = [
+        {},
+        {"source": "files"},
+        {"source": "files", "ingest": {"layout": "sequences", "events": "events.txt"}},
+        {
+            "source": "files",
+            "ingest": {"behaviour": "behaviour", "items": {"file": "i", "title": "t"}},
+        },
+        {"split": {"method": "leave-one-out"}},
+        {"embed": {"encoder": "bert", "bert": "folder"}},
+        {"teacher": {"epochs": 2}, "distill": {"epochs": 2, "soft_weight": 0}},
+        {"compress": {"hidden_kept": 1.0}},
+        {"registry": {"kind": "s3", "bucket": "b"}},
+    ]
+    for changes in given:
+        for items in (None, 400, 100_000):
+            yield Case(Params.model_validate(changes), items)
+
+
+def without_effect(key: str) -> list[str]:
+    """When a setting changes nothing: the reasons that the program gives, each once."""
+    condition = TABLE.get(key)
+    reasons = [] if condition is None else [condition(case) for case in samples()]
+    return list(dict.fromkeys(in_general(reason) for reason in reasons if reason))
+
+
+def in_general(reason: str) -> str:
+    """A reason without what is special about the configuration that it was given for."""
+    reason = re.sub(r", and (there are|which) .*", "", reason)
+    return re.sub(r"is `[^`]+`, not `", "is not `", reason)
+
+
+def page(root: Path) -> str:
+    """The page in Markdown."""
+    blocks: dict[str, list[Setting]] = {}
+    for setting in settings(root):
+        blocks.setdefault(setting.key.partition(".")[0], []).append(setting)
+    single = [listed[0] for listed in blocks.values() if "." not in listed[0].key]
+    parts = [INTRODUCTION, "## At the top", table(HEAD, map(cells, single)), *students()]
+    for block, listed in blocks.items():
+        if listed[0] not in single:
+            parts += [f"## {block}", BLOCKS[block], table(HEAD, map(cells, listed))]
+    return "\n\n".join(parts) + "\n"
+
+
+def cells(setting: Setting) -> tuple[str, ...]:
+    """One row of a table."""
+    name = setting.key.rpartition(".")[2]
+    meaning = plain(setting.meaning)
+    if reasons := without_effect(setting.key):
+        why = plain("; or where ".join(reasons))
+        meaning += f'<br><span class="effect">No effect where {why}.</span>'
+    shown = [literal(value) for value in (setting.default, setting.shipped)]
+    if name == "students":
+        shown = ["general alone", "general and four groups"]
+    return f"`{name}`{{ #{setting.key} }}", values(setting.schema), *shown, meaning
+
+
+def students() -> list[str]:
+    """The keys of one student."""
+    keys = Params.model_json_schema()["$defs"]["Student"]["properties"]
+    listed = [
+        (
+            f"`{name}`",
+            values(schema),
+            literal(schema["default"]) if "default" in schema else "must be given",
+            plain(MEANINGS[f"students.NAME.{name}"]),
+        )
+        for name, schema in keys.items()
+    ]
+    head = ("key", "values", "default", "meaning")
+    return ["### One student", BLOCKS["students"], table(head, listed)]
