@@ -46,7 +46,7 @@ BENCHMARKS = {
         "benchmarks.system.reruns",
         "only what a change affects runs again; same release id",
     ),
-    "movielens-100k": (DATA_SETS, "the teacher and every traditional model, split by time"),
+    "movielens-100k": (DATA_SETS, "traditional models, teacher and family, split by time"),
     "movielens-1m": (
         DATA_SETS,
         "the same with the published protocol: leave-one-out, whole catalogue",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks.experiments.data_sets import Log, NotDoneError, prepare, with_interval
+from benchmarks.experiments.data_sets import Log, prepare, run_graph, with_interval
 from benchmarks.experiments.groups_page import losses_table, picture, table
 from benchmarks.experiments.student_scores import (
     RESAMPLES,
@@ -49,7 +49,7 @@ def bench(
         NotDoneError: a stage failed, or `minutes` have passed.
         ValueError: a variant to leave out does not exist, or others start from it.
     """
-    prepare(project, log, source, given, profile, ())
+    prepare(project, log, source, given, profile)
     params = load_params(project.root / "params.yaml")
     comparison = compare_losses(params) if losses else compare_groups(params, tuple(without))
     settings = {"students": comparison.students, "distill": {"threads": 1}}
@@ -64,17 +64,6 @@ def bench(
         return losses_outcome(scores, source, profile)
     sequences = Sequences.load(project.root / "data" / "features" / "sequences")
     return groups_outcome(scores, differences(sequences, scores.members), source, profile)
-
-
-def run_graph(project: Clone, minutes: float | None) -> None:
-    """Run the flow up to the gate, whether it passes or not.
-
-    Raises:
-        NotDoneError: the gate was not reached.
-    """
-    status = project.show("-m", "flows.retrain", "--no-promote", minutes=minutes)
-    if "up to date" not in project.run("-m", "dvc", "status", "gate").said:
-        raise NotDoneError(f"the flow ended with status {status}; rerun the same command to resume")
 
 
 def groups_outcome(

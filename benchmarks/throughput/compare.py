@@ -13,7 +13,6 @@ import numpy as np
 
 from benchmarks.experiments import data_sets
 from benchmarks.experiments.data_sets import Log, prepare
-from benchmarks.experiments.teachers import TEACHERS
 from benchmarks.harness.checkout import Clone
 from decant.evaluation.metrics import ndcg
 from decant.features.holdout import in_selection
@@ -22,6 +21,7 @@ from decant.report.results import Figure, Outcome
 from decant.starter import tied
 
 SOURCE = "movielens-1m"
+STAGES = ("fingerprint", "embed")  # a training reads what they make
 PINS = ("rectools[torch]==0.19.0", "torch==2.13.0", "numpy<2", "pandas<3")
 THEIRS = Path(__file__).with_name("rectools_sasrec.py")
 SIZE = {"dimension": 128, "layers": 2, "heads": 2, "dropout": 0.2}
@@ -39,9 +39,9 @@ class ComparisonError(ValueError):
 
 def bench(project: Clone, log: Log, *, given: Path | None, minutes: float | None) -> Outcome:
     """Measure the speed of both in turn, then the quality of both after equal time."""
-    prepare(project, log, SOURCE, given, "quick")
+    prepare(project, log, SOURCE, given, "quick", STAGES)
     python = environment(project, log)
-    folder = project.root / TEACHERS / "beside-rectools"
+    folder = project.root / ".decant" / "beside-rectools"
     folder.mkdir(parents=True, exist_ok=True)
     sequences, length = write_inputs(project, folder)
 
@@ -172,9 +172,8 @@ def add_quality(
     other = theirs(mine["trained"], "--rank")
     chosen = cases(sequences, VALIDATION, 1)
     deciding = ~in_selection(chosen.user)
-    ours_ranked = data_sets.read(project.root / TEACHERS / "equal-time.json")[VALIDATION]
     values = {
-        "training.equal_time.ndcg@10": ndcg(np.array(ours_ranked["ranks"])[deciding], 10),
+        "training.equal_time.ndcg@10": ndcg(np.array(mine["ranks"])[deciding], 10),
         "training.equal_time.rectools.ndcg@10": ndcg(
             ranks_in(np.load(folder / "top.npy"), sequences, chosen.user, chosen.position)[
                 deciding

@@ -17,10 +17,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.experiments.teachers import Prepared, prepared, write_result
 from decant.distillation.fit import fit, new_model
+from decant.evaluation.scoring import rank as rank_cases
+from decant.features.encode import Encoder
+from decant.features.sequences import VALIDATION, Sequences, cases
 from decant.models.build import parameter_count
 from decant.models.recommender import Architecture
+from decant.params.load import load_params
 from decant.params.models import Teacher
 from decant.training.batches import Windows, shuffled_batches
 from decant.training.device import PROBE, TRIES, seconds
@@ -29,8 +32,8 @@ from decant.training.objective import Batch
 from decant.training.softmax import chunked
 from decant.training.state import TrainState, make_state
 from decant.training.step import CLIP, prepare_batch, take_step
-from decant.training.supervision import supervise
-from decant.training.validate import TorchScorer
+from decant.training.supervision import Material, supervise
+from decant.training.validate import K, TorchScorer
 
 WARM_UP = 10  # steps that are not timed
 PARTS = ("cut", "states", "loss", "backward", "update")
@@ -38,12 +41,12 @@ BACKWARD = 3  # products of a step ÷ those of its forward pass
 USED = 0.9  # share of the time limit used for planning
 
 
-def new_state(data: Prepared, settings: Teacher, seed: int, epochs: int) -> TrainState:
+def new_state(data: Material, settings: Teacher, seed: int, epochs: int) -> TrainState:
     """A model with its train state."""
     torch.set_num_threads(settings.threads)
-    model = new_model(data.material, settings, seed)
+    model = new_model(data, settings, seed)
     state = make_state(
-        model, data.sequences, supervise(data.material, settings), settings, epochs,
+        model, data.sequences, supervise(data, settings), settings, epochs,
         settings.learning_rate, seed,
     )  # fmt: skip
     model.train()
@@ -135,18 +138,38 @@ def loss_of(state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
     return loss / batch.predictions, then
 
 
-def equal_time(data: Prepared, settings: Teacher, seed: int, limit: float) -> dict[str, Any]:
+def equal_time(data: Material, settings: Teacher, seed: int, limit: float) -> dict[str, Any]:
     """Train for about `limit` seconds with a full schedule, and rank the validation cases."""
     state = new_state(data, settings, seed, 1)
     tried = rate(state, min(30.0, limit / 4))
     windows = state.supervision.windows(np.random.default_rng(0))
     epoch = float((windows.stop - windows.first - 1).sum()) * tried["seconds"] / tried["events"]
     epochs = max(1, int(USED * limit / epoch))
-    model = new_model(data.material, settings, seed)
+    model = new_model(data, settings, seed)
     long = settings.model_copy(update={"epochs": epochs, "patience": epochs})
-    report = fit(model, data.material, long, Plan(epochs, settings.learning_rate, seed))
-    write_result(data, "equal-time", TorchScorer(model.cpu()), {"settings": settings.model_dump()})
-    return {"trained": report.seconds, "epochs": epochs, "events": report.events}
+    report = fit(model, data, long, Plan(epochs, settings.learning_rate, seed))
+    chosen = cases(data.sequences, VALIDATION, data.cases_per_user)
+    ranking = rank_cases(
+        TorchScorer(model.cpu()), data.sequences, chosen, len(data.encoder.items), k=K,
+        exclude_seen=data.encoder.exclude_seen,
+    )  # fmt: skip
+    return {
+        "trained": report.seconds, "epochs": epochs, "events": report.events,
+        "ranks": ranking.ranks.tolist(),
+    }  # fmt: skip
+
+
+def read_material(root: Path) -> Material:
+    """What a teacher learns from, as the stages up to `embed` have made it."""
+    features, params = root / "data" / "features", load_params(root / "params.yaml")
+    files = sorted((root / "data" / "vectors").glob("*.npy"))
+    return Material(
+        Encoder.load(features / "encoder.json"),
+        Sequences.load(features / "sequences"),
+        {path.stem: np.load(path, allow_pickle=False) for path in files},
+        None,
+        params.split.cases_per_user,
+    )
 
 
 def main() -> None:
@@ -159,7 +182,7 @@ def main() -> None:
     arguments = parser.parse_args()
     given = json.loads(arguments.settings.read_text("utf-8"))
     seed = given.pop("seed")
-    data, settings = prepared(Path()), Teacher.model_validate(given)
+    data, settings = read_material(Path()), Teacher.model_validate(given)
     if arguments.rank:
         print(json.dumps(equal_time(data, settings, seed, arguments.seconds)))
         return
