@@ -1,6 +1,5 @@
 """The README and the pages beside it tell the truth: their commands, files and settings exist."""
 
-import importlib.util
 import json
 import re
 import shlex
@@ -13,6 +12,7 @@ from benchmarks.system.demo import HEAD
 from decant import api
 from decant.cli import COMMANDS
 from decant.params.load import parse_params
+from tests.fixtures.pages import check, shell_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -20,30 +20,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))
 
 
-def shell_lines(text: str) -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
-
-
-def make_targets() -> set[str]:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    return set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
-
-
-@pytest.mark.parametrize("line", shell_lines(README + PAGES))
+@pytest.mark.parametrize("line", shell_lines(README))
 def test_every_command_that_is_shown_exists(line: str) -> None:
-    words = shlex.split(line)
-    program = words[0].removeprefix(".venv/bin/")
-    if program == "make":
-        assert words[1] in make_targets()
-    elif program == "decant":
-        assert words[1] in COMMANDS
-    elif program == "python":
-        assert words[1] == "-m"
-        assert importlib.util.find_spec(words[2]) is not None
-    else:
-        assert program in ("curl", "dvc", ".")
+    check(line)
 
 
 def test_every_decant_command_is_shown() -> None:

@@ -53,6 +53,7 @@ def parser_of_flow(name: str) -> argparse.ArgumentParser:
     try:
         program.main([])
     except ParserCaught as caught:
+        caught.parser.__class__ = Parser
         return caught.parser
     finally:
         program.Parser = before

@@ -50,7 +50,7 @@ def renewed(page: str) -> str:
     """A page with the table of now behind its mark."""
     before, _, after = page.partition(MARK)
     rest = re.sub(r"\A\s*(\|[^\n]*\n)*", "", after)
-    return f"{before}{MARK}\n\n{overview()}\n\n{rest}"
+    return f"{before}{MARK}\n\n{overview()}\n\n{rest.lstrip()}"
 
 
 if __name__ == "__main__":
