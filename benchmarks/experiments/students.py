@@ -73,7 +73,7 @@ def run_graph(project: Clone, minutes: float | None) -> None:
         NotDoneError: the gate was not reached.
     """
     status = project.show("-m", "flows.retrain", "--no-promote", minutes=minutes)
-    if "up to date" not in project.run("-m", "dvc", "status", "gate").said:
+    if "up to date" not in project.run("-m", "dvc", "status", "gate").output:
         raise NotDoneError(f"the flow ended with status {status}; rerun the same command to resume")
 
 
