@@ -186,17 +186,17 @@ def opened(log: Path) -> IO[bytes] | int:
         return subprocess.DEVNULL
 
 
-def last_words(log: Path | None) -> str:
+def log_error(log: Path | None) -> str:
     """The error that ended a server, in one line; empty if unknown."""
     if log is None:
         return ""
     if shutil.disk_usage(log.parent).free < SCARCE:
         return f": the disk of {log.parent} is full: make room"
     try:
-        said = log.read_text(encoding="utf-8", errors="replace")
+        content = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    errors = _EXCEPTION.findall(said) or said.strip().splitlines()
+    errors = _EXCEPTION.findall(content) or content.strip().splitlines()
     return f": {errors[-1]} (see {log})" if errors else ""
 
 
@@ -210,7 +210,7 @@ def wait_until_healthy(server: Server) -> None:
     while time.monotonic() < deadline:
         status = server.process.poll()
         if status is not None:
-            why = last_words(server.log)
+            why = log_error(server.log)
             raise ServerError(f"the Prefect server ended with status {status}{why}")
         try:
             if httpx.get(f"{server.address}/api/health", timeout=2).status_code == httpx.codes.OK:

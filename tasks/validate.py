@@ -98,24 +98,24 @@ def unknown_items(cleaned: Cleaned) -> int:
 
 def lines(summary: Summary) -> list[str]:
     """Lines for the log: the account of the rows, and the values left out."""
-    said = [account("events", summary["events"])]
+    messages = [account("events", summary["events"])]
     for name in ("events", "users", "items"):
         if name != "events" and summary[name]["quarantined"]:
-            said.append(account(name, summary[name]))
+            messages.append(account(name, summary[name]))
         if name in summary["shown"]:
-            said.append(f"in quarantine of {name}: {summary['shown'][name]}")
-        said += [
+            messages.append(f"in quarantine of {name}: {summary['shown'][name]}")
+        messages += [
             f"{count:,} {'value' if count == 1 else 'values'} of {name} left out: {why}"
             for why, count in summary[name].get("left_out", {}).items()
         ]
-    said += [
+    messages += [
         f"{n:,} unreadable {'cell' if n == 1 else 'cells'} of {name}"
         for name, n in summary["unparsed"].items()
     ]
     if count := summary["unknown_items"]:
         subject = "item of the events is" if count == 1 else "items of the events are"
-        said.append(f"{count:,} {subject} not in the table of items")
-    return said
+        messages.append(f"{count:,} {subject} not in the table of items")
+    return messages
 
 
 def account(table: str, rows: dict[str, Any]) -> str:

@@ -104,7 +104,7 @@ def run_graph(project: Clone, minutes: float | None) -> None:
     if minutes is not None and minutes <= 0:
         raise NotDoneError("time is up; rerun the same command to resume")
     status = project.show("-m", "flows.retrain", "--no-promote", minutes=minutes)
-    if "up to date" not in project.run("-m", "dvc", "status", "gate").said:
+    if "up to date" not in project.run("-m", "dvc", "status", "gate").output:
         raise NotDoneError(f"the flow ended with status {status}; rerun the same command to resume")
 
 

@@ -45,7 +45,7 @@ def bench(project: Clone, log: Callable[[str], None]) -> Outcome:
     measured = project.run("-m", "benchmarks.experiments.incremental", str(project.root / "data"))
     if measured.status:
         raise ShopError(f"the measurement failed: {measured.error}")
-    return Outcome(protocol(), [SEED], json.loads(measured.said.splitlines()[-1]))
+    return Outcome(protocol(), [SEED], json.loads(measured.output.splitlines()[-1]))
 
 
 def protocol() -> dict[str, Any]:

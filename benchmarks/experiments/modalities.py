@@ -51,7 +51,7 @@ def bench(project: Clone, log: Callable[[str], None]) -> Outcome:
     measured = project.run("-m", "benchmarks.experiments.modalities", str(project.root / "data"))
     if measured.status:
         raise ShopError(f"the measurement failed: {measured.error}")
-    figures = json.loads(measured.said.splitlines()[-1])
+    figures = json.loads(measured.output.splitlines()[-1])
     outcome = Outcome(protocol(), list(SEEDS), figures)
     for name in ("text", "both"):
         low = figures[f"{name}.gain.cold"]["low"]

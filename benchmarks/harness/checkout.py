@@ -36,25 +36,25 @@ class Ended:
     """A finished command: status, output and duration."""
 
     status: int
-    said: str
+    output: str
     seconds: float
 
     @property
     def error(self) -> str:
         """The status and the error line, or else the last line."""
-        lines = self.said.strip().splitlines() or [""]
+        lines = self.output.strip().splitlines() or [""]
         errors = [line for line in lines if line.startswith("decant: error: ")]
         return f"status {self.status}, {(errors or lines)[-1]}"
 
-    def complaint(self) -> str | None:
+    def error_line(self) -> str | None:
         """The error line of a failed command; None unless there is exactly one and no traceback."""
-        lines = [line for line in self.said.splitlines() if line.startswith("decant: error: ")]
-        one = self.status != 0 and len(lines) == 1 and "Traceback" not in self.said
+        lines = [line for line in self.output.splitlines() if line.startswith("decant: error: ")]
+        one = self.status != 0 and len(lines) == 1 and "Traceback" not in self.output
         return lines[0] if one else None
 
     def stages(self, *kinds: str) -> set[str]:
         """The stages that a flow reports as `ran`, `restored` or `accepted`."""
-        return {name for name, kind in _DONE.findall(self.said) if kind in kinds}
+        return {name for name, kind in _DONE.findall(self.output) if kind in kinds}
 
 
 @dataclass
@@ -79,8 +79,8 @@ class Running:
             status = self.process.wait(TIMEOUT)
         finally:
             self.process.kill()
-        said = self.log.read_text(encoding="utf-8", errors="replace")
-        return Ended(status, said, time.monotonic() - self.began)
+        output = self.log.read_text(encoding="utf-8", errors="replace")
+        return Ended(status, output, time.monotonic() - self.began)
 
 
 @dataclass(frozen=True)

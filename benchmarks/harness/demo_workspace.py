@@ -112,5 +112,5 @@ def within(place: str, folder: str) -> bool:
 def production(shop: Clone) -> str | None:
     """The release that production points at, None if there is none or `status` fails."""
     status = shop.decant("status", "--json")
-    release = None if status.status else json.loads(status.said)["release"]
+    release = None if status.status else json.loads(status.output)["release"]
     return None if release is None else str(release)

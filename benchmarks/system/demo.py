@@ -37,12 +37,12 @@ def bench(project: Clone, log: Log) -> Outcome:
         raise ShopError(f"the demo failed: {first.error}")
     log("second run, of up-to-date stages")
     second = project.flow()
-    asked = project.run("-c", EVIDENCE)
-    if asked.status:
-        raise ShopError(f"the evidence cannot be read: {asked.error}")
-    evidence = json.loads(asked.said.splitlines()[-1])
+    evidence_run = project.run("-c", EVIDENCE)
+    if evidence_run.status:
+        raise ShopError(f"the evidence cannot be read: {evidence_run.error}")
+    evidence = json.loads(evidence_run.output.splitlines()[-1])
     outcome = Outcome(protocol(evidence, params), [params["seed"], params["raw"]["seed"]])
-    outcome.shown = ending(first.said)
+    outcome.shown = ending(first.output)
     outcome.measured("run.first.seconds", round(first.seconds, 1), len(lock_of(project)))
     outcome.measured("run.second.seconds", round(second.seconds, 1))
     again = second.stages("ran", "restored", "accepted")
@@ -53,9 +53,9 @@ def bench(project: Clone, log: Log) -> Outcome:
     return outcome
 
 
-def ending(said: str) -> str:
+def ending(output: str) -> str:
     """The end of a run's output, from the table of models on."""
-    lines = said.splitlines()
+    lines = output.splitlines()
     first = next((n for n, line in enumerate(lines) if line.startswith(HEAD)), len(lines))
     return "\n".join(line.rstrip() for line in lines[first:])
 

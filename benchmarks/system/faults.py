@@ -95,7 +95,7 @@ def limit_files(done: Undisturbed, faults: Faults) -> None:
         for pid in [pid for name, pid in shop.programs().items() if name == stage]:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (LONGEST_FILE, LONGEST_FILE))
         ended = run.end()
-        problems = [] if ended.complaint() else [f"no clear line: {ended.error}"]
+        problems = [] if ended.error_line() else [f"no clear line: {ended.error}"]
         problems += after_kill(shop, done)
         faults.add(f"limit.{stage}", [*problems, *outcome_of(shop, shop.flow(), done)])
 
@@ -107,7 +107,7 @@ def second_run(done: Undisturbed, faults: Faults) -> None:
     while not first.over() and "evaluate" not in shop.programs():
         time.sleep(POLL)
     second = shop.flow()
-    problems = [] if "a run is under way" in (second.complaint() or "") else [second.error]
+    problems = [] if "a run is under way" in (second.error_line() or "") else [second.error]
     ended = first.end()
     problems += [f"the first run: {ended.error}"] if ended.status else []
     faults.add("second_run", [*problems, *outcome_of(shop, shop.flow(), done)])
@@ -121,21 +121,21 @@ def tamper(done: Undisturbed, faults: Faults) -> None:
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
-    asked = ("recommend", "--user", USER, "--history", "i000012")
+    recommend = ("recommend", "--user", USER, "--history", "i000012")
     commands = {
         "tampered.promote": ("promote", done.release, "--channel", "canary"),
-        "tampered.recommend": asked,
+        "tampered.recommend": recommend,
         "missing.promote": ("promote", "ffffffffffffffff"),
     }
     for name, command in commands.items():
         faults.add(name, refused(shop.decant(*command)))
     shutil.rmtree(folder)
-    faults.add("missing.recommend", refused(shop.decant(*asked)))
+    faults.add("missing.recommend", refused(shop.decant(*recommend)))
 
 
 def refused(ended: Ended) -> list[str]:
     """Problems with the refusal of a command."""
-    return [] if ended.complaint() else [f"not refused in one line: {ended.error}"]
+    return [] if ended.error_line() else [f"not refused in one line: {ended.error}"]
 
 
 def fill_disk(shop: Clone, done: Undisturbed, faults: Faults) -> None:
@@ -146,7 +146,7 @@ def fill_disk(shop: Clone, done: Undisturbed, faults: Faults) -> None:
         shutil.copytree(shop.root, small.root, symlinks=True)
         resize(used(place) + FREE + 6_000_000)  # Prefect's database of a run takes 6 MB
         ended = small.flow()
-        problems = [] if ended.complaint() else [f"no clear line: {ended.error}"]
+        problems = [] if ended.error_line() else [f"no clear line: {ended.error}"]
         problems += [f"left behind: {words}" for words in small.left_behind()]
         resize(used(place) + 200_000_000)
         faults.add("disk.full", [*problems, *outcome_of(small, small.flow(), done)])

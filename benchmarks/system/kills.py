@@ -116,7 +116,7 @@ def strike_again(shop: Clone, stage: str, victim: Victim, done: Undisturbed) -> 
 
 def after_strike(shop: Clone, ended: Ended, victim: Victim, done: Undisturbed) -> list[str]:
     """Problems after a kill; a flow whose program was killed has to report it."""
-    silent = victim == "program" and not ended.complaint()
+    silent = victim == "program" and not ended.error_line()
     return [*after_kill(shop, done), *([f"no clear line: {ended.error}"] if silent else [])]
 
 
@@ -163,7 +163,7 @@ def kill_publication(done: Undisturbed, faults: Faults) -> None:
             continue
         problems = after_kill(shop, done)
         known = shop.decant("releases", "--json")
-        visible = [row["id"] for row in json.loads(known.said)] if not known.status else None
+        visible = [row["id"] for row in json.loads(known.output)] if not known.status else None
         if visible != ([] if name == "publish" else [done.release]):
             problems.append(f"decant releases: {known.error}")
         faults.add(f"killed.flow.{name}", [*problems, *outcome_of(shop, shop.flow(), done)])

@@ -236,9 +236,12 @@ def is_page(headers: Mapping[str, str], *kinds: str) -> bool:
 
 def _parts(error: boto.ClientError) -> tuple[str, str, Mapping[str, str]]:
     """Code (or HTTP status), message and headers of an error answer."""
-    said, about = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
-    code = str(said.get("Code") or about.get("HTTPStatusCode", ""))
-    return code, _line(str(said.get("Message", ""))), about.get("HTTPHeaders", {})
+    error_fields, metadata = (
+        error.response.get("Error", {}),
+        error.response.get("ResponseMetadata", {}),
+    )
+    code = str(error_fields.get("Code") or metadata.get("HTTPStatusCode", ""))
+    return code, _line(str(error_fields.get("Message", ""))), metadata.get("HTTPHeaders", {})
 
 
 def _line(text: str) -> str:

@@ -77,7 +77,9 @@ def fields(document: Schema) -> Iterator[tuple[str, Schema, Any]]:
 def comments(text: str) -> dict[str, str]:
     """The comment behind each block and setting of params.yaml."""
     lines, behind = text.splitlines(), {}
-    for block, value in yaml.compose(text).value:
+    root = yaml.compose(text)
+    assert root is not None
+    for block, value in root.value:
         behind[block.value] = _end(block, value)
         for key, inner in value.value if _is_nested(value) else ():
             behind[f"{block.value}.{key.value}"] = _end(key, inner)

@@ -12,9 +12,9 @@ NOISE = re.compile(
 _DVC_ERROR = re.compile(r"^ERROR: (?:failed to reproduce '[^']*': )?(.*)")
 
 
-def outcome(said: list[str]) -> Status:
+def outcome(lines: list[str]) -> Status:
     """Status of a stage, from the output of `dvc repro`."""
-    text = "\n".join(said)
+    text = "\n".join(lines)
     if re.search(r"^Running stage '", text, re.MULTILINE):
         return "ran"
     if "is cached - skipping run" in text:
@@ -22,15 +22,15 @@ def outcome(said: list[str]) -> Status:
     return "skipped" if "didn't change, skipping" in text else "ran"
 
 
-def last_word(said: list[str], code: int) -> str:
+def failure_reason(lines: list[str], code: int) -> str:
     """Why a child failed: the last of its `error:` lines, else its exception, else DVC's error."""
-    errors = [line[len("error: ") :] for line in said if line.startswith("error: ")]
+    errors = [line[len("error: ") :] for line in lines if line.startswith("error: ")]
     if errors:
         return errors[-1]
-    own = [line for line in said if not _DVC_ERROR.match(line) and not NOISE.match(line)]
-    if any(line.startswith("Traceback ") for line in own):
-        return own[-1]
-    dvc = [match[1] for line in said if (match := _DVC_ERROR.match(line))]
+    child_lines = [line for line in lines if not _DVC_ERROR.match(line) and not NOISE.match(line)]
+    if any(line.startswith("Traceback ") for line in child_lines):
+        return child_lines[-1]
+    dvc = [match[1] for line in lines if (match := _DVC_ERROR.match(line))]
     if dvc:
         return explain_exit(dvc[0])
     return explain_exit(f"exited with {code}")

@@ -17,7 +17,7 @@ from tasks.runner.dvc_output import (
     NOISE,
     Status,
     explain_status,
-    last_word,
+    failure_reason,
     only_edited,
     outcome,
     some,
@@ -154,7 +154,7 @@ class Run:
 
     def _dvc(self, stage: str, arguments: list[str], emit: Emit) -> list[str]:
         """Run DVC and return the output of it and of the stage, by line."""
-        said: list[str] = []
+        output: list[str] = []
         with self._mutex:
             if self._closed:
                 raise StageError(stage, "the run has ended")
@@ -163,7 +163,7 @@ class Run:
         try:
             assert child.stdout is not None
             for line in lines(child.stdout.fileno()):
-                said.append(line)
+                output.append(line)
                 if not NOISE.match(line):
                     emit(line)
             code = child.wait()
@@ -172,8 +172,8 @@ class Run:
             with self._mutex:
                 self._children.discard(child)
         if code:
-            raise StageError(stage, last_word(said, code))
-        return said
+            raise StageError(stage, failure_reason(output, code))
+        return output
 
 
 def look(root: Path) -> Run:
@@ -188,7 +188,9 @@ def look(root: Path) -> Run:
     finally:
         kill(child)
     if child.returncode:
-        raise WorkspaceError(last_word(err.decode(errors="replace").splitlines(), child.returncode))
+        raise WorkspaceError(
+            failure_reason(err.decode(errors="replace").splitlines(), child.returncode)
+        )
     return Run(root, json.loads(out.decode().splitlines()[-1]))
 
 

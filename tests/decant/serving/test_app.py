@@ -364,7 +364,7 @@ def test_a_student_that_no_manifest_names_is_never_served(shop: Any) -> None:
         wait_for(client, second)
     shutil.copytree(students / "women", students / "readers")
     with serving(shop.source, 0.02) as base, httpx.Client(base_url=base) as client:
-        health = asked(client, lambda health: "readers is not named" in str(health))
+        health = asked(client, lambda health: "readers is not listed" in str(health))
         assert "release" not in health
 
 

@@ -349,7 +349,7 @@ def test_a_note_that_cannot_be_written_stops_nothing(
     release = shop.promote(1)
     monkeypatch.setattr(LastServed, "write", full)
     assert Current(shop.source).refresh()
-    assert f"release {release} is served, but not noted" in caplog.text
+    assert f"release {release} is served, but could not be noted" in caplog.text
 
 
 @dataclass
@@ -455,7 +455,7 @@ def test_what_does_not_fit_on_the_disk_is_not_fetched(
     release = shop.publish(1)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(StoreError, match=r"has \d+ bytes, .* has 1000 left: make room"):
+    with pytest.raises(StoreError, match=r"has \d+ bytes, .* has 1000 free: make room"):
         shop.registry.fetch(release, tmp_path / "cache" / release)
     assert not any((tmp_path / "cache").iterdir())
 

@@ -65,7 +65,7 @@ def test_a_time_of_no_plausible_year_is_refused(time: Any, shown: str) -> None:
     with pytest.raises(RequestError) as caught:
         events("a", {"item": "b", "time": time})
     assert str(caught.value).startswith(
-        f"history[1].time is {shown}, not from 1990 to 2099; seconds"
+        f"history[1].time is {shown}, not from 1990 to 2099; expected seconds"
     )
 
 

@@ -281,7 +281,7 @@ def test_a_search_that_has_lost_its_journal_says_that_it_starts_anew(
     (tmp_path / JOURNAL).write_bytes(b"")
     lines: list[str] = []
     assert len(run(make_plan(trials=1), log=lines.append)) == 2
-    assert lines[0] == f"{tmp_path / JOURNAL} has lost its trials: they are run again"
+    assert lines[0] == f"{tmp_path / JOURNAL} has lost its trials: they run again"
 
 
 @pytest.mark.parametrize(

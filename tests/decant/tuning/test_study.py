@@ -170,7 +170,5 @@ def test_cases_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert (users.tolist(), quality.tolist()) == ([1, 1, 4], [0.5, 0.0, 1.0])
     assert [file.name for file in path.parent.iterdir()] == ["3.npz"]
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(
-        UnusableError, match=r"\(cases/3.npz: damaged\): move it away, then the search"
-    ):
+    with pytest.raises(UnusableError, match=r"\(cases/3.npz: damaged\): move it away to restart"):
         load_cases(path)
