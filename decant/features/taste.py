@@ -78,8 +78,8 @@ def fit_taste_groups(sequences: Sequences, items: int, count: int, seed: int) ->
     topics = min(TOPICS, *(n - 1 for n in weighted.shape))
     reduction = TruncatedSVD(max(1, topics), random_state=seed).fit(weighted)
     directions = normalize(reduction.transform(weighted))
-    found = KMeans(min(count, sequences.users), n_init=4, random_state=seed).fit(directions)
-    centroids = normalize(found.cluster_centers_)
+    clusters = KMeans(min(count, sequences.users), n_init=4, random_state=seed).fit(directions)
+    centroids = normalize(clusters.cluster_centers_)
     affinity = transform.idf_[:, None] * (reduction.components_.T @ centroids.T)
     affinity[0] = 0.0
     unordered = TasteGroups(np.round(affinity, DIGITS))
