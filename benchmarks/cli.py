@@ -1,4 +1,4 @@
-"""`decant bench NAME`: measure again what the documentation says."""
+"""`decant bench NAME`: reproduce the measurements in the documentation."""
 
 import argparse
 import importlib
@@ -19,48 +19,51 @@ from decant.suggest import suggest
 DATA_SETS = "benchmarks.experiments.data_sets"
 TRAINING = "benchmarks.throughput.compare"
 STUDENTS = "benchmarks.experiments.students"
-GROUPS, LOSSES = "-groups", "-losses"  # after the name of a data set, whose clone is shared
+GROUPS, LOSSES = "-groups", "-losses"  # suffixes of a data set's name, which share its clone
 BENCHMARKS = {
     "demo": (
         "benchmarks.system.demo",
-        "the demo shop, the whole way: quality, size, latency, time",
+        "the demo shop, end to end: quality, size, latency, time",
     ),
     "faults": ("benchmarks.system.faults", "kill -9 at every stage, full disk, damaged release"),
     "robustness": (
         "benchmarks.experiments.robustness",
-        "quality of every model on ever noisier histories",
+        "quality of every model on increasingly noisy histories",
     ),
     "incremental": (
         "benchmarks.experiments.incremental",
-        "training anew against going on, day by day",
+        "training from scratch against updating, day by day",
     ),
     "modalities": (
         "benchmarks.experiments.modalities",
-        "what text and images add, new items among them",
+        "gain from text and images, also on new items",
     ),
     "serving": (
         "benchmarks.system.serving",
-        "what one client costs another, with the service's limits",
+        "effect of one client on another, with the service's limits",
     ),
     "reruns": (
         "benchmarks.system.reruns",
-        "exactly what a change touches runs again; same release id",
+        "only what a change affects runs again; same release id",
     ),
-    "movielens-100k": (DATA_SETS, "the teacher beside every traditional model, by time"),
-    "movielens-1m": (DATA_SETS, "the same as published: leave-one-out, the whole catalogue"),
+    "movielens-100k": (DATA_SETS, "traditional models, teacher and family, split by time"),
+    "movielens-1m": (
+        DATA_SETS,
+        "the same with the published protocol: leave-one-out, whole catalogue",
+    ),
     "demo-groups": (STUDENTS, "variants of every group's student, released or not, on the demo"),
     "movielens-1m-groups": (STUDENTS, "the same on MovieLens 1M"),
-    "demo-losses": (STUDENTS, "each loss that a student may learn by, on the demo"),
+    "demo-losses": (STUDENTS, "each loss for training a student, on the demo"),
     "movielens-1m-losses": (STUDENTS, "the same on MovieLens 1M"),
-    "training": (TRAINING, "events a second beside RecTools' SASRec, on movielens-1m"),
-    "online-retail": (DATA_SETS, "the same on a shop's log, by time"),
+    "training": (TRAINING, "events per second, against RecTools' SASRec, on movielens-1m"),
+    "online-retail": (DATA_SETS, "the same on a shop's log, split by time"),
 }
-Say = Callable[[str], None]
-KEPT = Path(".decant/bench")  # clones of benchmarks that go on where they stopped
+Log = Callable[[str], None]
+KEPT = Path(".decant/bench")  # clones of resumable benchmarks
 
 
 class UnknownBenchmarkError(ValueError):
-    """There is no benchmark of this name; the message names the nearest."""
+    """No benchmark has this name; the message suggests similar ones."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -74,59 +77,62 @@ def add_commands(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "bench",
-        "Run a benchmark in temporary clones of what is committed, and write its results to\n"
-        f"{FOLDER}/NAME.json and NAME.md. Minutes to hours, by the benchmark.\n\n"
+        "Run a benchmark in clones of the committed state, and write its results to\n"
+        f"{FOLDER}/NAME.json and NAME.md. Takes minutes to hours.\n\n"
         "benchmarks:\n" + "\n".join(listed),
         run,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="NAME", help="a benchmark, as listed above")
     add_json(parser, "print the results as JSON too")
-    parser.add_argument("--keep", action="store_true", help="keep the clones, to look at them")
-    data = parser.add_argument_group("for a data set alone")
+    parser.add_argument("--keep", action="store_true", help="keep temporary clones")
+    data = parser.add_argument_group("only for data sets")
     data.add_argument(
-        "--from", dest="given", type=Path, metavar="DIR", help="its raw files; default: fetched"
+        "--from", dest="given", type=Path, metavar="DIR", help="its raw files; default: download"
     )
     data.add_argument("--profile", choices=("quick", "full"), help="the preset; default: full")
     data.add_argument("--seeds", type=int, metavar="N", help="teachers to train; default: 3")
     data.add_argument(
-        "--minutes", type=float, metavar="N", help="stop then; the same command goes on (status 1)"
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="stop then with status 1; the same command resumes",
     )
-    students = parser.add_argument_group("for the students of groups alone")
+    students = parser.add_argument_group("only for the students of groups")
     students.add_argument(
-        "--without", metavar="KIND[,KIND]", help="variants that are left out, see docs/students.md"
+        "--without", metavar="NAME[,NAME]", help="variants to leave out, see docs/students.md"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Be the command; status 1 if something that should hold did not."""
+    """Run `decant bench`; return 1 if an expectation failed."""
     if arguments.name not in BENCHMARKS:
         raise UnknownBenchmarkError(arguments.name)
     root = arguments.root.resolve()
     commit = commit_of(root)
     began = time.monotonic()
-    say = progress(began)
+    log = progress(began)
     for name in uncommitted(root)[:1]:
-        say(f"changes that are not committed, such as {name}, are not measured")
-    refuse_what_has_no_effect(arguments)
+        log(f"uncommitted changes, such as {name}, are not measured")
+    check_options(arguments)
     measured = on_data_set if is_data_set(arguments.name) else in_temporary_clone
-    outcome = measured(root, arguments, say)
+    outcome = measured(root, arguments, log)
     command = f"decant bench {arguments.name}"
     for option in ("profile", "without"):
         value = getattr(arguments, option)
         command += f" --{option} {value}" if value else ""
     result = document(arguments.name, outcome, commit, time.monotonic() - began, command)
     for path in write(root / FOLDER, result, outcome):
-        say(f"wrote {path.relative_to(root)}")
+        log(f"wrote {path.relative_to(root)}")
     for failure in outcome.failures:
-        print(f"did not hold: {failure}", file=sys.stderr)
+        print(f"failed: {failure}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(result, indent=2, sort_keys=True))
     return int(bool(outcome.failures))
 
 
 def is_data_set(name: str) -> bool:
-    """Does it measure a data set that may have to be given?"""
+    """Whether a benchmark measures a data set, whose files may be given."""
     return BENCHMARKS[name][0] in (DATA_SETS, TRAINING, STUDENTS)
 
 
@@ -137,11 +143,11 @@ def data_set_of(name: str) -> str:
     return name
 
 
-def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
-    """Options of data sets given to another benchmark would be forgotten silently.
+def check_options(arguments: argparse.Namespace) -> None:
+    """Check that all options apply to the benchmark.
 
     Raises:
-        ValueError: some are.
+        ValueError: an option does not apply.
     """
     options = {
         "--from": "given",
@@ -151,56 +157,56 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     }
     given = [option for option, name in options.items() if getattr(arguments, name) is not None]
     if given and not is_data_set(arguments.name):
-        raise ValueError(f"{', '.join(given)}: {arguments.name} is no data set and takes none")
+        raise ValueError(f"{', '.join(given)}: {arguments.name} is not a data set")
     if arguments.seeds is not None and BENCHMARKS[arguments.name][0] != DATA_SETS:
         raise ValueError(f"--seeds: {arguments.name} trains one teacher")
     if arguments.without is not None and not arguments.name.endswith(GROUPS):
-        raise ValueError(f"--without: {arguments.name} compares no students of groups")
+        raise ValueError(f"--without: {arguments.name} does not compare the students of groups")
     if arguments.seeds is not None and arguments.seeds < 1:
-        raise ValueError(f"--seeds is {arguments.seeds}; at least 1 teacher is trained")
+        raise ValueError(f"invalid --seeds {arguments.seeds}: expected at least 1")
 
 
-def on_data_set(root: Path, arguments: argparse.Namespace, say: Say) -> Any:
-    """Measure in a clone that stays, so that hours of training may be done in pieces."""
+def on_data_set(root: Path, arguments: argparse.Namespace, log: Log) -> Any:
+    """Measure in a permanent clone, so that long training can be resumed."""
     benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
     source = data_set_of(arguments.name)
     folder = root / KEPT / source
-    say(f"working in {folder.relative_to(root)}, which is kept")
+    log(f"working in {folder.relative_to(root)}, which is kept")
     project = renewed(root, folder)
     given, minutes = arguments.given, arguments.minutes
     if arguments.name == "training":
-        return benchmark.bench(project, say, given=given, minutes=minutes)
+        return benchmark.bench(project, log, given=given, minutes=minutes)
     profile = arguments.profile or "full"
     if source != arguments.name:
         without = arguments.without.split(",") if arguments.without else []
         return benchmark.bench(
-            project, say, source=source, given=given, minutes=minutes, profile=profile,
+            project, log, source=source, given=given, minutes=minutes, profile=profile,
             without=without, losses=arguments.name.endswith(LOSSES),
         )  # fmt: skip
     return benchmark.bench(
-        project, say, source=source, given=given, minutes=minutes, profile=profile,
+        project, log, source=source, given=given, minutes=minutes, profile=profile,
         seeds=arguments.seeds or 3,
     )  # fmt: skip
 
 
 def in_temporary_clone(
-    root: Path, arguments: argparse.Namespace, say: Callable[[str], None]
+    root: Path, arguments: argparse.Namespace, log: Callable[[str], None]
 ) -> Any:
-    """Measure in a clone that is removed afterwards."""
+    """Measure in a temporary clone."""
     benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
     folder = Path(tempfile.mkdtemp(prefix=f"decant-{arguments.name}-"))
-    say(f"working in {folder}")
+    log(f"working in {folder}")
     try:
-        return benchmark.bench(clone(root, folder / "project"), say)
+        return benchmark.bench(clone(root, folder / "project"), log)
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def progress(began: float) -> Say:
-    """Prints lines to stderr, each with the seconds since `began`."""
+def progress(began: float) -> Log:
+    """A function that logs to stderr, with the seconds since `began`."""
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         print(f"[{time.monotonic() - began:6.0f} s] {line}", file=sys.stderr, flush=True)
 
-    return say
+    return log

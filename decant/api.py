@@ -40,6 +40,7 @@ from decant.evaluation.metrics import hit, ndcg
 from decant.evaluation.scoring import OnnxScorer, Scorer, rank
 from decant.features.encode import Encoder, Events, tidy
 from decant.features.sequences import TEST, VALIDATION, Sequences, cases
+from decant.features.taste import fit_taste_groups
 from decant.features.values import attribute_value, identifier
 from decant.models import bundle
 from decant.models.build import load_model, save_model
@@ -133,16 +134,20 @@ def prepare(
         params.split,
         params.ingest.missing,
     )
+    sequences, groups = features.sequences, params.distill.taste_groups
+    size = len(features.encoder.items)
+    taste = fit_taste_groups(sequences, size, groups, params.seed) if groups else None
     membership = assign(
         features.users,
-        np.asarray(features.sequences.split[:, 0]),
+        np.asarray(sequences.split[:, 0]),
         params.students,
         params.distill.min_users,
+        taste.groups(sequences) if taste else None,
     )
     return Data(
         params=params,
         encoder=features.encoder,
-        sequences=features.sequences,
+        sequences=sequences,
         vectors=_vectors(features.items, tables, params),
         members=membership.members,
         folded=membership.folded,

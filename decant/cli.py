@@ -1,4 +1,4 @@
-"""`decant …`: every command in one table; a command's module is imported when it is used."""
+"""`decant …`: the table of commands; a command's module is imported when it is used."""
 
 import argparse
 import importlib
@@ -14,16 +14,16 @@ from decant.terminal import print_what_can_be
 MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
 LAST_PORT = 65535
 
-# command: (module whose `add_commands` registers it, what it does)
+# command: (module whose `add_commands` registers it, help)
 COMMANDS = {
-    "configure": ("decant.commands.configure", "set the project up for a data source"),
+    "configure": ("decant.commands.configure", "set up the project for a data source"),
     "fetch": ("decant.commands.fetch", "download a public data set"),
-    "recommend": ("decant.commands.service", "ask the release in production for items"),
-    "serve": ("decant.commands.service", "answer over HTTP from the release in production"),
-    "status": ("decant.commands.releases", "show what is in production, and what waits"),
+    "recommend": ("decant.commands.service", "print recommendations of the release in production"),
+    "serve": ("decant.commands.service", "serve the release in production over HTTP"),
+    "status": ("decant.commands.releases", "show the release in production and the candidate"),
     "releases": ("decant.commands.releases", "list the releases, newest first"),
-    "promote": ("decant.commands.releases", "put a release into production"),
-    "rollback": ("decant.commands.releases", "go back to the release before"),
+    "promote": ("decant.commands.releases", "point production at a release"),
+    "rollback": ("decant.commands.releases", "return to the previous release"),
     "trace": ("decant.commands.releases", "show where a release came from"),
     "diff": ("decant.commands.diff", "compare two runs: settings, quality, costs"),
     "robustness": ("decant.commands.robustness", "measure trained models on noisy histories"),
@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 class CommandLineError(ValueError):
-    """An unknown command, or options that are missing or unknown."""
+    """An unknown command, or missing or unknown options."""
 
 
 class Help(argparse.HelpFormatter):
@@ -44,14 +44,14 @@ class Help(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, written by `main`."""
+    """A parser that raises its errors; `main` prints them in one line."""
 
     def error(self, message: str) -> NoReturn:
-        raise CommandLineError(f"{message}; `{self.prog} --help` shows how")
+        raise CommandLineError(f"{message}; see `{self.prog} --help`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status, 2 for a user's mistake."""
+    """Run one command; return the exit status, 2 for a user error."""
     print_what_can_be()
     try:
         try:
@@ -72,7 +72,7 @@ def run(arguments: list[str]) -> int:
     """Parse the arguments and run the command.
 
     Raises:
-        CommandLineError: no such command or option. Whatever the command raises.
+        CommandLineError: unknown command or option. Also raises the command's errors.
     """
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     parsed = build_parser(known(name) if name else None).parse_args(arguments)
@@ -81,11 +81,11 @@ def run(arguments: list[str]) -> int:
 
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:
-    """Build the parser of all commands; only the module of `command` is imported."""
+    """Build the parser of all commands; import only the module of `command`."""
     parser = Parser(
         prog="decant",
         description="One large recommender in, a released family of small ones out. `make run` "
-        "makes the first release; these commands look after it.",
+        "makes the first release; these commands manage releases.",
         epilog="`decant COMMAND --help` describes one command.",
         formatter_class=Help,
     )
@@ -119,7 +119,7 @@ def known(name: str) -> str:
     """Return `name` if it is a command.
 
     Raises:
-        CommandLineError: it is not; the message suggests the nearest.
+        CommandLineError: it is not; the message suggests similar names.
     """
     if name in COMMANDS:
         return name
@@ -127,7 +127,7 @@ def known(name: str) -> str:
 
 
 def port(text: str) -> int:
-    """Parse a port for an option; 0 stands for any free one.
+    """Parse a port for an option; 0 stands for any free port.
 
     Raises:
         ArgumentTypeError: the text is not a whole number up to 65535.

@@ -1,11 +1,11 @@
-"""The one place that names every column of every table."""
+"""The names of all columns of all tables."""
 
 
 class Columns:
     """Column names shared by all tables.
 
-    `events` holds one row per behaviour of one user on one item; `users` one row per user;
-    `items` one row per item.
+    `events` has one row per behaviour of a user on an item; `users` one row per user; `items` one
+    row per item.
     """
 
     USER = "user"  # pseudonym, str; the raw id never leaves ingest
@@ -18,7 +18,7 @@ class Columns:
     SOURCE = "source"  # str, the log a row came from, e.g. "purchases"
     ROW = "row"  # int64, 1-based line of that row within its file, the header included
     FILE = "file"  # str, the file's name within data/raw/<source>
-    MALFORMED = "malformed"  # str, what is wrong with the line as a line; missing: nothing
+    MALFORMED = "malformed"  # str, the problem of a malformed line; missing if none
     REASON = "reason"  # str, why a row was quarantined
 
-    TITLE = "title"  # str, the item's text in words
+    TITLE = "title"  # str, the item's title

@@ -1,4 +1,4 @@
-"""Digests of files, JSON that is written the same way each time, files that cannot be used."""
+"""Digests of files, reproducible JSON, errors for unusable files."""
 
 import errno
 import hashlib
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 CHUNK = 1 << 20  # bytes read at a time
-LARGEST_RECORD = 1_000_000  # bytes of what is kept beside the releases
-SUMMARIES = ("summary.json", "summary.md")  # what a stage writes about its output
+LARGEST_RECORD = 1_000_000  # bytes of a record stored beside the releases
+SUMMARIES = ("summary.json", "summary.md")  # files in which a stage describes its output
 
 
 class ContentError(ValueError):
-    """A file is not what it should be."""
+    """A file has invalid content."""
 
 
 def digest(content: bytes | Iterable[bytes]) -> str:
-    """sha256 in hex of bytes, or of bytes that come in pieces."""
+    """Hexadecimal sha256 of bytes, or of an iterable of bytes."""
     hasher = hashlib.sha256()
     for chunk in [content] if isinstance(content, bytes) else content:
         hasher.update(chunk)
@@ -26,7 +26,7 @@ def digest(content: bytes | Iterable[bytes]) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """sha256 of a file, read in pieces."""
+    """sha256 of a file, read in chunks."""
     return digest(pieces(path))
 
 
@@ -37,22 +37,22 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def begin_of(parts: Iterable[bytes], most: int) -> bytes:
-    """The first `most` bytes of a content, and one more if there is more."""
-    found = bytearray()
+def first_bytes(parts: Iterable[bytes], most: int) -> bytes:
+    """The first `most` bytes of a content, and one more if it is longer."""
+    head = bytearray()
     for part in parts:
-        found += part[: most + 1 - len(found)]
-        if len(found) > most:
+        head += part[: most + 1 - len(head)]
+        if len(head) > most:
             break
-    return bytes(found)
+    return bytes(head)
 
 
 def digest_tree(folder: Path) -> dict[str, str]:
-    """Relative path → sha256 of each file; hidden files and a stage's summaries are no data."""
-    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    """Relative path → sha256 of each file, except hidden files and a stage's summaries."""
+    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
     return {
         name.as_posix(): digest_file(path)
-        for name, path in sorted(found.items())
+        for name, path in sorted(files.items())
         if name.as_posix() not in SUMMARIES and not any(part.startswith(".") for part in name.parts)
     }
 
@@ -66,13 +66,13 @@ def canonical(content: Any) -> bytes:
 
 
 def readable(content: Any) -> bytes:
-    """JSON for people: sorted keys, indented."""
+    """Readable JSON: sorted keys, indented."""
     text = json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON for people."""
+    """Write readable JSON."""
     path.write_bytes(readable(content))
 
 
@@ -80,7 +80,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON mapping.
 
     Raises:
-        ContentError: it is not one.
+        ContentError: the content is not a JSON mapping.
     """
     return parse_json(short(path), path.read_bytes())
 
@@ -89,7 +89,7 @@ def parse_json(name: str, content: bytes) -> dict[str, Any]:
     """Parse a JSON mapping; `name` is only for the message.
 
     Raises:
-        ContentError: it is not one.
+        ContentError: the content is not a JSON mapping.
     """
     try:
         parsed = json.loads(content)
@@ -101,7 +101,7 @@ def parse_json(name: str, content: bytes) -> dict[str, Any]:
 
 
 def short(path: Path) -> str:
-    """The last parts of a path: enough to find it, nothing of the machine."""
+    """The last parts of a path: enough to identify it, without revealing the machine."""
     return Path(*path.parts[-3:]).as_posix()
 
 
@@ -111,7 +111,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UnusableError(ValueError):
-    """A file or folder that a run needs cannot be used; `path` is the one to move away."""
+    """A file or folder that a run needs cannot be used; `path`: the one to move away."""
 
     def __init__(self, path: Path, why: str, advice: str = "move it away") -> None:
         self.path, self.why, self.advice = path, why, advice
@@ -119,22 +119,24 @@ class UnusableError(ValueError):
 
 
 def unusable(path: Path, error: OSError) -> UnusableError:
-    """An error of the file system as one line: the path that is in the way, and what to do."""
+    """Convert an OSError to one line with the obstructing path and what to do."""
     blocking = next((folder for folder in reversed(path.parents) if _no_folder(folder)), None)
     if blocking is not None:
         return UnusableError(blocking, "a folder is needed there")
     if os.path.islink(path) and not os.path.exists(path):
-        return UnusableError(path, f"it is a link to {os.readlink(path)}, which is not there")
+        return UnusableError(path, f"it is a link to {os.readlink(path)}, which does not exist")
     if isinstance(error, FileExistsError | NotADirectoryError):
         return UnusableError(path, "a folder is needed there")
     why = (error.strerror or type(error).__name__).lower()
     if error.errno in READ_ONLY:
         there = next((p for p in (path, *path.parents) if os.path.lexists(p)), path)
-        return UnusableError(there, why, "make it readable and writable for you, or move it away")
+        return UnusableError(there, why, "make it readable and writable, or move it away")
     if error.errno in FULL:
-        return UnusableError(path, why, "make room on the disk")
+        return UnusableError(path, why, "free disk space")
     return UnusableError(path, why)
 
 
 def _no_folder(path: Path) -> bool:
-    return os.path.lexists(path) and not os.path.isdir(path)  # unlike Path's, they never raise
+    return os.path.lexists(path) and not os.path.isdir(
+        path
+    )  # unlike the methods of Path, these never raise

@@ -1,4 +1,4 @@
-"""Locks that the kernel frees however their holder ends: of a run, and of a step's program."""
+"""Locks of runs and of step programs, which the kernel frees however their holder ends."""
 
 import fcntl
 import json
@@ -15,13 +15,13 @@ from decant.files import UnusableError, unusable
 
 LOCK = Path(".decant/run.lock")
 PROGRAMS = Path(".decant/locks")
-DYING = 5.0  # seconds that the program of a killed run may take to be gone
+DYING = 5.0  # seconds that the program of a killed run may take to exit
 LOOK_EVERY = 0.05  # seconds
 LONGEST_NOTE = 4096  # bytes
 
 
 class BusyError(ValueError):
-    """Another process holds a lock; `pid` and `since` say which, if it left a note."""
+    """Another process holds a lock; `pid` and `since` identify it, if it left a note."""
 
     def __init__(
         self,
@@ -36,10 +36,10 @@ class BusyError(ValueError):
 
 @contextmanager
 def locked(root: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of the workspace: one run at a time, whatever changes its data or settings.
+    """Hold the workspace lock: only one process at a time may change its data or settings.
 
     Raises:
-        BusyError: another run holds it and `wait` is not set. UnusableError: there can be no lock.
+        BusyError: another run holds it and `wait` is not set. UnusableError: locking is impossible.
     """
     with _held(root / LOCK, "a run is under way in this folder", math.inf if wait else 0.0):
         yield
@@ -47,14 +47,14 @@ def locked(root: Path, *, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def only_program(root: Path, name: str, patience: float = DYING) -> Iterator[None]:
-    """Hold the lock of a step's program: nobody else makes the same outputs meanwhile.
+    """Hold the lock of a step's program: no other process writes the same outputs meanwhile.
 
-    A run's lock is free as soon as the run is killed; the program that it had started may still
-    be dying, or not be told at all where the kernel cannot.
+    When a run is killed, its lock is freed at once, but its program may still be exiting, or may
+    survive if the kernel cannot notify it.
 
     Raises:
-        BusyError: another program holds it for `patience` seconds. UnusableError: there can be no
-            lock.
+        BusyError: another program still holds it after `patience` seconds.
+        UnusableError: locking is impossible.
     """
     what = f"the program of {name} is already running in this folder"
     with _held(root / PROGRAMS / f"{name}.lock", what, patience):
@@ -82,7 +82,7 @@ def _held(path: Path, what: str, patience: float) -> Iterator[None]:
 
 
 def _take(path: Path, descriptor: int, patience: float) -> bool:
-    """Lock a file, waiting for `patience` seconds; whether that succeeded."""
+    """Try to lock a file for `patience` seconds; returns whether that succeeded."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -93,7 +93,7 @@ def _take(path: Path, descriptor: int, patience: float) -> bool:
                 return False
             time.sleep(LOOK_EVERY)
         except OSError as error:
-            why = f"its file system has no locks: {error.strerror}"
+            why = f"its file system does not support locks: {error.strerror}"
             raise UnusableError(path, why, "work on a file system with locks") from None
 
 

@@ -1,11 +1,11 @@
-"""Processes that end with the one that started them, from their first moment on (Linux).
+"""Processes that end with the process that started them, from their first moment on (Linux).
 
-The kernel is asked to kill a process when its parent ends. A parent that ended before it was asked
-is noticed by its name: whoever starts a process writes its own id into the environment, and one
-that is no ancestor any more is gone, even if its id is in use again.
+The kernel kills a process when its parent ends, on request. To detect a parent that ended before
+the request, the starter writes its id into the environment: an id that is not an ancestor's belongs
+to a process that is gone, even if the id is in use again.
 
-Run as a program, this file does so for a command of any kind: see `tied`. It imports the standard
-library alone, since whatever takes its time must come after.
+Run as a program, this file ties any command to its starter: see `tied`. It imports only the
+standard library, because slow imports must come after the request.
 """
 
 import ctypes
@@ -20,15 +20,15 @@ _NO_COMMAND = 127
 
 
 def signature() -> dict[str, str]:
-    """What the environment of a process that this one starts has to hold."""
+    """Environment variables for processes that this one starts."""
     return {VARIABLE: str(os.getpid())}
 
 
 def end_with_starter() -> None:
-    """Have the kernel kill this process when its parent ends; end now if the starter is gone.
+    """Have the kernel kill this process when its parent ends; exit now if the starter is gone.
 
-    Without a starter in the environment (a command of the shell, plain DVC) only the former. What
-    this process starts in turn finds it named there.
+    The starter is checked only if the environment names one, unlike in a shell or plain DVC. Child
+    processes find this process as their starter.
 
     Raises:
         SystemExit: the starter is gone.
@@ -43,7 +43,7 @@ def end_with_starter() -> None:
 
 
 def _descends_from(ancestor: int) -> bool:
-    """Whether a process is this one or above it; others may stand between, such as a shell."""
+    """Whether a process is this one or an ancestor, with others such as a shell in between."""
     if ancestor == os.getpid():
         return True
     pid = os.getppid()
@@ -56,13 +56,15 @@ def _parent_of(pid: int) -> int:
     try:
         state = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
-        return 0  # it has ended meanwhile, or is nobody's to look at
-    return int(state.rpartition(b")")[2].split()[1])  # after the name, which may hold anything
+        return 0  # it has ended, or is not readable
+    return int(
+        state.rpartition(b")")[2].split()[1]
+    )  # the fields after the name, which may hold anything
 
 
 def tied(command: list[str]) -> list[str]:
     """The command line of a command that ends with this process."""
-    return [sys.executable, "-P", __file__, str(os.getpid()), *command]  # -P: no module of ours
+    return [sys.executable, "-P", __file__, str(os.getpid()), *command]  # -P: no project modules
 
 
 def main(starter: str, *command: str) -> None:

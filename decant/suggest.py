@@ -1,14 +1,14 @@
-"""The hint for a misspelt name that every message gives: the nearest known name, or all of them.
+"""Hints for misspelt names in messages: the nearest known name, or a list of all.
 
-Imports the standard library alone, since the HTTP service uses it.
+Imports only the standard library, since the HTTP service uses it.
 """
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-SEARCHED = 100  # names that are compared at most: comparing more would hold up the service
-MANY = 10_000  # the same where one person waits, and nobody else
-SHOWN = 80  # characters of a name: a longer one is not compared, and is cut where it is listed
+SEARCHED = 100  # names compared at most: comparing more would delay the service
+MANY = 10_000  # the same on the command line
+SHOWN = 80  # characters of a name; longer ones are not compared, and truncated in lists
 LISTED = 20  # names in one message
 
 
@@ -22,13 +22,13 @@ def suggest(
     searched: int = SEARCHED,
     listed: int = LISTED,
 ) -> str:
-    """Build the hint "did you mean `x`?", or where nothing is near "known: a, b and 7 more".
+    """Build the hint "did you mean `x`?", or if no name is close "known: a, b and 7 more".
 
     Args:
-        known: the names that exist, in the order in which they are listed.
+        known: the existing names, in the order of the list.
         what: the word before the list.
-        also_list: add the list to a suggestion too.
-        searched: suggest nothing if more names are known.
+        also_list: also add the list to a suggestion.
+        searched: make no suggestion if more names are known.
         listed: length of the list.
     """
     names = list(known)
@@ -40,7 +40,7 @@ def suggest(
 
 
 def nearest(name: str, known: Sequence[str], *, ignore_case: bool = False) -> str | None:
-    """Find the known name that is most like `name`; None if nothing is near."""
+    """Find the known name most similar to `name`; None if none is close."""
     if len(name) > SHOWN:
         return None
     fold = str.casefold if ignore_case else str

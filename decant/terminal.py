@@ -1,10 +1,10 @@
-"""What is printed reaches whoever reads, whatever letters their terminal has."""
+"""Output to terminals that lack some characters."""
 
 import io
 import sys
 
 
 def print_what_can_be() -> None:
-    """Let an output that lacks a letter show `?` for it, instead of ending the program."""
+    """Print `?` for characters that stdout cannot encode, instead of raising an error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

@@ -1,7 +1,7 @@
-"""Flows compose tasks. Prefect reads its settings when it is imported, so they are given here.
+"""Flows compose tasks. Prefect reads its settings on import, so they are set here first.
 
-A process that another one of Decant has started, such as a server, asks here to end with it: see
-`decant.starter`. A command of the shell has no starter, and outlives the shell.
+A process started by another Decant process, such as a server, asks here to end with its parent:
+see `decant.starter`. A command typed in a shell has no starter and outlives the shell.
 """
 
 import os
@@ -10,23 +10,23 @@ import sys
 from pathlib import Path
 
 from decant.starter import VARIABLE, end_with_starter
-from flows.home import settle
+from flows.home import configure_prefect
 
 
 def end_with_server() -> None:
-    """End with the process of Decant that has started this one, if one has.
+    """End with the Decant process that started this one, if any.
 
-    The kernel forgets with the thread that asked: ask again in the main one, where Prefect imports
-    flows in another.
+    The kernel drops the request when the requesting thread ends. Prefect imports flows in a worker
+    thread, so the main thread has to ask again.
     """
     if VARIABLE in os.environ:
         end_with_starter()
 
 
 def leave_quietly() -> None:
-    """Let Ctrl-C end a command while it is imported, for seconds, without a stack trace.
+    """Let Ctrl-C end a command without a stack trace during its imports, which take seconds.
 
-    `flows.console.guarded` takes it over then, and says it in a line.
+    `flows.console.run_cli` takes over then and prints one line.
     """
     if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -34,4 +34,4 @@ def leave_quietly() -> None:
 
 leave_quietly()
 end_with_server()
-settle(Path.cwd())
+configure_prefect(Path.cwd())

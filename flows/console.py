@@ -1,4 +1,4 @@
-"""What the flows' commands print for people: one line for an error, a table at the end."""
+"""Console output of the flow commands: one line per error, a table at the end."""
 
 import json
 import shutil
@@ -16,15 +16,15 @@ from tasks.runner.dvc_stages import ReportedError
 from tasks.runner.step import explain
 
 FAILED, MISTAKE = 1, 2
-SCARCE = 1 << 20  # free bytes with which Prefect's database cannot go on
+SCARCE = 1 << 20  # free bytes below which Prefect's database stops working
 
 
 class RefusedError(ReportedError):
-    """A run came to its end, and its outcome is no; the message says why."""
+    """A run completed and its outcome is negative; the message says why."""
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Run a command; an error that is the user's or a stage's is one line on stderr."""
+def run_cli(command: Callable[[], int]) -> int:
+    """Run a command; errors of the user or of a stage become one line on stderr."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     print_what_can_be()
@@ -32,27 +32,27 @@ def guarded(command: Callable[[], int]) -> int:
     try:
         return command()
     except (BusyError, ValueError, OSError) as error:
-        return complain(error, MISTAKE)
+        return print_error(error, MISTAKE)
     except ReportedError as error:
-        return complain(error, FAILED)
+        return print_error(error, FAILED)
     except httpx.HTTPError as error:
         free = shutil.disk_usage(Path.cwd()).free
-        full = f"the disk is full, {free:,} bytes are free: make room" if free < SCARCE else ""
+        full = f"the disk is full, {free:,} bytes free: make room" if free < SCARCE else ""
         lost = full or f"the Prefect server does not answer ({error})"
-        return complain(RuntimeError(f"{lost}; the same command goes on from here"), FAILED)
+        return print_error(RuntimeError(f"{lost}; rerun the same command to resume"), FAILED)
     except KeyboardInterrupt:
-        return complain(RuntimeError("interrupted; the same command goes on from here"), 130)
+        return print_error(RuntimeError("interrupted; rerun the same command to resume"), 130)
 
 
-def complain(error: BaseException, status: int) -> int:
-    """Print one line, return the exit status."""
-    told = explain(error) if isinstance(error, ValueError | OSError) else str(error)
-    print(f"decant: error: {' '.join(told.split())}", file=sys.stderr)
+def print_error(error: BaseException, status: int) -> int:
+    """Print the error in one line and return the exit status."""
+    message = explain(error) if isinstance(error, ValueError | OSError) else str(error)
+    print(f"decant: error: {' '.join(message.split())}", file=sys.stderr)
     return status
 
 
-def print_outcome(root: Path, told: str) -> None:
-    """The table of models, what became of the release, and where to look further."""
+def print_outcome(root: Path, outcome: str) -> None:
+    """Print the table of models, the outcome of the release and the path of the report."""
     from decant.report.console import table
 
     metrics, verdict = (
@@ -60,5 +60,5 @@ def print_outcome(root: Path, told: str) -> None:
         for name in ("evaluation/metrics.json", "gate/verdict.json")
     )
     print(table(metrics, verdict))
-    print(told)
+    print(outcome)
     print("report   data/report/index.html")

@@ -1,6 +1,6 @@
-"""Prefect's home: where it is, and how to do without what is damaged there.
+"""Prefect's home: where it is, and how to run without the damaged files in it.
 
-Prefect reads its settings when it is imported: that happens here, when they have been looked at.
+Prefect reads its settings on import, so it is imported here after they have been checked.
 """
 
 import os
@@ -29,19 +29,19 @@ HOME, PROFILES = "PREFECT_HOME", "PREFECT_PROFILES_PATH"
 OWN = Path(".decant/prefect")
 SPARE = Path(".decant/prefect-spare")
 DATABASE = "prefect.db"
-LOCKED = 5.0  # seconds that another process may hold the database
+LOCKED = 5.0  # seconds to wait for another process that holds the database
 MIGRATIONS = Path("server/database/_migrations/versions/sqlite")
 _REVISION = re.compile(r'^revision = "(\w+)"', re.MULTILINE)
 
 
-def settle(workspace: Path) -> None:
-    """Give Prefect a home in the workspace and keep it quiet, where nothing else was asked for."""
+def configure_prefect(workspace: Path) -> None:
+    """Give Prefect a home in the workspace and disable its telemetry, unless set otherwise."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     if (workspace / "dvc.yaml").is_file():
         os.environ.setdefault(HOME, str(workspace / OWN))
-        with suppress(OSError):  # what lies there is looked at below
-            (workspace / OWN).parent.mkdir(exist_ok=True)  # Prefect makes the last folder alone
+        with suppress(OSError):  # the content is checked below
+            (workspace / OWN).parent.mkdir(exist_ok=True)  # Prefect creates only the last folder
     home = open_home(workspace, Path(os.environ.get(HOME, "~/.prefect")).expanduser())
     leave_out(PROFILES, home / "profiles.toml", read_profiles)
     leave_out("PREFECT_LOGGING_CONFIG_PATH", home / "logging.yml", read_logging)
@@ -49,10 +49,10 @@ def settle(workspace: Path) -> None:
 
 
 def open_home(workspace: Path, home: Path) -> Path:
-    """A home that may be looked into, since Prefect does so when it is imported: else the spare.
+    """Return `home` if it can be read, as Prefect does on import; else the spare home.
 
     Raises:
-        SystemExit: neither may be.
+        SystemExit: neither can be read.
     """
     closed = forbidden(home)
     if closed is None:
@@ -61,13 +61,13 @@ def open_home(workspace: Path, home: Path) -> Path:
     if worse := forbidden(spare):
         print(f"decant: error: {worse}", file=sys.stderr)
         sys.exit(MISTAKE)
-    note(f"{closed}; Prefect goes on with {SPARE}")
+    note(f"{closed}; Prefect uses {SPARE} instead")
     os.environ[HOME] = str(spare)
     return spare
 
 
 def forbidden(home: Path) -> UnusableError | None:
-    """Why a home may not be looked into, None if it may or is not there."""
+    """Why a home cannot be read; None if it can, or does not exist."""
     try:
         os.stat(home / DATABASE)
     except PermissionError as error:
@@ -78,75 +78,77 @@ def forbidden(home: Path) -> UnusableError | None:
 
 
 def import_prefect(profiles: Path) -> None:
-    """Import Prefect; settings that it refuses are the user's mistake.
+    """Import Prefect; settings it rejects are reported as a user error.
 
     Raises:
-        SystemExit: it refuses them.
+        SystemExit: Prefect rejects its settings.
     """
     try:
         import_module("prefect.main")
-    except Exception as error:  # of many kinds, by the setting
+    except Exception as error:  # the type depends on the setting
         why = reason(error).partition(" [type=")[0]
-        told = f"Prefect cannot be imported ({why}): see the variables PREFECT_… and {profiles}"
-        print(f"decant: error: {told}", file=sys.stderr)
+        message = (
+            f"Prefect cannot be imported ({why}): check the PREFECT_… variables and {profiles}"
+        )
+        print(f"decant: error: {message}", file=sys.stderr)
         sys.exit(MISTAKE)
 
 
 def leave_out(variable: str, usual: Path, read: Callable[[Path], None]) -> None:
-    """Have Prefect do without a file that it could not be imported with, and say so."""
+    """Make Prefect ignore a file that would break its import, with a note."""
     path = Path(os.environ.get(variable) or usual).expanduser()
     try:
         if path.exists():
             read(path)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        note(f"{path} cannot be used ({reason(error)}): Prefect does without it; move it away")
-        os.environ[variable] = f"{path}.left-out"  # is not there, which Prefect takes for none
+        note(f"{path} cannot be used ({reason(error)}): Prefect ignores it; move it away")
+        os.environ[variable] = f"{path}.left-out"  # a missing file counts as none
 
 
 def read_profiles(path: Path) -> None:
-    """Read a file of profiles as Prefect does.
+    """Check that Prefect can read a profiles file.
 
     Raises:
-        OSError, ValueError: Prefect could not.
+        OSError, ValueError: it cannot.
     """
-    found = tomllib.loads(path.read_text(encoding="utf-8"))
-    profiles = found.get("profiles", {})
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    profiles = document.get("profiles", {})
     tables = profiles.values() if isinstance(profiles, dict) else [profiles]
     scalars = [value for table in tables if isinstance(table, dict) for value in table.values()]
     if not all(isinstance(table, dict) for table in tables) or not isinstance(
-        found.get("active", ""), str
+        document.get("active", ""), str
     ):
-        raise ValueError("no file of profiles")
+        raise ValueError("not a profiles file")
     if any(isinstance(value, list | dict) for value in scalars):
-        raise ValueError("a setting in it is no single value")
+        raise ValueError("a setting has several values")
 
 
 def read_logging(path: Path) -> None:
-    """Read a configuration of logging as Prefect does.
+    """Check that Prefect can read a logging configuration.
 
     Raises:
-        OSError, ValueError, YAMLError: Prefect could not.
+        OSError, ValueError, YAMLError: it cannot.
     """
     if not isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict):
-        raise ValueError("no configuration of logging")
+        raise ValueError("not a logging configuration")
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one line."""
+    """The message of an error, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def note(line: str) -> None:
-    """Say something that does not keep a command from going on."""
+    """Print a note that does not stop the command."""
     print(f"decant: note: {line}", file=sys.stderr, flush=True)
 
 
 def trouble(home: Path, *, database: bool = True) -> UnusableError | None:
-    """Why a server could not work with a home, None if it could; the home is made.
+    """Why a server could not use a home, None if it could; creates the home.
 
-    `database`: it would work with the one that is there, if there is one.
+    `database`: check the database in the home too, if there is one.
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -158,7 +160,7 @@ def trouble(home: Path, *, database: bool = True) -> UnusableError | None:
 
 
 def database_trouble(path: Path) -> UnusableError | None:
-    """Why a server could not work with a database, None if it could or would make it."""
+    """Why a server could not use a database; None if it could, or would create it."""
     if not path.exists():
         return unusable(path, FileNotFoundError()) if path.is_symlink() else None
     try:
@@ -174,20 +176,20 @@ def database_trouble(path: Path) -> UnusableError | None:
 
 
 def damage(database: sqlite3.Connection) -> str | None:
-    """What is wrong with the bytes of a database, or with the right to write it."""
+    """Why a database is corrupt or not writable, None if neither."""
     database.isolation_level = None
     database.execute("BEGIN IMMEDIATE")
-    database.execute("CREATE TABLE decant_probe (x)")  # a right to write shows here alone
+    database.execute("CREATE TABLE decant_probe (x)")  # fails without write permission
     database.execute("ROLLBACK")
-    found: Any = database.execute("PRAGMA quick_check(1)").fetchone()
-    return None if found == ("ok",) else " ".join(str(found[0]).split())
+    row: Any = database.execute("PRAGMA quick_check(1)").fetchone()
+    return None if row == ("ok",) else " ".join(str(row[0]).split())
 
 
 def misfit(database: sqlite3.Connection) -> str | None:
-    """Whether a database is none of Prefect's, or of a later version of it."""
+    """Why a database does not fit: not Prefect's, or of a later version; None if it fits."""
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
     if "alembic_version" not in tables:
-        return "it is no database of Prefect" if tables else None
+        return "it is not a Prefect database" if tables else None
     known = revisions()
     here = {revision for (revision,) in database.execute("SELECT version_num FROM alembic_version")}
     if known and here - known:
@@ -196,7 +198,7 @@ def misfit(database: sqlite3.Connection) -> str | None:
 
 
 def revisions() -> set[str]:
-    """The states of a database that the installed Prefect knows; empty if it does not tell."""
+    """Database revisions the installed Prefect knows; empty if they cannot be read."""
     spec = find_spec("prefect")
     folders = [] if spec is None else [Path(p) for p in spec.submodule_search_locations or []]
     files = [path for folder in folders for path in (folder / MIGRATIONS).glob("*.py")]
@@ -204,10 +206,10 @@ def revisions() -> set[str]:
 
 
 def usable(root: Path, home: Path, *, database: bool = True) -> tuple[Path, UnusableError | None]:
-    """A home that a run can work with: that one, else a spare one; why not that one.
+    """Return a usable home, `home` or else the spare, and why `home` is not usable.
 
     Raises:
-        UnusableError: neither.
+        UnusableError: neither is usable.
     """
     first = trouble(home, database=database)
     if first is None:

@@ -12,17 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from decant.cli import Parser
 from decant.params.load import load_params
-from flows.console import guarded
+from flows.console import run_cli
 from flows.retrain import Channel
 from flows.server import temporary_server
 from flows.workspace import quieten
 from tasks.promote import promote_task
 
-ABOUT = "Point a channel at a release, as a flow that a Prefect server shows."
+ABOUT = "Point a channel at a release, as a flow that is visible in a Prefect server."
 
 
 class Options(BaseModel):
-    """What to promote, and where."""
+    """Release and channel of a promotion."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,9 +32,9 @@ class Options(BaseModel):
 
 @flow(name="promote", flow_run_name="promote-{options.release}", persist_result=False)
 def promote(options: Options) -> None:
-    """Swap one pointer; the service reloads of itself.
+    """Swap one pointer; a running service reloads automatically.
 
-    A pointer that is damaged or gone is written anew, on top of the channel's history.
+    A damaged or missing pointer is rewritten from the channel's history plus this change.
     """
     quieten()
     root = Path.cwd()
@@ -43,7 +43,7 @@ def promote(options: Options) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Be the command line."""
+    """Command-line entry point."""
     parser = Parser(prog="python -m flows.promote", description=ABOUT)
     parser.add_argument("release", metavar="ID", help="a release's id, see `decant releases`")
     parser.add_argument(
@@ -59,4 +59,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

@@ -1,4 +1,4 @@
-"""Rerun exactly one stage, with everything below it if asked.
+"""Rerun exactly one stage, optionally with everything downstream.
 
 Run: `python -m flows.rerun STAGE[@STUDENT] [--downstream]`
 """
@@ -17,17 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from decant.cli import Parser
 from decant.params.load import ParamsError, load_params
 from decant.suggest import suggest
-from flows.console import guarded
+from flows.console import run_cli
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.runner.dvc_stages import FINGERPRINT, Run, StageResult
 from tasks.runner.prefect_task import stage
 
-ABOUT = "Run one stage again although it is up to date; what it reads is taken as it is."
+ABOUT = "Run one stage again even if it is up to date; its inputs are used as they are."
 
 
 class UnknownStageError(ValueError):
-    """No stage has this name; `known` are those that are searched for the nearest."""
+    """No stage has this name; `known` are the candidates for the suggestion."""
 
     def __init__(self, name: str, known: list[str]) -> None:
         self.name, self.known = name, known
@@ -35,10 +35,10 @@ class UnknownStageError(ValueError):
 
 
 def choices(root: Path) -> dict[str, Any]:
-    """What the form offers: every stage of the folder, one for each student where it has those.
+    """Choices of Prefect's form: every stage, once per student where a stage has students.
 
-    Nothing where the folder has no graph or a wrong one: the form is made when this module is
-    imported, and the flow says then what is wrong.
+    Empty if the graph is missing or invalid: the form is built on import, and the flow itself
+    reports the error later.
     """
     try:
         students = load_params(root / "params.yaml").students
@@ -54,7 +54,7 @@ def choices(root: Path) -> dict[str, Any]:
 
 
 class Options(BaseModel):
-    """Which stage to run again."""
+    """Stage to rerun."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,7 +62,9 @@ class Options(BaseModel):
         description="a stage, such as features, or distill@general",
         json_schema_extra=lambda schema: schema.update(choices(Path.cwd())),
     )
-    downstream: bool = Field(default=False, description="then bring what depends on it up to date")
+    downstream: bool = Field(
+        default=False, description="then bring everything downstream up to date"
+    )
 
 
 @flow(
@@ -72,7 +74,7 @@ class Options(BaseModel):
     persist_result=False,
 )
 def rerun(options: Options) -> None:
-    """Run one stage although it is up to date; its inputs are taken as they are."""
+    """Run one stage even if it is up to date; its inputs are used as they are."""
     with workspace(Path.cwd(), wait=deployment.id is not None) as run:
         name = known_stage(options.stage, run)
         start(run, name, force=True)
@@ -82,24 +84,24 @@ def rerun(options: Options) -> None:
 
 
 def start(run: Run, name: str, *, force: bool = False) -> StageResult:
-    """Bring one stage up to date, by its full name."""
+    """Bring one stage up to date; `name` includes the student."""
     step, _, student = name.partition("@")
     return stage(step)(run, student or None, force=force)
 
 
 @contextmanager
 def checked(name: str) -> Iterator[Run]:
-    """Hold the workspace, and see that it has such a stage before anything starts."""
+    """Lock the workspace and check that the stage exists before anything starts."""
     with workspace(Path.cwd()) as run:
         known_stage(name, run)
         yield run
 
 
 def known_stage(name: str, run: Run) -> str:
-    """`name`, if it is a stage.
+    """Return `name` if it is a stage.
 
     Raises:
-        UnknownStageError: it is not; the message names the nearest, or those of each student.
+        UnknownStageError: it is not; the message suggests similar names, or those per student.
     """
     known = [stage for stage in run.stages if stage != FINGERPRINT]
     if name in known:
@@ -109,13 +111,13 @@ def known_stage(name: str, run: Run) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Be the command line."""
+    """Command-line entry point."""
     parser = Parser(prog="python -m flows.rerun", description=ABOUT)
     parser.add_argument(
         "stage", metavar="STAGE[@STUDENT]", help="such as features, or distill@general"
     )
     parser.add_argument(
-        "--downstream", action="store_true", help="then bring what depends on it up to date"
+        "--downstream", action="store_true", help="then bring everything downstream up to date"
     )
     given = parser.parse_args(arguments)
     with temporary_server(meanwhile=checked(given.stage)):
@@ -124,4 +126,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

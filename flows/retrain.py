@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from decant.cli import Parser
 from decant.params.load import load_params
 from decant.params.students import in_waves
-from flows.console import RefusedError, guarded, print_outcome
+from flows.console import RefusedError, print_outcome, run_cli
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.promote import promote_task, rolled_back
@@ -39,34 +39,34 @@ class Channel(StrEnum):
 
 
 class Options(BaseModel):
-    """What a run may be asked for."""
+    """Options of a run."""
 
     model_config = ConfigDict(extra="forbid")
 
-    promote: bool = Field(default=True, description="put it on the channel if its gate passed")
-    channel: Channel = Field(default=Channel.production, description="the channel to put it on")
+    promote: bool = Field(default=True, description="promote the release if it passes the gate")
+    channel: Channel = Field(default=Channel.production, description="the channel to promote it to")
 
 
 DEFAULTS = Options()
 ABOUT = """Raw logs in, a released family of small recommenders out. Stages that are up to date are
-skipped; the release is put on a channel if it passes the gate and holds against the one
-in production."""
+skipped; the release is promoted if it passes the gate and is no worse than the one in
+production."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of a run: the release, and the channel that points at it now, if any.
+    """Outcome of a run: the release, and the channel that points at it now, if any.
 
-    `left`: why it was not promoted although that was asked for.
+    `not_promoted`: why it was not promoted although that was requested.
     """
 
     release: str
     channel: str | None
-    left: str | None = None
+    not_promoted: str | None = None
 
 
 class NotReleasableError(RefusedError):
-    """The pipeline ran, but its candidate must not go to production; `reasons` says why."""
+    """The pipeline ran, but its candidate must not reach production, for `reasons`."""
 
     def __init__(self, release: str, reasons: tuple[str, ...]) -> None:
         self.release, self.reasons = release, reasons
@@ -74,30 +74,32 @@ class NotReleasableError(RefusedError):
 
 
 class PersonNeededError(RefusedError):
-    """The release is published, but whether to promote it cannot be decided here."""
+    """The release is published, but a person has to decide on its promotion."""
 
     def __init__(self, release: str, why: str) -> None:
         self.release, self.why = release, why
         super().__init__(
-            f"release {release} is published, not promoted: {why}; look at its report, then "
+            f"release {release} is published, not promoted: {why}; check its report, then "
             f"`decant promote {release}`"
         )
 
 
 @flow(name="retrain", task_runner=threads(), persist_result=False)
 def retrain(options: Options = DEFAULTS) -> Outcome:
-    """From raw logs to a released family; only what is stale runs.
+    """Turn raw logs into a released family; only stale stages run.
 
     Raises:
         StageError: a stage ended with an error.
-        NotReleasableError: the candidate failed the gate or is worse than what is in production.
-        PersonNeededError: what is in production cannot be read, so that nothing was compared.
+        NotReleasableError: the candidate failed the gate or is worse than production.
+        PersonNeededError: the release in production is unreadable, so nothing was compared.
     """
     root = Path.cwd()
     with workspace(root, wait=deployment.id is not None) as run:
         params = load_params(root / "params.yaml")
         if trouble := registry_trouble(root, params):
-            get_run_logger().warning("the run goes on, but its end needs the registry: %s", trouble)
+            get_run_logger().warning(
+                "the run continues, but publishing needs the registry: %s", trouble
+            )
         for step in (raw, ingest, validate, features, segments, embed, teacher, knowledge):
             step(run)
         for wave in in_waves(params.students):
@@ -114,24 +116,24 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
         if not published.promotable:
             raise PersonNeededError(published.release, published.comparison.why)
         channel = options.channel.value
-        if left := rolled_back(root, params, published.release, channel):
-            return Outcome(published.release, None, left)
+        if reason := rolled_back(root, params, published.release, channel):
+            return Outcome(published.release, None, reason)
         promote_task(root, params, published.release, channel, "retrain")
         return Outcome(published.release, channel)
 
 
 def each(step: Task[..., StageResult], run: Run, students: Iterable[str]) -> list[StageResult]:
-    """One step for several students at the same time; all end before a failure is raised."""
+    """Run a step for several students in parallel; raise a failure after all have ended."""
     futures = [step.submit(run, student) for student in students]
     wait(futures)
     return [future.result() for future in futures]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Be the command line."""
+    """Command-line entry point."""
     parser = Parser(prog="python -m flows.retrain", description=ABOUT)
     parser.add_argument(
-        "--no-promote", action="store_true", help="publish the release, leave every channel alone"
+        "--no-promote", action="store_true", help="publish the release without moving a channel"
     )
     parser.add_argument(
         "--channel",
@@ -146,14 +148,12 @@ def main(arguments: list[str] | None = None) -> int:
         with temporary_server(meanwhile=workspace(root)):
             outcome = retrain(options)
     except NotReleasableError as error:
-        print_outcome(
-            root, f"candidate {error.release} (not published; production stays as it was)"
-        )
+        print_outcome(root, f"candidate {error.release} (not published; production is unchanged)")
         raise
     place = f"on {outcome.channel}" if outcome.channel else "published, not promoted"
-    print_outcome(root, f"release  {outcome.release} ({outcome.left or place})")
+    print_outcome(root, f"release  {outcome.release} ({outcome.not_promoted or place})")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

@@ -1,7 +1,7 @@
-"""Register every flow with a Prefect server and run what is asked for, one at a time.
+"""Register every flow with a Prefect server and execute scheduled and requested runs in turn.
 
 Run: `python -m flows.serve` (with the server that PREFECT_API_URL names), or
-`python -m flows.serve --with-server [--port 4200]`: starts one beside it.
+`python -m flows.serve --with-server [--port 4200]`, which starts a server too.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from decant.cli import Parser, port
 from decant.params.load import load_params
 from decant.params.release import Schedule
 from decant.starter import signature
-from flows.console import guarded
+from flows.console import run_cli
 from flows.promote import promote
 from flows.rerun import rerun
 from flows.retrain import DEFAULTS, retrain
@@ -29,12 +29,12 @@ from flows.tune import tune
 
 PORT = 4200
 INTERRUPTED, TERMINATED = 130, 143
-ABOUT = """Register every flow with a Prefect server and run what is due or asked for, one run at a
-time. The server is the one that PREFECT_API_URL names, or with --with-server one of its own."""
+ABOUT = """Register every flow with a Prefect server and execute scheduled and requested runs, one
+at a time. The server is the one that PREFECT_API_URL names; --with-server starts one instead."""
 
 
 def deployments(schedule: Schedule) -> list[RunnerDeployment]:
-    """Every flow as the server shall know it; retrain runs of itself on the schedule."""
+    """Deployments of all flows; retrain runs automatically on the schedule."""
     made = [
         retrain.to_deployment(
             "retrain",
@@ -42,7 +42,7 @@ def deployments(schedule: Schedule) -> list[RunnerDeployment]:
             parameters={"options": DEFAULTS.model_dump(mode="json")},
             description="raw logs -> a released family of students",
         ),
-        rerun.to_deployment("rerun-stage", description="one stage again, and what is below it"),
+        rerun.to_deployment("rerun-stage", description="rerun one stage, and what is downstream"),
         tune.to_deployment(
             "tune",
             parameters={"options": AS_PARAMS_SAY.model_dump(mode="json")},
@@ -54,22 +54,22 @@ def deployments(schedule: Schedule) -> list[RunnerDeployment]:
 
 
 class Service(Runner):
-    """A runner that SIGTERM ends as Ctrl-C does; Prefect's own leaves through a traceback."""
+    """A runner that ends on SIGTERM as on Ctrl-C; Prefect's own prints a traceback."""
 
     async def start(self, *arguments: Any, **options: Any) -> None:
-        """Run what is due or asked for, until the task is cancelled."""
+        """Execute scheduled and requested runs until the task is cancelled."""
         self._ends = asyncio.get_running_loop(), asyncio.current_task()
         await super().start(*arguments, **options)
 
     def handle_sigterm(self, *_: Any) -> None:
-        """Let it end in order: schedules are paused, runs are ended."""
+        """Shut down in order: pause schedules, end runs."""
         loop, task = self._ends
         assert task is not None, "it was started"
         loop.call_soon_threadsafe(task.cancel)
 
 
 def serve(schedule: Schedule) -> int:
-    """Register every flow and run one at a time until a signal comes; returns the exit status."""
+    """Register every flow, execute runs in turn until a signal; return the exit status."""
     service = Service(limit=1)
     for deployment in deployments(schedule):
         service.add_deployment(deployment)
@@ -85,30 +85,33 @@ def serve(schedule: Schedule) -> int:
 
 
 def end(*_: Any) -> None:
-    """Take SIGTERM before and after the flows are served: what was started is stopped."""
+    """Handle SIGTERM outside `serve`: exit, which stops the child processes."""
     sys.exit(TERMINATED)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Be the command line."""
+    """Command-line entry point."""
     parser = Parser(prog="python -m flows.serve", description=ABOUT)
-    parser.add_argument("--with-server", action="store_true", help="start a server with a UI too")
+    parser.add_argument("--with-server", action="store_true", help="also start a server with a UI")
     parser.add_argument(
-        "--port", type=port, default=PORT, help=f"of that server, 0: any free one; default: {PORT}"
+        "--port",
+        type=port,
+        default=PORT,
+        help=f"port of that server, 0: any free port; default: {PORT}",
     )
     given = parser.parse_args(arguments)
     schedule = load_params(Path("params.yaml")).schedule
     if not given.with_server and configured_server() is None:
         raise ServerError("no Prefect server: set PREFECT_API_URL, or add --with-server")
     signal.signal(signal.SIGTERM, end)
-    os.environ.update(signature())  # Prefect starts the runs: they end with this process
+    os.environ.update(signature())  # runs started by Prefect end with this process
     if not given.with_server:
         return serve(schedule)
     with lasting_server("127.0.0.1", given.port or free_port()) as address:
-        os.environ["PREFECT_API_URL"] = f"{address}/api"  # runs are processes of their own
+        os.environ["PREFECT_API_URL"] = f"{address}/api"  # for runs, which are separate processes
         print(f"Prefect UI: {address}  (Ctrl-C ends it)", flush=True)
         return serve(schedule)
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

@@ -1,6 +1,6 @@
-"""A Prefect server: a temporary one for a single run, or the one behind `make ui`.
+"""Prefect servers: a temporary one for a single run, or the one behind `make ui`.
 
-Both end with the process that started them, however that ends.
+Both end with the process that started them, even if it is killed.
 """
 
 import atexit
@@ -44,7 +44,7 @@ class ServerError(ReportedError):
 
 @dataclass(frozen=True)
 class Server:
-    """A server's process and its address; `log`: where it writes its errors, None: on stderr."""
+    """A server's process and address; `log`: file of its errors, None: stderr."""
 
     process: subprocess.Popen[bytes]
     address: str
@@ -53,14 +53,14 @@ class Server:
 
 @contextmanager
 def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
-    """Address of a server for this run: the one that is configured, else one of its own.
+    """Yield the address of a server for this run: the configured one, else a temporary one.
 
-    `meanwhile` is entered while it starts. Its own server is stopped when the interpreter ends,
-    after Prefect has sent the last log lines. Where Prefect's home cannot be used, it has another
-    one in the workspace.
+    `meanwhile` is entered while the server starts. A temporary server stops when the interpreter
+    exits, after Prefect has sent the last log lines. If Prefect's home is unusable, the server
+    uses a spare home in the workspace.
 
     Raises:
-        ServerError: there is none that answers. UnusableError: there is no home for one.
+        ServerError: no server answers. UnusableError: no home is usable.
     """
     configured = configured_server()
     if configured:
@@ -71,7 +71,7 @@ def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
     usual = Path(PREFECT_HOME.value())
     home, trouble = homes.usable(Path.cwd(), usual, database=holds_database(usual))
     if trouble is not None:
-        homes.note(f"{trouble}; this run goes on with {homes.SPARE}")
+        homes.note(f"{trouble}; this run uses {homes.SPARE} instead")
     server = start_temporary(home)
     with meanwhile:
         try:
@@ -80,7 +80,7 @@ def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
             stop(server.process)
             if home == spare or homes.trouble(spare) is not None:
                 raise
-            homes.note(f"{error}; this run goes on with {homes.SPARE}")
+            homes.note(f"{error}; this run uses {homes.SPARE} instead")
             home, server = spare, start_temporary(spare)
             wait_until_healthy(server)
         settings = {PREFECT_API_URL: f"{server.address}/api", PREFECT_UI_URL: ""}
@@ -89,17 +89,17 @@ def temporary_server(meanwhile: AbstractContextManager[Any]) -> Iterator[str]:
 
 
 def start_temporary(home: Path) -> Server:
-    """Start a server for this run alone, which ends with the interpreter."""
+    """Start a server for this run only; it stops when the interpreter exits."""
     server = start_server("127.0.0.1", free_port(), home, ephemeral=True)
     atexit.register(stop, server.process)
     return server
 
 
 def configured_server() -> str | None:
-    """Address of the server that PREFECT_API_URL names; None if it names none.
+    """Address of the server that PREFECT_API_URL names; None if unset.
 
     Raises:
-        ServerError: it does not answer.
+        ServerError: the server does not answer.
     """
     address = PREFECT_API_URL.value()
     if not address:
@@ -110,18 +110,18 @@ def configured_server() -> str | None:
         why = str(problem).partition("\n")[0] or type(problem).__name__
         raise ServerError(
             f"no Prefect server answers at {address}, which PREFECT_API_URL names ({why}): start "
-            "it, or unset PREFECT_API_URL, then a run brings its own"
+            "it, or unset PREFECT_API_URL to let a run start a temporary one"
         )
     return str(address)
 
 
 @contextmanager
 def lasting_server(host: str, port: int) -> Iterator[str]:
-    """Run a server with its UI, wait until it answers, end it with the block; yields its address.
+    """Start a server with its UI, yield its address once it answers, stop it on exit.
 
     Raises:
-        ServerError: nobody can listen on the port, or it did not answer in time.
-        UnusableError: Prefect's home, or its database.
+        ServerError: the port cannot be used, or the server did not answer in time.
+        UnusableError: Prefect's home or its database cannot be used.
     """
     try_port(host, port)
     home = Path(PREFECT_HOME.value())
@@ -140,7 +140,7 @@ def lasting_server(host: str, port: int) -> Iterator[str]:
 def start_server(host: str, port: int, home: Path, *, ephemeral: bool) -> Server:
     """Start a server as a child that ends with this process.
 
-    What an ephemeral one complains of goes to a file, and not between the lines of the run.
+    An ephemeral server writes its errors to a file, to keep the run's output clean.
     """
     address = f"http://{host}:{port}"
     code = str(Path(__file__).resolve().parents[1])
@@ -165,12 +165,12 @@ def start_server(host: str, port: int, home: Path, *, ephemeral: bool) -> Server
 
 
 def holds_database(home: Path) -> bool:
-    """Whether a server would work with the database in a home, and not with one named elsewhere."""
+    """Whether a server would use the database in `home` rather than one configured elsewhere."""
     return str(PREFECT_API_DATABASE_CONNECTION_URL.value()).endswith(f"/{home / homes.DATABASE}")
 
 
 def own_database(home: Path) -> dict[str, str]:
-    """What a server's environment needs to work with a home that is not the one it would take."""
+    """Environment variables that make a server use `home`; empty if it is the default."""
     if home == Path(PREFECT_HOME.value()):
         return {}
     database = f"sqlite+aiosqlite:///{home / homes.DATABASE}"
@@ -179,38 +179,38 @@ def own_database(home: Path) -> dict[str, str]:
 
 
 def opened(log: Path) -> IO[bytes] | int:
-    """A file that a server writes its errors to; nothing is kept where there can be none."""
+    """Open the file for a server's errors; they are dropped if it cannot be opened."""
     try:
         return log.open("wb")
     except OSError:
         return subprocess.DEVNULL
 
 
-def last_words(log: Path | None) -> str:
-    """The error that a server ended with, in one line; where it is not known, nothing."""
+def log_error(log: Path | None) -> str:
+    """The error that ended a server, in one line; empty if unknown."""
     if log is None:
         return ""
     if shutil.disk_usage(log.parent).free < SCARCE:
-        return f": the disk of {log.parent} is full, make room"
+        return f": the disk of {log.parent} is full: make room"
     try:
-        said = log.read_text(encoding="utf-8", errors="replace")
+        content = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    errors = _EXCEPTION.findall(said) or said.strip().splitlines()
+    errors = _EXCEPTION.findall(content) or content.strip().splitlines()
     return f": {errors[-1]} (see {log})" if errors else ""
 
 
 def wait_until_healthy(server: Server) -> None:
-    """Return when the server answers.
+    """Wait until the server answers.
 
     Raises:
-        ServerError: it ended, or took longer than 90 s.
+        ServerError: it ended, or did not answer within 90 s.
     """
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         status = server.process.poll()
         if status is not None:
-            why = last_words(server.log)
+            why = log_error(server.log)
             raise ServerError(f"the Prefect server ended with status {status}{why}")
         try:
             if httpx.get(f"{server.address}/api/health", timeout=2).status_code == httpx.codes.OK:
@@ -221,7 +221,7 @@ def wait_until_healthy(server: Server) -> None:
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
-    """Ask a process to end, then make it."""
+    """Terminate a process; kill it after `patience` seconds."""
     process.terminate()
     try:
         process.wait(patience)
@@ -231,17 +231,17 @@ def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """A free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def try_port(host: str, port: int) -> None:
-    """See that a server could listen there.
+    """Check that a server can listen on a port.
 
     Raises:
-        ServerError: the port is taken or not allowed.
+        ServerError: the port is taken or not permitted.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -249,11 +249,11 @@ def try_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             why = str(error.strerror).lower()
-            raise ServerError(f"port {port}: {why}; choose another one with PORT=…") from None
+            raise ServerError(f"port {port}: {why}; choose another with PORT=…") from None
 
 
 def main(arguments: list[str]) -> None:
-    """Be the server: HOST PORT ephemeral|lasting."""
+    """Run the server process; arguments: HOST PORT ephemeral|lasting."""
     host, port, kind = arguments
     import uvicorn
     from prefect.server.api.server import create_app

@@ -1,4 +1,4 @@
-"""Search better settings of one stage on validation, and show the change to params.yaml.
+"""Search for better settings of one stage on validation, and show the change to params.yaml.
 
 Run: `python -m flows.tune [--apply] [--trials N] [--workers N]`
 """
@@ -13,18 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from decant.cli import Parser
 from decant.params.load import Params, load_params
-from flows.console import guarded
+from flows.console import run_cli
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
 from tasks.runner.prefect_task import stage
 from tasks.tune import SearchSummary, plan_of, tune_task
 
-ABOUT = """Search better settings of one stage, as `tune` in params.yaml says: stage, method, trials
-and the range of each setting. Every trial is judged on validation, in windows one behind the other
-in time; the test window is not looked at, nor are the users whose validation decides about a
-release. The current settings are trial 0: if none is surely better, nothing changes. A better one
-is shown as a diff of params.yaml. A search that was interrupted goes on with the same command, and
-one of more trials with those that are there."""
+ABOUT = """Search for better settings of one stage. `tune` in params.yaml gives stage, method,
+trials and the range of each setting. Trials are compared on validation, in consecutive time
+windows; neither the test window nor the users whose validation decides on a release are used. The
+current settings are trial 0: nothing changes unless a trial is significantly better. A better one
+is shown as a diff of params.yaml. The same command resumes an interrupted search; with more
+trials, it extends a finished one."""
 BEFORE = ("raw", "ingest", "validate", "features", "embed")
 FOR_STUDENTS = ("teacher", "knowledge")
 
@@ -48,23 +48,23 @@ DEFAULTS = Options()
 
 @flow(name="tune", task_runner=threads(), persist_result=False)
 def tune(options: Options = DEFAULTS) -> SearchSummary:
-    """Bring what the stage reads up to date, then search.
+    """Bring the inputs of the stage up to date, then search.
 
     Raises:
-        StageError: a stage before it ended with an error.
+        StageError: an upstream stage failed.
         ValueError: there is nothing to search, or the current settings cannot be trained.
     """
     root = Path.cwd()
     with workspace(root, wait=deployment.id is not None) as run:
         params = with_options(load_params(root / "params.yaml"), options)
-        plan_of(params)  # before anything runs
+        plan_of(params)  # fail before anything runs
         for step in BEFORE if params.tune.stage == "teacher" else (*BEFORE, *FOR_STUDENTS):
             stage(step)(run)
         return tune_task(root, params, apply=options.apply)
 
 
 def with_options(params: Params, options: Options) -> Params:
-    """The settings, with the options in their place."""
+    """The settings, overridden by the options."""
     changes = {
         name: value
         for name in ("trials", "workers")
@@ -74,14 +74,16 @@ def with_options(params: Params, options: Options) -> Params:
 
 
 def positive(text: str) -> int:
-    """Read a whole number of at least 1.
+    """Parse a whole number of at least 1.
 
     Raises:
-        ArgumentTypeError: the text is another.
+        ArgumentTypeError: the text is something else.
     """
     if text.isdecimal() and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"`{text}` is not a whole number of at least 1")
+    raise argparse.ArgumentTypeError(
+        f"invalid number `{text}`: expected a whole number of at least 1"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,4 +106,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

@@ -1,4 +1,4 @@
-"""One workspace, one run: the lock, the state of DVC's repository, what is stale."""
+"""The workspace of a run: its lock, the state of DVC's repository, stale stages."""
 
 import json
 import logging
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from decant.data.membership import check_rules
@@ -17,6 +18,7 @@ from decant.files import UnusableError, unusable
 from decant.lock import locked
 from decant.params.effects import warnings_in
 from decant.params.load import load_params
+from decant.params.upgrade import missing_settings, settings_in_graph
 from flows import end_with_server
 from tasks import fingerprint
 from tasks.runner.dvc_stages import Run, WorkspaceError, look
@@ -34,13 +36,13 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
-    """Hold the workspace for one run and look at what is stale; children end with the block.
+    """Lock the workspace for one run and find stale stages; child processes end with the block.
 
-    Where this process holds it already, the same run is given.
+    If this process holds the lock already, yields the same run.
 
     Raises:
-        BusyError: another run holds it and `wait` is not set.
-        WorkspaceError, ParamsError: it cannot be worked in.
+        BusyError: another run holds the lock and `wait` is not set.
+        WorkspaceError, ParamsError: the workspace or its settings are invalid.
         RuleError: a student's rule is wrong, can never match, or is shadowed by others.
     """
     if root in _OPEN:
@@ -50,6 +52,7 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     quieten()
     with locked(root, wait=wait):
         params = load_params(root / "params.yaml")
+        check_written(root)
         rules = check_rules(params.segments, params.ingest.missing)
         for line in (*rules, *warnings_in(root, params)):
             logger.warning("%s", line)
@@ -64,11 +67,30 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
             run.close()
 
 
-def prepare(root: Path) -> None:
-    """Make DVC work here: in a Git checkout as it is, elsewhere without Git.
+def check_written(root: Path) -> None:
+    """Check that params.yaml has every setting that a stage depends on: DVC has no defaults.
 
     Raises:
-        WorkspaceError: `root` is not the project's folder. UnusableError: a file of DVC's own.
+        WorkspaceError: one is missing, as in a params.yaml of an earlier version.
+    """
+    graph = root / "dvc.yaml"
+    if not graph.is_file():
+        return  # `prepare` reports it
+    settings = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    missing = missing_settings(settings, settings_in_graph(graph))
+    if missing:
+        raise WorkspaceError(
+            f"params.yaml lacks {', '.join(f'`{name}`' for name in missing)}, which dvc.yaml "
+            "names: `decant configure --upgrade` adds new settings with their defaults"
+        )
+
+
+def prepare(root: Path) -> None:
+    """Prepare DVC: with Git in a Git checkout, else without.
+
+    Raises:
+        WorkspaceError: `root` is not the project's folder.
+        UnusableError: an internal file of DVC cannot be used.
     """
     for name in ("dvc.yaml", ".dvc/config"):
         if not (root / name).is_file():
@@ -81,7 +103,7 @@ def prepare(root: Path) -> None:
 
 
 def settle_git(root: Path) -> None:
-    """Tell DVC whether there is Git, where its own configuration does not say."""
+    """Configure DVC to use Git or not, unless its local configuration says so."""
     own = root / OWN_CONFIG
     in_git = any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents))
     try:
@@ -95,7 +117,7 @@ def settle_git(root: Path) -> None:
 
 
 def examine(root: Path) -> Run:
-    """`look`, and what to do where DVC cannot read its own record of the last run.
+    """Call `look`; add advice to the error if DVC cannot read its record of the last run.
 
     Raises:
         WorkspaceError: dvc.yaml, params.yaml or dvc.lock cannot be read.
@@ -106,15 +128,15 @@ def examine(root: Path) -> Run:
         if RECORD not in str(error):
             raise
         raise WorkspaceError(
-            f"{error}; remove {RECORD} and run again: what DVC's cache holds is not made anew"
+            f"{error}; remove {RECORD} and run again: results in DVC's cache are reused"
         ) from None
 
 
 def release_dead_locks(path: Path) -> None:
-    """Remove DVC's file of path locks if nobody who is named in it runs any more.
+    """Remove DVC's file of path locks if none of the processes named in it is running DVC.
 
-    DVC knows holders by process id alone and writes the file in place: after a power cut or in a
-    restarted container it can name a stranger, or be cut short.
+    DVC identifies holders by process id and writes the file in place: after a power cut or in a
+    restarted container the file can name an unrelated process or be truncated.
     """
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
@@ -127,7 +149,7 @@ def release_dead_locks(path: Path) -> None:
 
 
 def forget_students(root: Path, students: list[str]) -> None:
-    """Remove models of students that params.yaml no longer has; DVC's cache keeps them."""
+    """Remove models of students no longer in params.yaml; DVC's cache keeps them."""
     for folder, kept in (
         ("models", {"teacher", fingerprint.SCRATCH.name, *students}),
         ("compressed", set(students)),
@@ -138,12 +160,12 @@ def forget_students(root: Path, students: list[str]) -> None:
 
 
 def threads() -> Any:
-    """As many tasks at a time as there are cores; each stage is a process of its own."""
+    """A runner of as many tasks at a time as there are cores; each stage is a process."""
     return ThreadPoolTaskRunner(max_workers=os.cpu_count() or 1)
 
 
 def quieten() -> None:
-    """Errors that say it all in one line come without their stack."""
+    """Log errors with a complete one-line message without their stack trace."""
     for name in ("prefect.task_runs", "prefect.flow_runs"):
         of_runs = logging.getLogger(name)
         if not any(isinstance(known, OneLineErrors) for known in of_runs.filters):

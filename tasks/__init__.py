@@ -1,13 +1,13 @@
 """The steps, one program each: `python -m tasks.NAME`.
 
-Such a program ends with the one that started it, and asks for that here, before anything else:
-importing what a step needs takes seconds, in which its starter may be killed and another run begin.
-Where this package is only imported, nothing happens.
+A step ends with the process that started it. It registers for that here, before anything else:
+its imports take seconds, in which the starter may be killed and another run begin. A mere import of
+this package does nothing.
 """
 
 import sys
 
 from decant.starter import end_with_starter
 
-if sys.argv[0] == "-m":  # while Python looks for the module that it is to run
+if sys.argv[0] == "-m":  # while Python locates the module to run
     end_with_starter()

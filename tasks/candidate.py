@@ -1,11 +1,11 @@
-"""Assemble the family of students that ships, with an id that names its content."""
+"""Assemble the accepted students into a release candidate, with an id derived from its content."""
 
 from decant.release.candidate import Parts, assemble
 from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:
-    """Make data/candidate of the compressed students that the gate let through."""
+    """Write data/candidate from the compressed students that the gate accepted."""
     parts = Parts(
         bundles=workspace.input("compressed"),
         router=workspace.input("segments/router.json"),
@@ -26,7 +26,7 @@ def run(workspace: Workspace) -> Summary:
 
 
 def describe(summary: Summary) -> str:
-    """The candidate for a person."""
+    """The candidate in Markdown."""
     verdict = "passed" if summary["passed"] else "failed"
     return "\n".join(
         [

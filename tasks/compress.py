@@ -8,7 +8,7 @@ from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read a student's bundle, write its pruned and its int8 bundle."""
+    """Read a student's bundle, write its pruned and int8 bundles."""
     name, params = student_of(workspace), workspace.params
     output = workspace.output(f"compressed/{name}")
     if is_folded(workspace, name):
@@ -22,9 +22,8 @@ def run(workspace: Workspace) -> Summary:
         params.seed,
         output,
     )
-    hops_allowed = 1 - params.compress.max_loss
-    # two hops may each lose their share
-    return {"status": "compressed", "hops": {**hops, "allowed": hops_allowed**2}}
+    ratio = 1 - params.compress.max_loss  # allowed for each of the two compression steps
+    return {"status": "compressed", "hops": {**hops, "allowed": ratio**2}}
 
 
 def describe(summary: Summary) -> str:
@@ -34,7 +33,7 @@ def describe(summary: Summary) -> str:
         f"| {hop} | {summary['hops'][hop]['ndcg']:.4f} | {summary['hops'][hop].get('taken', '')} |"
         for hop in ("distilled", "pruned", "int8")
     )
-    return f"| hop | validation NDCG@10 | taken |\n|---|---|---|\n{rows}"
+    return f"| step | validation NDCG@10 | selected |\n|---|---|---|\n{rows}"
 
 
 if __name__ == "__main__":

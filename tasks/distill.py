@@ -1,4 +1,4 @@
-"""Distil one student: general from the teacher's knowledge, a segment's from general."""
+"""Distil one student: `general` from the teacher's knowledge, a segment's from `general`."""
 
 from tqdm import tqdm
 
@@ -35,8 +35,9 @@ def run(workspace: Workspace) -> Summary:
         print(f"{name}: {users} users, merged into general: {why_folded(workspace, name)}")
         return {"status": "folded", "users": users}
     settings, material = params.settings_of(name), load_material(workspace, name)
-    goes_on = params.students[name].init in params.students  # its inputs are those of its start
-    notes = [] if goes_on else notes_on_inputs(workspace, settings, material)
+    # a student that starts from another has the same inputs
+    inherits = params.students[name].init in params.students
+    notes = [] if inherits else notes_on_inputs(workspace, settings, material)
     model, report = train_student(
         material,
         settings,
@@ -63,7 +64,7 @@ def run(workspace: Workspace) -> Summary:
 
 
 def load_material(workspace: Workspace, name: str) -> Material:
-    """The material of one student, with the teacher's knowledge if it learns from soft labels."""
+    """The training data of one student, with the teacher's knowledge for soft labels."""
     encoder, sequences = load_sequences(workspace)
     soft = workspace.params.students[name].labels == "soft"
     return Material(
@@ -76,7 +77,7 @@ def load_material(workspace: Workspace, name: str) -> Material:
 
 
 def load_init(workspace: Workspace, name: str, settings: Distill) -> dict[str, Recommender]:
-    """The model that a student starts from, as `train_student` takes it."""
+    """The model a student starts from, as keyword arguments of `train_student`."""
     init = workspace.params.students[name].init
     if init is None:
         return {}

@@ -1,4 +1,4 @@
-"""Turn the text of every item into a vector, and bring given vectors into the same form."""
+"""Embed the text of every item, and align given vectors with the items."""
 
 from pathlib import Path
 
@@ -15,20 +15,20 @@ TEXT = "text"
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read the items' texts and given vectors, write <name>.npy [N + 1, width] for each."""
+    """Read the items' texts and given vectors, write a <name>.npy [N + 1, width] for each."""
     items = pd.read_parquet(workspace.input("features") / "items.parquet")
     output = workspace.output("vectors")
-    found = workspace.input("item_vectors").glob("*.parquet")
+    tables = workspace.input("item_vectors").glob("*.parquet")
     return {
         **embed_text(workspace, items["text"].tolist(), output),
         "modalities": {
-            path.stem: place(path, items["item"].tolist(), output) for path in sorted(found)
+            path.stem: place(path, items["item"].tolist(), output) for path in sorted(tables)
         },
     }
 
 
 def embed_text(workspace: Workspace, texts: list[str], output: Path) -> Summary:
-    """Write text.npy, unless no text is wanted."""
+    """Write text.npy, unless `embed.encoder` is none."""
     settings, width, cut = workspace.params.embed, 0, 0
     if settings.encoder != "none":
         with tqdm(total=len(texts), unit="item", desc="text", mininterval=5) as bar:
@@ -47,27 +47,27 @@ def embed_text(workspace: Workspace, texts: list[str], output: Path) -> Summary:
 
 def place(path: Path, items: list[str], output: Path) -> Summary:
     """Write one modality's vectors in the order of the items."""
-    kept = pd.read_parquet(path)
-    vectors, there = align(kept, items)
+    table = pd.read_parquet(path)
+    vectors, has_vector = align(table, items)
     np.save(output / f"{path.stem}.npy", with_no_item(vectors), allow_pickle=False)
     return {
         "width": int(vectors.shape[1]),
-        "with_vector": int(there.sum()),
-        "without_vector": int((~there).sum()),
-        "unknown_items": len(kept) - int(there.sum()),
+        "with_vector": int(has_vector.sum()),
+        "without_vector": int((~has_vector).sum()),
+        "unknown_items": len(table) - int(has_vector.sum()),
     }
 
 
 def describe(summary: Summary) -> str:
     lines = [
-        f"{summary['items']:,} items, {summary['width']} numbers each, by `{summary['encoder']}`; "
-        f"{summary['without_text']:,} items have no text, {summary['cut']:,} texts were cut."
+        f"{summary['items']:,} items, {summary['width']} dimensions, by `{summary['encoder']}`; "
+        f"{summary['without_text']:,} items have no text, {summary['cut']:,} texts were truncated."
     ]
     lines += [
-        f"`{name}`: {found['width']} numbers each; {found['with_vector']:,} items have a vector, "
-        f"{found['without_vector']:,} have none (zeros stand for it); {found['unknown_items']:,} "
+        f"`{name}`: {counts['width']} dimensions; {counts['with_vector']:,} items have a vector, "
+        f"{counts['without_vector']:,} have none (set to zeros); {counts['unknown_items']:,} "
         "vectors are of items without events."
-        for name, found in summary["modalities"].items()
+        for name, counts in summary["modalities"].items()
     ]
     return "\n\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Evaluate every model on every group, in the runtime that serves."""
+"""Evaluate every model on every group, in the serving runtime."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ from tasks.runner.step import Summary, Workspace, program, write_json
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read every model's graph, write figures, the rank of every case, the test's top k."""
+    """Read every model's graph; write the metrics, the rank of every case and the test's top k."""
     params = workspace.params
     encoder, sequences = load_sequences(workspace)
     folders = model_folders(workspace)
@@ -38,7 +38,7 @@ def run(workspace: Workspace) -> Summary:
         latency_requests=params.evaluate.latency_requests,
         seed=params.seed,
         vectors=load_vectors(workspace).get("text"),
-        progress=tqdm.write,  # holds a lock: models are measured side by side
+        progress=tqdm.write,  # thread-safe: models are measured in parallel
     )
     for name, folder in folders.items():
         done.metrics["models"][name]["multiply_adds"] = multiply_adds_of(folder)
@@ -65,7 +65,7 @@ def run(workspace: Workspace) -> Summary:
 
 
 def model_folders(workspace: Workspace) -> dict[str, Path]:
-    """Bundles by model name: the teacher, and three hops of every student not folded."""
+    """Bundles by model: the teacher, and three steps of every student not merged into general."""
     folders = {TEACHER: model_folder(workspace, TEACHER)}
     for student in workspace.params.students:
         if not is_folded(workspace, student):
@@ -78,7 +78,7 @@ def model_folders(workspace: Workspace) -> dict[str, Path]:
 def read_oracle(
     workspace: Workspace, items: tuple[str, ...], sequences: Sequences
 ) -> Callable[[Cases], np.ndarray] | None:
-    """The demo shop's best possible ranking: cases → rank of each target, 0 where unknown."""
+    """The demo's optimal ranking: cases → rank of each target, 0 where unknown."""
     path = workspace.input("ingested") / "oracle.parquet"
     if not path.is_file():
         return None
@@ -97,7 +97,7 @@ def read_oracle(
 
 
 def brief(model: dict[str, object]) -> dict[str, object]:
-    """One model in a line: NDCG on both windows for everybody it was tried on."""
+    """NDCG of one model on both windows, over all users it was evaluated on."""
     windows = {w: model[w] for w in ("validation", "test")}
     return {w: v.get("all", {}).get("ndcg") for w, v in windows.items() if isinstance(v, dict)}
 

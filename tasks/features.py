@@ -1,4 +1,4 @@
-"""Encode everybody's behaviour: the encoder, all sequences with their split, feature tables."""
+"""Encode all events: the encoder, all sequences with their split, feature tables."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ TABLES = ("events", "users", "items")
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read the accepted tables, prepare them, write what every later stage reads."""
+    """Read the accepted tables, prepare them, write the inputs of all later stages."""
     validated, params = workspace.input("validated"), workspace.params
     events, users, items = (pd.read_parquet(validated / f"{name}.parquet") for name in TABLES)
     missing = params.ingest.missing if params.source == OWN else []

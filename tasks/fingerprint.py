@@ -1,6 +1,6 @@
 """Digest the code of every step, so that a changed function reruns the stages that use it.
 
-Digested too is what stages read from outside of data/: the pseudonym key, a BERT, a teacher.
+Also digests inputs outside data/: the pseudonym key, a BERT, a teacher to start from.
 """
 
 import ast
@@ -14,14 +14,14 @@ from pathlib import Path
 PACKAGES = ("decant", "tasks")
 FOLDER = Path("data/fingerprints")
 KEY, BERT, INIT = "key", "bert", "init"
-SCRATCH = Path("data/models/None")  # what dvc.yaml's `data/models/${item.init}` is for init: null
+SCRATCH = Path("data/models/None")  # `data/models/${item.init}` of dvc.yaml for init: null
 _CALLED = re.compile(r"\bpython3? -m tasks\.(\w+)")
 
 
 def main(root: Path = Path()) -> dict[str, str]:
-    """Write the fingerprints of each step's code, the pseudonym key and models outside; by name.
+    """Write fingerprints of the steps' code, the pseudonym key and external models, by name.
 
-    A file whose content is unchanged is not touched; one whose step is gone is removed.
+    Files with unchanged content are not touched; files of removed steps are deleted.
     """
     prints = {name: fingerprint(root, f"tasks.{name}") for name in steps(root)}
     prints[KEY] = key_fingerprint(root)
@@ -38,7 +38,7 @@ def main(root: Path = Path()) -> dict[str, str]:
 
 
 def write_scratch(root: Path) -> None:
-    """Write the file that students from scratch depend on in place of a model to start from."""
+    """Write the file that students with `init: null` depend on instead of a model."""
     path = root / SCRATCH
     params = importlib.import_module("decant.params.load").load_params(root / "params.yaml")
     if any(student.init is None for student in params.students.values()):
@@ -49,20 +49,20 @@ def write_scratch(root: Path) -> None:
 
 
 def steps(root: Path) -> list[str]:
-    """Names of the programs that dvc.yaml calls, this one left out."""
+    """Names of the programs that dvc.yaml calls, except this one."""
     text = (root / "dvc.yaml").read_text(encoding="utf-8")
     own = Path(__file__).stem
     return sorted(set(_CALLED.findall(text)) - {own})
 
 
 def key_fingerprint(root: Path) -> str:
-    """Fingerprint of the pseudonym key: another key gives other pseudonyms."""
+    """Fingerprint of the pseudonym key, which determines the pseudonyms."""
     privacy = importlib.import_module("decant.data.privacy")
     return str(privacy.key_fingerprint(root))
 
 
 def outside_fingerprints(root: Path) -> dict[str, str]:
-    """Digests of the models that the settings name and that lie outside of data/, by name."""
+    """Digests of the models outside data/ that the settings name, by name."""
     params = importlib.import_module("decant.params.load").load_params(root / "params.yaml")
     outside = importlib.import_module("decant.models.external")
     return {BERT: outside.bert_digest(params), INIT: outside.teacher_digest(root, params)}
@@ -77,32 +77,32 @@ def fingerprint(root: Path, module: str) -> str:
 
 
 def closure(root: Path, module: str) -> dict[str, Path]:
-    """`module` and the project's modules that it imports, directly or not: name -> file.
+    """`module` and the project modules it imports, transitively: name -> file.
 
-    Imports inside functions count, those under `if TYPE_CHECKING:` do not.
+    Includes imports inside functions, excludes those under `if TYPE_CHECKING:`.
 
     Raises:
-        FileNotFoundError: `module` itself is not there.
+        FileNotFoundError: `module` itself does not exist.
     """
-    found: dict[str, Path] = {}
+    modules: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in modules:
             continue
         path = locate(root, name)
         if path is None:
             if name == module:
-                raise FileNotFoundError(f"dvc.yaml calls `{module}`, which is not there")
+                raise FileNotFoundError(f"dvc.yaml calls `{module}`, which does not exist")
             continue
-        found[name] = path
+        modules[name] = path
         waiting += _with_packages(name)
         waiting += imports(ast.parse(path.read_bytes()), name, is_package=_is_package(path))
-    return found
+    return modules
 
 
 def locate(root: Path, module: str) -> Path | None:
-    """File of a module of the project, None if it is not one."""
+    """File of a project module, None for other modules."""
     if module.split(".")[0] not in PACKAGES:
         return None
     stem = root.joinpath(*module.split("."))
@@ -134,7 +134,7 @@ def code(path: Path) -> str:
 
 
 def write_changed(path: Path, text: str) -> None:
-    """Write a file at once; leave it alone if it already says so."""
+    """Write a file atomically, unless its content is the same already."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     temporary = path.with_name(f".{path.name}.tmp")

@@ -1,6 +1,6 @@
-"""Judge the family: which segments ship their own student, and may it be released?
+"""Decide which segments get their own student, and whether the candidate may be released.
 
-The verdict is a file; a failed gate is no failed stage.
+The verdict is a file; the stage succeeds even if the gate fails.
 """
 
 import json
@@ -13,7 +13,7 @@ from tasks.runner.step import Summary, Workspace, program, write_json
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read the evaluation and what compression did, write the verdict."""
+    """Read the evaluation and the compression summaries, write the verdict."""
     params = workspace.params
     evaluation = workspace.input("evaluation")
     hops = {
@@ -53,7 +53,8 @@ def describe(summary: Summary) -> str:
         for name, v in summary["variants"].items()
     )
     return (
-        f"**{word}**\n\n| | check | value | at least | what |\n|---|---|---|---|---|\n{checks}\n\n"
+        f"**{word}**\n\n"
+        f"| | check | value | at least | meaning |\n|---|---|---|---|---|\n{checks}\n\n"
         f"| segment | served by | gain | lower bound | why |\n|---|---|---|---|---|\n{segments}"
     )
 

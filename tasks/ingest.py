@@ -1,4 +1,4 @@
-"""Read the raw logs of the source into three tables, users under pseudonyms."""
+"""Read the raw logs of the source into three tables, with pseudonymised users."""
 
 import pandas as pd
 
@@ -24,18 +24,18 @@ FILES_SHOWN = 8
 def run(workspace: Workspace) -> Summary:
     """raw/<source> → ingested/{events,users,items,unparsed}.parquet, and the demo's `oracle`.
 
-    item_vectors/<name>.parquet: vectors made elsewhere; index.json: how many of each.
-    raw.json: the sha256 of every raw file, by its name: the data that a release comes from.
+    item_vectors/<name>.parquet: external vectors; index.json: number of vectors by name.
+    raw.json: sha256 of every raw file by name, which records a release's data.
     """
     params = workspace.params
     raw = workspace.input(f"raw/{params.source}")
     tables = readers.read(params.source, raw, params.ingest)
     key = privacy.load_key(workspace.root)
-    hidden = {
+    pseudonymised = {
         name: table.assign(**{Columns.USER: privacy.pseudonymise(table[Columns.USER], key)})
         for name, table in (("events", tables.events), ("users", tables.users))
     }
-    frames = {**hidden, "items": tables.items, "unparsed": tables.unparsed}
+    frames = {**pseudonymised, "items": tables.items, "unparsed": tables.unparsed}
     oracle = raw / "oracle.csv"
     if params.source == "demo" and oracle.is_file():
         best = pd.read_csv(oracle, dtype={Columns.USER: str, Columns.ITEM: str})
@@ -44,17 +44,17 @@ def run(workspace: Workspace) -> Summary:
     folder = workspace.output("ingested")
     write_frames(frames, folder)
     write_json(folder / "raw.json", digest_tree(raw))
-    given = workspace.output("item_vectors")
-    write_vectors(tables.vectors, given)
-    write_json(given / "index.json", {name: len(rows) for name, rows in tables.vectors.items()})
+    vectors = workspace.output("item_vectors")
+    write_vectors(tables.vectors, vectors)
+    write_json(vectors / "index.json", {name: len(rows) for name, rows in tables.vectors.items()})
     summary = summarise(params.source, tables)
-    for line in (*summary["notes"], *known(summary)):
+    for line in (*summary["notes"], *coverage(summary)):
         print(line)
     return summary
 
 
 def summarise(source: str, tables: Tables) -> Summary:
-    """Counts of what was read."""
+    """Counts of the rows read."""
     logs = tables.events[Columns.SOURCE].value_counts(sort=False)
     return {
         "source": source,
@@ -85,19 +85,19 @@ def describe(summary: Summary) -> str:
     rows += [(f"table {name}", summary["rows"][name]) for name in ("users", "items")]
     rows += [(f"vectors {name}", count) for name, count in summary["vectors"].items()]
     rows += [(f"unreadable {name}", n) for name, n in sorted(summary["unparsed"].items())]
-    clock = "with times" if summary["clock"] else "in order, without a clock"
+    clock = "with times" if summary["clock"] else "in order, without times"
     return (
         f"**Ingested {summary['source']}**, {summary['rows']['events']:,} events {clock}, "
         f"from {', '.join(files[:FILES_SHOWN])}{more}\n\n{markdown(('what', 'rows'), rows)}"
-        + "".join(f"\n\n{line}." for line in (*summary["notes"], *known(summary)))
+        + "".join(f"\n\n{line}." for line in (*summary["notes"], *coverage(summary)))
     )
 
 
-def known(summary: Summary) -> list[str]:
-    """How many users and items of the events have a row in their table, a line each."""
+def coverage(summary: Summary) -> list[str]:
+    """How many users and items of the events have a row in their table, one line each."""
     return [
-        f"{found:,} of the {all_of_them:,} {name} in the events have a row in the table of {name}"
-        for name, (found, all_of_them) in summary["with_a_row"].items()
+        f"{described:,} of the {total:,} {name} in the events have a row in the table of {name}"
+        for name, (described, total) in summary["with_a_row"].items()
     ]
 
 

@@ -1,4 +1,4 @@
-"""Write down what the teacher knows at every training position: soft labels and, if asked, more."""
+"""Extract the teacher's soft labels at every training position; on request states and relations."""
 
 import time
 
@@ -30,14 +30,16 @@ def run(workspace: Workspace) -> Summary:
             relations=settings.relations,
             progress=bar.update,
         )
-    print(f"extracted in {time.perf_counter() - began:.1f} s")  # not in the summary: DVC hashes it
+    print(
+        f"extracted in {time.perf_counter() - began:.1f} s"
+    )  # not in the summary, which DVC hashes
     return summary
 
 
 def describe(summary: Summary) -> str:
     sizes = ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in summary["bytes"].items())
     return (
-        f"{summary['positions']:,} positions, the {summary['top_k']} likeliest items each "
+        f"{summary['positions']:,} positions, the {summary['top_k']} most probable items each "
         f"({summary['mass']:.0%} of the probability): {sizes}"
     )
 

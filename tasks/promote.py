@@ -13,12 +13,12 @@ from decant.release.registry import PRODUCTION, open_registry
 
 @dataclass(frozen=True)
 class PromoteResult:
-    """Where the channel points now."""
+    """Outcome of a promotion."""
 
     release: str
     channel: str
-    moved: bool  # False: it pointed there already
-    before: str | None  # what it pointed at
+    moved: bool  # False: the channel pointed at it already
+    before: str | None  # release before
     number: int  # of the change in the channel's history
 
 
@@ -30,13 +30,14 @@ def promote(
     reason: str = "",
     actor: str | None = None,
 ) -> PromoteResult:
-    """Point a channel at a release, given by its id or a unique beginning of it.
+    """Point a channel at a release, given by its id or a unique prefix of it.
 
-    A pointer that is damaged or gone is written anew, on top of the channel's history.
+    A damaged or missing pointer is rewritten from the channel's history plus this change.
 
     Raises:
-        RegistryError: no such release, damaged, did not pass, or the channel moved meanwhile.
-        StoreError: the registry cannot be reached or is not fit to be one.
+        RegistryError: the release is unknown, damaged or failed its gate, or the channel was
+            moved concurrently.
+        StoreError: the registry is unreachable or unusable.
     """
     registry = open_registry(params.registry, root)
     before = registry.pointer(channel)
@@ -51,9 +52,9 @@ def promote(
 
 
 def rolled_back(root: Path, params: Params, release: str, channel: str) -> str | None:
-    """That a release was taken off a channel by a rollback, which no schedule may undo; or None.
+    """Why a rollback forbids automatic promotion of a release, or None.
 
-    An unreadable change since the release was published may have been that rollback.
+    An unreadable change since the release was published counts, as it may be a rollback.
     """
     registry = open_registry(params.registry, root)
     change = registry.rolled_back(release, channel)
@@ -61,7 +62,7 @@ def rolled_back(root: Path, params: Params, release: str, channel: str) -> str |
         reason = f", {change.reason}" if change.reason else ""
         return (
             f"not promoted: {change.by} rolled {channel} back from it on "
-            f"{change.at:%Y-%m-%d}{reason}; `decant promote {release}` puts it back"
+            f"{change.at:%Y-%m-%d}{reason}; `decant promote {release}` restores it"
         )
     unread = registry.unread_since(registry.release(release).published_at, channel)
     if unread:
@@ -73,9 +74,9 @@ def rolled_back(root: Path, params: Params, release: str, channel: str) -> str |
 
 
 def describe(result: PromoteResult) -> str:
-    """Where the channel points now, in Markdown."""
+    """The promotion in Markdown."""
     if not result.moved:
-        return f"**{result.channel}** points at `{result.release}` already"
+        return f"**{result.channel}** already points at `{result.release}`"
     before = f"`{result.before}`" if result.before else "nothing"
     return f"**{result.channel}**: {before} -> `{result.release}` (change {result.number})"
 
@@ -89,7 +90,7 @@ def promote_task(
     reason: str = "",
     actor: str | None = None,
 ) -> PromoteResult:
-    """`promote` as a Prefect task, its outcome as an artifact."""
+    """`promote` as a Prefect task, with its outcome as an artifact."""
     result = promote(root, params, release, channel, reason, actor)
     create_markdown_artifact(key="promote", markdown=describe(result), description=result.release)
     return result

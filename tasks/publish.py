@@ -28,36 +28,36 @@ logger = logging.getLogger(__name__)
 
 
 class NotPublishableError(ValueError):
-    """The workspace does not hold what a release is made of."""
+    """The workspace lacks a part of a release, or its parts do not match."""
 
 
 @dataclass(frozen=True)
 class PublishResult:
-    """What became of the candidate."""
+    """Outcome of a publication."""
 
     release: str
-    published: bool  # it is in the registry
-    new: bool  # it was not there before
-    reasons: tuple[str, ...]  # why it must not be promoted; empty: it may
+    published: bool  # the release is in the registry
+    new: bool  # it was not there before this publication
+    reasons: tuple[str, ...]  # against promotion; empty: promotion is allowed
     students: tuple[str, ...]
     folded: tuple[str, ...]
     comparison: Comparison
 
     @property
     def promotable(self) -> bool:
-        """It is in the registry and may be promoted without a person's look."""
+        """Whether it is in the registry and may be promoted without review."""
         return self.published and not self.reasons and not self.comparison.by_hand
 
 
 def publish(root: Path, params: Params, *, failed_too: bool = False) -> PublishResult:
-    """Copy data/candidate into the registry, with dvc.lock, params.yaml and where it came from.
+    """Copy data/candidate into the registry, with dvc.lock, params.yaml and its provenance.
 
     A candidate that failed the gate or is worse than production is not copied, unless
-    `failed_too` asks for it: then it can be looked at, and still never promoted.
+    `failed_too` is set: then it can be inspected, but never promoted.
 
     Raises:
-        CandidateError, NotPublishableError: there is no candidate, or not of these settings.
-        StoreError: the registry cannot be reached or is not fit to be one.
+        CandidateError, NotPublishableError: no candidate, or one of other settings.
+        StoreError: the registry is unreachable or unusable.
     """
     registry = open_registry(params.registry, root)
     folder = root / "data" / "candidate"
@@ -87,10 +87,10 @@ def publish(root: Path, params: Params, *, failed_too: bool = False) -> PublishR
 
 
 def origin(root: Path, candidate: dict[str, Any]) -> dict[str, bytes]:
-    """The files that say where a candidate came from: dvc.lock, params.yaml, provenance.json.
+    """Files that record a candidate's origin: dvc.lock, params.yaml, provenance.json.
 
     Raises:
-        NotPublishableError: one is missing, or params.yaml is not what the candidate was made with.
+        NotPublishableError: a file is missing, or params.yaml has changed since.
     """
     for name in ("dvc.lock", "params.yaml"):
         if not (root / name).is_file():
@@ -109,11 +109,11 @@ def origin(root: Path, candidate: dict[str, Any]) -> dict[str, bytes]:
 
 
 def against_production(registry: Registry, new: Evidence, limit: float) -> Comparison:
-    """The candidate against the release that production points at.
+    """Compare the candidate with the release that production points at.
 
-    With a damaged pointer: against the last release in the channel's history. If that is unknown,
-    damaged or gone, nothing can be compared: the candidate may be published, and a person has to
-    promote it. A candidate that is there already is fine.
+    If the pointer is damaged, the last release in the channel's history is used. If that is
+    unknown, damaged or missing, the candidate may be published, but a person has to promote it. A
+    candidate already in production passes.
     """
     pointer = registry.pointer()
     if pointer.problem:
@@ -131,11 +131,11 @@ def against_production(registry: Registry, new: Evidence, limit: float) -> Compa
 
 
 def _needs_review(why: str, production: str | None) -> Comparison:
-    return Comparison(True, f"production cannot be compared with: {why}", production, by_hand=True)
+    return Comparison(True, f"no comparison with production: {why}", production, by_hand=True)
 
 
 def registry_trouble(root: Path, params: Params) -> str | None:
-    """A problem that could keep a release from being published and promoted, or None."""
+    """A registry problem that could prevent publication or promotion, or None."""
     try:
         registry = open_registry(params.registry, root)
         registry.store.probe()
@@ -146,7 +146,7 @@ def registry_trouble(root: Path, params: Params) -> str | None:
 
 
 def evidence(release: str, settings: bytes, verdict: bytes) -> Evidence:
-    """What is known of a family, from its files."""
+    """Evidence about a release, from its settings and verdict."""
     try:
         params = parse_params(yaml.safe_load(settings))
     except (ParamsError, yaml.YAMLError):
@@ -155,11 +155,11 @@ def evidence(release: str, settings: bytes, verdict: bytes) -> Evidence:
 
 
 def describe(result: PublishResult) -> str:
-    """What became of the candidate, in Markdown."""
+    """The outcome in Markdown."""
     if result.reasons:
-        state = "published to be looked at" if result.published else "not published"
+        state = "published for inspection" if result.published else "not published"
     else:
-        state = "published" if result.new else "was published already"
+        state = "published" if result.new else "already published"
     return "\n".join(
         [
             f"**Release `{result.release}`**: {state}",
@@ -174,7 +174,7 @@ def describe(result: PublishResult) -> str:
 
 @task(name="publish", task_run_name="publish", persist_result=False, cache_policy=NO_CACHE)
 def publish_task(root: Path, params: Params, *, failed_too: bool = False) -> PublishResult:
-    """`publish` as a Prefect task, its outcome as an artifact."""
+    """`publish` as a Prefect task, with its outcome as an artifact."""
     result = publish(root, params, failed_too=failed_too)
     create_markdown_artifact(key="publish", markdown=describe(result), description=result.release)
     return result

@@ -1,4 +1,4 @@
-"""One page about the run, for people."""
+"""Write the HTML report of the run."""
 
 import json
 from typing import Any
@@ -18,9 +18,9 @@ PAGE = "index.html"
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read the evaluation, the verdict and the summaries of the stages; write the page.
+    """Read the evaluation, the verdict and the stages' summaries; write the page.
 
-    Beside it metrics.json and three tables, which dvc.yaml names for `dvc metrics` and `dvc plots`.
+    Also writes metrics.json and three tables for `dvc metrics` and `dvc plots`.
     """
     evidence = read_evidence(workspace)
     teacher = read_json(workspace, "models/teacher/summary.json")
@@ -42,7 +42,7 @@ def run(workspace: Workspace) -> Summary:
 
 
 def read_evidence(workspace: Workspace) -> Evidence:
-    """Evidence of the page, from the files of the stages before."""
+    """Evidence of the page, from the files of earlier stages."""
     params = workspace.params
     evaluation = workspace.input("evaluation")
     serving = {GENERAL: params.students[GENERAL], **params.segments}
@@ -70,13 +70,13 @@ def read_evidence(workspace: Workspace) -> Evidence:
 
 
 def read_json(workspace: Workspace, name: str) -> dict[str, Any]:
-    """A file that an earlier stage made."""
+    """A JSON file of an earlier stage."""
     content: dict[str, Any] = json.loads(workspace.input(name).read_text(encoding="utf-8"))
     return content
 
 
 def describe(summary: Summary) -> str:
-    """The verdict and the figures for a person."""
+    """The verdict and the figures in Markdown."""
     rows = "\n".join(
         f"| {name} | {f['value']:.4f} | {bounds(f)} |" for name, f in summary["figures"].items()
     )
@@ -88,7 +88,7 @@ def describe(summary: Summary) -> str:
 
 
 def bounds(figure: dict[str, Any]) -> str:
-    """The interval of a figure, if it has one."""
+    """The interval of a figure, empty if it has none."""
     if figure["low"] is None or figure["high"] is None:
         return ""
     return f"{figure['low']:.4f} to {figure['high']:.4f}"

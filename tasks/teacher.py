@@ -1,4 +1,4 @@
-"""Train the teacher: one large sequence recommender on everybody."""
+"""Train the teacher: one large sequence recommender on all users."""
 
 from functools import partial
 
@@ -28,10 +28,10 @@ def run(workspace: Workspace) -> Summary:
     notes = notes_on_inputs(workspace, params.teacher, material)
     text_encoder = read_text_encoder(workspace)
     new = partial(new_model, workspace, material, text_encoder)
-    _, started = new(params.seed)
-    if started is not None:
-        print(started.line())
-    taught = train_teacher(
+    _, transferred = new(params.seed)
+    if transferred is not None:
+        print(transferred.line())
+    trained = train_teacher(
         material,
         params.teacher,
         params.seed,
@@ -39,12 +39,12 @@ def run(workspace: Workspace) -> Summary:
         Checkpoints(workspace.scratch("teacher"), workspace.code()),
         log=tqdm.write if not workspace.rank else None,
     )
-    model, report = taught.model, taught.report
+    model, report = trained.model, trained.report
     summary = {
         "inputs": list(model.architecture.inputs),
         ENCODER: text_encoder,
-        "warm_start": None if started is None else started.summary(),
-        "ensemble": [max(member.ndcg) for member in taught.ensemble],
+        "warm_start": None if transferred is None else transferred.summary(),
+        "ensemble": [max(member.ndcg) for member in trained.ensemble],
         "parameters": parameter_count(model),
         "epochs": len(report.losses),
         "best_epoch": report.best_epoch + 1,
@@ -62,7 +62,7 @@ def run(workspace: Workspace) -> Summary:
 def new_model(
     workspace: Workspace, material: Material, text_encoder: str | None, seed: int
 ) -> tuple[Recommender, Transferred | None]:
-    """A model before its training, and what it took over from another teacher, if from one."""
+    """An untrained model, and a summary of its warm start from another teacher, if any."""
     settings = workspace.params.teacher
     shape = architecture(settings, material.encoder, material.vectors)
     model = seeded(shape, material.vectors, seed)
@@ -73,12 +73,12 @@ def new_model(
 
 
 def describe(summary: Summary) -> str:
-    others = summary["ensemble"]
-    taught = f"; taught by {len(others)} others, the best {max(others):.4f}" if others else ""
+    members = summary["ensemble"]
+    ensemble = f"; ensemble of {len(members)}, the best {max(members):.4f}" if members else ""
     return (
         f"**{summary['parameters']:,} parameters**, reads {', '.join(summary['inputs'])}; best "
         f"epoch {summary['best_epoch']} of {summary['epochs']}, validation NDCG@10 "
-        f"**{max(summary['ndcg']):.4f}** ({summary['events']:,} predictions trained on){taught}"
+        f"**{max(summary['ndcg']):.4f}** ({summary['events']:,} training predictions){ensemble}"
         + "".join(f"\n\n{note}." for note in summary["notes"])
     )
 

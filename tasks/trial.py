@@ -1,6 +1,6 @@
-"""Run trials of a search, one after another: `python -m tasks.trial FOLDER`, started by a search.
+"""Worker of a search, runs trials in turn: `python -m tasks.trial FOLDER`.
 
-The folder is that of the search; `job.json` in it holds the settings of the run.
+FOLDER is that of the search; its `job.json` holds the settings.
 """
 
 import sys
@@ -24,14 +24,14 @@ from tasks.runner.step import Workspace
 
 
 def main(folder: Path) -> None:
-    """Run trials until none is left."""
+    """Run trials until none remains."""
     params = parse_params(read_json(folder / JOB))
     workspace = Workspace(Path.cwd(), params)
     work(Plan.from_params(params), folder, lambda: prepare(workspace, folder))
 
 
 def prepare(workspace: Workspace, folder: Path) -> RunTrial:
-    """Read the data once; returns the function that runs a trial on it."""
+    """Read the data once and return a function that runs a trial on it."""
     data = load_data(workspace)
 
     def run(number: int, settings: Training, on_epoch: OnEpoch) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def prepare(workspace: Workspace, folder: Path) -> RunTrial:
 
 
 def load_data(workspace: Workspace) -> TrialData:
-    """The material of the stage that is searched, in folds."""
+    """The training data of the searched stage, in folds."""
     params = workspace.params
     encoder, sequences = load_sequences(workspace)
     distilled = params.tune.stage == "distill"

@@ -1,4 +1,4 @@
-"""Search better settings of one stage on validation; see `decant.tuning`."""
+"""Search for better settings of one stage on validation; see `decant.tuning`."""
 
 import hashlib
 import json
@@ -30,9 +30,9 @@ EXAMPLE = "learning_rate: {low: 0.0005, high: 0.01, log: true}"
 
 @dataclass(frozen=True)
 class SearchSummary:
-    """The outcome of a search for people; `diff` is empty where nothing changes.
+    """The outcome of a search; `diff` is empty if nothing changes.
 
-    `folder`, below the project's: all trials, the diff, and the state that a search goes on from.
+    `folder`, relative to the project's, holds all trials, the diff, and the state to resume from.
     """
 
     table: str
@@ -48,14 +48,14 @@ class SearchSummary:
             lines.append(self.diff.rstrip())
         lines.append(f"trials   {self.folder}/ ({files})")
         if self.diff:
-            state = "changed as shown" if self.applied else "as it was; `--apply` writes the change"
+            state = "changed as shown" if self.applied else "unchanged; `--apply` writes the change"
             lines.append(f"params.yaml: {state}")
         return "\n".join(lines)
 
 
 @task(name="tune", task_run_name="tune", persist_result=False, cache_policy=NO_CACHE)
 def tune_task(root: Path, params: Params, *, apply: bool) -> SearchSummary:
-    """`tune`, with its lines in the log and its summary as an artifact."""
+    """`tune` as a Prefect task, with its log and its summary as an artifact."""
     summary = tune(root, params, get_run_logger().info, apply=apply)
     page = f"{summary.verdict}\n\n```text\n{summary.table}\n```\n"
     page += f"\n```diff\n{summary.diff}```\n" if summary.diff else ""
@@ -64,11 +64,11 @@ def tune_task(root: Path, params: Params, *, apply: bool) -> SearchSummary:
 
 
 def tune(root: Path, params: Params, log: Callable[[str], None], *, apply: bool) -> SearchSummary:
-    """Search, compare, write the files of the outcome, and params.yaml if `apply`.
+    """Search, compare, write the outcome's files, and params.yaml if `apply`.
 
     Raises:
-        ParamsError: there is nothing to search. SearchError: the search cannot go on.
-        EditError: params.yaml cannot be edited line by line. InputChangedError: it was.
+        ParamsError: nothing to search. SearchError: the search cannot continue.
+        EditError: params.yaml cannot be edited. InputChangedError: it changed during the search.
     """
     plan, folder = plan_of(params), folder_of(root, params)
     results = run_search(root, params, folder, log)
@@ -88,8 +88,8 @@ def tune(root: Path, params: Params, log: Callable[[str], None], *, apply: bool)
 def run_search(
     root: Path, params: Params, folder: Path, log: Callable[[str], None]
 ) -> list[TrialResult]:
-    """Run the trials that are left, each in one of `tune.workers` processes."""
-    log(f"state in {folder.relative_to(root)}, a search that is interrupted goes on from there")
+    """Run the remaining trials in `tune.workers` processes."""
+    log(f"state in {folder.relative_to(root)}; an interrupted search resumes from there")
     study = Study(folder)
     put(folder / JOB, json.dumps(params.model_dump(mode="json", by_alias=True)))
     command = (sys.executable, "-m", "tasks.trial", str(folder))
@@ -101,15 +101,16 @@ def plan_of(params: Params) -> Plan:
     """The plan of a search.
 
     Raises:
-        ParamsError: no setting is named, or a trial would begin with what has seen its windows.
+        ParamsError: the space is empty, or the teacher's warm start may have seen the trials'
+            validation windows.
     """
     problem = None
     if not params.tune.space:
         problem = f"`tune.space` is empty: name settings and their ranges, such as `{EXAMPLE}`"
     elif params.tune.stage == "teacher" and params.teacher.warm_start is not None:
         problem = (
-            "`teacher.warm_start`: trials start from nothing, since another teacher may have seen "
-            "what they validate on: set it to null while you search"
+            "`teacher.warm_start`: trials train from scratch, since another teacher may have seen "
+            "their validation events: set it to null for the search"
         )
     if problem is not None:
         raise ParamsError(Path("params.yaml"), [problem])
@@ -117,9 +118,9 @@ def plan_of(params: Params) -> Plan:
 
 
 def folder_of(root: Path, params: Params) -> Path:
-    """The folder of a search: the same for the same data, space, settings and code.
+    """The folder of a search, derived from its data, space, settings and code.
 
-    More trials, or other workers, go on with what is there.
+    A search with more trials or other workers has the same folder and extends it.
     """
     inputs = {
         "tune": params.tune.model_dump(mode="json", exclude={"trials", "workers"}),

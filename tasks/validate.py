@@ -1,4 +1,4 @@
-"""Check every row: accepted rows go on, the others go to quarantine with the reason."""
+"""Check every row; rejected rows go to quarantine with the reason."""
 
 import json
 import os
@@ -26,11 +26,11 @@ from decant.files import canonical, digest
 from decant.params.load import Params
 from tasks.runner.step import SUMMARY, Summary, Workspace, program
 
-KEPT = Path(".decant/quarantine")  # of a stage that failed: its outputs are removed
+KEPT = Path(".decant/quarantine")  # of a failed stage, whose outputs are removed
 
 
 class DataRejectedError(ValueError):
-    """The logs are not fit to learn from; `kept` is where the `rows` in quarantine lie, if any."""
+    """The logs are not fit for training; the `rows` in quarantine are written to `kept`, if any."""
 
     def __init__(self, problem: ValueError, rows: int, kept: Path) -> None:
         self.problem, self.rows, self.kept = problem, rows, kept
@@ -84,42 +84,42 @@ def run(workspace: Workspace) -> Summary:
 
 
 def layout_key(params: Params) -> str:
-    """What makes two runs of a source comparable: the same size of demo, the same layout."""
+    """Key of comparable runs of a source: the same demo size, the same layout."""
     blocks = params.raw.model_dump(mode="json"), params.ingest.model_dump(mode="json")
     return digest(canonical(blocks))[:16]
 
 
 def unknown_items(cleaned: Cleaned) -> int:
-    """How many items of the accepted events the table of items does not list."""
+    """Number of items in the accepted events that the table of items lacks."""
     items = cleaned.accepted["items"][Columns.ITEM]
-    found = pd.Series(cleaned.accepted["events"][Columns.ITEM].unique())
-    return int((~found.isin(items)).sum()) if len(items) else 0
+    ids = pd.Series(cleaned.accepted["events"][Columns.ITEM].unique())
+    return int((~ids.isin(items)).sum()) if len(items) else 0
 
 
 def lines(summary: Summary) -> list[str]:
-    """What people should see of it: where the rows went, and what was left out of them."""
-    said = [account("events", summary["events"])]
+    """Lines for the log: the account of the rows, and the values left out."""
+    messages = [account("events", summary["events"])]
     for name in ("events", "users", "items"):
         if name != "events" and summary[name]["quarantined"]:
-            said.append(account(name, summary[name]))
+            messages.append(account(name, summary[name]))
         if name in summary["shown"]:
-            said.append(f"in quarantine of {name}: {summary['shown'][name]}")
-        said += [
+            messages.append(f"in quarantine of {name}: {summary['shown'][name]}")
+        messages += [
             f"{count:,} {'value' if count == 1 else 'values'} of {name} left out: {why}"
             for why, count in summary[name].get("left_out", {}).items()
         ]
-    said += [
+    messages += [
         f"{n:,} unreadable {'cell' if n == 1 else 'cells'} of {name}"
         for name, n in summary["unparsed"].items()
     ]
     if count := summary["unknown_items"]:
         subject = "item of the events is" if count == 1 else "items of the events are"
-        said.append(f"{count:,} {subject} not in the table of items")
-    return said
+        messages.append(f"{count:,} {subject} not in the table of items")
+    return messages
 
 
 def account(table: str, rows: dict[str, Any]) -> str:
-    """Where the rows of a table went, in a line."""
+    """The account of a table's rows, in one line."""
     return (
         f"{rows['rows_in']:,} rows of {table}: {rows['accepted']:,} accepted, "
         f"{rows['quarantined']:,} in data/quarantine, {rows['duplicates']:,} duplicates"
@@ -127,7 +127,7 @@ def account(table: str, rows: dict[str, Any]) -> str:
 
 
 def keep(quarantine: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Write quarantined rows where a failed stage does not take them away, as CSV."""
+    """Write quarantined rows as CSV to a folder that survives the failed stage."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -138,7 +138,7 @@ def keep(quarantine: dict[str, pd.DataFrame], folder: Path) -> None:
 
 
 def summarise(cleaned: Cleaned) -> Summary:
-    """Where every row went, and what is left."""
+    """The account of every row, and of the accepted data."""
     events = cleaned.accepted["events"]
     times = events[Columns.TIME].dropna()
     left: dict[str, Any] = {

@@ -1,103 +1,91 @@
-"""Published data sets: how good the teacher is beside traditional models, over several seeds."""
+"""Published data sets: traditional models, teacher and family over several seeds.
+
+A run of the ordinary flow per seed; DVC's cache restores those that are done, so an interrupted
+benchmark resumes.
+"""
 
 import json
 import os
 import platform
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from benchmarks.experiments.teachers import (
-    ALONE,
-    BASELINES,
-    ENSEMBLE,
-    NOT_DONE,
-    TEACHERS,
-    member_name,
-    teacher_name,
-)
 from benchmarks.harness.checkout import Clone
 from benchmarks.harness.demo_workspace import change_params
+from decant.evaluation.baselines import HYBRID, KINDS
+from decant.evaluation.evaluate import RELEASED
 from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.features.sequences import TEST, VALIDATION
-from decant.release.checks import best_baseline
+from decant.params.types import GENERAL, TEACHER
 from decant.report.results import Figure, Outcome
+from decant.report.scores import FAMILY, serving
 
 RESAMPLES = 2000
-STAGES = ("fingerprint", "embed")
-TEACHER = "teacher"
 METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"ndcg": ndcg, "hr": hit}
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class NotDoneError(ValueError):
-    """The benchmark has used the time it was given, or a step of it failed."""
+    """The benchmark ran out of time, or a step failed."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One seed's run: `ranks` has user and rank of every case by model and window; `facts` is the
+    summary of the teacher's training."""
+
+    ranks: dict[tuple[str, str], pd.DataFrame]
+    metrics: dict[str, Any]
+    verdict: dict[str, Any]
+    facts: dict[str, Any]
+
+    def per_user(self, model: str, window: str) -> dict[str, np.ndarray]:
+        """Each metric's mean per user, float [V], in the order of the users."""
+        rows = self.ranks[model, window]
+        users, ranks = rows["user"].to_numpy(), rows["rank"].to_numpy()
+        k = self.metrics["k"]
+        return {
+            name: user_means(of_ranks(ranks, k), users)[1] for name, of_ranks in METRICS.items()
+        }
 
 
 def bench(
-    project: Clone, say: Say, *, source: str, given: Path | None, profile: str, seeds: int,
+    project: Clone, log: Log, *, source: str, given: Path | None, profile: str, seeds: int,
     minutes: float | None,
 ) -> Outcome:  # fmt: skip
-    """Prepare the data, train a teacher per seed, measure it beside every traditional model.
+    """Run the flow once per seed and compare teacher and family with every traditional model.
 
     Raises:
-        NotDoneError: `minutes` have passed (what was learned is kept), or a step failed.
+        NotDoneError: `minutes` have passed, or a step failed; the same command resumes.
     """
-    prepare(project, say, source, given, profile)
-    drawn = [project.read("params.yaml")["seed"] + number for number in range(seeds)]
-    run(project)
-    train_teachers(project, say, drawn, minutes)
-    if seeds > 1:
-        run(project, *map(str, drawn))
-    return outcome_of(project, drawn, source, profile)
-
-
-def train_teachers(
-    project: Clone, say: Say, drawn: list[int], minutes: float | None,
-    beside: Callable[[], None] | None = None,
-) -> None:  # fmt: skip
-    """Train a teacher per seed, after the models that teach them.
-
-    Two processes of a thread each do nearly twice the work of one with two, so each gets a part
-    of the cores.
-
-    Args:
-        beside: done at the same time as the teachers.
-
-    Raises:
-        NotDoneError: see `run`.
-    """
-    ensemble = project.read("params.yaml")[TEACHER]["ensemble"]
-    jobs = len(drawn) + (beside is not None)
-    at_once = max(1, min(max(jobs, ensemble), os.cpu_count() or 1))
-    threads = max(1, (os.cpu_count() or 1) // at_once)
-    change_params(project, {TEACHER: {"threads": threads}})
-    limit = [] if minutes is None else [f"--minutes={minutes:g}"]
-    members = [f"--member={number}" for number in range(1, ensemble + 1)]
-    with ThreadPoolExecutor(at_once) as pool:
-        if members:
-            say(f"{ensemble} models that teach the teachers, {at_once} at a time")
-            list(pool.map(lambda member: run(project, member, *limit), members))
-        say(f"teachers with seeds {', '.join(map(str, drawn))}, {at_once} at a time")
-        other = None if beside is None else pool.submit(beside)
-        list(pool.map(lambda seed: run(project, str(seed), *limit), drawn))
-        if other is not None:
-            other.result()
+    prepare(project, log, source, given, profile)
+    began, first = time.monotonic(), project.read("params.yaml")["seed"]
+    runs = {}
+    for seed in range(first, first + seeds):
+        log(f"seed {seed}")
+        change_params(project, {"seed": seed})
+        left = None if minutes is None else minutes - (time.monotonic() - began) / 60
+        run_graph(project, left)
+        runs[seed] = read_run(project.root)
+    return outcome_of(runs, project.read("params.yaml"), source, profile)
 
 
 def prepare(
-    project: Clone, say: Say, source: str, given: Path | None, profile: str,
-    stages: tuple[str, ...] = STAGES,
+    project: Clone, log: Log, source: str, given: Path | None, profile: str,
+    stages: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
-    """Bring stages up to date, with the settings of a preset.
+    """Apply the settings of a preset, and bring stages up to date.
 
     Raises:
-        NotDoneError: one of them failed.
+        NotDoneError: it cannot be configured, or a stage failed.
     """
-    say(f"preparing {source}")
+    log(f"preparing {source}")
     place = [f"--from={given.resolve()}"] if given is not None else []
     configured = project.decant("configure", f"--source={source}", f"--profile={profile}", *place)
     if configured.status:
@@ -107,68 +95,97 @@ def prepare(
             raise NotDoneError(f"the stages up to `{stage}` failed, see above")
 
 
-def run(project: Clone, *arguments: str, program: str = "benchmarks.experiments.teachers") -> None:
-    """Run a program that trains and ranks.
+def run_graph(project: Clone, minutes: float | None) -> None:
+    """Run the flow up to the gate, whether it passes or not.
 
     Raises:
-        NotDoneError: it has not come to its end.
+        NotDoneError: the gate was not reached.
     """
-    status = project.show("-m", program, *arguments)
-    if status == NOT_DONE:
-        raise NotDoneError("time is up; the same command goes on from here")
-    if status:
-        raise NotDoneError(f"training ended with status {status}, see above")
+    if minutes is not None and minutes <= 0:
+        raise NotDoneError("time is up; rerun the same command to resume")
+    status = project.show("-m", "flows.retrain", "--no-promote", minutes=minutes)
+    if "up to date" not in project.run("-m", "dvc", "status", "gate").output:
+        raise NotDoneError(f"the flow ended with status {status}; rerun the same command to resume")
 
 
-def outcome_of(project: Clone, seeds: list[int], source: str, profile: str) -> Outcome:
-    """Figures of what the program has written."""
-    folder, params = project.root / TEACHERS, project.read("params.yaml")
-    measured = read(folder / f"{BASELINES}.json")
-    models = measured["models"]
-    teachers = {seed: read(folder / f"{teacher_name(seed)}.json") for seed in seeds}
-    both = {**models, **{f"{TEACHER}.seed.{s}": t for s, t in teachers.items()}}
-    alone = range(1, params[TEACHER]["ensemble"] + 1)
-    for number in alone:
-        both[f"{TEACHER}.{ALONE}.{number}"] = read(folder / f"{member_name(number)}.json")
-    if len(seeds) > 1:
-        for together in (ENSEMBLE, ALONE) if alone else (ENSEMBLE,):
-            both[f"{TEACHER}.{together}"] = read(folder / f"{together}.json")
-    best, k = best_baseline(measured["metrics"]), measured["metrics"]["k"]
-    outcome = Outcome(protocol(params, measured["metrics"], teachers, source, profile, best), seeds)
-    for name, model in both.items():
-        shown = name if name.startswith(TEACHER) else f"baseline.{name}"
-        for metric, values in per_user(model[TEST], k).items():
-            outcome.figures[f"{shown}.{metric}@{k}"] = with_interval([values])
-        value = per_user(model[VALIDATION], k)["ndcg"].mean()
-        outcome.measured(f"{shown}.validation.ndcg@{k}", float(value))
-    of_seeds = [per_user(t[TEST], k) for t in teachers.values()]
-    for metric in METRICS:
-        outcome.figures[f"{TEACHER}.{metric}@{k}"] = with_interval([f[metric] for f in of_seeds])
-    quality = [float(found["ndcg"].mean()) for found in of_seeds]
-    if len(quality) > 1:
-        outcome.measured(f"{TEACHER}.ndcg@{k}.spread", float(np.std(quality, ddof=1)), len(quality))
+def read_run(root: Path) -> FinishedRun:
+    """Read the outputs of a finished run, with the ranks of the family as released."""
+    data = root / "data"
+    verdict = read(data / "gate" / "verdict.json")
+    frame = pd.read_parquet(data / "evaluation" / "cases.parquet")
+    ranks = {
+        (str(model), str(window)): rows[["user", "rank"]]
+        for (model, window), rows in frame.groupby(["model", "window"])
+    }
+    for window in (VALIDATION, TEST):
+        ranks[FAMILY, window] = family_ranks(ranks, window, verdict, data / "segments")
+    return FinishedRun(
+        ranks,
+        read(data / "evaluation" / "metrics.json"),
+        verdict,
+        read(data / "models" / TEACHER / "summary.json"),
+    )
+
+
+def family_ranks(
+    ranks: dict[tuple[str, str], pd.DataFrame], window: str, verdict: dict[str, Any], segments: Path
+) -> pd.DataFrame:
+    """User and rank of every case under the student that serves the user."""
+    parts, left = [], ranks[f"{GENERAL}/{RELEASED}", window]
+    for segment, student in serving(verdict).items():
+        if student != GENERAL:
+            members = np.load(segments / f"{segment}.npy", allow_pickle=False)
+            rows = ranks[f"{student}/{RELEASED}", window]
+            parts.append(rows[rows["user"].isin(members)])
+            left = left[~left["user"].isin(members)]
+    return pd.concat([*parts, left]).sort_values("user", kind="stable")
+
+
+def outcome_of(
+    runs: dict[int, FinishedRun], params: dict[str, Any], source: str, profile: str
+) -> Outcome:
+    """Figures of the runs by seed; traditional models are those of the first."""
+    first = next(iter(runs.values()))
+    k, best = first.metrics["k"], first.verdict.get("best_baseline")
+    outcome = Outcome(protocol(runs, params, source, profile), list(runs))
+    for model in sorted({name for name, _ in first.ranks} & {*KINDS, HYBRID}):
+        add_model(outcome, f"baseline.{model}", [first], model, k)
+    for model in (TEACHER, FAMILY):
+        add_model(outcome, model, list(runs.values()), model, k)
+        for seed, run in runs.items():
+            add_model(outcome, f"{model}.seed.{seed}", [run], model, k)
+        quality = [float(run.per_user(model, TEST)["ndcg"].mean()) for run in runs.values()]
+        if len(quality) > 1:
+            spread = float(np.std(quality, ddof=1))
+            outcome.measured(f"{model}.ndcg@{k}.spread", spread, len(quality))
+        if best is not None:
+            bar = first.per_user(best, TEST)["ndcg"]
+            ours = [run.per_user(model, TEST)["ndcg"] for run in runs.values()]
+            outcome.figures[f"{model}.lift"] = lift(ours, bar)
     if best is not None:
-        bar = per_user(models[best][TEST], k)["ndcg"]
+        bar = first.per_user(best, TEST)["ndcg"]
         outcome.figures[f"baseline.best.ndcg@{k}"] = with_interval([bar])
-        outcome.figures[f"{TEACHER}.lift"] = lift([f["ndcg"] for f in of_seeds], bar)
-    seconds = sum(t["seconds"] for t in teachers.values())
-    events = sum(t["events"] for t in teachers.values())
-    outcome.measured(f"{TEACHER}.seconds", round(seconds / len(seeds), 1), len(seeds))
-    outcome.measured("training.events_per_s", round(events / max(seconds, 1e-9), 1))
+    for seed, run in runs.items():
+        segments = run.verdict["segments"]
+        accepted = sum(segment["ships"] for segment in segments.values())
+        outcome.measured(f"accepted.seed.{seed}", accepted, len(segments))
     outcome.shown = table(outcome.figures, k)
     return outcome
 
 
+def add_model(outcome: Outcome, name: str, runs: list[FinishedRun], model: str, k: int) -> None:
+    """NDCG and HR on test with their intervals, and NDCG on validation."""
+    tests = [run.per_user(model, TEST) for run in runs]
+    for metric in METRICS:
+        outcome.figures[f"{name}.{metric}@{k}"] = with_interval([test[metric] for test in tests])
+    values = [run.per_user(model, VALIDATION)["ndcg"].mean() for run in runs]
+    outcome.measured(f"{name}.validation.ndcg@{k}", float(np.mean(values)))
+
+
 def read(path: Path) -> dict[str, Any]:
-    """A JSON file's content."""
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
-
-
-def per_user(window: dict[str, list[int]], k: int) -> dict[str, np.ndarray]:
-    """Each metric's mean for every user, float [V]."""
-    users, ranks = np.array(window["users"]), np.array(window["ranks"])
-    return {name: user_means(of(ranks, k), users)[1] for name, of in METRICS.items()}
+    """The content of a JSON file."""
+    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return content
 
 
 def draws(users: int) -> np.ndarray:
@@ -177,56 +194,51 @@ def draws(users: int) -> np.ndarray:
     return rng.multinomial(users, np.full(users, 1 / users), RESAMPLES) / users
 
 
-def with_interval(of_seeds: list[np.ndarray]) -> Figure:
+def with_interval(seed_values: list[np.ndarray]) -> Figure:
     """Mean over seeds and users; the interval is by resampling users."""
-    values = np.mean(of_seeds, axis=0)
+    values = np.mean(seed_values, axis=0)
     low, high = np.quantile(draws(len(values)) @ values, [0.025, 0.975])
     return {
         "value": float(values.mean()), "low": float(low), "high": float(high), "n": len(values)
     }  # fmt: skip
 
 
-def lift(of_seeds: list[np.ndarray], bar: np.ndarray) -> Figure:
-    """How much better than the bar, relative; users are resampled for both together."""
-    ours, weights = np.mean(of_seeds, axis=0), draws(len(bar))
+def lift(seed_values: list[np.ndarray], bar: np.ndarray) -> Figure:
+    """Relative gain over the bar; users are resampled for both together."""
+    ours, weights = np.mean(seed_values, axis=0), draws(len(bar))
     low, high = np.quantile(weights @ ours / (weights @ bar) - 1, [0.025, 0.975])
     value = float(ours.mean() / bar.mean() - 1)
     return {"value": value, "low": float(low), "high": float(high), "n": len(bar)}
 
 
 def protocol(
-    params: dict[str, Any], metrics: dict[str, Any], teachers: dict[int, Any], source: str,
-    profile: str, best: str | None,
-) -> dict[str, str]:  # fmt: skip
-    """How it was measured, for people."""
-    split, first = params["split"], next(iter(teachers.values()))
+    runs: dict[int, FinishedRun], params: dict[str, Any], source: str, profile: str
+) -> dict[str, str]:
+    """Description of the protocol."""
+    first, split, teacher = next(iter(runs.values())), params["split"], params[TEACHER]
+    metrics = first.metrics
     held = {
         "leave-one-out": "the last item of each user is the test, the one before validation",
         "time": f"the last {split['test']:.0%} of the events are the test, the "
         f"{split['validation']:.0%} before them validation",
     }
     seen = "items of the history are left out" if params["features"]["exclude_seen"] else "all"
-    teacher = params[TEACHER]
-    alone = {
-        ALONE: f"{teacher['ensemble']} models without a teacher, and the mean of their "
-        "probabilities, which taught the teachers of all seeds"
-    } if teacher["ensemble"] else {}  # fmt: skip
     shown = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_size",
-             "learning_rate", "objective")  # fmt: skip
+             "learning_rate", "objective", "ensemble")  # fmt: skip
     return {
         "data": f"{source}, {metrics['catalogue']:,} items, "
         f"{metrics['groups']['all']['users']:,} users; {held[split['method']]}; "
         f"histories of {params['features']['max_length']} events",
         "ranked": f"the whole catalogue ({seen}), ties against the model; mean over users",
-        "chosen": "epochs by one half of the validation users, the best traditional model by all "
-        "of them; test ranked once per model",
+        "selected": "epochs by one half of the validation users; the other half decides which "
+        "students are accepted; the best traditional model by all of them",
         TEACHER: ", ".join(f"{name} {teacher[name]}" for name in shown)
-        + f"; {first['parameters']:,} parameters, profile {profile}",
-        "best traditional model": best or "not known: one was not measured",
+        + f"; {first.facts['parameters']:,} parameters, profile {profile}",
+        FAMILY: "as the gate would release it: pruned, in int8, each user served by their student",
+        "best traditional model": str(first.verdict.get("best_baseline")),
         "spread": "standard deviation over seeds",
-        ENSEMBLE: "mean probability of the teachers of all seeds",
-        **alone,
-        "machine": f"{first['device']}, {platform.machine()}, {os.cpu_count()} cores, Python "
+        "accepted": "students of groups that the gate accepts, of n",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}",
     }
 
@@ -239,7 +251,7 @@ def table(figures: dict[str, Figure], k: int) -> str:
     width = max(map(len, names))
     lines = [f"{'test window'.ljust(width)}  NDCG@{k}   HR@{k}  NDCG@{k} on validation"]
     for name in names:
-        cells = [figures.get(name + of) for of in (end, f".hr@{k}", f".validation{end}")]
+        cells = [figures.get(name + column) for column in (end, f".hr@{k}", f".validation{end}")]
         shown = [f"{c['value']:7.4f}" if c else " " * 7 for c in cells]
         lines.append("  ".join([name.ljust(width), *shown]).rstrip())
     return "\n".join(lines)

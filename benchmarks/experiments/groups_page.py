@@ -1,4 +1,4 @@
-"""A comparison of students as people see it: tables and a picture."""
+"""Presentation of a comparison of students: tables and a plot."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,28 +12,33 @@ from decant.evaluation.evaluate import ALL
 from decant.report import plots
 from decant.report.results import Figure
 
-DRAWN = (SEGMENT, "from_attributes", "adapters", "prior")  # more could not be told apart
+DRAWN = (SEGMENT, "from_attributes", "adapters", "prior")  # more would be indistinguishable
 
 
 def table(figures: Mapping[str, Figure], scores: Scores) -> str:
-    """Kinds, best first: quality, cost, and gain over the general student, of each segment too."""
+    """Variants, best first: quality, cost, and gain over general, also by segment."""
     k, groups = scores.k, scores.comparison.groups
-    kinds = sorted(scores.kinds, key=lambda kind: -figures[f"student.{kind}.ndcg@{k}"]["value"])
-    width = max(len(name) for name in (*kinds, *scores.members))
+    variants = sorted(
+        scores.variants, key=lambda variant: -figures[f"student.{variant}.ndcg@{k}"]["value"]
+    )
+    width = max(len(name) for name in (*variants, *scores.members))
     head = f"NDCG@{k}   HR@{k}  cheaper  gain of all in segments  accepted  as good for less"
     lines = [f"{'test window'.ljust(width)}  {head}"]
-    for kind in kinds:
-        quality = (figures[f"student.{kind}.{metric}@{k}"]["value"] for metric in ("ndcg", "hr"))
+    for variant in variants:
+        quality = (figures[f"student.{variant}.{metric}@{k}"]["value"] for metric in ("ndcg", "hr"))
         cells = "  ".join(f"{value:7.4f}" for value in quality)
-        fewer, gain = figures.get(f"multiply_adds.fewer.{kind}"), figures.get(f"gain.{kind}.{ALL}")
+        fewer, gain = (
+            figures.get(f"multiply_adds.fewer.{variant}"),
+            figures.get(f"gain.{variant}.{ALL}"),
+        )
         cost = f"{fewer['value']:.1f}x" if fewer else ""
         accepted = ""
-        if kind in groups:
-            counts = (figures[f"{what}.{kind}"]["value"] for what in ("accepted", "cheaper"))
+        if variant in groups:
+            counts = (figures[f"{what}.{variant}"]["value"] for what in ("accepted", "cheaper"))
             accepted, less = (f"{count:.0f} of {len(scores.members)}" for count in counts)
-            accepted += f"    {less}" if figures[f"cheaper.{kind}"]["value"] else ""
+            accepted += f"    {less}" if figures[f"cheaper.{variant}"]["value"] else ""
         over = f"{cost:>7}  {shown(gain) if gain else '':>23}"
-        lines.append(f"{kind.ljust(width)}  {cells}  {over}  {accepted}".rstrip())
+        lines.append(f"{variant.ljust(width)}  {cells}  {over}  {accepted}".rstrip())
     lines += ["", *distillation_lines(figures), released_line(figures, k)]
     lines += ["", f"{'gain'.ljust(width)}  differs  " + "  ".join(f"{c:>23}" for c in groups)]
     for name in sorted(scores.members, key=lambda n: -figures[f"difference.{n}"]["value"]):
@@ -42,41 +47,40 @@ def table(figures: Mapping[str, Figure], scores: Scores) -> str:
     return "\n".join(lines)
 
 
-def losses_table(figures: Mapping[str, Figure], kinds: Sequence[str], k: int) -> str:
+def losses_table(figures: Mapping[str, Figure], variants: Sequence[str], k: int) -> str:
     """All losses, best first."""
-    quality = {kind: figures[f"{kind}.validation.ndcg@{k}"]["value"] for kind in kinds}
+    quality = {variant: figures[f"{variant}.validation.ndcg@{k}"]["value"] for variant in variants}
     width = max(map(len, quality))
     lines = [f"{'validation'.ljust(width)}  NDCG@{k}  gain over hard labels"]
-    for kind in sorted(quality, key=lambda kind: -quality[kind]):
-        gain = figures.get(f"{kind}.gain")
-        lines.append(
-            f"{kind.ljust(width)}  {quality[kind]:7.4f}  {shown(gain) if gain else ''}".rstrip()
-        )
+    for variant in sorted(quality, key=lambda variant: -quality[variant]):
+        gain = figures.get(f"{variant}.gain")
+        cells = f"{quality[variant]:7.4f}  {shown(gain) if gain else ''}"
+        lines.append(f"{variant.ljust(width)}  {cells}".rstrip())
     return "\n".join(lines)
 
 
 def distillation_lines(figures: Mapping[str, Figure]) -> list[str]:
-    """What the teacher's knowledge is worth, a line for each pair of students."""
+    """Gain from distillation, a line for each pair of students."""
     lines = []
     for name in [n for n in figures if n.startswith("distillation.") and n.endswith(".gain")]:
-        taught = name.removeprefix("distillation.").removesuffix(".gain")
-        closed = figures.get(f"distillation.{taught}.gap_closed")
+        student = name.removeprefix("distillation.").removesuffix(".gain")
+        closed = figures.get(f"distillation.{student}.gap_closed")
         gap = f", {closed['value']:.0%} of the gap to the teacher" if closed else ""
-        lines.append(f"distillation of {taught}: {shown(figures[name])}{gap}")
+        lines.append(f"distillation of {student}: {shown(figures[name])}{gap}")
     return lines
 
 
 def released_line(figures: Mapping[str, Figure], k: int) -> str:
-    """The family as released, in a line."""
-    quality, kept, products, size = (
+    """The family as released, in one line."""
+    quality, retention, products, size = (
         figures[f"family.{name}"]
         for name in (f"ndcg@{k}", "retention", "multiply_adds.fewer", "bytes.fewer")
     )
-    low, high = kept["low"] or 0.0, kept["high"] or 0.0
+    low, high = retention["low"] or 0.0, retention["high"] or 0.0
     return (
-        f"family in int8: NDCG@{k} {quality['value']:.4f}, {kept['value']:.1%} of the teacher's "
-        f"[{low:.1%}, {high:.1%}], {products['value']:.1f}x fewer multiply-adds, {size['n']} "
-        f"students with {size['value']:.1f}x fewer bytes in all"
+        f"family in int8: NDCG@{k} {quality['value']:.4f}, {retention['value']:.1%} of the "
+        f"teacher's [{low:.1%}, {high:.1%}], {products['value']:.1f}x fewer multiply-adds, "
+        f"{size['n']} students with {size['value']:.1f}x fewer bytes in all"
     )
 
 
@@ -87,19 +91,21 @@ def shown(figure: Figure) -> str:
 
 
 def picture(figures: Mapping[str, Figure], segments: list[str]) -> str:
-    """Gain per group with its interval, and gain against how much the group differs; an SVG."""
+    """Gain per group with its interval, and gain against the group's difference; an SVG."""
     differ = {name: figures[f"difference.{name}"]["value"] for name in segments}
     order = sorted(segments, key=differ.__getitem__)
-    drawn = [kind for kind in DRAWN if f"gain.{kind}.{ALL}" in figures]
+    drawn = [variant for variant in DRAWN if f"gain.{variant}.{ALL}" in figures]
 
     def draw(sheet: Sheet) -> None:
         left, right = sheet.subplots(1, 2)
-        for number, kind in enumerate(drawn):
+        for number, variant in enumerate(drawn):
             offset = 0.18 * (number - (len(drawn) - 1) / 2)
-            beside = np.ptp(list(differ.values())) * 0.05 * offset  # equal groups stay apart
+            beside = (
+                np.ptp(list(differ.values())) * 0.05 * offset
+            )  # separates groups of equal difference
             for place, name in enumerate(order):
-                gain = figures[f"gain.{kind}.{name}"]
-                style: dict[str, Any] = {"scale": 100, "tip": f"{kind}, {name}: {shown(gain)}"}
+                gain = figures[f"gain.{variant}.{name}"]
+                style: dict[str, Any] = {"scale": 100, "tip": f"{variant}, {name}: {shown(gain)}"}
                 plots.interval(left, gain, place + offset, number, **style)
                 plots.interval(right, gain, differ[name] + beside, number, upright=True, **style)
         left.set_yticks(range(len(order)), [plots.short(name) for name in order])
@@ -108,7 +114,9 @@ def picture(figures: Mapping[str, Figure], segments: list[str]) -> str:
         right.set_xlabel("difference of the group's items from all others', bits")
         right.set_ylabel("gain, %")
         right.axhline(0, color=plots.SOFT, linewidth=0.9)
-        plots.legend(sheet, [(kind, plots.marks(number)) for number, kind in enumerate(drawn)])
+        plots.legend(
+            sheet, [(variant, plots.marks(number)) for number, variant in enumerate(drawn)]
+        )
 
     title = f"Gain of {len(drawn)} student variants over general in {len(order)} user groups"
     return plots.svg((11, 1.6 + 0.5 * len(order)), draw, title, standalone=True)

@@ -1,7 +1,7 @@
-"""Day by day: training anew on all that has happened, against going on from yesterday's teacher.
+"""Daily updates: training from scratch on all events, against fine-tuning yesterday's teacher.
 
-Each day's teacher is judged on the day that follows. What is new in between are the events of a
-day, among them those of items and users that were not there before.
+Each day's teacher is evaluated on the following day. The new data are the events of one day,
+including those of new items and users.
 """
 
 import json
@@ -34,40 +34,43 @@ SHOP = {"users": 1500}
 STAGES = ("raw", "ingest", "validate", "features", "embed")
 
 
-def bench(project: Clone, say: Callable[[str], None]) -> Outcome:
-    """Make the shop's features in the clone, then follow its last days."""
+def bench(project: Clone, log: Callable[[str], None]) -> Outcome:
+    """Prepare the demo's features in the clone, then measure its last days."""
     change_params(project, {"raw": SHOP})
     for stage in STAGES:
         ended = project.run("-m", f"tasks.{stage}")
         if ended.status:
             raise ShopError(f"{stage} failed: {ended.error}")
-    say(f"{DAYS} days, {len(EPOCHS)} ways each; some minutes")
+    log(f"{DAYS} days, {len(EPOCHS)} variants each; some minutes")
     measured = project.run("-m", "benchmarks.experiments.incremental", str(project.root / "data"))
     if measured.status:
         raise ShopError(f"the measurement failed: {measured.error}")
-    return Outcome(protocol(), [SEED], json.loads(measured.said.splitlines()[-1]))
+    return Outcome(protocol(), [SEED], json.loads(measured.output.splitlines()[-1]))
 
 
 def protocol() -> dict[str, Any]:
-    """How it was measured, for people."""
-    ways = ", ".join(f"{name} {epochs} epochs at {RATES[name]}" for name, epochs in EPOCHS.items())
+    """Description of the protocol."""
+    variants = ", ".join(
+        f"{name} {epochs} epochs at {RATES[name]}" for name, epochs in EPOCHS.items()
+    )
     shape = {
         name: value for name, value in TEACHER.items() if name not in ("epochs", "learning_rate")
     }
     return {
         "shop": f"the demo shop with {SHOP['users']} users, its last {DAYS + 1} days",
         "teacher": ", ".join(f"{name} {value}" for name, value in shape.items()),
-        "ways": f"{ways}; `warm` starts from the way's own teacher of the day before, every day's "
-        "text hashed and reduced alike; `stale` is the first day's teacher, never trained again",
-        "cases": f"the events of the day that follows, at most {PER_USER} a user; half of "
-        "the users choose the epoch, the other half is measured",
-        "figures": f"NDCG@{K}, mean per user; `gain` over training anew; `cost`: its share of the "
-        "predictions that training anew learns from, and of its seconds",
+        "ways": f"{variants}; `warm` starts from its teacher of the previous day, with "
+        "the same hashing and reduction of text every day; `stale` is the first day's teacher "
+        "without updates",
+        "cases": f"the events of the following day, at most {PER_USER} per user; half of the "
+        "users select the epoch, the other half is measured",
+        "figures": f"NDCG@{K}, mean per user; `gain` over training from scratch (`anew`); `cost`: "
+        "training predictions and seconds ÷ those of `anew`",
     }
 
 
 def until(sequences: Sequences, now: float) -> Sequences:
-    """What was known at `now`, seconds: the day that follows is the validation window."""
+    """The events known at `now` (seconds), with the following day as validation window."""
     times = np.asarray(sequences.times)
     user = np.repeat(np.arange(sequences.users), np.diff(sequences.offsets))
     before = [
@@ -77,7 +80,7 @@ def until(sequences: Sequences, now: float) -> Sequences:
 
 
 def measure(data: Path) -> dict[str, Any]:
-    """Every figure by dotted name; `data`: what the stages have made."""
+    """All figures by dotted name; `data`: the folder of the stages' outputs."""
     encoder = Encoder.load(data / "features" / "encoder.json")
     sequences = Sequences.load(data / "features" / "sequences")
     vectors = {"text": np.load(data / "vectors" / "text.npy")}
@@ -88,20 +91,20 @@ def measure(data: Path) -> dict[str, Any]:
     weights = dict.fromkeys(EPOCHS, first.state_dict())
     for day in range(1, DAYS + 1):
         known = until(sequences, last - (DAYS + 1 - day) * SECONDS)
-        for way in EPOCHS:
+        for variant in EPOCHS:
             began = time.monotonic()
-            model, events = teach(encoder, known, vectors, way, weights[way])
-            weights[way] = model.state_dict()
-            spent[way].append((events, time.monotonic() - began))
-            quality[way].append(judge(encoder, known, model))
-            print(f"day {day}: {way}", flush=True)
+            model, events = teach(encoder, known, vectors, variant, weights[variant])
+            weights[variant] = model.state_dict()
+            spent[variant].append((events, time.monotonic() - began))
+            quality[variant].append(judge(encoder, known, model))
+            print(f"day {day}: {variant}", flush=True)
     return figures(quality, spent)
 
 
 def teach(
-    encoder: Encoder, known: Sequences, vectors: dict[str, np.ndarray], way: str, start: Any
+    encoder: Encoder, known: Sequences, vectors: dict[str, np.ndarray], variant: str, start: Any
 ) -> tuple[Any, int]:
-    """A teacher of that day, and how many predictions it learnt from."""
+    """A day's teacher, and its number of training predictions."""
     from decant.distillation.fit import fit, new_model
     from decant.params.models import Training
     from decant.training.loop import Plan
@@ -110,16 +113,16 @@ def teach(
     settings = Training.model_validate({**TEACHER, "inputs": ["item", "text", "behaviour"]})
     material = Material(encoder, known, vectors, None, PER_USER)
     model = new_model(material, settings, SEED)
-    if way != "anew":
+    if variant != "anew":
         model.load_state_dict(start)
-    if not EPOCHS[way]:
+    if not EPOCHS[variant]:
         return model.eval(), 0
-    report = fit(model, material, settings, Plan(EPOCHS[way], RATES[way], SEED))
+    report = fit(model, material, settings, Plan(EPOCHS[variant], RATES[variant], SEED))
     return model, report.events
 
 
 def judge(encoder: Encoder, known: Sequences, model: Any) -> np.ndarray:
-    """NDCG@K of each user on the day that follows, float [U], NaN for who does nothing."""
+    """NDCG@K of each user on the following day, float [U], NaN for users without events."""
     from decant.training.validate import TorchScorer
 
     chosen = decision_cases(known, PER_USER)
@@ -137,25 +140,25 @@ def judge(encoder: Encoder, known: Sequences, model: Any) -> np.ndarray:
 def figures(
     quality: dict[str, list[np.ndarray]], spent: dict[str, list[tuple[int, float]]]
 ) -> dict[str, Any]:
-    """Every figure by dotted name."""
-    found = {}
+    """All figures by dotted name."""
+    measured = {}
     anew = np.stack(quality["anew"])
-    for way, days in quality.items():
+    for variant, days in quality.items():
         mean = np.stack(days)
         known = ~np.isnan(mean).all(axis=0)
         for name, values in (("ndcg@10", mean), ("gain", mean - anew)):
             each = np.nanmean(values[:, known], axis=0)
             gain = paired_gain(each, np.zeros_like(each), RESAMPLES, SEED)
-            found[f"{way}.{name}"] = {
+            measured[f"{variant}.{name}"] = {
                 "value": gain.gain, "low": gain.low, "high": gain.high, "n": gain.n,
             }  # fmt: skip
         for day, values in enumerate(days, start=1):
             value = float(np.nanmean(values))
-            found[f"{way}.day{day}.ndcg@10"] = plain(value, int((~np.isnan(values)).sum()))
-        total, whole = (np.sum(spent[name], axis=0) for name in (way, "anew"))
-        found[f"{way}.cost.predictions"] = plain(float(total[0] / whole[0]), len(days))
-        found[f"{way}.cost.seconds"] = plain(float(total[1] / whole[1]), len(days))
-    return found
+            measured[f"{variant}.day{day}.ndcg@10"] = plain(value, int((~np.isnan(values)).sum()))
+        total, whole = (np.sum(spent[name], axis=0) for name in (variant, "anew"))
+        measured[f"{variant}.cost.predictions"] = plain(float(total[0] / whole[0]), len(days))
+        measured[f"{variant}.cost.seconds"] = plain(float(total[1] / whole[1]), len(days))
+    return measured
 
 
 def plain(value: float, n: int) -> dict[str, Any]:

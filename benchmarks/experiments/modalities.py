@@ -1,7 +1,7 @@
-"""What text and images add to a teacher, and how it ranks items that it has never seen.
+"""Gain of a teacher from text and images, also on items without training events.
 
-A share of the items loses its training events; the test window is ranked over the whole
-catalogue, and cases whose target was held back are counted by themselves.
+A share of the items loses its training events. The test window is ranked over the whole catalogue,
+with separate figures for cases whose target was held back.
 """
 
 import json
@@ -24,7 +24,7 @@ from decant.report.results import Outcome
 
 SEEDS = (1, 2, 3)
 HELD = 0.1  # share of the items
-K, PER_USER, BACK = 10, 4, 10  # BACK: events of history that content-kNN looks at
+K, PER_USER, BACK = 10, 4, 10  # BACK: events of the history that content-kNN uses
 RESAMPLES = 2000
 SHOP = {"users": 1500}
 STAGES = ("raw", "ingest", "validate", "features", "embed")
@@ -39,19 +39,19 @@ GROUPS = ("all", "warm", "cold")
 Values = dict[str, dict[str, list[np.ndarray]]]  # model -> group -> NDCG@K per user, by seed
 
 
-def bench(project: Clone, say: Callable[[str], None]) -> Outcome:
-    """Make the shop's features in the clone, train every teacher on them for every seed."""
+def bench(project: Clone, log: Callable[[str], None]) -> Outcome:
+    """Prepare the demo's features in the clone, train every teacher for every seed."""
     change_params(project, {"raw": SHOP})
     for stage in STAGES:
         ended = project.run("-m", f"tasks.{stage}")
         if ended.status:
             raise ShopError(f"{stage} failed: {ended.error}")
     figures: dict[str, Any] = {}
-    say(f"{len(SEEDS)} seeds, {len(ADDED)} teachers each; some minutes")
+    log(f"{len(SEEDS)} seeds, {len(ADDED)} teachers each; some minutes")
     measured = project.run("-m", "benchmarks.experiments.modalities", str(project.root / "data"))
     if measured.status:
         raise ShopError(f"the measurement failed: {measured.error}")
-    figures = json.loads(measured.said.splitlines()[-1])
+    figures = json.loads(measured.output.splitlines()[-1])
     outcome = Outcome(protocol(), list(SEEDS), figures)
     for name in ("text", "both"):
         low = figures[f"{name}.gain.cold"]["low"]
@@ -60,20 +60,20 @@ def bench(project: Clone, say: Callable[[str], None]) -> Outcome:
 
 
 def protocol() -> dict[str, Any]:
-    """How it was measured, for people."""
+    """Description of the protocol."""
     return {
         "shop": f"the demo shop with {SHOP['users']} users",
         "teacher": ", ".join(f"{name} {value}" for name, value in TEACHER.items()),
-        "held back": f"{HELD:.0%} of the items, others for each seed, have no training event",
-        "cases": f"the test window, at most {PER_USER} a user; `cold`: the target was held back",
-        "ranked": "whole catalogue, ties against the model, what was seen never recommended",
+        "held back": f"{HELD:.0%} of the items, drawn for each seed, have no training events",
+        "cases": f"the test window, at most {PER_USER} per user; `cold`: the target was held back",
+        "ranked": "whole catalogue, ties against the model, seen items are never recommended",
         "figures": f"NDCG@{K}, mean over users, then over seeds; interval: bootstrap over users; "
-        "`gain`: over the teacher of item ids alone",
+        "`gain`: over the teacher with only item ids",
     }
 
 
 def measure(data: Path) -> dict[str, Any]:
-    """Every figure by dotted name; `data`: what the stages have made."""
+    """All figures by dotted name; `data`: the folder of the stages' outputs."""
     encoder = Encoder.load(data / "features" / "encoder.json")
     sequences = Sequences.load(data / "features" / "sequences")
     vectors = {path.stem: np.load(path) for path in sorted((data / "vectors").glob("*.npy"))}
@@ -90,15 +90,17 @@ def measure(data: Path) -> dict[str, Any]:
             )
             quality = ndcg(ranking.ranks, K)
             for group, which in zip(GROUPS, (cold | True, ~cold, cold), strict=True):
-                found = per_user(quality[which], chosen.take(np.flatnonzero(which)), without.users)
-                values.setdefault(name, {}).setdefault(group, []).append(found)
+                by_user = per_user(
+                    quality[which], chosen.take(np.flatnonzero(which)), without.users
+                )
+                values.setdefault(name, {}).setdefault(group, []).append(by_user)
     return summarise(values)
 
 
 def models(
     encoder: Encoder, sequences: Sequences, vectors: dict[str, np.ndarray], seed: int
 ) -> Any:
-    """Name and scorer of all that is compared, one after the other."""
+    """Yield name and scorer of each compared model."""
     rng = np.random.default_rng(seed)
     size = len(encoder.items) + 1
     yield "random", lambda sequences, chosen: rng.random((len(chosen), size))
@@ -115,7 +117,7 @@ def trained(
     added: tuple[str, ...],
     seed: int,
 ) -> Scorer:
-    """A teacher that reads item ids, behaviours and what is `added`."""
+    """A teacher with item ids, behaviours and the `added` inputs."""
     from decant.distillation.fit import fit, new_model
     from decant.params.models import Training
     from decant.training.loop import Plan
@@ -130,7 +132,7 @@ def trained(
 
 
 def content_knn(vectors: np.ndarray) -> Scorer:
-    """Items whose vectors are like the mean of the last `BACK` events' vectors."""
+    """Scores items by similarity to the mean vector of the last `BACK` events."""
 
     def score(sequences: Sequences, chosen: Cases) -> np.ndarray:
         items = histories(sequences, chosen, ("items",), BACK)["items"]
@@ -142,26 +144,26 @@ def content_knn(vectors: np.ndarray) -> Scorer:
 
 def per_user(quality: np.ndarray, chosen: Cases, users: int) -> np.ndarray:
     """Mean of each user's cases, float [U]; NaN for a user without any."""
-    found = np.full(users, np.nan)
-    known, means = user_means(quality, chosen.user)
-    found[known] = means
-    return found
+    by_user = np.full(users, np.nan)
+    with_cases, means = user_means(quality, chosen.user)
+    by_user[with_cases] = means
+    return by_user
 
 
 def summarise(values: Values) -> dict[str, Any]:
-    """Figures of every model on every group, and each teacher's gain over that of ids alone."""
+    """Figures of every model on every group, and each teacher's gain over that with only ids."""
     figures = {}
     for group in GROUPS:
-        zero = [np.zeros_like(found) for found in values["item"][group]]
-        for name, found in values.items():
-            figures[f"{name}.ndcg@{K}.{group}"] = figure(found[group], zero)
+        zero = [np.zeros_like(seed_values) for seed_values in values["item"][group]]
+        for name, seed_values in values.items():
+            figures[f"{name}.ndcg@{K}.{group}"] = figure(seed_values[group], zero)
             if name in ADDED and name != "item":
-                figures[f"{name}.gain.{group}"] = figure(found[group], values["item"][group])
+                figures[f"{name}.gain.{group}"] = figure(seed_values[group], values["item"][group])
     return figures
 
 
 def figure(ours: list[np.ndarray], theirs: list[np.ndarray]) -> dict[str, Any]:
-    """Mean difference per user, of those seeds in which a user has a case."""
+    """Mean difference per user, over the seeds in which the user has a case."""
     difference = np.stack(ours) - np.stack(theirs)
     known = difference[:, ~np.isnan(difference).all(axis=0)]
     means = np.nanmean(known, axis=0)

@@ -2,19 +2,19 @@
 
 from benchmarks.harness.checkout import Clone
 from benchmarks.harness.demo_workspace import ShopError
-from benchmarks.system.demo import Say
+from benchmarks.system.demo import Log
 from decant.commands.robustness import NAME, RESULTS, finish
 from decant.params.load import load_params
 from decant.report.results import Outcome
 
 
-def bench(project: Clone, say: Say) -> Outcome:
-    """Run the demo, measure its models on noisy histories."""
-    say("the demo is made; some minutes")
+def bench(project: Clone, log: Log) -> Outcome:
+    """Run the demo and measure its models on noisy histories."""
+    log("running the demo; some minutes")
     made = project.flow()
     if made.status:
         raise ShopError(f"the demo failed: {made.error}")
-    say("every model ranks from noisy histories; some minutes")
+    log("ranking from noisy histories with every model; some minutes")
     ended = project.decant(NAME)
     if ended.status:
         raise ShopError(f"decant {NAME} failed: {ended.error}")

@@ -1,4 +1,4 @@
-"""Per-user quality of compared students, read from an evaluated workspace, and figures of it."""
+"""Per-user quality of compared students, read from an evaluated workspace."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from decant.params.load import Params
 from decant.params.types import GENERAL, TEACHER
 from decant.report.results import Figure
 
-TRAINED = "distilled"  # the hop at which ways of training are compared
+TRAINED = "distilled"  # the compression step at which variants are compared
 RESAMPLES = 10_000
 Users = dict[int, tuple[float, float]]  # NDCG and hit rate of each user
 
@@ -29,8 +29,8 @@ Users = dict[int, tuple[float, float]]  # NDCG and hit rate of each user
 class Scores:
     """The evaluation of compared students.
 
-    `cases`: a row per model, window and case. `members`: users by group; folded ones are left out.
-    `models`: figures of each model; `trained`: the summary of each student's training.
+    `cases`: ranks by model and window. `members`: users by group, without merged groups.
+    `metrics`: figures of each model; `trained`: the summary of each student's training.
     """
 
     comparison: Comparison
@@ -43,14 +43,14 @@ class Scores:
     k: int
 
     @property
-    def kinds(self) -> list[str]:
-        """All kinds: of students for all users, then of groups' students."""
+    def variants(self) -> list[str]:
+        """All variants: of students for all users, then of groups' students."""
         return [TEACHER, GENERAL, *self.comparison.general, *self.comparison.groups]
 
-    def students_of(self, kind: str) -> dict[str, str]:
-        """The students of a kind for groups by group, those of folded groups left out."""
-        made = self.comparison.groups[kind]
-        return {group: made[group] for group in self.members}
+    def students_of(self, variant: str) -> dict[str, str]:
+        """The students of a group variant by group, without merged groups."""
+        students = self.comparison.groups[variant]
+        return {group: students[group] for group in self.members}
 
     def users(self, model: str, window: str, hop: str = TRAINED) -> Users:
         """Each user's quality under one model."""
@@ -62,16 +62,16 @@ class Scores:
         triples = zip(ids.tolist(), quality.tolist(), hits.tolist(), strict=True)
         return {user: (n, h) for user, n, h in triples}
 
-    def served(self, kind: str, window: str, accepted: set[str] | None = None) -> Users:
-        """Each user's quality where every group, or every accepted one, has its own student of a
-        kind and all others the general one."""
-        if kind not in self.comparison.groups:
-            return self.users(kind, window)
+    def served(self, variant: str, window: str, accepted: set[str] | None = None) -> Users:
+        """Each user's quality if every group, or every accepted one, is served by its student of a
+        variant, and all other users by the general student."""
+        if variant not in self.comparison.groups:
+            return self.users(variant, window)
         quality = dict(self.users(GENERAL, window))
-        for group, student in self.students_of(kind).items():
+        for group, student in self.students_of(variant).items():
             if accepted is None or group in accepted:
-                own, inside = self.users(student, window), set(self.members[group].tolist())
-                quality.update({user: own[user] for user in own.keys() & inside})
+                ours, inside = self.users(student, window), set(self.members[group].tolist())
+                quality.update({user: ours[user] for user in ours.keys() & inside})
         return quality
 
     def decision_gain(self, student: str, group: str) -> Any:
@@ -84,10 +84,10 @@ class Scores:
         a, b = (np.array([q[user][0] for user in users.tolist()]) for q in (ours, base))
         return paired_gain(a, b, RESAMPLES, 0)
 
-    def accepted(self, kind: str) -> set[str]:
-        """The groups whose student of a kind the rule of the gate would accept."""
+    def accepted(self, variant: str) -> set[str]:
+        """The groups whose student of a variant the gate's rule would accept."""
         margin = self.params.gate.margin
-        gains = {g: self.decision_gain(s, g) for g, s in self.students_of(kind).items()}
+        gains = {g: self.decision_gain(s, g) for g, s in self.students_of(variant).items()}
         return {
             group
             for group, gain in gains.items()
@@ -100,15 +100,15 @@ class Scores:
         figures: dict[str, Any] = self.metrics["models"][name]
         return figures
 
-    def cost(self, kind: str, measure: str) -> float:
-        """`multiply_adds` or `bytes` of a kind; the mean of its groups' students."""
-        grouped = kind in self.comparison.groups
-        students = self.students_of(kind).values() if grouped else [kind]
+    def cost(self, variant: str, measure: str) -> float:
+        """`multiply_adds` or `bytes` of a variant, the mean over its groups' students."""
+        grouped = variant in self.comparison.groups
+        students = self.students_of(variant).values() if grouped else [variant]
         return float(np.mean([self.model(student)[measure] for student in students]))
 
 
 def read_scores(root: Path, params: Params, comparison: Comparison) -> Scores:
-    """Read what the flow has left in a workspace."""
+    """Read the outputs of the flow in a workspace."""
     data = root / "data"
     metrics = read(data / "evaluation" / "metrics.json")
     folded = read(data / "segments" / "router.json")["folded"]
@@ -150,20 +150,20 @@ def relative_gain(ours: Users, theirs: Users, group: set[int] | None = None) -> 
 
 
 def differences(sequences: Sequences, members: dict[str, np.ndarray]) -> dict[str, float]:
-    """How much each group's training events differ from all others': the Jensen-Shannon
-    divergence of their shares of items, in bits. 0: alike, 1: no item in common."""
+    """Jensen-Shannon divergence of each group's distribution of items in training events from
+    that of all other users, in bits. 0: equal, 1: no common items."""
     items = int(np.asarray(sequences.items).max())
     total = group_counts(sequences, np.arange(sequences.users), items)
     result = {}
     for name, users in members.items():
-        own = group_counts(sequences, users, items)
-        p, q = (c / max(c.sum(), 1.0) for c in (own, total - own))
+        counts = group_counts(sequences, users, items)
+        p, q = (c / max(c.sum(), 1.0) for c in (counts, total - counts))
         result[name] = float(entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2)
     return result
 
 
 def entropy(share: np.ndarray) -> float:
-    """In bits."""
+    """Entropy in bits."""
     some = share[share > 0]
     return float(-(some * np.log2(some)).sum())
 
@@ -173,7 +173,7 @@ def family(scores: Scores, window: str) -> Users:
     quality = dict(scores.users(GENERAL, window, RELEASED))
     for group, segment in scores.verdict["segments"].items():
         if segment["ships"] and group in scores.members:
-            own = scores.users(group, window, RELEASED)
+            ours = scores.users(group, window, RELEASED)
             inside = set(scores.members[group].tolist())
-            quality.update({user: own[user] for user in own.keys() & inside})
+            quality.update({user: ours[user] for user in ours.keys() & inside})
     return quality

@@ -1,6 +1,6 @@
-"""A clone of the project in a folder of its own, and its commands as child processes.
+"""A clone of the project in a separate folder, with its commands as child processes.
 
-Linux: what a clone has started is found again in /proc by a variable of its environment.
+Linux only: processes of a clone are identified in /proc by an environment variable.
 """
 
 import os
@@ -20,74 +20,74 @@ from decant.release.provenance import git
 from decant.starter import tied
 
 MARKER = "DECANT_BENCH"
-LEFT_OUT = re.compile(r"GIT_|PREFECT_|DECANT_|PYTHONPATH$|AWS_")  # not the caller's
-PATIENCE = 2.0  # seconds that killed processes have to be gone
-TIME_IS_UP = 124  # status, as that of `timeout`
-TIMEOUT = 3600.0  # seconds that any command may take
+LEFT_OUT = re.compile(r"GIT_|PREFECT_|DECANT_|PYTHONPATH$|AWS_")  # not passed on to commands
+PATIENCE = 2.0  # seconds for killed processes to disappear
+TIME_IS_UP = 124  # exit status, as of `timeout`
+TIMEOUT = 3600.0  # seconds for any command
 _DONE = re.compile(r"^\S+ ([\w@-]+): (ran|restored|accepted) in ", re.MULTILINE)
 
 
 class CloneError(ValueError):
-    """The project cannot be measured; the message says why."""
+    """The project cannot be cloned; the message says why."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that has ended: status, all it said, and how long it took."""
+    """A finished command: status, output and duration."""
 
     status: int
-    said: str
+    output: str
     seconds: float
 
     @property
     def error(self) -> str:
-        """Its last line for people, as a reason."""
-        lines = self.said.strip().splitlines() or [""]
+        """The status and the error line, or else the last line."""
+        lines = self.output.strip().splitlines() or [""]
         errors = [line for line in lines if line.startswith("decant: error: ")]
         return f"status {self.status}, {(errors or lines)[-1]}"
 
-    def complaint(self) -> str | None:
-        """The one line that a failed command should end with; None if it did otherwise."""
-        lines = [line for line in self.said.splitlines() if line.startswith("decant: error: ")]
-        one = self.status != 0 and len(lines) == 1 and "Traceback" not in self.said
+    def error_line(self) -> str | None:
+        """The error line of a failed command; None unless there is exactly one and no traceback."""
+        lines = [line for line in self.output.splitlines() if line.startswith("decant: error: ")]
+        one = self.status != 0 and len(lines) == 1 and "Traceback" not in self.output
         return lines[0] if one else None
 
     def stages(self, *kinds: str) -> set[str]:
-        """The stages that a flow says `ran`, were `restored` or `accepted`."""
-        return {name for name, kind in _DONE.findall(self.said) if kind in kinds}
+        """The stages that a flow reports as `ran`, `restored` or `accepted`."""
+        return {name for name, kind in _DONE.findall(self.output) if kind in kinds}
 
 
 @dataclass
 class Running:
-    """A command under way."""
+    """A running command."""
 
     process: subprocess.Popen[bytes]
     log: Path
     began: float = field(default_factory=time.monotonic)
 
     def over(self) -> bool:
-        """Has it ended?"""
+        """Whether it has ended."""
         return self.process.poll() is not None
 
     def kill(self) -> None:
-        """SIGKILL to its first process alone, and nothing to what that has started."""
+        """Send SIGKILL to its first process only, not to descendants."""
         self.process.kill()
 
     def end(self) -> Ended:
-        """Wait until it has ended."""
+        """Wait for the command to end."""
         try:
             status = self.process.wait(TIMEOUT)
         finally:
             self.process.kill()
-        said = self.log.read_text(encoding="utf-8", errors="replace")
-        return Ended(status, said, time.monotonic() - self.began)
+        output = self.log.read_text(encoding="utf-8", errors="replace")
+        return Ended(status, output, time.monotonic() - self.began)
 
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone of the project; `environment` is what its commands get beside the usual.
+    """A clone of the project; `environment`: additional variables for its commands.
 
-    What its commands say is written beside it, or into the folder `logs`.
+    The output of commands is written beside the clone, or into the folder `logs`.
     """
 
     root: Path
@@ -102,8 +102,8 @@ class Clone:
         return Running(process, log)
 
     def show(self, *arguments: str, minutes: float | None = None) -> int:
-        """The same with its output on stderr, until it ends or `minutes` have passed; its status,
-        `TIME_IS_UP` if it was ended."""
+        """Run `python ARGUMENTS` with output on stderr for at most `minutes`; return its status,
+        or `TIME_IS_UP` if it was killed."""
         with self._popen(arguments, sys.stderr) as process:
             try:
                 return process.wait(None if minutes is None else 60 * minutes)
@@ -125,7 +125,7 @@ class Clone:
         )
 
     def run(self, *arguments: str) -> Ended:
-        """The same, and wait until it has ended."""
+        """Run `python ARGUMENTS` to its end."""
         return self.start(*arguments).end()
 
     def flow(self, name: str = "retrain", *arguments: str) -> Ended:
@@ -137,7 +137,7 @@ class Clone:
         return self.run("-m", "decant", *arguments)
 
     def copy(self, name: str) -> "Clone":
-        """A copy of the clone with all that it has made, in a folder beside it."""
+        """A copy of the clone with all its outputs, in a folder beside it."""
         root = self.root.parent / name
         shutil.copytree(self.root, root, symlinks=True)
         return Clone(root, self.environment)
@@ -153,32 +153,32 @@ class Clone:
         return str(self.read("data/candidate/candidate.json")["id"])
 
     def processes(self) -> dict[int, list[str]]:
-        """What the clone has started and is not over: process id -> its command line."""
+        """Running processes of the clone: process id -> command line."""
         mark = f"{MARKER}={self.root}".encode()
-        found = {}
+        commands = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
                     words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                    found[int(folder.name)] = words[:-1]
+                    commands[int(folder.name)] = words[:-1]
             except OSError:
-                continue  # it ended meanwhile, or is somebody else's
-        return {pid: words for pid, words in found.items() if words}
+                continue  # it has ended, or belongs to another user
+        return {pid: words for pid, words in commands.items() if words}
 
     def programs(self) -> dict[str, int]:
-        """The stages whose program runs now: name -> process id."""
+        """The stages whose program is running: name -> process id."""
         return {stage: pid for pid, words in self.processes().items() if (stage := stage_of(words))}
 
     def left_behind(self) -> list[str]:
-        """Command lines of processes that do not end within `PATIENCE`."""
+        """Command lines of processes that do not end within `PATIENCE` seconds."""
         deadline = time.monotonic() + PATIENCE
-        while (left := self.processes()) and time.monotonic() < deadline:
+        while (remaining := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        return [" ".join(words) for words in left.values()]
+        return [" ".join(words) for words in remaining.values()]
 
 
 def stage_of(words: list[str]) -> str | None:
-    """The stage whose program has this command line: `python -m tasks.distill women`."""
+    """The stage of a program's command line, such as `python -m tasks.distill women`."""
     if len(words) < 3 or words[1] != "-m" or not words[2].startswith("tasks."):
         return None
     name = words[2].removeprefix("tasks.")
@@ -189,10 +189,10 @@ def clone(project: Path, root: Path) -> Clone:
     """Clone the committed state of `project` into the new folder `root`.
 
     Raises:
-        CloneError: it is not committed, or this is not Linux.
+        CloneError: there is no commit, or this is not Linux.
     """
     if not Path("/proc/self/environ").is_file():
-        raise CloneError("benchmarks need Linux: they look for processes in /proc")
+        raise CloneError("benchmarks need Linux: they look up processes in /proc")
     commit_of(project)
     done = subprocess.run(
         ["git", "clone", "--quiet", "--no-hardlinks", str(project), str(root)],
@@ -206,9 +206,9 @@ def clone(project: Path, root: Path) -> Clone:
 
 
 def renewed(project: Path, root: Path) -> Clone:
-    """The clone in `root`, brought to the committed state of `project`; made if there is none.
+    """The clone in `root`, updated to the committed state of `project`; created if missing.
 
-    What its stages have made stays: they run again only where something changed.
+    Outputs of stages are kept: stages run again only if something changed.
     """
     if not (root / ".git").is_dir():
         shutil.rmtree(root, ignore_errors=True)
@@ -226,21 +226,21 @@ def renewed(project: Path, root: Path) -> Clone:
 
 
 def commit_of(root: Path) -> str:
-    """The commit that is measured.
+    """The commit to measure.
 
     Raises:
-        CloneError: there is none.
+        CloneError: there is no commit.
     """
     if not (root / "dvc.yaml").is_file():
         raise CloneError(f"dvc.yaml is missing in {root}: run from the project's folder")
     commit = (git(root, "rev-parse", "HEAD") or "").strip()
     if not commit:
-        raise CloneError(f"{root} has no commit: a benchmark measures what is committed")
+        raise CloneError(f"{root} has no commit: benchmarks measure the committed state")
     return commit
 
 
 def uncommitted(root: Path) -> list[str]:
-    """Files of the project's code and settings that differ from the commit."""
+    """Code and settings files that differ from the commit."""
     watched = ("decant", "tasks", "flows", "benchmarks", "*.yaml")
     changed = git(root, "status", "--porcelain", "--", *watched) or ""
     return [line[3:] for line in changed.splitlines()]

@@ -1,4 +1,4 @@
-"""A shop so small that a whole run is a matter of seconds of work, and what DVC knows of it."""
+"""A tiny demo shop, for whole runs in seconds, and helpers for its dvc.lock."""
 
 import json
 from pathlib import Path
@@ -27,29 +27,29 @@ PROTOCOL = (
     "the demo shop with {users} users, {items} items and models of one epoch; the gate's "
     "thresholds are loosened so that every candidate passes"
 )
-Lock = dict[str, dict[str, Any]]  # stage -> what dvc.lock says of it
+Lock = dict[str, dict[str, Any]]  # stage -> its entry in dvc.lock
 
 
 class ShopError(ValueError):
-    """What the benchmark starts from cannot be made."""
+    """The starting point of a benchmark cannot be prepared."""
 
 
 def describe() -> str:
-    """The shop in a line."""
+    """Description of the shop in one line."""
     return PROTOCOL.format(**CHANGES["raw"])
 
 
 def change_params(shop: Clone, settings: dict[str, Any]) -> None:
-    """Change values of params.yaml, keep its comments."""
+    """Change values in params.yaml, keeping its comments."""
     path = shop.root / "params.yaml"
     replace(path, rewrite(path.read_text(encoding="utf-8"), settings, path))
 
 
 def change_text(path: Path, old: str, new: str) -> None:
-    """Replace a piece of a file that must be in it once.
+    """Replace a text that must occur once in a file.
 
     Raises:
-        ShopError: it is not.
+        ShopError: it does not.
     """
     text = path.read_text(encoding="utf-8")
     if text.count(old) != 1:
@@ -58,7 +58,7 @@ def change_text(path: Path, old: str, new: str) -> None:
 
 
 def release_of(ended: Ended, shop: Clone) -> str:
-    """The id of the candidate that a run has made.
+    """The id of the candidate of a run.
 
     Raises:
         ShopError: the run failed.
@@ -70,7 +70,7 @@ def release_of(ended: Ended, shop: Clone) -> str:
 
 
 def lock_of(shop: Clone) -> Lock:
-    """What DVC knows of the stages that have run; the one that digests the code left out."""
+    """The stages in dvc.lock, except `fingerprint`."""
     if not (shop.root / "dvc.lock").is_file():
         return {}
     stages: Lock = shop.read("dvc.lock")["stages"]
@@ -88,29 +88,29 @@ def with_other_inputs(before: Lock, after: Lock) -> set[str]:
 
 
 def downstream(lock: Lock, stage: str) -> set[str]:
-    """Stages that read what `stage` makes, directly or not."""
+    """Stages that depend on `stage`, transitively."""
     below = {stage}
     while True:
         made = [out["path"] for name in below for out in lock[name]["outs"]]
-        found = {n for n in lock if any(reads(lock[n], place) for place in made)} - below
-        if not found:
+        readers = {n for n in lock if any(reads(lock[n], place) for place in made)} - below
+        if not readers:
             return below - {stage}
-        below |= found
+        below |= readers
 
 
 def reads(stage: dict[str, Any], place: str) -> bool:
-    """Does a stage depend on a place, on something in it or on what it is in?"""
+    """Whether a stage depends on a path, a path in it or a folder above it."""
     deps = [dep["path"] for dep in stage.get("deps", [])]
     return any(within(dep, place) or within(place, dep) for dep in deps)
 
 
 def within(place: str, folder: str) -> bool:
-    """Is a place a folder itself, or in it?"""
+    """Whether a path is a folder itself, or inside it."""
     return f"{place}/".startswith(f"{folder}/")
 
 
 def production(shop: Clone) -> str | None:
-    """The release that production points at, None if there is none or no answer."""
-    said = shop.decant("status", "--json")
-    release = None if said.status else json.loads(said.said)["release"]
+    """The release that production points at, None if there is none or `status` fails."""
+    status = shop.decant("status", "--json")
+    release = None if status.status else json.loads(status.output)["release"]
     return None if release is None else str(release)

@@ -1,4 +1,4 @@
-"""The demo shop, the whole way: what its released family is worth, and what the run costs."""
+"""The demo shop, end to end: quality of the released family, and cost of the run."""
 
 import json
 import os
@@ -10,39 +10,39 @@ from benchmarks.harness.checkout import Clone
 from benchmarks.harness.demo_workspace import ShopError, lock_of
 from decant.report.results import Figure, Outcome
 
-# the page's own evidence, worked out by the clone's code
+# the report page's evidence, computed by the clone's code
 EVIDENCE = """
 import json
 from pathlib import Path
 from decant.params.load import load_params
 from tasks.runner.step import Workspace
 from tasks.report import read_evidence
-found = read_evidence(Workspace(Path(), load_params(Path("params.yaml"))))
+evidence = read_evidence(Workspace(Path(), load_params(Path("params.yaml"))))
 print(json.dumps({
-    "figures": found.figures, "retention": found.retention, "lift": found.lift,
-    "decisions": found.decisions, "metrics": found.metrics, "verdict": found.verdict,
-    "oracle": [[share.name, share.group, share.share] for share in found.oracle],
+    "figures": evidence.figures, "retention": evidence.retention, "lift": evidence.lift,
+    "decisions": evidence.decisions, "metrics": evidence.metrics, "verdict": evidence.verdict,
+    "oracle": [[share.name, share.group, share.share] for share in evidence.oracle],
 }))
 """
-HEAD = "model, test window"  # how the table of models begins
-Say = Callable[[str], None]
+HEAD = "model, test window"  # start of the table of models
+Log = Callable[[str], None]
 
 
-def bench(project: Clone, say: Say) -> Outcome:
-    """Run the demo twice, read what the report is made of."""
+def bench(project: Clone, log: Log) -> Outcome:
+    """Run the demo twice and read the evidence of its report."""
     params = project.read("params.yaml")
-    say("the first run, everything is made; some minutes")
+    log("first run, of all stages; some minutes")
     first = project.flow()
     if first.status:
         raise ShopError(f"the demo failed: {first.error}")
-    say("the second run, everything is there")
+    log("second run, of up-to-date stages")
     second = project.flow()
-    asked = project.run("-c", EVIDENCE)
-    if asked.status:
-        raise ShopError(f"the evidence cannot be read: {asked.error}")
-    evidence = json.loads(asked.said.splitlines()[-1])
+    evidence_run = project.run("-c", EVIDENCE)
+    if evidence_run.status:
+        raise ShopError(f"the evidence cannot be read: {evidence_run.error}")
+    evidence = json.loads(evidence_run.output.splitlines()[-1])
     outcome = Outcome(protocol(evidence, params), [params["seed"], params["raw"]["seed"]])
-    outcome.shown = ending(first.said)
+    outcome.shown = ending(first.output)
     outcome.measured("run.first.seconds", round(first.seconds, 1), len(lock_of(project)))
     outcome.measured("run.second.seconds", round(second.seconds, 1))
     again = second.stages("ran", "restored", "accepted")
@@ -53,26 +53,26 @@ def bench(project: Clone, say: Say) -> Outcome:
     return outcome
 
 
-def ending(said: str) -> str:
-    """The table that a run ends with, to its last line."""
-    lines = said.splitlines()
+def ending(output: str) -> str:
+    """The end of a run's output, from the table of models on."""
+    lines = output.splitlines()
     first = next((n for n, line in enumerate(lines) if line.startswith(HEAD)), len(lines))
     return "\n".join(line.rstrip() for line in lines[first:])
 
 
 def protocol(evidence: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """How it was measured, for people."""
+    """Description of the protocol."""
     ranked = evidence["metrics"]["protocol"]
     return {
-        "shop": "{users} users, {items} items, {steps} steps a user".format(**params["raw"]),
+        "shop": "{users} users, {items} items, {steps} steps per user".format(**params["raw"]),
         "split": "{method}, test window the last {test:.0%} of events".format(**ranked["split"]),
-        "ranked": f"{ranked['ranked']}, ties {ranked['ties']}, what was seen "
-        + ("never recommended" if ranked["exclude_seen"] else "may be recommended"),
-        "oracle.share": "NDCG ÷ that of the best ranking possible, on the model's own group",
+        "ranked": f"{ranked['ranked']}, ties {ranked['ties']}, seen items "
+        + ("are never recommended" if ranked["exclude_seen"] else "may be recommended"),
+        "oracle.share": "NDCG ÷ that of the best possible ranking, on the model's own group",
         "retention": "NDCG of a released student ÷ the teacher's on its group",
-        "gain": "NDCG of a segment's student less the general student's in that group, per user; "
+        "gain": "NDCG of a segment's student minus the general student's in that group, per user; "
         "`validation` decides, test confirms",
-        "ratios": "teacher ÷ released student, files that are served and p50 of one request, "
+        "ratios": "teacher ÷ released student, served files and p50 of one request, "
         "both in ONNX Runtime",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}",
@@ -80,26 +80,26 @@ def protocol(evidence: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]
 
 
 def figures(evidence: dict[str, Any]) -> dict[str, Figure]:
-    """Every figure by dotted name; those that are not known are left out."""
-    found: dict[str, Figure | None] = {
+    """All known figures by dotted name."""
+    values: dict[str, Figure | None] = {
         **evidence["figures"],
         "family.lift": evidence["lift"],
         **{f"retention.{name}": share for name, share in evidence["retention"].items()},
     }
     best = evidence["verdict"].get("best_baseline")
     for model, _, share in evidence["oracle"]:
-        found[f"oracle.share.{short(model, best)}"] = share
+        values[f"oracle.share.{short(model, best)}"] = share
     for segment, windows in evidence["decisions"].items():
         for window, gain in windows.items():
-            found[f"segment.{segment}.gain.{window}"] = gain
+            values[f"segment.{segment}.gain.{window}"] = gain
     for student in evidence["retention"]:
         for name, path in (("size", ("bytes",)), ("latency", ("latency_us", "p50"))):
-            found[f"{name}.ratio.{student}"] = cost_ratio(evidence["metrics"], student, *path)
-    return {name: figure for name, figure in found.items() if figure is not None}
+            values[f"{name}.ratio.{student}"] = cost_ratio(evidence["metrics"], student, *path)
+    return {name: figure for name, figure in values.items() if figure is not None}
 
 
 def short(model: str, best: str | None) -> str:
-    """A model's name in a figure's: `teacher`, `general`, `baseline.popularity`."""
+    """A model's name within figure names: `teacher`, `general`, `baseline.popularity`."""
     if model == best:
         return "baseline.best"
     name, _, hop = model.partition("/")
@@ -107,15 +107,15 @@ def short(model: str, best: str | None) -> str:
 
 
 def cost_ratio(metrics: dict[str, Any], student: str, *path: str) -> Figure | None:
-    """A cost of the teacher ÷ that of a released student; None if one is not known."""
+    """A cost of the teacher ÷ that of a released student; None if one is unknown."""
     above, below = (look(metrics["models"].get(n), path) for n in ("teacher", f"{student}/int8"))
     if not above or not below:
         return None
     return {"value": above / below, "low": None, "high": None, "n": None}
 
 
-def look(found: Any, path: tuple[str, ...]) -> float | None:
-    """A number inside nested mappings, None where it is not there."""
+def look(document: Any, path: tuple[str, ...]) -> float | None:
+    """A number in nested mappings, None if missing."""
     for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, int | float) else None
+        document = document.get(name) if isinstance(document, dict) else None
+    return document if isinstance(document, int | float) else None

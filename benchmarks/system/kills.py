@@ -1,4 +1,4 @@
-"""`kill -9`: of a run at any instant, at each stage, in the midst of a publication."""
+"""`kill -9` of a run at any instant, at each stage, and during a publication."""
 
 import json
 import os
@@ -12,19 +12,19 @@ from benchmarks.harness.checkout import Clone, Ended, Running
 from benchmarks.system.survival import POLL, Delay, Faults, Undisturbed, after_kill, outcome_of
 
 SEED = 0
-ATTEMPTS = 5  # to strike in a window of milliseconds
+ATTEMPTS = 5  # to hit a window of milliseconds
 INSTANTS = 6  # kills at any instant of a run
-STARTUP = 8.0  # seconds: imports, Prefect's server, what DVC says is stale
-AT_STARTUP = 6  # kills in those
-KILLED = -9  # status of what SIGKILL has ended
+STARTUP = 8.0  # seconds: imports, Prefect's server, DVC's status
+AT_STARTUP = 6  # kills during startup
+KILLED = -9  # exit status after SIGKILL
 Victim = Literal["flow", "program"]
 
 
 class Instants:
-    """Kills of runs at drawn instants; `drawn`: how many seconds after its start each came.
+    """Kills of runs at random instants; `drawn`: seconds from the start of the run to each kill.
 
-    The same command is given again after each. A run that gets through before its instant is
-    looked at, and another one begins from the start. `seconds`: what a whole run takes.
+    The same command is repeated after each kill. If a run completes before its instant, it is
+    checked, and a new one starts from scratch. `seconds`: duration of a whole run.
     """
 
     def __init__(self, fresh: Clone, done: Undisturbed, faults: Faults) -> None:
@@ -35,14 +35,14 @@ class Instants:
         self._begin()
 
     def kill(self) -> None:
-        """Kill as often as is planned, early instants first; then let the run get through."""
+        """Kill as often as planned, early instants first; then let the run complete."""
         rng = random.Random(SEED)
         while len(self.drawn) < AT_STARTUP + INSTANTS:
             instant = self._draw(rng)
             run = self.shop.start("-m", "flows.retrain")
             if killed_after(run, instant):
                 self.drawn.append(instant)
-                self.faults.say(f"killed the flow after {instant:.2f} s")
+                self.faults.log(f"killed the flow after {instant:.2f} s")
                 name = f"killed.anywhere.{len(self.drawn)}"
                 self._open[name] = after_kill(self.shop, self.done)
             else:
@@ -54,7 +54,7 @@ class Instants:
         self._conclude(self.shop.flow())
 
     def _draw(self, rng: random.Random) -> float:
-        """The next instant, one in each of equal parts: first of the start-up, then of a run."""
+        """The next instant, one in each equal part, first of the startup, then of a run."""
         early = len(self.drawn) < AT_STARTUP
         part = len(self.drawn) - (0 if early else AT_STARTUP)
         length = STARTUP / AT_STARTUP if early else self.seconds / INSTANTS
@@ -72,7 +72,7 @@ class Instants:
 
 
 def killed_after(run: Running, seconds: float) -> bool:
-    """Kill a run so many seconds after its start; False if it was over before."""
+    """Kill a run `seconds` after its start; return False if it had ended before."""
     while not run.over() and time.monotonic() - run.began < seconds:
         time.sleep(0.0005)
     if run.over():
@@ -82,7 +82,7 @@ def killed_after(run: Running, seconds: float) -> bool:
 
 
 def kill_one_by_one(shop: Clone, victim: Victim, done: Undisturbed, faults: Faults) -> None:
-    """Kill a run at each stage in turn, each time giving the same command again."""
+    """Kill a run at each stage in turn, repeating the same command each time."""
     delay = done.early(random.Random(SEED))
     struck: dict[str, list[str]] = {}
     while True:
@@ -94,7 +94,7 @@ def kill_one_by_one(shop: Clone, victim: Victim, done: Undisturbed, faults: Faul
         problems = after_strike(shop, ended, victim, done)
         for name in now:
             struck[name] = problems
-        faults.say(f"killed the {victim} at {', '.join(now)}")
+        faults.log(f"killed the {victim} at {', '.join(now)}")
     last = outcome_of(shop, ended, done)
     for name in sorted(done.stages):
         problems = struck[name] if name in struck else strike_again(shop, name, victim, done)
@@ -102,7 +102,7 @@ def kill_one_by_one(shop: Clone, victim: Victim, done: Undisturbed, faults: Faul
 
 
 def strike_again(shop: Clone, stage: str, victim: Victim, done: Undisturbed) -> list[str]:
-    """Kill a run of one stage whose program was over too soon in the run of all."""
+    """Kill a run of one stage whose program ended too soon in the full run."""
     others, rng = done.stages - {stage}, random.Random(SEED)
     for attempt in range(ATTEMPTS):
         run = shop.start("-m", "flows.rerun", stage)
@@ -111,12 +111,12 @@ def strike_again(shop: Clone, stage: str, victim: Victim, done: Undisturbed) -> 
         if struck:
             problems = after_strike(shop, ended, victim, done)
             return [*problems, *outcome_of(shop, shop.flow(), done)]
-    return ["it was never seen running"]
+    return ["its program was never seen running"]
 
 
 def after_strike(shop: Clone, ended: Ended, victim: Victim, done: Undisturbed) -> list[str]:
-    """What is wrong after a kill; a flow whose program was killed has to say so."""
-    silent = victim == "program" and not ended.complaint()
+    """Problems after a kill; a flow whose program was killed has to report it."""
+    silent = victim == "program" and not ended.error_line()
     return [*after_kill(shop, done), *([f"no clear line: {ended.error}"] if silent else [])]
 
 
@@ -124,7 +124,7 @@ def strike(shop: Clone, run: Running, victim: Victim, spared: set[str], delay: D
     """Kill the flow at the first stage not `spared`, or the program of each such stage.
 
     Returns:
-        The stages whose program ran when the kill came; none if the run came through.
+        The stages whose program was running at the kill; none if the run completed.
     """
     struck: list[str] = []
     while not run.over():
@@ -133,7 +133,7 @@ def strike(shop: Clone, run: Running, victim: Victim, spared: set[str], delay: D
                 continue
             time.sleep(delay(stage))
             if shop.programs().get(stage) != pid:
-                continue  # it was faster; DVC has not taken its output over, or it runs no more
+                continue  # the program ended first, before or after DVC saved its outputs
             if victim == "flow":
                 run.kill()
                 return [stage]
@@ -144,7 +144,7 @@ def strike(shop: Clone, run: Running, victim: Victim, spared: set[str], delay: D
 
 
 def kill(pid: int) -> None:
-    """SIGKILL to one process, if it is still there."""
+    """Send SIGKILL to a process, if it still exists."""
     try:
         os.kill(pid, 9)
     except ProcessLookupError:
@@ -159,18 +159,18 @@ def kill_publication(done: Undisturbed, faults: Faults) -> None:
     for name, begun, over in (("publish", releases, manifest), ("promote", manifest, pointer)):
         shop = done.shop.copy(name)
         if not killed_between(shop, begun, over):
-            faults.add(f"killed.flow.{name}", ["it was never caught in the middle"])
+            faults.add(f"killed.flow.{name}", ["the kill never came at the right moment"])
             continue
         problems = after_kill(shop, done)
         known = shop.decant("releases", "--json")
-        visible = [row["id"] for row in json.loads(known.said)] if not known.status else None
+        visible = [row["id"] for row in json.loads(known.output)] if not known.status else None
         if visible != ([] if name == "publish" else [done.release]):
             problems.append(f"decant releases: {known.error}")
         faults.add(f"killed.flow.{name}", [*problems, *outcome_of(shop, shop.flow(), done)])
 
 
 def killed_between(shop: Clone, begun: Path, over: Path) -> bool:
-    """Kill a run when `begun` is there and `over` is not; is it really so when it is dead?"""
+    """Kill a run when `begun` exists and `over` does not; return whether this is so afterwards."""
     for _ in range(ATTEMPTS):
         shutil.rmtree(shop.root / "registry", ignore_errors=True)
         run = shop.start("-m", "flows.retrain")

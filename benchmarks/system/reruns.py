@@ -1,4 +1,4 @@
-"""What runs again after a change, exactly; and the same release by other ways."""
+"""Exact reruns after a change, and identical releases from different workspaces."""
 
 import socket
 import time
@@ -22,10 +22,10 @@ from benchmarks.harness.demo_workspace import (
 from decant.report.results import Outcome
 
 STUDENT = "women_under_35"
-RULE = "gender == 'F' and age < 35", "gender == 'F' and age < 30"  # of that student alone
+RULE = "gender == 'F' and age < 35", "gender == 'F' and age < 30"  # only of that student
 PURCHASES = "data/raw/demo/purchases.csv"
 PRUNE = "decant/compression/prune.py"
-FUNCTION = "descending=True", "descending=False"  # prunes the best instead of the worst
+FUNCTION = "descending=True", "descending=False"  # prunes the most instead of the least important
 COMMENT = "\n# a remark\n"
 FOR_ALL = {"segments", "evaluate", "gate", "report", "candidate"}  # read every rule
 BUCKET = "decant-bench"
@@ -35,21 +35,21 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 STARTUP = 60.0  # seconds until the object store answers
-NOBODY: frozenset[str] = frozenset()
-Say = Callable[[str], None]
+NONE: frozenset[str] = frozenset()
+Log = Callable[[str], None]
 
 
 class Tries:
-    """Runs the flow after a change, and writes down which stages were brought up to date."""
+    """Runs the flow after changes, and records which stages ran."""
 
-    def __init__(self, shop: Clone, outcome: Outcome, say: Say) -> None:
-        self.shop, self.outcome, self.say = shop, outcome, say
+    def __init__(self, shop: Clone, outcome: Outcome, log: Log) -> None:
+        self.shop, self.outcome, self.log = shop, outcome, log
 
-    def run(self, name: str, within: Set[str], least: Set[str] = NOBODY) -> Ended:
-        """Run the flow; the stages that run must be those whose inputs changed, no other.
+    def run(self, name: str, within: Set[str], least: Set[str] = NONE) -> Ended:
+        """Run the flow; exactly the stages with changed inputs must run.
 
         Args:
-            within: stages that may run. least: stages that must.
+            within: stages that may run. least: stages that must run.
         """
         before = lock_of(self.shop)
         ended = self.shop.flow()
@@ -69,31 +69,31 @@ class Tries:
         return ended
 
     def note(self, name: str, ended: Ended, stages: int) -> None:
-        """Write down what a command ran."""
+        """Record the stages that a command ran."""
         ran, restored = ended.stages("ran"), ended.stages("restored")
         self.outcome.measured(f"{name}.ran", len(ran), stages)
         self.outcome.measured(f"{name}.restored", len(restored), stages)
         self.outcome.measured(f"{name}.seconds", round(ended.seconds, 1))
-        told = f"ran {', '.join(sorted(ran)) or 'nothing'}"
-        told += f"; restored {', '.join(sorted(restored))}" if restored else ""
-        self.outcome.protocol[f"after `{name}`"] = told
-        self.say(f"{name}: {told} in {ended.seconds:.0f} s")
+        summary = f"ran {', '.join(sorted(ran)) or 'nothing'}"
+        summary += f"; restored {', '.join(sorted(restored))}" if restored else ""
+        self.outcome.protocol[f"after `{name}`"] = summary
+        self.log(f"{name}: {summary} in {ended.seconds:.0f} s")
 
 
-def bench(project: Clone, say: Say) -> Outcome:
-    """Run every way, then every change."""
+def bench(project: Clone, log: Log) -> Outcome:
+    """Measure all workspaces, then all changes."""
     project = Clone(project.root, CREDENTIALS)
     change_params(project, CHANGES)
     elsewhere, by_dvc = project.copy("elsewhere/in/another/folder"), project.copy("by-dvc")
     outcome = Outcome(protocol(), [int(project.read("params.yaml")["seed"])])
-    say("an undisturbed run")
+    log("undisturbed run")
     release = release_of(project.flow(), project)
-    say("the same in another folder, with another key")
+    log("the same in another folder, with another key")
     same_release(outcome, "two_clones", elsewhere.flow(), elsewhere, release)
-    say("the same by plain `dvc repro`")
+    log("the same with plain `dvc repro`")
     same_release(outcome, "dvc_repro", by_dvc.run("-m", "dvc", "repro"), by_dvc, release)
-    tries = Tries(project, outcome, say)
-    tries.run("nothing", within=NOBODY)
+    tries = Tries(project, outcome, log)
+    tries.run("nothing", within=NONE)
     one_stage(tries)
     with reverted(project, PURCHASES, PRUNE, "params.yaml"):
         changes(tries)
@@ -106,24 +106,24 @@ def bench(project: Clone, say: Say) -> Outcome:
 
 
 def protocol() -> dict[str, str]:
-    """How it is done, for people."""
+    """Description of the protocol."""
     return {
         "shop": describe(),
         "exact": "the stages that ran (or were restored from DVC's cache) are those whose command, "
-        "settings or inputs differ in dvc.lock from before, and lie where they may",
+        "settings or inputs changed in dvc.lock, and are among the expected ones",
         "line": f"one purchase added to {PURCHASES}",
         "comment": f"a comment added to {PRUNE}",
         "function": f"in {PRUNE}, {FUNCTION[0]} becomes {FUNCTION[1]}",
         "rule": f"of {STUDENT}, {RULE[0]} becomes {RULE[1]}",
         "one_stage": f"`python -m flows.rerun distill@{STUDENT}`",
-        "back": "all of that taken back, with the registry in a bucket of moto's server",
+        "back": "all changes reverted, with the registry in a bucket of moto's server",
     }
 
 
 def same_release(
     outcome: Outcome, name: str, ended: Ended, shop: Clone, release: str | None
 ) -> None:
-    """Did another way end with the same release?"""
+    """Check that another run gave the same release."""
     made = shop.candidate()
     problem = ended.error if ended.status else f"release {made}, the first run's {release}"
     outcome.holds(f"release.{name}", not ended.status and made == release, problem)
@@ -138,13 +138,13 @@ def one_stage(tries: Tries) -> None:
 
 
 def changes(tries: Tries) -> None:
-    """A line, a comment, a function, a rule: one after the other in one workspace."""
+    """Change a line, a comment, a function and a rule in turn, in one workspace."""
     lock, root = lock_of(tries.shop), tries.shop.root
     add_purchase(root / PURCHASES)
     tries.run("line", within=downstream(lock, "raw"), least={"ingest", "validate", "features"})
     with (root / PRUNE).open("a", encoding="utf-8") as code:
         code.write(COMMENT)
-    tries.run("comment", within=NOBODY)
+    tries.run("comment", within=NONE)
     change_text(root / PRUNE, *FUNCTION)
     compressions = {stage for stage in lock if stage.startswith("compress@")}
     below = compressions.union(*(downstream(lock, stage) for stage in compressions))
@@ -155,7 +155,7 @@ def changes(tries: Tries) -> None:
 
 
 def add_purchase(path: Path) -> None:
-    """Add a purchase that nobody made: the last buyer's, of the item bought first."""
+    """Add a synthetic purchase: the last buyer's, of the item bought first."""
     header, first, *_, last = path.read_text(encoding="utf-8").splitlines()
     names = header.split(",")
     line = dict(zip(names, last.split(","), strict=True))
@@ -166,7 +166,7 @@ def add_purchase(path: Path) -> None:
 
 @contextmanager
 def reverted(shop: Clone, *places: str) -> Iterator[None]:
-    """Give files their content back after the block."""
+    """Restore the content of files after the block."""
     contents = {place: (shop.root / place).read_bytes() for place in places}
     yield
     for place, content in contents.items():
@@ -174,7 +174,7 @@ def reverted(shop: Clone, *places: str) -> Iterator[None]:
 
 
 def in_a_bucket(tries: Tries, release: str, changed: str | None) -> None:
-    """Publish to S3, go back to the release before, and to this one again."""
+    """Publish to S3, roll back, and promote again."""
     shop, outcome = tries.shop, tries.outcome
     ended = tries.run("back", within=set(lock_of(shop)))
     outcome.holds(
@@ -193,14 +193,14 @@ def in_a_bucket(tries: Tries, release: str, changed: str | None) -> None:
 
 
 def in_production(outcome: Outcome, name: str, shop: Clone, release: str) -> None:
-    """Does production point at this release?"""
-    found = production(shop)
-    outcome.holds(name, found == release, f"production points at {found}, not at {release}")
+    """Check that production points at a release."""
+    current = production(shop)
+    outcome.holds(name, current == release, f"production points at {current}, expected {release}")
 
 
 @contextmanager
 def object_store(shop: Clone) -> Iterator[str]:
-    """An object store with a bucket on loopback; gives its address.
+    """Run an object store with a bucket on loopback; yield its address.
 
     Raises:
         ShopError: it does not start.

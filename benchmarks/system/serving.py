@@ -1,7 +1,7 @@
-"""What one client costs another: a polite one alone, and beside clients that ask for much.
+"""Effect of demanding clients on the latency of a polite client.
 
-The release is a student of the demo's shape with drawn weights and a large catalogue: what it
-recommends does not matter here, what it costs does.
+The release is a student with the demo's architecture, random weights and a large catalogue, since
+only its cost matters here.
 """
 
 import http.client
@@ -43,21 +43,21 @@ SEED = 0
 ITEMS = 20_000
 EVENTS = 40  # of the polite client's history
 LONG = 10_000  # events of a body of about 730 kB
-CLIENTS = 4  # that ask for much, each a process
-SOCKETS = 200  # without a request, where so many descriptors are not allowed
-FILES = 128
+CLIENTS = 4  # demanding clients, each a process
+SOCKETS = 200  # idle sockets, more than the allowed descriptors
+FILES = 128  # allowed descriptors
 REQUESTS = 1500  # of the polite client, for each figure
 REPEATS = 200  # of one body, for its cost
-SHUTDOWN = 2.0  # seconds, the setting while it is measured
+SHUTDOWN = 2.0  # seconds, the setting during the measurement
 PATIENCE = 60.0
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def bench(project: Clone, say: Say) -> Outcome:
-    """Measure."""
+def bench(project: Clone, log: Log) -> Outcome:
+    """Run the benchmark."""
     change_params(project, {"serve": {"shutdown_seconds": SHUTDOWN}})
     params = load_params(project.root / "params.yaml")
-    say("a release of drawn weights")
+    log("publishing a release with random weights")
     encoder = draw_encoder(params)
     family = publish(project.root, params, encoder)
     outcome = Outcome(protocol(), [SEED])
@@ -65,7 +65,7 @@ def bench(project: Clone, say: Say) -> Outcome:
     with ExitStack() as stack:
         port = stack.enter_context(service(project.root))
         alone = polite(port, encoder)
-        say(f"alone: p50 {quantile(alone, 50):.2f} ms, p99 {quantile(alone, 99):.2f} ms")
+        log(f"alone: p50 {quantile(alone, 50):.2f} ms, p99 {quantile(alone, 99):.2f} ms")
         loads = {
             "large_bodies": body(encoder, LONG),
             "misspelt_ids": body(encoder, EVENTS, misspelt=True),
@@ -73,35 +73,35 @@ def bench(project: Clone, say: Say) -> Outcome:
         }
         for name, load in loads.items():
             with beside(port, load):
-                compare(name, polite(port, encoder), alone, outcome, say)
+                compare(name, polite(port, encoder), alone, outcome, log)
         for _ in range(SOCKETS):
             stack.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
-        compare("idle_sockets", polite(port, encoder), alone, outcome, say)
+        compare("idle_sockets", polite(port, encoder), alone, outcome, log)
     ended = seconds_to_end(project.root)
-    say(f"SIGTERM beside half a body: {ended:.1f} s")
+    log(f"SIGTERM beside half a body: {ended:.1f} s")
     outcome.holds("shutdown.bounded", ended < SHUTDOWN + 3, f"it took {ended:.1f} s")
     return outcome
 
 
 def protocol() -> dict[str, str]:
-    """How it is measured, for people."""
+    """Description of the protocol."""
     return {
-        "release": f"one int8 student of the demo's shape with drawn weights, {ITEMS:,} items with "
-        "ids of 40 characters",
+        "release": f"one int8 student of the demo's architecture with random weights, {ITEMS:,} "
+        "items with ids of 40 characters",
         "polite client": f"{REQUESTS:,} requests of {EVENTS} events one after another on one "
-        "connection; the ratio is of its p99 beside the others to its p99 alone",
+        "connection; the ratio is its p99 beside the others ÷ its p99 alone",
         "large_bodies": f"{CLIENTS} clients with bodies of {LONG:,} events, about 1 MB",
         "misspelt_ids": f"{CLIENTS} clients whose {EVENTS} ids are all misspelt",
-        "equal_requests": f"{CLIENTS} clients that send what the polite one sends: what four more "
-        "cost in any case, two cores for all",
+        "equal_requests": f"{CLIENTS} clients with the polite client's requests: the unavoidable "
+        "cost of four more clients on two cores",
         "idle_sockets": f"{SOCKETS} open sockets that send nothing, {FILES} descriptors allowed",
-        "cost": "of one request in the service's code, without HTTP, against one of "
+        "cost": "time of one request in the service's code, without HTTP, ÷ that of one with "
         f"{EVENTS} events; the fastest of {REPEATS}",
     }
 
 
 def draw_encoder(params: Params) -> Encoder:
-    """An encoder of the demo's kind with a large catalogue."""
+    """An encoder like the demo's, with a large catalogue."""
     ids = tuple(sorted(f"item-{number:032x}-{'x'}" for number in range(ITEMS)))
     return Encoder(
         items=ids,
@@ -114,7 +114,7 @@ def draw_encoder(params: Params) -> Encoder:
 
 
 def publish(root: Path, params: Params, encoder: Encoder) -> Family:
-    """Put a release with one student into production; the family is for calls without HTTP."""
+    """Promote a release with one student; returns its family for calls without HTTP."""
     work = root / "drawn"
     torch.manual_seed(SEED)
     model = Recommender(architecture(params.distill, encoder, None)).eval()
@@ -140,7 +140,7 @@ def publish(root: Path, params: Params, encoder: Encoder) -> Family:
 
 
 def body(encoder: Encoder, events: int, *, misspelt: bool = False) -> bytes:
-    """A request with so many events, of items drawn from the catalogue."""
+    """A request with `events` events of random items."""
     drawn = np.random.default_rng(SEED).integers(0, len(encoder.items), events)
     history = [
         {
@@ -154,11 +154,11 @@ def body(encoder: Encoder, events: int, *, misspelt: bool = False) -> bytes:
 
 
 def costs(family: Family, encoder: Encoder, outcome: Outcome) -> None:
-    """The time of one request by the length of its history, against one of `EVENTS`."""
+    """The time of a request by length of its history, relative to `EVENTS` events."""
     bodies = {events: body(encoder, events) for events in (0, 7, EVENTS, 1000, LONG)}
     fastest = {events: float("inf") for events in bodies}
     for _ in range(REPEATS):
-        for events, content in bodies.items():  # in turn, so that a busy machine hits all alike
+        for events, content in bodies.items():  # in turn, so that other load affects all alike
             began = time.perf_counter()
             respond(family, content)
             fastest[events] = min(fastest[events], time.perf_counter() - began)
@@ -168,7 +168,7 @@ def costs(family: Family, encoder: Encoder, outcome: Outcome) -> None:
 
 @contextmanager
 def service(root: Path) -> Iterator[int]:
-    """`decant serve` with few descriptors; gives its port."""
+    """Run `decant serve` with few descriptors; yield its port."""
     process = start(root)
     try:
         yield port_of(process)
@@ -178,7 +178,7 @@ def service(root: Path) -> Iterator[int]:
 
 
 def start(root: Path) -> "subprocess.Popen[str]":
-    """Start the service in a process of its own."""
+    """Start the service in a separate process."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES}))"
     program = (
         f"{limit}; import sys; from decant.cli import main; sys.exit(main(['serve', '--port=0']))"
@@ -190,7 +190,7 @@ def start(root: Path) -> "subprocess.Popen[str]":
 
 
 def port_of(process: "subprocess.Popen[str]") -> int:
-    """The port that a service prints, once it has a release.
+    """The port that a service prints, after waiting until it has a release.
 
     Raises:
         ShopError: it does not answer.
@@ -217,12 +217,12 @@ def polite(port: int, encoder: Encoder) -> np.ndarray:
             status = ask(connection, content)
             took[number] = 1000 * (time.perf_counter() - began)
             if status != http.client.OK:
-                raise ShopError(f"the polite client was answered with {status}")
+                raise ShopError(f"the polite client got status {status}")
     return took
 
 
 def ask(connection: http.client.HTTPConnection, content: bytes) -> int:
-    """Send one request and read its answer; the status."""
+    """Send one request and read its answer; return the status."""
     connection.request("POST", "/recommend", content)
     response = connection.getresponse()
     response.read()
@@ -231,13 +231,13 @@ def ask(connection: http.client.HTTPConnection, content: bytes) -> int:
 
 @contextmanager
 def beside(port: int, content: bytes) -> Iterator[None]:
-    """Clients in processes of their own that send one body again and again."""
+    """Run clients in separate processes that send one body repeatedly."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     clients = [context.Process(target=hammer, args=(port, content, stop)) for _ in range(CLIENTS)]
     for client in clients:
         client.start()
-    time.sleep(3)  # they import what they need
+    time.sleep(3)  # for their imports
     try:
         yield
     finally:
@@ -248,18 +248,18 @@ def beside(port: int, content: bytes) -> Iterator[None]:
 
 
 def hammer(port: int, content: bytes, stop: Event) -> None:
-    """Be one of them."""
+    """Send one body repeatedly until `stop` is set."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         while not stop.is_set():
             ask(connection, content)
 
 
-def compare(name: str, took: np.ndarray, alone: np.ndarray, outcome: Outcome, say: Say) -> None:
-    """Write down what others cost the polite client."""
+def compare(name: str, took: np.ndarray, alone: np.ndarray, outcome: Outcome, log: Log) -> None:
+    """Record the effect of other clients on the polite client."""
     for percent in (50, 99):
         ratio = quantile(took, percent) / quantile(alone, percent)
         outcome.measured(f"{name}.p{percent}.ratio", ratio, REQUESTS)
-    say(f"beside {name}: p50 {quantile(took, 50):.2f} ms, p99 {quantile(took, 99):.2f} ms")
+    log(f"beside {name}: p50 {quantile(took, 50):.2f} ms, p99 {quantile(took, 99):.2f} ms")
 
 
 def quantile(values: np.ndarray, percent: int) -> float:
@@ -268,7 +268,7 @@ def quantile(values: np.ndarray, percent: int) -> float:
 
 
 def seconds_to_end(root: Path) -> float:
-    """Seconds from SIGTERM to the end of a service, of which one client has sent half a body."""
+    """Seconds from SIGTERM to the end of a service with a half-sent request."""
     process = start(root)
     try:
         half: dict[str, Any] = {"address": ("127.0.0.1", port_of(process))}

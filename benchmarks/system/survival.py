@@ -1,4 +1,4 @@
-"""What a fault is to leave: an undisturbed run to compare with, and what is wrong after it."""
+"""Checks after a fault, against an undisturbed run."""
 
 import random
 import time
@@ -8,27 +8,27 @@ from benchmarks.harness.checkout import Clone, Ended, Running
 from benchmarks.harness.demo_workspace import Lock, lock_of, production, release_of
 from decant.report.results import Outcome
 
-FIRST = 1.0  # seconds of a stage's program in which it is struck, its imports
-PART = 0.8  # of a program that is over before that
-POLL = 0.005  # seconds between two looks at /proc
-Say = Callable[[str], None]
+FIRST = 1.0  # seconds from the start of a stage's program in which it is killed, during its imports
+PART = 0.8  # share of a shorter program
+POLL = 0.005  # seconds between checks of /proc
+Log = Callable[[str], None]
 Delay = Callable[[str], float]  # stage -> seconds between the start of its program and the kill
 
 
 class Faults:
-    """The faults so far: name -> what went wrong after it, nothing if it was survived."""
+    """The faults so far, with the problems after each; none if it was survived."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, log: Log) -> None:
         self.found: dict[str, list[str]] = {}
-        self.say = say
+        self.log = log
 
     def add(self, name: str, problems: list[str]) -> None:
-        """Write down a fault, or more problems of one."""
+        """Record a fault, or more problems of one."""
         self.found.setdefault(name, []).extend(problems)
-        self.say(f"{name}: {'; '.join(problems) or 'survived'}")
+        self.log(f"{name}: {'; '.join(problems) or 'survived'}")
 
     def into(self, outcome: Outcome) -> None:
-        """Write the figures."""
+        """Add the figures to an outcome."""
         for name, problems in self.found.items():
             outcome.holds(f"fault.{name}", not problems, "; ".join(problems))
         survived = sum(not problems for problems in self.found.values())
@@ -37,9 +37,9 @@ class Faults:
 
 
 class Undisturbed:
-    """A run that nothing happened to: its workspace, release, files by stage, and durations.
+    """A run without faults: its workspace, release, dvc.lock and durations.
 
-    `lasted`: seconds that each stage's program ran.
+    `lasted`: duration of each stage's program in seconds.
     """
 
     def __init__(self, shop: Clone) -> None:
@@ -53,25 +53,25 @@ class Undisturbed:
 
     @property
     def stages(self) -> set[str]:
-        """Every stage's name."""
+        """Names of all stages."""
         return set(self.lock)
 
     def half_written(self, shop: Clone) -> list[str]:
-        """Outputs in another workspace that are there, but not with all their files."""
+        """Outputs of another workspace that exist, but with other files than here."""
         places = [out["path"] for stage in self.lock.values() for out in stage["outs"]]
         return [
-            f"{place} is half-written"
+            f"{place} is incomplete"
             for place in places
             if (shop.root / place).exists() and files(shop, place) != files(self.shop, place)
         ]
 
     def early(self, rng: random.Random, part: float = PART) -> Delay:
-        """Instants within the first second of a stage's program, or `part` of a shorter one."""
+        """Random delays within the first second of a stage's program, or `part` of a short one."""
         return lambda stage: rng.uniform(0, min(FIRST, part * self.lasted.get(stage, 0.0)))
 
 
 def watch(shop: Clone, run: Running) -> dict[str, float]:
-    """Seconds that each stage's program runs, seen from outside; to the end of the run."""
+    """Observe a run to its end; return the duration of each stage's program in seconds."""
     seen: dict[str, tuple[float, float]] = {}
     while not run.over():
         now = time.monotonic()
@@ -81,15 +81,15 @@ def watch(shop: Clone, run: Running) -> dict[str, float]:
 
 
 def after_kill(shop: Clone, done: Undisturbed) -> list[str]:
-    """What is wrong with a workspace right after a kill."""
-    left = [f"left behind: {words}" for words in shop.left_behind()]
+    """Problems of a workspace right after a kill."""
+    processes = [f"left behind: {words}" for words in shop.left_behind()]
     status = shop.decant("status")
     refused = [f"decant status: {status.error}"] if status.status else []
-    return [*left, *done.half_written(shop), *refused]
+    return [*processes, *done.half_written(shop), *refused]
 
 
 def outcome_of(shop: Clone, ended: Ended, done: Undisturbed) -> list[str]:
-    """What is wrong after the run that got through."""
+    """Problems after the run that completed."""
     if ended.status:
         return [f"the same command again: {ended.error}"]
     problems = [f"left behind: {words}" for words in shop.left_behind()]

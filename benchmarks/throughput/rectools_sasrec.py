@@ -1,8 +1,8 @@
-"""RecTools' SASRec on the same sequences, in an environment of its own: it shares no library.
+"""RecTools' SASRec on the same sequences, in a separate environment without shared libraries.
 
 `python rectools_sasrec.py FOLDER SECONDS [--rank]`: FOLDER holds `users.npy` and `items.npy`
 (events in order) and `settings.json`. Prints one JSON document; `--rank` also writes `top.npy`, the
-ten best items of every user, 0 where there are fewer.
+ten best items of every user, padded with 0.
 """
 
 import argparse
@@ -25,9 +25,9 @@ K = 10
 
 
 class Clock(Callback):
-    """Counts what is predicted, padding left out, and ends training when time is up.
+    """Counts predictions without padding, and ends training when time is up.
 
-    Its counts are the class's: the model copies the trainer it is given.
+    The counts are class attributes, because the model copies its trainer.
     """
 
     events = batches = 0
@@ -52,7 +52,7 @@ class Clock(Callback):
 
 
 def main() -> None:
-    """Train, and say how fast."""
+    """Train and report the speed."""
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -82,9 +82,9 @@ def main() -> None:
     dataset = Dataset.construct(table)
     model.fit(dataset)
     if arguments.rank:
-        found = model.recommend(np.unique(users), dataset, k=K, filter_viewed=True)
+        recommended = model.recommend(np.unique(users), dataset, k=K, filter_viewed=True)
         top = np.zeros((users.max() + 1, K), np.int64)
-        top[found[Columns.User], found[Columns.Rank] - 1] = found[Columns.Item]
+        top[recommended[Columns.User], recommended[Columns.Rank] - 1] = recommended[Columns.Item]
         np.save(arguments.folder / "top.npy", top)
     print(
         json.dumps(

@@ -1,6 +1,6 @@
-"""How fast the trainer is, and where its time goes; `decant bench training` starts it.
+"""Training speed and profile of a step; started by `decant bench training`.
 
-In a workspace whose features are made:
+In a workspace with features:
 `python -m benchmarks.throughput.step_profile SETTINGS SECONDS [--rank]`, SETTINGS a file of
 `teacher` settings as JSON. Prints one JSON document.
 """
@@ -17,10 +17,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.experiments.teachers import Prepared, prepared, write_result
 from decant.distillation.fit import fit, new_model
+from decant.evaluation.scoring import rank as rank_cases
+from decant.features.encode import Encoder
+from decant.features.sequences import VALIDATION, Sequences, cases
 from decant.models.build import parameter_count
 from decant.models.recommender import Architecture
+from decant.params.load import load_params
 from decant.params.models import Teacher
 from decant.training.batches import Windows, shuffled_batches
 from decant.training.device import PROBE, TRIES, seconds
@@ -29,21 +32,21 @@ from decant.training.objective import Batch
 from decant.training.softmax import chunked
 from decant.training.state import TrainState, make_state
 from decant.training.step import CLIP, prepare_batch, take_step
-from decant.training.supervision import supervise
-from decant.training.validate import TorchScorer
+from decant.training.supervision import Material, supervise
+from decant.training.validate import K, TorchScorer
 
 WARM_UP = 10  # steps that are not timed
 PARTS = ("cut", "states", "loss", "backward", "update")
 BACKWARD = 3  # products of a step ÷ those of its forward pass
-USED = 0.9  # share of the given time that is planned for
+USED = 0.9  # share of the time limit used for planning
 
 
-def new_state(data: Prepared, settings: Teacher, seed: int, epochs: int) -> TrainState:
-    """A model and all that trains it."""
+def new_state(data: Material, settings: Teacher, seed: int, epochs: int) -> TrainState:
+    """A model with its train state."""
     torch.set_num_threads(settings.threads)
-    model = new_model(data.material, settings, seed)
+    model = new_model(data, settings, seed)
     state = make_state(
-        model, data.sequences, supervise(data.material, settings), settings, epochs,
+        model, data.sequences, supervise(data, settings), settings, epochs,
         settings.learning_rate, seed,
     )  # fmt: skip
     model.train()
@@ -51,14 +54,14 @@ def new_state(data: Prepared, settings: Teacher, seed: int, epochs: int) -> Trai
 
 
 def batches(state: TrainState) -> Iterator[Windows]:
-    """Batches for ever, epoch after epoch."""
+    """Endless batches, epoch after epoch."""
     rng = np.random.default_rng(state.seed)
     while True:
         yield from shuffled_batches(state.supervision.windows(rng), state.settings.batch_size, rng)
 
 
 def rate(state: TrainState, limit: float) -> dict[str, Any]:
-    """Train for so many seconds: events predicted and how long that took, warm-up left out."""
+    """Train for `limit` seconds; return events, seconds and GFLOP/s without the warm-up."""
     events, products, began = 0, 0.0, 0.0
     start = time.perf_counter()
     for step, windows in zip(count(), batches(state), strict=False):
@@ -74,7 +77,7 @@ def rate(state: TrainState, limit: float) -> dict[str, Any]:
 
 
 def products_of(a: Architecture, windows: Windows, predicted: int) -> float:
-    """Floating-point operations of the matrix products of one step, padding left out."""
+    """Floating-point operations of the matrix products of one step, without padding."""
     lengths = windows.stop - windows.first - 1
     widths = [heads * a.head_width for heads in a.heads]
     each = sum(2 * a.dimension * (4 * w + 2 * f) for w, f in zip(widths, a.hidden, strict=True))
@@ -85,7 +88,7 @@ def products_of(a: Architecture, windows: Windows, predicted: int) -> float:
 
 
 def peak(kind: torch.dtype) -> float:
-    """What this machine's matrix products reach on shapes as in training, GFLOP/s."""
+    """Peak speed of matrix products with shapes as in training, GFLOP/s."""
     rows, inner, columns = PROBE
     a, b = torch.ones(rows, inner, dtype=kind), torch.ones(inner, columns, dtype=kind)
     fastest = min(seconds(lambda: a @ b) for _ in range(10 * TRIES))
@@ -93,7 +96,7 @@ def peak(kind: torch.dtype) -> float:
 
 
 def shares(state: TrainState, steps: int) -> dict[str, float]:
-    """Share of a step's time that each of its parts takes."""
+    """Shares of the parts of a step in its time."""
     spent = dict.fromkeys(PARTS, 0.0)
     rng = np.random.default_rng(0)
     for step, windows in zip(range(WARM_UP + steps), batches(state), strict=False):
@@ -119,7 +122,7 @@ def shares(state: TrainState, steps: int) -> dict[str, float]:
 
 
 def loss_of(state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
-    """A step's loss, and when its states were there."""
+    """A step's loss, and the time at which its states were computed."""
     model = state.model
     with state.fabric.autocast():
         table = model.item_embeddings()
@@ -135,40 +138,60 @@ def loss_of(state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
     return loss / batch.predictions, then
 
 
-def equal_time(data: Prepared, settings: Teacher, seed: int, limit: float) -> dict[str, Any]:
-    """Train about so many seconds, learning rate to its end, and rank the validation cases."""
+def equal_time(data: Material, settings: Teacher, seed: int, limit: float) -> dict[str, Any]:
+    """Train for about `limit` seconds with a full schedule, and rank the validation cases."""
     state = new_state(data, settings, seed, 1)
     tried = rate(state, min(30.0, limit / 4))
     windows = state.supervision.windows(np.random.default_rng(0))
     epoch = float((windows.stop - windows.first - 1).sum()) * tried["seconds"] / tried["events"]
     epochs = max(1, int(USED * limit / epoch))
-    model = new_model(data.material, settings, seed)
+    model = new_model(data, settings, seed)
     long = settings.model_copy(update={"epochs": epochs, "patience": epochs})
-    report = fit(model, data.material, long, Plan(epochs, settings.learning_rate, seed))
-    write_result(data, "equal-time", TorchScorer(model.cpu()), {"settings": settings.model_dump()})
-    return {"trained": report.seconds, "epochs": epochs, "events": report.events}
+    report = fit(model, data, long, Plan(epochs, settings.learning_rate, seed))
+    chosen = cases(data.sequences, VALIDATION, data.cases_per_user)
+    ranking = rank_cases(
+        TorchScorer(model.cpu()), data.sequences, chosen, len(data.encoder.items), k=K,
+        exclude_seen=data.encoder.exclude_seen,
+    )  # fmt: skip
+    return {
+        "trained": report.seconds, "epochs": epochs, "events": report.events,
+        "ranks": ranking.ranks.tolist(),
+    }  # fmt: skip
+
+
+def read_material(root: Path) -> Material:
+    """What a teacher learns from, as the stages up to `embed` have made it."""
+    features, params = root / "data" / "features", load_params(root / "params.yaml")
+    files = sorted((root / "data" / "vectors").glob("*.npy"))
+    return Material(
+        Encoder.load(features / "encoder.json"),
+        Sequences.load(features / "sequences"),
+        {path.stem: np.load(path, allow_pickle=False) for path in files},
+        None,
+        params.split.cases_per_user,
+    )
 
 
 def main() -> None:
-    """Be the command."""
+    """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", type=Path)
     parser.add_argument("seconds", type=float)
-    parser.add_argument("--rank", action="store_true", help="train to an end and rank")
-    parser.add_argument("--parts", action="store_true", help="where the time goes")
+    parser.add_argument("--rank", action="store_true", help="train a full schedule and rank")
+    parser.add_argument("--parts", action="store_true", help="profile a step")
     arguments = parser.parse_args()
     given = json.loads(arguments.settings.read_text("utf-8"))
     seed = given.pop("seed")
-    data, settings = prepared(Path()), Teacher.model_validate(given)
+    data, settings = read_material(Path()), Teacher.model_validate(given)
     if arguments.rank:
         print(json.dumps(equal_time(data, settings, seed, arguments.seconds)))
         return
     state = new_state(data, settings, seed, 1000)
-    found = rate(state, arguments.seconds)
+    profile = rate(state, arguments.seconds)
     if arguments.parts:
-        found["parts"] = shares(state, 40)
-        found["peak"] = {"float32": peak(torch.float32), "bfloat16": peak(torch.bfloat16)}
-    print(json.dumps({**found, "parameters": parameter_count(state.model)}))
+        profile["parts"] = shares(state, 40)
+        profile["peak"] = {"float32": peak(torch.float32), "bfloat16": peak(torch.bfloat16)}
+    print(json.dumps({**profile, "parameters": parameter_count(state.model)}))
 
 
 if __name__ == "__main__":

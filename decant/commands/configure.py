@@ -1,7 +1,7 @@
-"""`decant configure`: set the project up for a data source.
+"""`decant configure`: set up the project for a data source.
 
 Copies the source's files into data/raw, writes the source and its preset into params.yaml and
-shows the difference: a setting in the environment would be invisible to DVC.
+shows the difference. DVC tracks params.yaml, and would not see settings in the environment.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from decant.params.edit import Settings, replace, rewrite
 from decant.params.effects import warnings_in
 from decant.params.load import Params, load_params, parse_params
 from decant.params.types import OWN, SOURCES
+from decant.params.upgrade import settings_in_graph, upgrade
 from decant.suggest import suggest
 
 DEMO = "demo"
@@ -37,30 +38,30 @@ SHOWN = 5  # names of files in one message
 
 
 class ConfigureError(ValueError):
-    """The project cannot be set up as asked; the message says why."""
+    """The project cannot be set up as requested; the message says why."""
 
 
 def configure(
     root: Path, source: str, origin: Path | None = None, profile: str | None = None
 ) -> list[str]:
-    """Set `root` up for `source`; returns the unified diff of params.yaml, empty if unchanged.
+    """Set up `root` for `source`; return the unified diff of params.yaml, empty if unchanged.
 
     Args:
-        origin: folder (or file) that the source's files are copied from; None: they are there.
-        profile: quick or full; None: quick if the source changes, else the settings stay.
+        origin: folder (or file) to copy the source's files from; None: use those in place.
+        profile: quick or full; None: quick for a new source, else unchanged settings.
 
     Raises:
-        ConfigureError, MissingFilesError, ParamsError: source, files, profile or settings do not
-            fit.
-        EditError: params.yaml is laid out in a way that cannot be edited.
+        ConfigureError, MissingFilesError, ParamsError: source, files, profile or settings are
+            invalid.
+        EditError: the layout of params.yaml cannot be edited.
         RuleError: a segment's rule does not parse.
     """
-    source = known(source, SOURCES, "source")
+    source = one_of(source, SOURCES, "source")
     if profile is not None:
-        profile = known(profile, PROFILES, "profile")
+        profile = one_of(profile, PROFILES, "profile")
     path = root / "params.yaml"
     params = load_params(path)
-    files = settle_files(root, source, origin, params.ingest)
+    files = prepare_files(root, source, origin, params.ingest)
     if profile is None and source == params.source:
         check(params, files)
         return []
@@ -72,32 +73,54 @@ def configure(
     check(parse_params(yaml.safe_load(after), path), files)
     if after != before:
         replace(path, after)
+    return unified(before, after)
+
+
+def upgrade_settings(root: Path) -> list[str]:
+    """Bring params.yaml of an earlier version up to date; return the unified diff.
+
+    Raises:
+        ParamsError: params.yaml is invalid even with the current names; it is left unchanged.
+        EditError: its layout cannot be edited.
+    """
+    path = root / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    after = upgrade(before, settings_in_graph(root / "dvc.yaml"), path)
+    if after != before:
+        replace(path, after)
+    return unified(before, after)
+
+
+def unified(before: str, after: str) -> list[str]:
+    """The unified diff of two texts of params.yaml."""
     old, new = before.splitlines(), after.splitlines()
     return list(difflib.unified_diff(old, new, "params.yaml before", "params.yaml", lineterm=""))
 
 
 def check(params: Params, files: Files | None) -> None:
-    """Check the rules of segments now; a run would fail on them only some stages later.
+    """Check the segment rules now, rather than some stages into a run.
 
-    The users of own tables are read, to print values that no user has.
+    For own tables, also reports values that no user has.
     """
     users = None
     if params.source == OWN and files is not None and files.users is not None:
         users, _ = read_users(files.users, files.root, params.ingest, Notes())
-    for line in check_rules(params.segments, params.ingest.missing, users):
+    for line in check_rules(
+        params.segments, params.ingest.missing, users, params.distill.taste_groups
+    ):
         print(f"note: {line}", file=sys.stderr)
 
 
-def settle_files(root: Path, source: str, origin: Path | None, settings: Ingest) -> Files | None:
-    """Copy the source's files into data/raw/<source>, or check that they are there.
+def prepare_files(root: Path, source: str, origin: Path | None, settings: Ingest) -> Files | None:
+    """Copy the source's files into data/raw/<source>, or check that they exist.
 
     Returns:
-        The files; None for the demo shop, which makes its own.
+        The files; None for the demo shop, which generates its own.
     """
     folder = root / "data" / "raw" / source
     if source == DEMO:
         if origin is not None:
-            raise ConfigureError("the demo shop makes its own files: leave FROM out")
+            raise ConfigureError("the demo shop generates its own files: omit FROM")
         return None
     if origin is None:
         return check_present(source, folder, settings)
@@ -110,7 +133,7 @@ def settle_files(root: Path, source: str, origin: Path | None, settings: Ingest)
 
 
 def wanted_files(source: str, files: Files, settings: Ingest) -> list[Path]:
-    """List the files of a source, each once."""
+    """List the files of a source, without duplicates."""
     named = [files.root / name for name in required_files(source, settings)]
     listed = [
         *files.events,
@@ -123,7 +146,7 @@ def wanted_files(source: str, files: Files, settings: Ingest) -> list[Path]:
 
 
 def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> None:
-    """Copy files, keeping their places below `files.root`; skip those that are the same."""
+    """Copy files, keeping their paths below `files.root`; skip identical ones."""
     pairs = [(path, folder / path.relative_to(files.root)) for path in wanted]
     new = [(a, b) for a, b in pairs if not (b.is_file() and filecmp.cmp(a, b, shallow=False))]
     total = sum(path.stat().st_size for path, _ in new)
@@ -134,14 +157,14 @@ def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> None:
 
 
 def remove_others(folder: Path, wanted: Set[Path]) -> None:
-    """Remove files that an earlier `configure` has copied and the source does not have now."""
+    """Remove files of an earlier `configure` that the source no longer has."""
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path not in wanted)
     for path in others:
         path.unlink()
     if others:
         names = ", ".join(str(path.relative_to(folder)) for path in others[:SHOWN])
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-        print(f"{folder}: removed {names}{more}, not among the files given", file=sys.stderr)
+        print(f"{folder}: removed {names}{more}, which the source does not have", file=sys.stderr)
 
 
 def copy_file(path: Path, target: Path, bar: Any) -> None:
@@ -158,12 +181,12 @@ def copy_file(path: Path, target: Path, bar: Any) -> None:
 
 
 def load_preset(root: Path, source: str, profile: str, files: Files | None) -> Settings:
-    """Read a source's preset, with a profile and, without a table of users, what that changes."""
+    """Read a source's preset with a profile, and its changes for a source without users."""
     path = root / PRESETS / f"{source}.yaml"
     try:
         preset = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigureError(f"{path}: no such preset") from None
+        raise ConfigureError(f"{path}: preset not found") from None
     settings: Settings = preset["settings"]
     overlays = [preset["profiles"][profile]]
     if files is not None and files.users is None and source != "online-retail":
@@ -176,7 +199,7 @@ def load_preset(root: Path, source: str, profile: str, files: Files | None) -> S
 
 
 def keep_own(preset: Settings, params: Params, root: Path) -> Settings:
-    """Leave students and attributes out of a preset where the user has written others."""
+    """Drop students and attributes from a preset if the user has changed them."""
     path = root / PRESETS / f"{params.source}.yaml"
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))["settings"]
     untouched = parse_params({"source": params.source, **settings}, path)
@@ -188,11 +211,11 @@ def keep_own(preset: Settings, params: Params, root: Path) -> Settings:
     return changes
 
 
-def known(name: str, names: Sequence[str], what: str) -> str:
+def one_of(name: str, names: Sequence[str], what: str) -> str:
     """Return `name` if it is one of `names`.
 
     Raises:
-        ConfigureError: it is not; the message suggests the nearest.
+        ConfigureError: it is not; the message suggests similar names.
     """
     if name in names:
         return name
@@ -204,8 +227,8 @@ def add_commands(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "configure",
-        "Set the project up for a data source: copy its files to data/raw, write the source and "
-        "settings that suit it into params.yaml, show what changed there. `make run SOURCE=… "
+        "Set up the project for a data source: copy its files to data/raw, write the source and "
+        "matching settings into params.yaml, show the changes. `make run SOURCE=… "
         "FROM=… PROFILE=…` does this and then runs.",
         run,
         has_root=False,
@@ -216,22 +239,35 @@ def add_commands(subparsers: Any) -> None:
         dest="origin",
         type=Path,
         metavar="PATH",
-        help="folder or file to copy from; default: what is in data/raw already",
+        help="folder or file to copy from; default: the files in data/raw",
     )
     parser.add_argument(
         "--profile",
-        help="quick: small models, minutes; full: best quality; default: quick for another source, "
-        "else the settings stay",
+        help="quick: small models, minutes; full: best quality; default: quick for a new source, "
+        "else unchanged settings",
+    )
+    parser.add_argument(
+        "--upgrade",
+        action="store_true",
+        help="bring params.yaml of an earlier version of Decant up to date: rename settings, add "
+        "new ones",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `decant configure`."""
     root = Path.cwd()
+    if arguments.upgrade:
+        if arguments.source or arguments.origin or arguments.profile:
+            raise ConfigureError("--upgrade goes alone: run `decant configure` again for the rest")
+        with locked(root):
+            diff = upgrade_settings(root)
+        print("\n".join(diff) if diff else "params.yaml: unchanged, it is up to date")
+        return 0
     source = arguments.source or load_params(root / "params.yaml").source
     with locked(root):
         diff = configure(root, source, arguments.origin, arguments.profile)
-    print("\n".join(diff) if diff else f"params.yaml: nothing changed, source {source}")
+    print("\n".join(diff) if diff else f"params.yaml: unchanged, source {source}")
     for line in warnings_in(root, load_params(root / "params.yaml")):
         print(f"warning: {line}", file=sys.stderr)
     return 0

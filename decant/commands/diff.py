@@ -1,4 +1,4 @@
-"""`decant diff`: what changed between two runs, what each group gained, what it cost."""
+"""`decant diff`: compare settings, quality per group and cost of two runs."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ NAME = "diff"
 DESCRIPTION = f"""Compare two runs: the settings that differ, the stages that ran and why, each
 quality figure with its paired 95 % interval per user group, sizes and times, the gate's verdict.
 Each of A and B is a commit, branch, tag or DVC experiment whose dvc.lock is committed, a release
-or channel, or `{WORKSPACE}`. Nothing is run and nothing is fetched."""
+or channel, or `{WORKSPACE}`. Runs and downloads nothing."""
 
 
 def add_commands(subparsers: Any) -> None:
@@ -24,9 +24,9 @@ def add_commands(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         NAME, help=COMMANDS[NAME][1], description=DESCRIPTION
     )
-    parser.add_argument("a", metavar="A", help="the run before, such as HEAD~1 or production")
+    parser.add_argument("a", metavar="A", help="the old run, such as HEAD~1 or production")
     parser.add_argument(
-        "b", metavar="B", nargs="?", default=WORKSPACE, help=f"the run after; default: {WORKSPACE}"
+        "b", metavar="B", nargs="?", default=WORKSPACE, help=f"the new run; default: {WORKSPACE}"
     )
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--md", action="store_true", help="print Markdown, for a merge request")

@@ -23,7 +23,7 @@ from decant.data.sources.layout import MissingFilesError, check_present
 from decant.suggest import suggest
 
 ATTEMPTS = 5
-PAUSE = 0.5  # seconds before the first new attempt; doubled each time
+PAUSE = 0.5  # seconds before the first retry; doubled each time
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 16
 RETAIL_PAGE = "https://archive.ics.uci.edu/dataset/352/online+retail"
@@ -31,7 +31,7 @@ RETAIL_PAGE = "https://archive.ics.uci.edu/dataset/352/online+retail"
 
 @dataclass(frozen=True)
 class Download:
-    """An archive: official folder on the web, name within it, its md5 as published."""
+    """An archive: URL of the official folder, file name, published md5."""
 
     base_url: str
     archive: str
@@ -53,7 +53,7 @@ class TruncatedError(Exception):
     """The connection ended before the file did; the bytes received so far are kept."""
 
 
-BROKEN = (  # a new attempt may succeed, unlike with a full disk
+BROKEN = (  # errors worth a retry, unlike a full disk
     urllib.error.URLError,
     http.client.HTTPException,
     ConnectionError,
@@ -64,9 +64,9 @@ BROKEN = (  # a new attempt may succeed, unlike with a full disk
 
 
 def fetch(name: str, destination: Path, *, base_url: str | None = None) -> Path:
-    """Download the data set `name` into the folder `destination`, unless it is there.
+    """Download the data set `name` into the folder `destination`, unless it exists.
 
-    An interrupted download goes on where it stopped, in the same call or a later one.
+    An interrupted download resumes where it stopped, in the same call or a later one.
     `base_url` replaces the official folder (a mirror).
 
     Returns:
@@ -80,23 +80,25 @@ def fetch(name: str, destination: Path, *, base_url: str | None = None) -> Path:
     if _complete(name, destination):
         return destination
     if destination.exists() and any(destination.iterdir()):
-        raise FetchError(f"{destination} holds other files: move them, or fetch with --into")
+        raise FetchError(
+            f"{destination} holds other files: move them, or choose a folder with --into"
+        )
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.parent / f".{download.archive}.part"
     download_file(f"{(base_url or download.base_url).rstrip('/')}/{download.archive}", part)
     verify(part, download.md5)
     unpack(part, destination)
     if not _complete(name, destination):
-        raise FetchError(f"{download.archive} does not hold the files of {name}")
+        raise FetchError(f"{download.archive} lacks files of {name}")
     part.unlink()
     return destination
 
 
 def download_file(url: str, part: Path) -> None:
-    """Download `url` into `part`, starting behind the bytes that are there.
+    """Download `url` into `part`, resuming after the existing bytes.
 
     Raises:
-        FetchError: the server refuses, or the connection broke `ATTEMPTS` times in a row.
+        FetchError: the server refuses, or the connection failed `ATTEMPTS` times in a row.
     """
     failures = 0
     while True:
@@ -111,7 +113,9 @@ def download_file(url: str, part: Path) -> None:
             problem = str(getattr(error, "reason", error)) or type(error).__name__
         failures = 1 if _size(part) > before else failures + 1
         if failures >= ATTEMPTS:
-            hint = f"; {_size(part):,} bytes are kept, run it again to go on" if _size(part) else ""
+            hint = (
+                f"; {_size(part):,} bytes are kept, run it again to resume" if _size(part) else ""
+            )
             raise FetchError(f"{url}: {problem}{hint}") from None
         time.sleep(PAUSE * 2 ** (failures - 1))
 
@@ -127,16 +131,16 @@ def verify(path: Path, md5: str) -> None:
     if checksum != md5:
         path.unlink()
         raise FetchError(
-            f"the download has md5 {checksum}, but {md5} is published: the file was removed, run "
-            "the command again"
+            f"the download has md5 {checksum}, expected {md5}: the file was removed, run the "
+            "command again"
         )
 
 
 def unpack(archive: Path, destination: Path) -> None:
     """Unzip atomically: `destination` appears with all files or not at all.
 
-    A single folder around everything is dropped. Names that point elsewhere, links and encrypted
-    members are refused.
+    A single top-level folder is stripped. Paths outside the archive, links and encrypted members
+    are refused.
 
     Raises:
         FetchError: an unsafe or broken archive.

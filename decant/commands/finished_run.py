@@ -1,4 +1,4 @@
-"""Data and models of a project whose pipeline has run, read without running stages."""
+"""Reader for the data and models of a finished run."""
 
 import json
 from collections.abc import Callable
@@ -25,13 +25,13 @@ class NotRunError(ValueError):
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        super().__init__(f"{place} is missing: `make run` makes the models that are measured")
+        super().__init__(f"{place} is missing: `make run` makes the models to measure")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Outputs of a run: `cases` of the test window, a folder for each graph, the users of each
-    segment's student, the verdict, and vectors [N + 1, width] of the items' content, if any."""
+    """Outputs of a run: test `cases`, a folder per graph, the users of each segment's student, the
+    verdict, and text vectors of the items [N + 1, width], if any."""
 
     params: Params
     encoder: Encoder
@@ -43,28 +43,28 @@ class Finished:
     vectors: np.ndarray | None = None
 
     def makers(self) -> dict[str, Callable[[], Scorer]]:
-        """Makers of the scorers of every baseline, the teacher and every released student."""
+        """Factories of the scorers of all baselines, the teacher and all released students."""
         graphs = {name: Model(folder / bundle.GRAPH) for name, folder in self.bundles.items()}
         return scorers(graphs, self.sequences, self.encoder, self.vectors)
 
     def rows(self) -> dict[str, np.ndarray]:
         """Indices of the cases of each segment's users, by its student."""
-        own = {f"{name}/{RELEASED}": users for name, users in self.members.items()}
-        inside = {name: np.isin(self.cases.user, users) for name, users in own.items()}
-        return {name: np.flatnonzero(rows) for name, rows in inside.items()}
+        users_of = {f"{name}/{RELEASED}": users for name, users in self.members.items()}
+        masks = {name: np.isin(self.cases.user, users) for name, users in users_of.items()}
+        return {name: np.flatnonzero(mask) for name, mask in masks.items()}
 
     def scores(self) -> Scores:
-        """Users of the cases and the student that serves each; no model's scores yet."""
+        """The users of the cases with the student that serves each, without any scores yet."""
         resamples, seed = self.params.evaluate.resamples, self.params.seed
         return Scores(self.cases.user, {}, self.members, serving(self.verdict), resamples, seed)
 
 
 def read(root: Path, users: int | None = None) -> Finished:
-    """Read the outputs of the last run in `root`; `users`: only the cases of so many, at random.
+    """Read the outputs of the last run in `root`; `users`: sample the cases of that many.
 
     Raises:
         NotRunError: an output is missing.
-        NothingToEvaluateError: the test window has no case.
+        NothingToEvaluateError: the test window has no cases.
     """
     params = load_params(root / "params.yaml")
     data = root / "data"
@@ -79,7 +79,7 @@ def read(root: Path, users: int | None = None) -> Finished:
     text = existing(data / "vectors") / "text.npy"
     verdict = json.loads(existing(data / "gate" / "verdict.json").read_text(encoding="utf-8"))
     folders = {f"{name}/{RELEASED}": data / "compressed" / name / RELEASED for name in members}
-    unfolded = {name: folder for name, folder in folders.items() if folder.is_dir()}
+    released = {name: folder for name, folder in folders.items() if folder.is_dir()}
     return Finished(
         params,
         Encoder.load(existing(data / "features" / "encoder.json")),
@@ -88,7 +88,7 @@ def read(root: Path, users: int | None = None) -> Finished:
         {
             TEACHER: existing(data / "models" / TEACHER),
             f"{GENERAL}/{RELEASED}": existing(data / "compressed" / GENERAL / RELEASED),
-            **unfolded,
+            **released,
         },
         members,
         verdict,
@@ -108,9 +108,9 @@ def existing(path: Path) -> Path:
 
 
 def sample(all_cases: Cases, users: int | None, seed: int) -> Cases:
-    """Take the cases of `users` users drawn at random, in order; None: of all."""
-    everybody = np.unique(all_cases.user)
-    if users is None or users >= len(everybody):
+    """Select the cases of `users` random users, in order; None: all cases."""
+    ids = np.unique(all_cases.user)
+    if users is None or users >= len(ids):
         return all_cases
-    drawn = np.random.default_rng(seed).choice(everybody, users, replace=False)
+    drawn = np.random.default_rng(seed).choice(ids, users, replace=False)
     return of_users(all_cases, drawn)

@@ -1,4 +1,4 @@
-"""The parser of a command, and the options that several commands share."""
+"""Command parsers and their shared options."""
 
 import argparse
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def add_command(
 
     Args:
         has_root: add `--root DIR`.
-        options: for `ArgumentParser`, such as `formatter_class`.
+        options: arguments of `ArgumentParser`, such as `formatter_class`.
     """
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name, help=COMMANDS[name][1], description=description, **options

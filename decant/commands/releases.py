@@ -33,67 +33,69 @@ logger = logging.getLogger(__name__)
 
 
 class UnknownChannelError(RegistryError):
-    """No channel has this name; `known` are the names of all."""
+    """No channel has this name; `known` are the existing ones."""
 
     def __init__(self, name: str, known: list[str]) -> None:
         self.name, self.known = name, known
         hint = suggest(name, known, "channels", ignore_case=True)
-        super().__init__(f"no channel `{name}`; {hint} (`decant promote --new-channel` makes one)")
+        super().__init__(
+            f"no channel `{name}`; {hint} (`decant promote --new-channel` creates one)"
+        )
 
 
 def add_commands(subparsers: Any) -> None:
-    """Register the commands; each sets `func`, which takes the arguments and returns a status."""
+    """Register the commands; each sets `func`, which returns the exit status."""
     releases = add_command(
         subparsers,
         "releases",
-        "List the releases in the registry, the newest first: whether the gate passed, which user "
-        "groups have a student of their own, which channels point at it.",
+        "List the releases in the registry, newest first: gate verdict, user groups with their own "
+        "student, channels that point at it.",
         _releases,
     )
     add_json(releases)
     promote = add_command(
         subparsers,
         "promote",
-        "Point a channel at a release. Its files are checked first, and one that failed the gate "
-        "is refused; a running service follows of itself.",
+        "Point a channel at a release. Its files are verified first; a release that failed the "
+        "gate is refused. A running service reloads automatically.",
         _promote,
     )
-    promote.add_argument("release", metavar="ID", help="a release's id, or how it begins")
+    promote.add_argument("release", metavar="ID", help="id of a release, or a unique prefix")
     _move_options(promote)
     promote.add_argument(
-        "--new-channel", action="store_true", help="make the channel if there is none of this name"
+        "--new-channel", action="store_true", help="create the channel if it does not exist"
     )
     rollback = add_command(
-        subparsers, "rollback", "Point a channel back at the release it had before.", _rollback
+        subparsers, "rollback", "Point a channel back at its previous release.", _rollback
     )
     rollback.add_argument(
-        "--to", metavar="ID", help="go back further, to this one; default: one step"
+        "--to", metavar="ID", help="release to return to; default: the previous one"
     )
     _move_options(rollback)
     traced = add_command(
         subparsers,
         "trace",
-        "Show where a release came from: the code, the settings, what each stage read and made, "
-        "down to the checksums of the raw files.",
+        "Show the origin of a release: code, settings, inputs and outputs of each stage, down to "
+        "the checksums of the raw files.",
         _trace,
     )
-    traced.add_argument("release", metavar="ID", help="a release's id, or how it begins")
+    traced.add_argument("release", metavar="ID", help="id of a release, or a unique prefix")
     add_json(traced)
     status = add_command(
         subparsers,
         "status",
-        "Show what a channel points at since when, and the candidate that waits in data/candidate.",
+        "Show a channel's release, since when it is there, and the candidate in data/candidate.",
         _status,
     )
-    add_channel(status, PRODUCTION, "the channel to look at")
+    add_channel(status, PRODUCTION, "the channel to show")
     add_json(status)
 
 
 def status(registry: Registry, root: Path, channel: str, now: datetime) -> dict[str, Any]:
     """Describe a channel's release and the candidate in the workspace as one JSON document.
 
-    `damaged`: the pointer or its release's manifest cannot be read; `problems` has a line for
-    each. `release` is then the last one in the channel's history, null if there is none.
+    `damaged`: the pointer or its release's manifest is unreadable; `problems` has a line for
+    each. `release` is then the last one in the channel's history, or null.
     """
     pointer = registry.pointer(channel)
     problems = [f"{pointer.summary()}; {pointer.advice()}"] if pointer.problem else []
@@ -125,7 +127,7 @@ def workspace(registry: Registry, root: Path) -> dict[str, Any]:
 
 
 def check_channel(registry: Registry, name: str) -> None:
-    """Check that a channel exists: `promote` would make one for a typo.
+    """Check that a channel exists, as `promote` would create one for a typo.
 
     Raises:
         UnknownChannelError: it does not.
@@ -141,7 +143,7 @@ def known_channels(registry: Registry) -> list[str]:
 
 
 def age(seconds: float) -> str:
-    """Format a span of time in its largest unit: `3 days`."""
+    """Format a duration in its largest unit: `3 days`."""
     for unit, length in UNITS:
         if seconds >= length:
             count = int(seconds // length)
@@ -173,12 +175,12 @@ class _Warnings(logging.Handler):
 
 
 def pointers(registry: Registry) -> list[Pointer]:
-    """Read the pointer of every channel; log a warning about those that are damaged."""
-    every = [registry.pointer(name) for name in known_channels(registry)]
-    for pointer in every:
+    """Read the pointer of every channel; log a warning for damaged ones."""
+    all_pointers = [registry.pointer(name) for name in known_channels(registry)]
+    for pointer in all_pointers:
         if pointer.problem:
             logger.warning("%s; %s", pointer.summary(), pointer.advice())
-    return every
+    return all_pointers
 
 
 @show_warnings()
@@ -227,7 +229,7 @@ def _promote(arguments: argparse.Namespace) -> int:
     before = registry.pointer(arguments.channel)
     change = registry.promote(arguments.release, arguments.channel, arguments.reason)
     if before.change and before.change.change == change.change:
-        print(f"{change.channel} points at {change.release} already, since {change.at:%F %T}")
+        print(f"{change.channel} already points at {change.release}, since {change.at:%F %T}")
     else:
         print(_moved(change, before))
     return 0
@@ -282,23 +284,23 @@ def describe_status(document: dict[str, Any]) -> str:
 
 def _channel_lines(document: dict[str, Any]) -> list[str]:
     if not document["release"]:
-        known = "damaged, no release is known" if document["damaged"] else "nothing promoted yet"
-        return [f"{document['channel']}  {known}"]
+        state = "damaged, release unknown" if document["damaged"] else "nothing promoted yet"
+        return [f"{document['channel']}  {state}"]
     damaged = ", damaged" if document["damaged"] else ""
     since = f"for {age(document['age_s'])}, promoted by {document['by']}{damaged}"
     lines = [f"{document['channel']}  {document['release']}  {since}"]
     if "students" in document:
         lines += [
             f"students    {', '.join(document['students'])}",
-            f"folded      {', '.join(document['folded']) or 'none'}",
+            f"merged      {', '.join(document['folded']) or 'none'}",
             f"gate        {'passed' if document['passed'] else 'failed'}",
         ]
-    return [*lines, f"before it   {document['previous'] or 'nothing'}"]
+    return [*lines, f"previous    {document['previous'] or 'nothing'}"]
 
 
 def _moved(change: Change, before: Pointer) -> str:
-    known = "unknown" if before.problem else "nothing"
-    return f"{change.channel}: {before.release or known} -> {change.release}"
+    fallback = "unknown" if before.problem else "nothing"
+    return f"{change.channel}: {before.release or fallback} -> {change.release}"
 
 
 def _open(arguments: argparse.Namespace) -> Registry:
@@ -313,5 +315,5 @@ def _print_json(document: Any) -> None:
 def _move_options(parser: argparse.ArgumentParser) -> None:
     add_channel(parser, PRODUCTION, "the channel to move")
     parser.add_argument(
-        "--reason", default="", metavar="TEXT", help="why, for the channel's history"
+        "--reason", default="", metavar="TEXT", help="reason to record in the channel's history"
     )

@@ -20,17 +20,17 @@ from decant.report.robustness import figures, picture, table
 NAME = "robustness"
 RESULTS = Path("data/robustness")
 PROTOCOL = {
-    "trained": "on clean histories; only what models read before each case of the test window is "
-    "noisy. What counts as right and what is masked as seen are those of the true history",
-    "insert": "a share of a history's events are each followed by a copy of a training event of "
-    "anybody, never one of the target item",
+    "trained": "on clean histories; noise is added only to the history before each test case. "
+    "Targets and seen items are those of the true history",
+    "insert": "after a share of a history's events, a random user's training event is inserted, "
+    "never one of the target item",
     "drop": "a share of a history's events is lost, never all of them",
     "shuffle": "event i of a history of h sorts by i + share × min(h, {max_length}) × z, z uniform "
-    "in (-1, 1); times stay where they are",
+    "in (-1, 1); times keep their positions",
     "draws": "{seeds} draws of noise, averaged for each case; intervals are over users",
     "kept": "NDCG ÷ the same model's on clean histories",
     "models": "teacher and released students are the served graphs in ONNX Runtime; a segment's "
-    "student is measured on its own users, all other models on everybody",
+    "student is measured on its own users, all other models on all users",
 }
 
 
@@ -40,13 +40,13 @@ def add_commands(subparsers: Any) -> None:
         subparsers,
         NAME,
         "Measure teacher, students and baselines of the last run on histories with "
-        "noise: events of others inserted, events lost, events out of order. Writes "
-        f"{NAME}.json, {NAME}.md and a picture, {NAME}.svg. Nothing is trained, and no stage "
-        "reads the results.",
+        "noise: inserted events of other users, lost events, events out of order. Writes "
+        f"{NAME}.json, {NAME}.md and a plot, {NAME}.svg. Trains nothing; no stage reads the "
+        "results.",
         run,
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help=f"where to write; default: {RESULTS}"
+        "--out", type=Path, metavar="FOLDER", help=f"output folder; default: {RESULTS}"
     )
     parser.add_argument(
         "--draws",
@@ -56,7 +56,7 @@ def add_commands(subparsers: Any) -> None:
         help=f"draws of noise; default: {SEEDS}",
     )
     parser.add_argument(
-        "--users", type=positive, metavar="N", help="only so many users, drawn at random"
+        "--users", type=positive, metavar="N", help="measure a random sample of N users"
     )
     add_json(parser, "print the results as JSON too")
 
@@ -117,14 +117,14 @@ def protocol(finished: Finished, draws: int) -> dict[str, str]:
     filled = {"max_length": finished.encoder.max_length, "seeds": draws}
     return {
         "data": f"{finished.params.source}, {len(finished.cases)} cases of {users} users, test "
-        f"window, split {split.method}, {len(finished.encoder.items)} items, all of them ranked",
+        f"window, split {split.method}, {len(finished.encoder.items)} items, all ranked",
         **{subject: how.format(**filled) for subject, how in PROTOCOL.items()},
         "shares": ", ".join(f"{share:.0%}" for share in SHARES),
     }
 
 
 def finish(outcome: Outcome, params: Params) -> None:
-    """Add the table and the picture, which has the models that are measured on all users."""
+    """Add the table, and the plot of the models that are measured on all users."""
     k = params.evaluate.k
     outcome.shown = table(outcome.figures, k)
     outcome.picture = picture(outcome.figures, k, params.segments)

@@ -1,4 +1,4 @@
-"""The commands that answer: recommend once, serve over HTTP."""
+"""The commands of the service: `recommend` once, `serve` over HTTP."""
 
 import argparse
 import logging
@@ -20,7 +20,7 @@ from decant.serving.requests import DEFAULT_K, RecommendAnswer, respond
 
 POLL = 1.0  # seconds
 SHOWN_VALUES = 10  # of one attribute, in a note
-BACKLOG = 2048  # connections that wait to be accepted
+BACKLOG = 2048  # connections waiting to be accepted
 
 
 class OptionError(ValueError):
@@ -32,7 +32,7 @@ class PortError(ValueError):
 
 
 def add_commands(subparsers: Any) -> None:
-    """Register the commands; each sets `func`, which takes the arguments and returns a status."""
+    """Register the commands; each sets `func`, which returns the exit status."""
     recommend = add_command(
         subparsers,
         "recommend",
@@ -47,7 +47,7 @@ def add_commands(subparsers: Any) -> None:
     )
     history = recommend.add_mutually_exclusive_group()
     history.add_argument(
-        "--history", metavar="ID,ID", help="items of the user's history, the oldest first"
+        "--history", metavar="ID,ID", help="items of the user's history, oldest first"
     )
     history.add_argument(
         "--events",
@@ -55,16 +55,16 @@ def add_commands(subparsers: Any) -> None:
         help="the history with behaviours and times: a JSON list as in POST /recommend; -: stdin",
     )
     recommend.add_argument(
-        "-k", type=int, default=DEFAULT_K, help=f"how many items; default: {DEFAULT_K}"
+        "-k", type=int, default=DEFAULT_K, help=f"number of items; default: {DEFAULT_K}"
     )
-    add_channel(recommend, PRODUCTION, "the channel to ask")
-    add_json(recommend, "print the JSON document that the service answers")
+    add_channel(recommend, PRODUCTION, "the channel of the release")
+    add_json(recommend, "print the service's answer as JSON")
     serve = add_command(
         subparsers,
         "serve",
-        "Answer over HTTP from the release that a channel points at, and follow the channel: a "
-        "release that is promoted answers within seconds, no request is dropped. The printed "
-        "address has a page to try it.",
+        "Serve the release that a channel points at over HTTP, and follow the channel: a newly "
+        "promoted release is live within seconds, without dropping requests. The printed address "
+        "is a page to try it.",
         _serve,
     )
     add_channel(serve, PRODUCTION, "the channel to follow")
@@ -79,7 +79,7 @@ def add_commands(subparsers: Any) -> None:
         type=float,
         default=POLL,
         metavar="SECONDS",
-        help=f"between two looks at the channel; default: {POLL:g}",
+        help=f"interval between checks of the channel; default: {POLL:g}",
     )
 
 
@@ -117,10 +117,10 @@ def known_values(attribute: Attribute) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open a socket that waits for connections.
+    """Open a listening socket.
 
     Raises:
-        PortError: the address is taken, not allowed or not one of this machine.
+        PortError: the address is taken, not permitted or not of this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -147,11 +147,11 @@ def _recommend(arguments: argparse.Namespace) -> int:
         print(describe(answer))
     for what, names in (("items", answer.unknown_items), ("attributes", answer.unknown_attributes)):
         if names:
-            note = f"decant: note: left out, the release does not know these {what}: "
+            note = f"decant: note: ignored, the release does not know these {what}: "
             print(note + ", ".join(names), file=sys.stderr)
     for name in answer.unknown_values:
         known = known_values(family.encoder.attributes[name])
-        note = f"decant: note: taken as not given, the release does not know this value of {name}"
+        note = f"decant: note: treated as missing, the release does not know this value of {name}"
         print(f"{note}; it knows {known}", file=sys.stderr)
     return 0
 
@@ -168,7 +168,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         host, number = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         settings = load_params(arguments.root / "params.yaml").serve
-        server = make_server(create_app(current, arguments.poll, settings), Limits.of(settings))
+        server = make_server(
+            create_app(current, arguments.poll, settings), Limits.from_settings(settings)
+        )
         print(f"http://{shown}:{number}/docs (Ctrl-C ends it)", flush=True)
         server.run(sockets=[listening])
     return INTERRUPTED if server.interrupted else 0

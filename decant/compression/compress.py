@@ -1,4 +1,4 @@
-"""One student through its hops: distilled → pruned → int8, each kept only if its quality holds."""
+"""Compress a student: distilled → pruned → int8; a step is rejected if it loses quality."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +27,7 @@ from decant.training.step import prepare_batch
 from decant.training.supervision import Material, Supervision, supervise
 from decant.training.validate import K, validate
 
-SAMPLE_BATCHES = 30  # batches that the importance of heads and units is measured on
+SAMPLE_BATCHES = 30  # batches to measure the importance of heads and units on
 
 
 def compress_student(
@@ -42,26 +42,26 @@ def compress_student(
 ) -> dict[str, Any]:
     """Prune and quantise one student; write the bundles `pruned` and `int8` into `folder`.
 
-    A hop that loses more than `settings.max_loss` of NDCG@10 on the selection half of validation
-    is not taken: pruning is tried again with half as much removed, then left out; a model whose
-    int8 graph loses too much is released in float32.
+    A step that loses more than `settings.max_loss` of NDCG@10 on the selection half of validation
+    is rejected: pruning is retried with half as much removed, then skipped; if the int8 graph
+    loses too much, the model is released in float32.
 
     Returns:
-        Per hop: NDCG@10 on that half, whether it was taken, what was kept, parameters, bytes.
+        Per step: NDCG@10 on that half, whether it was accepted, shares kept, parameters, bytes.
     """
     supervision = supervise(material, training, members)
-    # what a layer's heads attend to is no guide to which of them can go
+    # the attention relations say nothing about the importance of a layer's heads
     weights = replace(supervision.weights, relations=0.0)
     supervision = replace(supervision, weights=weights)
     before = validate(student, material.sequences, supervision)
-    pruned, hop = _prune(student, supervision, material, settings, training, before, seed, log)
+    pruned, step = _prune(student, supervision, material, settings, training, before, seed, log)
     items = material.encoder.items
-    save_model(pruned, folder / "pruned", items, hop)
+    save_model(pruned, folder / "pruned", items, step)
     export_onnx(pruned, folder / "pruned" / bundle.GRAPH, material.encoder.max_length)
     bundle.seal(folder / "pruned")
-    int8 = _quantise(pruned, supervision, material, settings, hop, folder)
-    log(f"int8: NDCG@10 {int8['ndcg']:.4f}" + ("" if int8["taken"] else ", not taken"))
-    return {"distilled": {"ndcg": before}, "pruned": hop, "int8": int8}
+    int8 = _quantise(pruned, supervision, material, settings, step, folder)
+    log(f"int8: NDCG@10 {int8['ndcg']:.4f}" + ("" if int8["taken"] else ", rejected"))
+    return {"distilled": {"ndcg": before}, "pruned": step, "int8": int8}
 
 
 def _prune(
@@ -155,14 +155,14 @@ def _quantise(
     if not taken:
         (target / bundle.GRAPH).write_bytes((folder / "pruned" / bundle.GRAPH).read_bytes())
         after = before["ndcg"]
-    hop = {"ndcg": after, "taken": taken, "weights": "int8" if taken else "float32"}
-    bundle.write_json(target / bundle.METRICS, hop)
+    step = {"ndcg": after, "taken": taken, "weights": "int8" if taken else "float32"}
+    bundle.write_json(target / bundle.METRICS, step)
     bundle.seal(target)
-    return {**hop, "bytes": bundle.size_bytes(target)}
+    return {**step, "bytes": bundle.size_bytes(target)}
 
 
 def graph_ndcg(graph: Path, supervision: Supervision, material: Material) -> float:
-    """NDCG@10 of an exported model on the cases that choose."""
+    """NDCG@10 of an exported model on the selection cases."""
     ranking = rank(
         OnnxScorer(Model(graph), material.encoder.max_length, as_served=True),
         material.sequences,
@@ -175,7 +175,7 @@ def graph_ndcg(graph: Path, supervision: Supervision, material: Material) -> flo
 
 
 def holds(before: float, after: float, max_loss: float) -> bool:
-    """Does quality hold within the share that may be lost?"""
+    """Whether the loss of quality is within `max_loss`, relative to `before`."""
     return after >= before * (1 - max_loss)
 
 

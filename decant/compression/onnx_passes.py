@@ -1,4 +1,4 @@
-"""Passes over a quantised ONNX graph that make it smaller: one item table, short names."""
+"""Passes that shrink a quantised ONNX graph: a shared item table, short names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, num
 
 
 def shorten_names(model: ModelProto) -> ModelProto:
-    """Rename every value but the graph's inputs and outputs to a number; nodes lose their names.
+    """Rename all values except the graph's inputs and outputs to numbers; remove node names.
 
-    A graph with graphs inside its nodes, which may use its values, is left as it is.
+    A graph with subgraphs, which may use its values, is left unchanged.
     """
     graph = model.graph
     kinds = (attribute.type for node in graph.node for attribute in node.attribute)
     if {AttributeProto.GRAPH, AttributeProto.GRAPHS} & set(kinds):
         return model
-    kept = {value.name for value in (*graph.input, *graph.output)} | {""}  # "": an input left out
+    kept = {value.name for value in (*graph.input, *graph.output)} | {""}  # "": an omitted input
     weights = [weight.name for weight in graph.initializer]
     made = [name for node in graph.node for name in node.output]
     short = numbered([*weights, *made], kept)
@@ -32,7 +32,7 @@ def shorten_names(model: ModelProto) -> ModelProto:
 
 
 def numbered(names: Iterable[str], kept: set[str]) -> dict[str, str]:
-    """A number for each name, in their order; those of `kept` stay."""
+    """A number for each name, in order; names in `kept` stay."""
     short, free = {name: name for name in kept}, 0
     for name in names:
         if name not in short:
@@ -47,9 +47,9 @@ SCALE, QUANTISED, ZERO_POINT = "_scale", "_quantized", "_zero_point"
 
 
 @dataclass(frozen=True)
-class Twice:
-    """A table whose rows are looked up by `gather`, made float by `dequantise`, and whose
-    transpose `product` stands in a matrix product."""
+class DuplicateTable:
+    """A duplicated table: `table`, read by `gather` and converted by `dequantise`, and its
+    transpose `product` in a matrix product."""
 
     gather: NodeProto
     dequantise: NodeProto
@@ -58,18 +58,18 @@ class Twice:
 
 
 def share_table(model: ModelProto) -> ModelProto:
-    """Keep the rows of the product's table alone; a runtime transposes them when it loads them.
+    """Store only the table of the product, as rows; the runtime transposes it when loading.
 
-    Dynamic quantisation keeps a table that is tied between input and output twice. The product's
-    has a scale for each item, so what is looked up is nearer to the exact row than before.
+    Dynamic quantisation duplicates a table that is tied between input and output. The product's
+    has a scale per item, so the rows that are looked up become more accurate.
     """
-    for found in tables(model):
-        _replace(model, found)
+    for duplicate in duplicate_tables(model):
+        _replace(model, duplicate)
     return model
 
 
-def tables(model: ModelProto) -> list[Twice]:
-    """Every table of the graph that is there twice."""
+def duplicate_tables(model: ModelProto) -> list[DuplicateTable]:
+    """All duplicated tables of the graph."""
     weights = {w.name: w for w in model.graph.initializer}
     by_output = {name: node for node in model.graph.node for name in node.output}
     products = [
@@ -77,7 +77,7 @@ def tables(model: ModelProto) -> list[Twice]:
         for node in model.graph.node
         if node.op_type == "MatMulInteger" and node.input[1] in weights
     ]
-    found = []
+    duplicates = []
     for node in model.graph.node:
         gather = by_output.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
         if gather is None or gather.op_type != "Gather" or gather.input[0] not in weights:
@@ -85,13 +85,13 @@ def tables(model: ModelProto) -> list[Twice]:
         table = gather.input[0]
         for product in products:
             if _same(weights, table, product):
-                found.append(Twice(gather, node, table, product))
+                duplicates.append(DuplicateTable(gather, node, table, product))
                 break
-    return found
+    return duplicates
 
 
 def _same(weights: dict[str, TensorProto], table: str, product: str) -> bool:
-    """Do both stand for the same numbers, as far as 8 bits tell?"""
+    """Whether both represent the same numbers within 8-bit precision."""
     if list(weights[table].dims) != list(weights[product].dims)[::-1]:
         return False
     rows, columns = _float(weights, table), _float(weights, product)
@@ -100,7 +100,7 @@ def _same(weights: dict[str, TensorProto], table: str, product: str) -> bool:
 
 
 def _float(weights: dict[str, TensorProto], name: str) -> np.ndarray:
-    """What a quantised weight stands for; a scale for the whole, or one for each column."""
+    """The values of a quantised weight, with one scale, or one per column."""
     numbers, scale, zero = (
         numpy_helper.to_array(weights[key]).astype(np.float32)
         for key in (name, _beside(name, SCALE), _beside(name, ZERO_POINT))
@@ -112,28 +112,28 @@ def _beside(name: str, end: str) -> str:
     return name.removesuffix(QUANTISED) + end
 
 
-def _replace(model: ModelProto, found: Twice) -> None:
-    graph, items, rows = model.graph, found.gather.input[1], found.dequantise.output[0]
+def _replace(model: ModelProto, duplicate: DuplicateTable) -> None:
+    graph, items, rows = model.graph, duplicate.gather.input[1], duplicate.dequantise.output[0]
     weights = {w.name: w for w in graph.initializer}
-    turned = np.ascontiguousarray(numpy_helper.to_array(weights[found.product]).T)
+    turned = np.ascontiguousarray(numpy_helper.to_array(weights[duplicate.product]).T)
     graph.initializer.append(numpy_helper.from_array(turned, f"{rows}_table"))
     graph.initializer.append(numpy_helper.from_array(np.array([-1]), f"{rows}_last"))
     lookup: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Gather", [f"{rows}_table", items], f"{rows}_numbers", {}),
         ("Cast", [f"{rows}_numbers"], f"{rows}_whole", {"to": TensorProto.FLOAT}),
-        ("Gather", [_beside(found.product, SCALE), items], f"{rows}_scales", {}),
+        ("Gather", [_beside(duplicate.product, SCALE), items], f"{rows}_scales", {}),
         ("Unsqueeze", [f"{rows}_scales", f"{rows}_last"], f"{rows}_each", {}),
         ("Mul", [f"{rows}_whole", f"{rows}_each"], rows, {}),
     ]
-    nodes = [helper.make_node("Transpose", [f"{rows}_table"], [found.product], perm=[1, 0])]
+    nodes = [helper.make_node("Transpose", [f"{rows}_table"], [duplicate.product], perm=[1, 0])]
     for node in graph.node:
-        if node.output == found.dequantise.output:
+        if node.output == duplicate.dequantise.output:
             nodes += [helper.make_node(op, ins, [out], **more) for op, ins, out, more in lookup]
-        elif node.output != found.gather.output:
+        elif node.output != duplicate.gather.output:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input} - {found.product}
+    used = {name for node in nodes for name in node.input} - {duplicate.product}
     kept = [w for w in graph.initializer if w.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)

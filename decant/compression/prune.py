@@ -1,4 +1,4 @@
-"""Structured pruning: whole attention heads and feed-forward units leave the model."""
+"""Structured pruning: remove whole attention heads and feed-forward units."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from decant.models.recommender import Block, Recommender
 
 @dataclass(frozen=True)
 class Importance:
-    """How much the loss would change without each part: per layer, heads [h] and hidden [f]."""
+    """Estimated change of the loss without each part: per layer, heads [h] and hidden [f]."""
 
     heads: list[Tensor]
     hidden: list[Tensor]
@@ -20,7 +20,7 @@ class Importance:
 def measure_importance(model: Recommender, losses: Iterable[Tensor]) -> Importance:
     """First-order Taylor importance (Molchanov et al. 2019), summed over `losses`.
 
-    A part's importance is (Σ weight · gradient)² over the weights that leave with it.
+    A part's importance is (Σ weight · gradient)² over its weights.
     """
     blocks = blocks_of(model)
     heads = [torch.zeros(b.attention.heads) for b in blocks]
@@ -40,9 +40,9 @@ def measure_importance(model: Recommender, losses: Iterable[Tensor]) -> Importan
 def prune(
     model: Recommender, importance: Importance, heads_kept: float, hidden_kept: float
 ) -> Recommender:
-    """A smaller copy of `model`: in every layer the most important share of parts is kept.
+    """A smaller copy of `model` with the most important share of parts of every layer.
 
-    Layer by layer, because a global ranking may empty a layer; at least one part stays.
+    Layer by layer, because a global ranking could empty a layer; at least one part stays.
     """
     keep_heads = [_best(i, heads_kept) for i in importance.heads]
     keep_hidden = [_best(i, hidden_kept) for i in importance.hidden]

@@ -1,4 +1,4 @@
-"""Weights to 8 bits, activations quantised as they come (ONNX Runtime dynamic quantisation)."""
+"""8-bit weights, with activations quantised at run time (ONNX Runtime dynamic quantisation)."""
 
 import tempfile
 from pathlib import Path
@@ -14,11 +14,11 @@ QUANTISED = ["MatMul", "Gemm", "Gather"]
 
 
 def quantize_int8(source: Path, destination: Path) -> None:
-    """Write an int8 version of the graph `source`: matrix products and the item table, once.
+    """Write an int8 version of the graph `source`: matrix products and the shared item table.
 
-    Weights keep to 7 of the 8 bits. Processors without VNNI add two products of 8 bits in 16,
-    where 255 · 127 · 2 is cut off, so that they would give other answers than those measured;
-    255 · 64 · 2 is not.
+    Weights use 7 of the 8 bits. Processors without VNNI add two 8-bit products in 16 bits, where
+    255 · 127 · 2 saturates, so that they would give other results than those measured; 255 · 64 · 2
+    does not.
     """
     with tempfile.TemporaryDirectory() as folder:
         folded, quantised = Path(folder) / "folded.onnx", Path(folder) / "int8.onnx"

@@ -1,7 +1,7 @@
-"""How many rows the last accepted run had: a log that lost a third is noticed though all is valid.
+"""Row counts of the last accepted run, to notice a log that lost rows although all are valid.
 
-A fact about the workspace, kept beside it and outside of DVC: it decides whether a run stops, and
-never what a run writes.
+Stored in the workspace, outside of DVC: the record decides whether a run stops, never what it
+writes.
 """
 
 import json
@@ -13,7 +13,7 @@ FOLDER = Path(".decant/accepted")
 
 
 class TooMuchDroppedError(ValueError):
-    """Much fewer rows than in the last accepted run; `parts`: name -> rows then and now."""
+    """Far fewer rows than in the last accepted run; `parts`: name -> rows then and now."""
 
     def __init__(self, parts: dict[str, tuple[int, int]], limit: float, record: Path) -> None:
         self.parts, self.limit, self.record = parts, limit, record
@@ -22,15 +22,15 @@ class TooMuchDroppedError(ValueError):
             for name, (before, now) in parts.items()
         )
         super().__init__(
-            f"{shown}; validate.max_drop allows {-limit:.0%}: look whether a file is cut or "
-            f"missing; if this is meant, remove {record} and run again"
+            f"{shown}; validate.max_drop allows {-limit:.0%}: check whether a file is truncated "
+            f"or missing; if this is intended, remove {record} and run again"
         )
 
 
 def compare(root: Path, source: str, key: str, rows: dict[str, int], limit: float) -> None:
     """Compare accepted rows, by part, with those of the last accepted run of this source.
 
-    `key`: what has to be the same for both to be comparable; else nothing is compared.
+    Runs are compared only if they have the same `key`.
 
     Raises:
         TooMuchDroppedError: a part has lost more than `limit` of its rows.
@@ -48,7 +48,7 @@ def compare(root: Path, source: str, key: str, rows: dict[str, int], limit: floa
 
 
 def remember(root: Path, source: str, key: str, rows: dict[str, int]) -> None:
-    """Note the rows of a run that was accepted."""
+    """Record the rows of an accepted run."""
     path = root / FOLDER / f"{source}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -57,7 +57,7 @@ def remember(root: Path, source: str, key: str, rows: dict[str, int]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A note; empty if there is none, or none that can be read: then nothing is compared."""
+    """The record; empty if missing or unreadable, and then nothing is compared."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         return {"key": str(note["key"]), "rows": {n: int(c) for n, c in note["rows"].items()}}

@@ -1,7 +1,7 @@
-"""Expectations on rows, by Great Expectations; the only module that imports it (it is slow to).
+"""Expectations on rows; the only module that imports Great Expectations, which takes long.
 
-A check names what is expected of one column and the reason under which a row that fails it is
-known. Every row that fails is found, not a sample.
+A check is an expectation on one column and the reason to record for a row that fails it. All
+failing rows are reported, not a sample.
 """
 
 import os
@@ -34,7 +34,7 @@ class CheckBrokenError(RuntimeError):
 class Check:
     """`expectation` (a class of Great Expectations) of `column`; a failing row has `reason`.
 
-    `repair`: not the row is wrong but this value, which becomes missing.
+    `repair`: only the value is wrong, not the row; the value becomes missing.
     """
 
     reason: str
@@ -46,7 +46,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of a check: rows looked at, and positions (int64, ascending) of those that fail."""
+    """Result of a check: number of rows checked, positions (int64, ascending) of failing rows."""
 
     check: Check
     checked: int
@@ -54,9 +54,9 @@ class Finding:
 
 
 def event_checks(rules: Rules, latest: float) -> list[Check]:
-    """What is asked of events; `latest` is the last time (s) that is not in the future.
+    """The checks of events; a time (s) after `latest` is in the future.
 
-    A row that fails several is known by the first.
+    A row that fails several checks gets the reason of the first.
     """
     checks = [_well_formed(), *(_not_in(Columns.BEHAVIOUR, name) for name in rules.set_aside)]
     checks += [_present(c) for c in (Columns.USER, Columns.ITEM, Columns.BEHAVIOUR)]
@@ -85,7 +85,7 @@ def event_checks(rules: Rules, latest: float) -> list[Check]:
 
 
 def attribute_checks(key: str, table: pd.DataFrame) -> list[Check]:
-    """What is asked of users or items: an id, once; numeric attributes within their ranges."""
+    """The checks of users or items: a unique id, numeric attributes within their ranges."""
     checks = [_well_formed(), _present(key), _in("repeated id", REPEATED, [False])]
     for column, (low, high) in RANGES.items():
         if column in table and pd.api.types.is_numeric_dtype(table[column]):
@@ -94,15 +94,15 @@ def attribute_checks(key: str, table: pd.DataFrame) -> list[Check]:
 
 
 def find(table: pd.DataFrame, checks: Sequence[Check]) -> list[Finding]:
-    """Run checks on a table; one finding for each check, in their order.
+    """Run checks on a table; returns one finding per check, in the same order.
 
     Raises:
         CheckBrokenError: an expectation raised an exception.
     """
     gx = _great_expectations()
     looked_at = list(dict.fromkeys(check.column for check in checks))
-    # with a plain index, failing rows come back as positions; asking for a key column instead
-    # costs twenty times as much where a quarter of a million rows fail
+    # with a plain index, failing rows are returned as positions; a key column instead takes
+    # twenty times as long for a quarter of a million failing rows
     frame = table[looked_at].reset_index(drop=True)
     batch = _batch(gx, frame)
     suite = gx.ExpectationSuite(
@@ -126,18 +126,20 @@ def _finding(check: Check, outcome: Any) -> Finding:
     rows = np.array(outcome.result["unexpected_index_list"] or [], dtype=np.int64)
     if outcome.success != (len(rows) == 0) or len(rows) != outcome.result["unexpected_count"]:
         raise CheckBrokenError(
-            check, f"{outcome.result['unexpected_count']} rows, {len(rows)} found"
+            check, f"{outcome.result['unexpected_count']} failing rows, but {len(rows)} positions"
         )
     return Finding(check, int(outcome.result["element_count"]), np.sort(rows))
 
 
 def _first_message(problem: Any) -> str:
-    """Of what Great Expectations says of each metric, with its traceback, the first line."""
+    """First line of the messages of Great Expectations, which come with tracebacks per metric."""
     parts = [problem, *problem.values()] if isinstance(problem, dict) else []
-    told = [
+    messages = [
         p["exception_message"] for p in parts if isinstance(p, dict) and "exception_message" in p
     ]
-    return next((str(t).strip().splitlines()[0] for t in told if t), "no reason is given")[:LONGEST]
+    return next((str(t).strip().splitlines()[0] for t in messages if t), "no reason is given")[
+        :LONGEST
+    ]
 
 
 def _batch(gx: ModuleType, frame: pd.DataFrame) -> Any:

@@ -1,10 +1,10 @@
-"""Accepted rows, quarantined rows with the reason, duplicates: nothing is lost, all is counted.
+"""Split rows into accepted, quarantined (with a reason) and duplicate; every row is counted.
 
-A wrong event is quarantined. An impossible attribute (an age of 999) is not a reason to lose a
-user: the value becomes missing and a copy of the row lies in quarantine. Of a user or an item that
-is listed twice the first row counts; an identical second one is a duplicate, a different one is
-quarantined. An event that says exactly the same as an earlier one is a duplicate, but only where
-there is a clock: without one, a second time is simply a second time.
+An invalid event is quarantined. An impossible attribute (an age of 999) does not cost the user:
+the value becomes missing and a copy of the row goes to quarantine. If a user or an item is listed
+twice, the first row is used; an identical second row is a duplicate, a different one is
+quarantined. An event identical to an earlier one is a duplicate only if events have times: without
+times it may well be a repetition.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,11 +32,11 @@ SAME_EVENT = [
 ]
 LEFT_OUT = ": value left out, row kept"
 ALL_EVENTS = "all logs"
-FEW = 10  # bad rows of one part, of which fewer say nothing about it
+FEW = 10  # fewer bad rows than this say nothing about one part
 
 
 class TooManyQuarantinedError(ValueError):
-    """More rows of `whose` are bad than `limit` allows; `reasons` has a count for each."""
+    """The share of bad rows of `whose` exceeds `limit`; `reasons` has the count of each reason."""
 
     def __init__(
         self, whose: str, share: float, limit: float, reasons: dict[str, int], examples: str
@@ -44,12 +44,12 @@ class TooManyQuarantinedError(ValueError):
         self.whose, self.share, self.limit, self.reasons = whose, share, limit, reasons
         super().__init__(
             f"{share:.2%} of the rows of {whose} are bad, validate.max_quarantined allows "
-            f"{limit:.2%}: {examples}; repair the logs, or raise the limit if this is how they are"
+            f"{limit:.2%}: {examples}; repair the logs, or raise the limit if this is expected"
         )
 
 
 class NothingAcceptedError(ValueError):
-    """A log has rows, and not one of them is good."""
+    """A log has rows, but none of them is valid."""
 
     def __init__(self, source: str, rows: int, examples: str) -> None:
         self.source, self.rows = source, rows
@@ -60,13 +60,13 @@ class NothingAcceptedError(ValueError):
 
 
 class TooFewError(ValueError):
-    """Too little is left to learn from."""
+    """Too few events, users or items remain to train on."""
 
-    def __init__(self, what: str, found: int, needed: int) -> None:
-        self.what, self.found, self.needed = what, found, needed
-        name = what.removesuffix("s") if found == 1 else what
+    def __init__(self, what: str, count: int, needed: int) -> None:
+        self.what, self.count, self.needed = what, count, needed
+        name = what.removesuffix("s") if count == 1 else what
         super().__init__(
-            f"{found:,} {name} after validation, validate.min_{what} asks for {needed:,}"
+            f"{count:,} {name} after validation, validate.min_{what} requires {needed:,}"
         )
 
 
@@ -74,8 +74,8 @@ class TooFewError(ValueError):
 class Cleaned:
     """Frames by table name (events, users, items), and the account of every row.
 
-    `quarantined` has the columns of its table and `reason`. `findings` is what each expectation
-    found, by table.
+    `quarantined` has the columns of its table and `reason`. `findings`: the result of each
+    expectation, by table.
     """
 
     accepted: dict[str, pd.DataFrame]
@@ -85,7 +85,7 @@ class Cleaned:
 
 
 def clean(tables: dict[str, pd.DataFrame], rules: Rules) -> Cleaned:
-    """Separate good rows from bad ones in events, users and items; see the module's text."""
+    """Separate good rows from bad ones in events, users and items; see the module docstring."""
     users = clean_attributes(tables["users"], Columns.USER)
     items = clean_attributes(tables["items"], Columns.ITEM)
     known = (users[0][Columns.USER], items[0][Columns.ITEM])
@@ -105,7 +105,7 @@ Part = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], list[Finding]]
 def clean_events(events: pd.DataFrame, rules: Rules, users: pd.Series, items: pd.Series) -> Part:
     """Accepted and quarantined events, counts for each log and in all, findings.
 
-    `users`, `items`: the ids that are known.
+    `users`, `items`: the known ids.
     """
     events = events.reset_index(drop=True)
     latest = latest_plausible(events[Columns.TIME].to_numpy())
@@ -183,14 +183,14 @@ def first_reasons(rows: int, findings: Sequence[Finding]) -> pd.Series:
 
 
 def in_detail(reason: pd.Series, malformed: pd.Series) -> pd.Series:
-    """Reasons, and for malformed lines what is malformed about each; str."""
+    """Reasons, replaced by the specific problem for malformed lines; str."""
     return reason.where(malformed.isna(), malformed)
 
 
 def _account(
     rows: pd.Index, reason: pd.Series, twice: pd.Series, set_aside: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Where `rows` went; they are all somewhere."""
+    """Count `rows` by outcome; every row has exactly one."""
     reasons = {str(why): int(n) for why, n in reason[rows].value_counts().items()}
     account: dict[str, Any] = {
         "rows_in": len(rows),
@@ -206,59 +206,59 @@ def _account(
 
 
 def bad_share(counts: dict[str, Any]) -> float:
-    """Share of rows that are bad: quarantined, and not just set aside."""
+    """Share of bad rows: quarantined, but not set aside."""
     bad = counts["quarantined"] - counts["set_aside"]
     return float(bad / max(counts["rows_in"], 1))
 
 
 def judge(cleaned: Cleaned, settings: Validate, cells: pd.DataFrame) -> None:
-    """Stop logs and tables that are not fit to learn from.
+    """Reject logs and tables that are not fit for training.
 
-    `cells`: those that could not be read (`Tables.unparsed`), to show.
+    `cells`: unparsed cells (`Tables.unparsed`), for the message.
 
     Raises:
-        NothingAcceptedError: a log without a single good row.
-        TooManyQuarantinedError: above `settings.max_quarantined` in all, or in one log, behaviour
-            or table of which more than a few rows are bad.
-        TooFewError: events, users or items.
+        NothingAcceptedError: a log without a single valid row.
+        TooManyQuarantinedError: above `settings.max_quarantined` overall, or in one log, behaviour
+            or table with at least `FEW` quarantined rows.
+        TooFewError: too few events, users or items.
     """
     counts = cleaned.counts["events"]
     quarantined = cleaned.quarantined["events"]
     for log, account in counts["logs"].items():
         if not account["accepted"] and not account["duplicates"]:
             own = quarantined[quarantined[Columns.SOURCE] == log]
-            shown = examples(own, cells) + behind(cleaned, account["reasons"], cells)
+            shown = examples(own, cells) + causes_in_tables(cleaned, account["reasons"], cells)
             raise NothingAcceptedError(log, account["rows_in"], shown)
     limit = settings.max_quarantined
     for whose, account, rows in _parts(cleaned):
         share = bad_share(account)
         enough = whose == ALL_EVENTS or account["quarantined"] >= FEW
         if share > limit and enough:
-            shown = examples(rows, cells) + behind(cleaned, account["reasons"], cells)
+            shown = examples(rows, cells) + causes_in_tables(cleaned, account["reasons"], cells)
             raise TooManyQuarantinedError(whose, share, limit, account["reasons"], shown)
     events = cleaned.accepted["events"]
-    found = {
+    sizes = {
         "events": len(events),
         "users": events[Columns.USER].nunique(),
         "items": events[Columns.ITEM].nunique(),
     }
-    for what, number in found.items():
+    for what, number in sizes.items():
         needed = getattr(settings, f"min_{what}")
         if number < needed:
             raise TooFewError(what, number, needed)
 
 
 def accepted_rows(counts: dict[str, Any]) -> dict[str, int]:
-    """How many rows of each log, behaviour and table were accepted."""
+    """Number of accepted rows of each log, behaviour and table."""
     events = counts["events"]
     parts = {f"the log `{name}`": account for name, account in events["logs"].items()}
-    parts |= {f"the behaviour `{name}`": found for name, found in events["behaviours"].items()}
+    parts |= {f"the behaviour `{name}`": account for name, account in events["behaviours"].items()}
     parts |= {f"the table of {name}": counts[name] for name in ("users", "items")}
     return {whose: account["accepted"] for whose, account in parts.items()}
 
 
 def _parts(cleaned: Cleaned) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
-    """What is judged by itself: its name, where its rows went, those in quarantine."""
+    """Each part that is judged: its name, the account of its rows, its quarantined rows."""
     counts, bad = cleaned.counts["events"], cleaned.quarantined["events"]
     yield ALL_EVENTS, counts, bad
     for name, account in counts["logs"].items():
@@ -270,29 +270,29 @@ def _parts(cleaned: Cleaned) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame
 
 
 def lost(cleaned: Cleaned, table: str) -> pd.DataFrame:
-    """The rows of a table that are in quarantine as a whole, not for one value."""
+    """Rows of a table that were quarantined entirely, not for a single value."""
     rows = cleaned.quarantined[table]
     return rows[~rows[Columns.REASON].str.endswith(LEFT_OUT)]
 
 
-def behind(cleaned: Cleaned, reasons: dict[str, int], cells: pd.DataFrame) -> str:
-    """What makes users or items unknown: rows of their own table that are in quarantine; what to
-    do if it lacks items."""
-    said = ""
+def causes_in_tables(cleaned: Cleaned, reasons: dict[str, int], cells: pd.DataFrame) -> str:
+    """Why users or items are unknown: quarantined rows of their own table; what to do if the
+    table lacks items."""
+    causes = ""
     for name in ("users", "items"):
         rows = lost(cleaned, name)
         if f"unknown {name.removesuffix('s')}" not in reasons:
             continue
         if len(rows):
-            said += f"; of the table of {name} itself: {examples(rows, cells)}"
+            causes += f"; of the table of {name} itself: {examples(rows, cells)}"
         elif name == "items":
-            said += "; validate.unknown_items: keep accepts items that the table of items lacks"
-    return said
+            causes += "; validate.unknown_items: keep accepts items missing from the items table"
+    return causes
 
 
 def examples(quarantined: pd.DataFrame, cells: pd.DataFrame) -> str:
-    """Each reason with its count and where it occurs first, the most frequent in front; for times
-    with the cell, and the forms that are known."""
+    """Each reason with its count and first occurrence, most frequent first; for times also the
+    cell and the supported formats."""
     parts, reasons = [], quarantined[Columns.REASON].value_counts()
     for reason, count in reasons.items():
         rows = quarantined[quarantined[Columns.REASON] == reason]
@@ -304,7 +304,7 @@ def examples(quarantined: pd.DataFrame, cells: pd.DataFrame) -> str:
 
 
 def _cell(row: pd.Series, cells: pd.DataFrame) -> str:
-    """How the time of a quarantined row was written or read."""
+    """The time of a quarantined row as written or as read."""
     reason = row[Columns.REASON]
     if reason in (checks.TOO_EARLY, checks.TOO_LATE):
         return f", read as {moment(float(row[Columns.TIME]))}"
@@ -316,7 +316,7 @@ def _cell(row: pd.Series, cells: pd.DataFrame) -> str:
 
 
 def expectations(cleaned: Cleaned) -> list[dict[str, Any]]:
-    """What each expectation looked at and found, as plain values."""
+    """The result of each expectation as plain values."""
     return [
         {
             "table": table,

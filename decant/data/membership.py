@@ -1,4 +1,4 @@
-"""Users → student: who belongs to which segment, and which segments are large enough."""
+"""Assign users to students by the segment rules; segments that are too small are merged."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -13,12 +13,14 @@ from decant.data.sources.notes import most_common
 from decant.data.tables import ORIGIN, attribute_values
 from decant.features import rule_check
 from decant.features.segments import (
+    COMPUTED,
     GENERAL,
     HISTORY_LENGTH,
+    TASTE,
     Constant,
     Rule,
     RuleError,
-    in_order_of_asking,
+    by_priority,
     parse_rule,
     parse_rules,
     route,
@@ -34,13 +36,13 @@ SHOWN_VALUES = 10  # of an attribute, in one message
 
 
 class SegmentError(ValueError):
-    """A segment has no users: nobody matches, or rules of higher priority take all who do."""
+    """A segment has no users: none match, or rules of higher priority take all that do."""
 
     def __init__(self, rule: Rule, users: int, left: int, why: Sequence[str] = ()) -> None:
         self.segment = rule.segment
         of_whom = f"{users} users"
         if left < users:
-            of_whom = f"the {left} of {users} users that rules asked before it leave"
+            of_whom = f"the {left} of {users} users left by rules evaluated before it"
         super().__init__(
             f"students.{rule.segment}: `{rule.text}` matches none of {of_whom}"
             f"{''.join(f' ({line})' for line in why)}; correct the rule or its priority, or remove "
@@ -50,9 +52,9 @@ class SegmentError(ValueError):
 
 @dataclass(frozen=True)
 class Membership:
-    """`members`: user indices by student, the segment's own; general's are everybody else's.
+    """`members`: user indices by student; general has all users outside the segments.
 
-    `folded`: segments of fewer than the minimum of users; their users are general's.
+    `folded`: segments with too few users, merged into general.
     """
 
     members: dict[str, np.ndarray]
@@ -64,22 +66,24 @@ def check_rules(
     segments: dict[str, Student],
     missing: Collection[str],
     users: pd.DataFrame | None = None,
+    taste_groups: int = 0,
 ) -> list[str]:
-    """What a person should know of the rules before anything runs, a line each.
+    """Check the rules before anything runs; returns one line per warning.
 
     Args:
-        missing: spellings that stand for no value.
-        users: their raw attributes, where they can be had already.
+        missing: spellings of a missing value.
+        users: their raw attributes, if already available.
+        taste_groups: number of groups by taste, which rules may name.
 
     Raises:
-        RuleError: a rule does not parse, can never match or is shadowed by others, or `users` has
-            no such attribute.
+        RuleError: a rule does not parse, can never match, is shadowed by others or uses an
+            attribute that `users` lacks.
         SegmentError: a rule matches none of the users.
     """
     if users is None:
-        told = [parse_rule(name, s.where or "", s.priority) for name, s in segments.items()]
-        return rule_check.check(in_order_of_asking(told))
-    rules = known_rules(segments, users)
+        rules = [parse_rule(name, s.where or "", s.priority) for name, s in segments.items()]
+        return rule_check.check(by_priority(rules))
+    rules = known_rules(segments, users, taste=taste_groups > 0)
     lines = rule_check.check(rules)
     for rule in rules:
         odd = odd_values(rule, users, missing)
@@ -90,9 +94,9 @@ def check_rules(
 
 
 def _matches_anybody(rule: Rule, users: pd.DataFrame) -> bool:
-    """Whether a rule matches a user, whatever the others do; so it is taken of a history."""
+    """Whether a rule on its own matches any user; assumed of rules on the history length."""
     names = sorted(rule.attributes)
-    if HISTORY_LENGTH in names:
+    if {*names} & {*COMPUTED} - {*users.columns}:
         return True
     kinds = users[names].drop_duplicates().astype(object)
     kinds = kinds.where(kinds.notna(), None)
@@ -100,52 +104,60 @@ def _matches_anybody(rule: Rule, users: pd.DataFrame) -> bool:
     return any(rule.matches(dict(zip(names, row, strict=True))) for row in rows)
 
 
-def known_rules(segments: dict[str, Student], users: pd.DataFrame) -> list[Rule]:
-    """The rules in the order in which they are asked, on attributes that the users have.
+def known_rules(
+    segments: dict[str, Student], users: pd.DataFrame, *, taste: bool = False
+) -> list[Rule]:
+    """The rules in evaluation order, checked against the attributes of the users.
 
     Raises:
-        RuleError: a rule does not parse, names an unknown attribute or one that has two meanings.
+        RuleError: a rule does not parse or names an unknown or ambiguous attribute.
     """
     rules = parse_rules(
         {name: (s.where or "", s.priority) for name, s in segments.items()},
-        [c for c in users.columns if c not in (Columns.USER, *ORIGIN)],
+        [*(c for c in users.columns if c not in (Columns.USER, *ORIGIN)), *[TASTE] * taste],
     )
+    computed = {HISTORY_LENGTH: "the number of events"}
+    if taste:
+        computed[TASTE] = "the group by taste (distill.taste_groups)"
     for rule in rules:
-        if HISTORY_LENGTH in rule.attributes and HISTORY_LENGTH in users:
-            problem = f"`{HISTORY_LENGTH}` is the number of events; rename the users' column"
-            raise RuleError(rule.segment, problem)
+        for name, meaning in computed.items():
+            if name in rule.attributes and name in users:
+                problem = f"`{name}` is {meaning}; rename the users' column"
+                raise RuleError(rule.segment, problem)
     return rules
 
 
 def odd_values(rule: Rule, users: pd.DataFrame, missing: Collection[str]) -> list[str]:
-    """Values that a rule names and no user has, and values that cannot be compared with a number.
+    """Values of a rule that no user has, and users' values that cannot be compared with a number.
 
-    A misspelt value in a list of right ones makes a group smaller, and nothing else tells it.
+    A misspelt value in a list of correct ones only makes a group smaller, so it must be reported.
     """
     lines = []
     for constant in sorted(rule.constants, key=lambda c: (c.attribute, c.value)):
-        if constant.attribute != HISTORY_LENGTH:
+        if constant.attribute in users:
             values = attribute_values(users[constant.attribute]).dropna()
             lines += _about(constant, Counter(values.tolist()), missing)
     return list(dict.fromkeys(lines))
 
 
-def _about(constant: Constant, found: Counter[str], missing: Collection[str]) -> list[str]:
-    """What is odd about one value of a rule, given all users' values of its attribute."""
+def _about(constant: Constant, counts: Counter[str], missing: Collection[str]) -> list[str]:
+    """Warnings on one value of a rule; `counts`: users by value of its attribute."""
     name, value = constant.attribute, constant.value
     if constant.is_number and (
-        others := Counter({v: n for v, n in found.items() if number(v) is None})
+        others := Counter({v: n for v, n in counts.items() if number(v) is None})
     ):
         return [
-            f"{others.total():,} of {found.total():,} users have a {name} that is no number "
+            f"{others.total():,} of {counts.total():,} users have a {name} that is not a number "
             f"({most_common(others)}): a comparison with a number never holds for them"
         ]
-    equal = [v for v in found if (number(v) == number(value) if constant.is_number else v == value)]
+    equal = [
+        v for v in counts if (number(v) == number(value) if constant.is_number else v == value)
+    ]
     if constant.in_order or equal:
         return []
     if value in missing:
-        return [f"`{value}` stands for no {name} at all, see ingest.missing"]
-    values = [other for other, _ in found.most_common()]
+        return [f"`{value}` means a missing {name}, see ingest.missing"]
+    values = [other for other, _ in counts.most_common()]
     hint = suggest(value, values, also_list=True, searched=MANY, listed=SHOWN_VALUES)
     return [f"no user has the {name} `{value}`; {hint}"]
 
@@ -155,22 +167,27 @@ def assign(
     history: np.ndarray,
     students: dict[str, Student],
     min_users: int,
+    taste: list[str | None] | None = None,
 ) -> Membership:
-    """Assign every user to one student: general or one that serves a segment, no variant.
+    """Assign every user to one student: general or that of a segment, never a variant.
 
     Args:
         users: raw attributes, one row per user index.
-        history: int [U], number of events each user has in training.
+        history: int [U], number of training events of each user.
+        taste: each user's group by taste, where there are groups.
 
     Raises:
-        RuleError: a rule does not parse, names an unknown attribute or one that has two meanings.
+        RuleError: a rule does not parse or names an unknown or ambiguous attribute.
         SegmentError: a segment has no users.
     """
     serving = groups_of(students)
-    rules = known_rules({name: students[name] for name in serving if name != GENERAL}, users)
-    columns = sorted({a for rule in rules for a in rule.attributes} - {HISTORY_LENGTH})
+    segments = {name: students[name] for name in serving if name != GENERAL}
+    rules = known_rules(segments, users, taste=taste is not None)
+    columns = sorted({a for rule in rules for a in rule.attributes} & {*users.columns})
     facts = {c: users[c].astype(object).where(users[c].notna(), None).tolist() for c in columns}
     facts[HISTORY_LENGTH] = [int(length) for length in history]
+    if taste is not None:
+        facts[TASTE] = taste
     chosen = np.array(
         [
             route(rules, {name: values[user] for name, values in facts.items()})
@@ -189,7 +206,7 @@ def assign(
     in_segment = np.isin(chosen, [name for name in members if name not in folded])
     members[GENERAL] = np.flatnonzero(~in_segment)
     return Membership(
-        {name: found.astype(np.int32) for name, found in members.items()},
+        {name: indices.astype(np.int32) for name, indices in members.items()},
         folded,
         {"students": kept, "folded": folded},
     )
@@ -198,18 +215,17 @@ def assign(
 def popular_items(
     sequences: Sequences, items: tuple[str, ...], members: dict[str, np.ndarray]
 ) -> dict[str, list[list[Any]]]:
-    """For each group its most popular items with their events in training, the most popular first.
+    """The most popular items of each group with their training events, most popular first.
 
-    What a user is recommended of whom nothing is known: the models have learned what follows a
-    history, and say nothing of what comes first.
+    They are recommended to users without a history: the models only predict what follows one.
     """
     events = training_events(sequences)
     starts = np.asarray(sequences.offsets)
     user = np.searchsorted(starts, events, side="right") - 1
     taken = np.asarray(sequences.items)[events]
     lists = {}
-    for name, found in members.items():
-        counts = np.bincount(taken[np.isin(user, found)], minlength=len(items) + 1)
+    for name, indices in members.items():
+        counts = np.bincount(taken[np.isin(user, indices)], minlength=len(items) + 1)
         best = np.argsort(-counts, kind="stable")[:MOST_POPULAR]
         lists[name] = [[items[item - 1], int(counts[item])] for item in best if counts[item]]
     return lists

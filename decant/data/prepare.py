@@ -1,4 +1,4 @@
-"""Accepted tables → the encoder, the sequences of all users, and feature tables for people."""
+"""Accepted tables → the encoder, the sequences of all users, and readable feature tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,21 +21,21 @@ from decant.features.sequences import Sequences
 from decant.params.data import Features, Split
 from decant.suggest import suggest
 
-WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0}  # of a behaviour as a taste
-SCALED = "_scaled"  # ends the name of a column that is imputed and normalised
+WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0}  # of behaviours, for tags
+SCALED = "_scaled"  # suffix of imputed and normalised columns
 MOST_VALUES = int(np.iinfo(np.int16).max)  # of a behaviour or an attribute: indices are int16
 
 
 class FeaturesError(ValueError):
-    """The features asked for cannot be made from these tables."""
+    """The requested features cannot be computed from these tables."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` makes: users and items have one row per index, from 0 and from 1.
+    """Result of `prepare`: users and items have one row per index, from 0 and from 1.
 
-    `users` has the attributes as they came, for the rules of segments; `user_features` what is
-    made of them and of the behaviour.
+    `users` has the raw attributes, for segment rules; `user_features` the features computed from
+    attributes and behaviour.
     """
 
     encoder: Encoder
@@ -53,15 +53,14 @@ def prepare(
     cut: Split,
     missing: Sequence[str] = (),
 ) -> Prepared:
-    """Encode all users' behaviour and fit what the encoder needs.
+    """Fit the encoder and encode the behaviour of all users.
 
-    Users are numbered as they first appear, never by their pseudonym, which depends on a key.
-    `missing`: spellings of no value, which a request may write as the tables did.
+    Users are numbered in order of first appearance: their pseudonyms depend on a key.
+    `missing`: spellings of a missing value, accepted in requests as in the tables.
 
     Raises:
-        FeaturesError: an attribute or a target behaviour that the data does not have, or one with
-            too many values.
-        SplitError: the data cannot be split as asked for.
+        FeaturesError: an attribute or target behaviour does not exist or has too many values.
+        SplitError: the data cannot be split as configured.
     """
     user_index, user_ids = pd.factorize(events[Columns.USER])
     item_ids = np.sort(events[Columns.ITEM].unique().astype(str))
@@ -111,7 +110,7 @@ def fit_encoder(
         name: fit_attribute(users[name], features.attribute_bins) for name in features.attributes
     }
     for name, attribute in attributes.items():
-        hint = "it is an id more than an attribute: group its values, or leave it out"
+        hint = "it looks like an id: group its values, or leave it out"
         _few_enough(name, attribute.size - 1, hint)
     return Encoder(
         items=tuple(item_ids.tolist()),
@@ -125,7 +124,7 @@ def fit_encoder(
 
 
 def fit_attribute(column: pd.Series, bins: int) -> Attribute:
-    """Numbers are cut into equally filled bins, anything else is taken by value."""
+    """Bin numbers by quantiles; list the values of anything else."""
     known = column.dropna()
     if pd.api.types.is_numeric_dtype(column):
         inner = np.linspace(0, 1, bins + 1)[1:-1]
@@ -146,8 +145,8 @@ def encode_attributes(encoder: Encoder, users: pd.DataFrame) -> np.ndarray:
 def targets(events: Events, encoder: Encoder, features: Features) -> np.ndarray:
     """Which events may be predicted, bool [E].
 
-    Those of a target behaviour; where seen items are never recommended, a user's first event
-    on an item only, since no ranking can contain the others.
+    Events of a target behaviour; if seen items are never recommended, only a user's first event
+    on an item, since no ranking can contain the item afterwards.
     """
     wanted = features.target_behaviours or list(encoder.behaviours)
     indices = [i for i, name in enumerate(encoder.behaviours, start=1) if name in wanted]
@@ -173,7 +172,7 @@ def describe_items(
 
 
 def describe_users(users: pd.DataFrame, sequences: Sequences, features: Features) -> pd.DataFrame:
-    """One row per user: attributes as they came, numbers imputed and normalised as *_scaled."""
+    """One row per user: raw attributes; numbers also as *_scaled, imputed and normalised."""
     counts = np.diff(sequences.offsets)
     return _impute_and_scale(users.assign(events=counts.astype(np.float64)), features)
 
@@ -181,7 +180,7 @@ def describe_users(users: pd.DataFrame, sequences: Sequences, features: Features
 def interest_tags(
     events: Events, encoder: Encoder, items: pd.DataFrame, most: int
 ) -> list[list[str]]:
-    """Each user's favourite categories (or words of the items' text), the dearest first."""
+    """Each user's favourite categories (or words of the items' text), highest weight first."""
     column = next((c for c in ("category", "genres") if c in items.columns), "text")
     words = items[column].astype(object).fillna("").astype(str).str.split(r"[|\s]+", regex=True)
     weight = np.array([WEIGHTS.get(name, 2.0) for name in encoder.behaviours])
@@ -213,7 +212,7 @@ def _impute_and_scale(
 
 
 def impute(values: pd.Series, method: str) -> pd.Series:
-    """Fill missing numbers by the column's mean or median, or along the line between neighbours."""
+    """Fill missing numbers by the mean, the median or linear interpolation between rows."""
     if method == "interpolate":
         return values.interpolate(limit_direction="both")
     return values.fillna(values.mean() if method == "mean" else values.median())
@@ -226,7 +225,7 @@ def _numeric(column: pd.Series) -> bool:
 def _few_enough(column: str, values: int, hint: str) -> None:
     if values > MOST_VALUES:
         raise FeaturesError(
-            f"`{column}` has {values:,} different values, at most {MOST_VALUES:,} are told apart; "
+            f"`{column}` has {values:,} different values, at most {MOST_VALUES:,} are supported; "
             f"{hint}"
         )
 

@@ -1,8 +1,8 @@
-"""Pseudonyms instead of user ids: keyed, so that nobody without the key can try ids out.
+"""Keyed pseudonyms in place of user ids: without the key, ids cannot be guessed and checked.
 
 The key comes from the environment (`DECANT_PSEUDONYM_KEY`), else from `.decant/keys/pseudonym` in
-the workspace, which is made on first use. Another key gives other pseudonyms, so a file that is
-there and damaged is never replaced.
+the workspace, which is created on first use. Another key gives other pseudonyms, so a damaged key
+file is never replaced.
 """
 
 import hashlib
@@ -22,14 +22,12 @@ VARIABLE = "DECANT_PSEUDONYM_KEY"
 KEY_FILE = Path(".decant/keys/pseudonym")
 SHORTEST = 16  # characters
 LENGTH = 16  # hexadecimal digits of a pseudonym: 64 bits
-MADE = 32  # bytes of a key that is made, twice as many hexadecimal digits in the file
-RESTORE = (
-    "restore it; to start anew with other pseudonyms, which makes all data again, move it away"
-)
+MADE = 32  # bytes of a generated key, stored as twice as many hexadecimal digits
+RESTORE = "restore it, or move it away to start over with new pseudonyms (all data is then rebuilt)"
 
 
 class UnusableKeyError(ValueError):
-    """The pseudonym key is damaged or too short; `place` says where it came from."""
+    """The pseudonym key is damaged or too short; `place`: its origin."""
 
     def __init__(self, place: str, why: str, advice: str) -> None:
         self.place, self.why = place, why
@@ -49,16 +47,16 @@ def pseudonymise(users: "pd.Series", key: bytes) -> "pd.Series":
 
 
 def load_key(root: Path) -> bytes:
-    """The workspace's key, made (mode 0600) if there is none.
+    """The workspace's key, created (mode 0600) if missing.
 
     Raises:
-        UnusableKeyError: it is damaged, or has fewer than 16 characters. UnusableError: none can
-            be made.
+        UnusableKeyError: the key is damaged, or has fewer than 16 characters.
+        UnusableError: no key can be created.
     """
     given = os.environ.get(VARIABLE)
     if given is not None:
         place = f"the environment variable {VARIABLE}"
-        return _checked(given, place, "give another one")
+        return _checked(given, place, "set another one")
     path = root / KEY_FILE
     if not os.path.lexists(path):
         try:
@@ -69,7 +67,7 @@ def load_key(root: Path) -> bytes:
 
 
 def key_fingerprint(root: Path) -> str:
-    """What tells keys apart and does not give them away: 16 hexadecimal digits."""
+    """A fingerprint that identifies the key without revealing it: 16 hexadecimal digits."""
     return hmac.new(load_key(root), b"decant pseudonym key", hashlib.sha256).hexdigest()[:16]
 
 
@@ -82,7 +80,7 @@ def _read(path: Path) -> bytes:
     except UnicodeDecodeError:
         raise UnusableKeyError(str(KEY_FILE), "is not text", RESTORE) from None
     cut = 2 * MADE - 1
-    if re.fullmatch(rf"[0-9a-f]{{1,{cut}}}", text):  # ends without its line's end
+    if re.fullmatch(rf"[0-9a-f]{{1,{cut}}}", text):  # no newline at the end
         raise UnusableKeyError(str(KEY_FILE), f"is cut short ({len(text)} characters)", RESTORE)
     return _checked(text, str(KEY_FILE), RESTORE)
 
@@ -90,10 +88,10 @@ def _read(path: Path) -> bytes:
 def _checked(text: str, place: str, advice: str) -> bytes:
     key = text.strip()
     if len(key) < SHORTEST:
-        why = f"has {len(key)} characters, at least {SHORTEST} are needed"
+        why = f"has {len(key)} characters, needs at least {SHORTEST}"
         raise UnusableKeyError(place, why, advice)
     if not all(letter.isprintable() or letter.isspace() for letter in key):
-        raise UnusableKeyError(place, "holds characters that no key has", advice)
+        raise UnusableKeyError(place, "contains unprintable characters", advice)
     return key.encode()
 
 
@@ -106,7 +104,7 @@ def _make(path: Path) -> None:
             file.write(secrets.token_hex(MADE) + "\n")
             file.flush()
             os.fsync(file.fileno())  # a power cut would leave a name without content
-        os.link(temporary, path)  # unlike a rename, it never replaces another process's key
+        os.link(temporary, path)  # unlike a rename, never replaces another process's key
     except FileExistsError:
         return
     finally:

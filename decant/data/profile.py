@@ -1,4 +1,4 @@
-"""Who is in each user group: interests, attributes and what is taken, beside those of all users."""
+"""Profiles of user groups: interests, attributes and consumed items, compared with all users."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ import pandas as pd
 from decant.data.prepare import SCALED
 from decant.features.sequences import Sequences, training_events
 
-TAGS, VALUES = 5, 3  # that are named of a group
+TAGS, VALUES = 5, 3  # listed per group
 DIGITS = 4
 Profile = dict[str, Any]
 
@@ -24,19 +24,19 @@ def profiles(
     """The profile of each group.
 
     Args:
-        users, items: their features, as `prepare` makes them.
+        users, items: their features from `prepare`.
         members: user indices by group.
-        attributes: the users' columns that may be told; others may hold names or addresses.
+        attributes: the users' columns that may be shown; others may hold names or addresses.
 
     Returns:
-        By group: `users`, how many; `tags`, the most frequent interest tags; `numbers` of the
-        users and `taken`, those of the items in their training events; `values` of text attributes.
+        By group: `users`, their number; `tags`, the most frequent interest tags; `numbers` of the
+        users and `taken`, of the items in their training events; `values` of text attributes.
     """
     events = training_events(sequences)
     owner = np.searchsorted(np.asarray(sequences.offsets), events, side="right") - 1
     taken = np.asarray(sequences.items)[events] - 1
-    told = [name for name in attributes if name in users]
-    numeric = [name for name in (*told, "events") if f"{name}{SCALED}" in users]
+    columns = [name for name in attributes if name in users]
+    numeric = [name for name in (*columns, "events") if f"{name}{SCALED}" in users]
     priced = [name for name in map(str, items) if f"{name}{SCALED}" in items]
     return {
         name: {
@@ -45,7 +45,7 @@ def profiles(
             "numbers": {c: number(users, c, group) for c in numeric},
             "taken": {c: number(items, c, taken[np.isin(owner, group)], taken) for c in priced},
             "values": {
-                c: values(users[c].iloc[group]) for c in told if f"{c}{SCALED}" not in users
+                c: values(users[c].iloc[group]) for c in columns if f"{c}{SCALED}" not in users
             },
         }
         for name, group in members.items()
@@ -53,25 +53,25 @@ def profiles(
 
 
 def tags(column: pd.Series, group: np.ndarray) -> list[dict[str, Any]]:
-    """A group's interest tags: the share of its users with each, and that over all users' share."""
-    own, everybody = (_counts(rows.explode()) for rows in (column.iloc[group], column))
+    """A group's interest tags: the share of its users with each, and its lift over all users."""
+    in_group, overall = (_counts(rows.explode()) for rows in (column.iloc[group], column))
     return [
         {
             "tag": tag,
             "share": round(count / len(group), DIGITS),
-            "lift": round(count / len(group) * len(column) / everybody[tag], DIGITS),
+            "lift": round(count / len(group) * len(column) / overall[tag], DIGITS),
         }
-        for tag, count in list(own.items())[:TAGS]
+        for tag, count in list(in_group.items())[:TAGS]
     ]
 
 
 def number(
     table: pd.DataFrame, column: str, rows: np.ndarray, of_all: np.ndarray | None = None
 ) -> dict[str, Any]:
-    """The median of the values known in some rows, and how far the rows are from all of them.
+    """The median of the known values of some rows, and their deviation from a reference.
 
     `deviation`: the difference of the means of the imputed column, in its standard deviations.
-    `of_all`: rows that the others are compared with; None: each row of the table once.
+    `of_all`: the reference rows; None: each row of the table once.
     """
     known = table[column].iloc[rows].dropna()
     scaled = table[f"{column}{SCALED}"].to_numpy()
@@ -84,7 +84,7 @@ def number(
 
 
 def values(column: pd.Series) -> list[dict[str, Any]]:
-    """The most frequent values, each with its share of those that are known."""
+    """The most frequent values, each with its share of the known values."""
     counts = _counts(column)
     total = sum(counts.values())
     return [
@@ -94,7 +94,7 @@ def values(column: pd.Series) -> list[dict[str, Any]]:
 
 
 def profile_line(name: str, profile: Profile) -> str:
-    """A profile for people."""
+    """A profile as readable text."""
     if not profile["users"]:
         return f"{name}: no users"
     likes = [f"{t['tag']} {t['share']:.0%} ({t['lift']:.1f}× usual)" for t in profile["tags"]]
@@ -112,6 +112,6 @@ def profile_line(name: str, profile: Profile) -> str:
 
 
 def _counts(column: pd.Series) -> dict[str, int]:
-    """How often each value occurs, the most frequent first, then by name."""
+    """Count of each value, the most frequent first, then by name."""
     counts = column.dropna().astype(str).value_counts()
     return dict(sorted(((str(v), int(n)) for v, n in counts.items()), key=lambda c: (-c[1], c[0])))

@@ -1,4 +1,4 @@
-"""What is asked of the rows of each source."""
+"""Validation rules of each source."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ import numpy as np
 
 from decant.features.values import EARLIEST, LATEST
 
-HOLE = 365 * 86_400.0  # seconds without a single event …
-STRAGGLERS = 0.1  # … and a smaller share than this behind it: those are wrong clocks
+HOLE = 365 * 86_400.0  # seconds; a longer gap without events …
+STRAGGLERS = 0.1  # … followed by less than this share of the events means wrong clocks
 
 
 @dataclass(frozen=True)
 class Rules:
     """The rules of one source.
 
-    `clock`: each event needs a sane time. `known_users`, `known_items`: each event's user or item
-    needs a row in its table. `behaviours`: those that exist, empty for any. `set_aside`:
-    behaviours that are no interest in an item; they are quarantined under their own name and do
-    not count as bad. `rated`: each event needs a rating from 1 to 5.
+    `clock`: each event needs a plausible time. `known_users`, `known_items`: each event's user or
+    item needs a row in its table. `behaviours`: the allowed ones, empty for any. `set_aside`:
+    behaviours that express no interest in an item; they are quarantined under their own name and
+    do not count as bad. `rated`: each event needs a rating from 1 to 5.
     """
 
     clock: bool = True
@@ -31,16 +31,16 @@ class Rules:
 def rules_for(
     source: str, *, clock: bool, users: int, items: int, keep_unknown_items: bool = False
 ) -> Rules:
-    """The rules of `source`, whose tables have `users` and `items` rows.
+    """The rules of `source`; `users`, `items`: the number of rows of its tables.
 
-    Public data sets and the demo shop come with complete tables. A team's own users table may be
-    partial, since attributes are optional; its items table, if there is one, is the catalogue,
-    unless `keep_unknown_items` says that it may lag behind.
+    Public data sets and the demo shop have complete tables. A team's own users table may be
+    partial, since attributes are optional; its items table, if any, is the catalogue, unless
+    `keep_unknown_items` allows for a table that lags behind.
     """
     if source == "demo":
         return Rules(clock, True, True, behaviours=("view", "cart", "purchase"))
     if source.startswith("movielens"):
-        # of the MovieLens logs, the renumbered one alone has neither items nor ratings
+        # the renumbered MovieLens log is the only one without items and ratings
         return Rules(clock, users > 0, items > 0, behaviours=("rating",), rated=items > 0)
     if source == "online-retail":
         aside = ("cancellation", "correction", "charge")
@@ -49,10 +49,10 @@ def rules_for(
 
 
 def latest_plausible(times: np.ndarray) -> float:
-    """The last time before the future begins: judged by the log itself, never by today's clock.
+    """The latest plausible time, judged by the log itself, never by today's clock.
 
-    `times`: float seconds, NaN allowed. Where the log falls silent for more than a year and fewer
-    than a tenth of the events come after that, those are wrong clocks. NaN if there is no time.
+    `times`: float seconds, NaN allowed. If fewer than a tenth of the events follow a gap of more
+    than a year, their clocks are wrong. NaN if no time is known.
     """
     known = np.sort(times[np.isfinite(times) & (times >= EARLIEST) & (times < LATEST)])
     if not len(known):

@@ -1,4 +1,4 @@
-"""What is trained on, what chooses and what confirms, as positions within each user's sequence."""
+"""Training, validation and test windows, as positions within each user's sequence."""
 
 import numpy as np
 
@@ -6,22 +6,22 @@ from decant.params.data import Split
 
 
 class SplitError(ValueError):
-    """The data cannot be split in the way that was asked for."""
+    """The data cannot be split as configured."""
 
 
 def split(offsets: np.ndarray, times: np.ndarray, settings: Split) -> np.ndarray:
-    """Split each user's events, which are in order, into training, validation and test.
+    """Split each user's ordered events into training, validation and test.
 
     Args:
         offsets: int [U + 1], user u owns events `offsets[u]:offsets[u + 1]`.
         times: float [E], seconds; NaN for data without a clock.
 
     Returns:
-        int64 [U, 2]: how many of the user's events come before the validation window, and how
-        many before the test window.
+        int64 [U, 2]: the number of the user's events before the validation window, and before
+        the test window.
 
     Raises:
-        SplitError: a split by time of data that has no clock, or windows without events.
+        SplitError: a split by time of data without times, or a window without events.
 
     >>> offsets, times = np.array([0, 4, 6]), np.array([1., 2., 3., 4., 1., 5.])
     >>> split(offsets, times, Split(method="leave-one-out")).tolist()
@@ -55,19 +55,19 @@ def _by_time(offsets: np.ndarray, times: np.ndarray, settings: Split) -> np.ndar
             "split.method is `time`, but one of the windows holds no events: the "
             f"{len(times):,} events have {moments:,} different time{'s' if moments != 1 else ''}, "
             f"too few for validation: {settings.validation} and test: {settings.test}; set "
-            "split.method: leave-one-out, or look whether the times are those of the events"
+            "split.method: leave-one-out, or check that the times are those of the events"
         )
     return np.stack(before, axis=1).astype(np.int64)
 
 
 def count_before(offsets: np.ndarray, times: np.ndarray, moment: float) -> np.ndarray:
-    """How many of each user's events are before a moment, int [U]."""
+    """Number of each user's events before a moment, int [U]."""
     users = len(offsets) - 1
     user = np.repeat(np.arange(users), np.diff(offsets))
     return np.bincount(user[np.asarray(times) < moment], minlength=users)
 
 
 def quantile(ordered: np.ndarray, share: float) -> float:
-    """The first time that this share of all events, in order of time, is before."""
+    """The time before which this share of all events, sorted by time, lies."""
     # rounded first: 1 - 0.2 - 0.2 is a little more than 0.6
     return float(ordered[min(int(np.ceil(round(share * len(ordered), 6))), len(ordered) - 1)])

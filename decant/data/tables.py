@@ -1,4 +1,4 @@
-"""The three tables of a source, and how they lie on disk.
+"""The three tables of a source, and their form on disk.
 
 `events`: user, item, behaviour, time, rating, source, file, row, malformed, order (types:
 `Columns`). `users`: user, then attributes, file, row, malformed. `items`: item, title, then the
@@ -30,7 +30,11 @@ EVENT_COLUMNS = (
     Columns.MALFORMED,
     Columns.ORDER,
 )
-ORIGIN = (Columns.FILE, Columns.ROW, Columns.MALFORMED)  # where a row came from, and how
+ORIGIN = (
+    Columns.FILE,
+    Columns.ROW,
+    Columns.MALFORMED,
+)  # of a row, and its problem
 CELL_COLUMNS = ("table", Columns.FILE, Columns.ROW, "column", "value")
 NAMES = ("events", "users", "items")
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
@@ -38,7 +42,7 @@ _ROUNDED = r"^\d[.,]\d+E\+\d{2,3}$"  # 1.23457E+12
 
 
 def empty(columns: Sequence[str]) -> pd.DataFrame:
-    """A table without rows; every column is text but `row`."""
+    """A table without rows; all columns are text except `row`."""
     return pd.DataFrame(
         {name: pd.Series(dtype="int64" if name == Columns.ROW else "str") for name in columns}
     )
@@ -51,13 +55,13 @@ def no_cells() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Tables:
-    """What a source holds.
+    """The tables of a source.
 
-    `unparsed`: cells that could not be read (table, file, row, column, value); the value itself
-    is missing in its table. `clock`: the source says when events happened. `used`: the files read.
-    `vectors`: item vectors made elsewhere, by the name of their modality (item, vector).
-    `notes`: a line for each thing that was decided on the way: forms of times, spellings of a
-    missing value, the type of a column, the order of files.
+    `unparsed`: cells that could not be read (table, file, row, column, value); the value is
+    missing in its table. `clock`: events have times. `used`: the files read.
+    `vectors`: externally computed item vectors (item, vector) by the name of their modality.
+    `notes`: a line for each decision made while reading: formats of times, spellings of a missing
+    value, the type of a column, the order of files.
     """
 
     events: pd.DataFrame
@@ -71,29 +75,29 @@ class Tables:
 
 
 def text(values: pd.Series) -> pd.Series:
-    """As clean str (see `decant.features.values`); an empty cell is missing."""
+    """Cells as clean str (see `decant.features.values`); an empty cell is missing."""
     return _each(values, plain_text)
 
 
 def ids(values: pd.Series) -> pd.Series:
-    """As str, one form for each id: the number 12.0 and the text `12` are `12`."""
+    """Ids as str in canonical form: the number 12.0 and the text `12` are `12`."""
     return _each(values, identifier)
 
 
 def attribute_values(values: pd.Series) -> pd.Series:
-    """As str, one form for each value: `TRUE` and true are `true`."""
+    """Attribute values as str in canonical form: `TRUE` and true are `true`."""
     return _each(values, attribute_value)
 
 
 def _each(values: pd.Series, form: Callable[[Any], str | None]) -> pd.Series:
-    """`form` of every cell; it is asked once for each different value."""
+    """Apply `form` to every cell, once per distinct value."""
     kind = values.dtype
     if isinstance(kind, pd.CategoricalDtype):
         values = values.astype(kind.categories.dtype)
     elif pd.api.types.is_float_dtype(kind) and str(kind).lower() != "float64":
         values = values.astype("str").astype("float64")  # 28.1 in 32 bits is 28.1
     elif not pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_string_dtype(kind):
-        values = values.astype("str").where(values.notna())  # timestamps and the like
+        values = values.astype("str").where(values.notna())  # timestamps etc.
     if values.dtype == object:
         values = values.map(_cell, na_action="ignore").astype("str")
     codes, different = pd.factorize(values)
@@ -102,7 +106,7 @@ def _each(values: pd.Series, form: Callable[[Any], str | None]) -> pd.Series:
 
 
 def _cell(cell: Any) -> str | None:
-    """A cell of a column of objects: bytes as text, a list as its parts between `|`."""
+    """A cell of an object column as text: bytes decoded, the parts of a list joined by `|`."""
     if isinstance(cell, bytes):
         return cell.decode("utf-8", errors="replace")
     if isinstance(cell, list | tuple | set | np.ndarray):
@@ -112,14 +116,14 @@ def _cell(cell: Any) -> str | None:
 
 
 def malformed_ids(table: pd.DataFrame, names: Sequence[str]) -> pd.Series:
-    """The table's `malformed`, and where that is missing what is wrong with the text in the first
-    of `names`: a control character or line break, which no id has, or digits that are lost."""
+    """The table's `malformed`, where missing filled with the first problem of the columns `names`:
+    a control character or line break, which an id cannot contain, or lost digits."""
     malformed = table[Columns.MALFORMED]
     for name in names:
         different = pd.Series(table[name].dropna().unique(), dtype="str")
         for pattern, problem in (
             (_CONTROL, f"a control character or line break in the {name}"),
-            (_ROUNDED, f"an id of the {name} that a spreadsheet has rounded: export it as text"),
+            (_ROUNDED, f"the {name} id is rounded by a spreadsheet: export it as text"),
         ):
             wrong = different[different.str.contains(pattern)]
             if len(wrong):
@@ -128,9 +132,9 @@ def malformed_ids(table: pd.DataFrame, names: Sequence[str]) -> pd.Series:
 
 
 def make_events(columns: dict[str, pd.Series | str | float]) -> pd.DataFrame:
-    """An events table, still in the order of its rows and without `order`.
+    """Build an events table in the order of its rows, without `order`.
 
-    `columns` holds at least user and item; what is left out is missing.
+    `columns` has at least user and item; the values of other columns are then missing.
     """
     size = len(columns[Columns.ITEM])  # type: ignore[arg-type]
     table = pd.DataFrame(index=pd.RangeIndex(size))
@@ -153,8 +157,8 @@ def make_events(columns: dict[str, pd.Series | str | float]) -> pd.DataFrame:
 def in_order_of_arrival(logs: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Merge logs into one table with `order` 0..n-1.
 
-    By time where there are times, stably, so that ties keep the order of logs and rows; events
-    without a time come last, in that order too.
+    A stable sort by time, if there are times: ties keep the order of logs and rows. Events
+    without a time come last, in the same order.
     """
     events = pd.concat(list(logs), ignore_index=True)
     if events[Columns.TIME].notna().any():
@@ -164,18 +168,18 @@ def in_order_of_arrival(logs: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def with_a_row(events: pd.DataFrame, table: pd.DataFrame, key: str) -> tuple[int, int]:
-    """How many of the ids `key` in the events have a row in the table, and how many there are."""
+    """Number of distinct ids `key` of the events that have a row in the table, and of all."""
     ids = pd.Series(events[key].dropna().unique())
     return int(ids.isin(table[key]).sum()), len(ids)
 
 
 def no_users() -> pd.DataFrame:
-    """The users table of a source that has none."""
+    """The users table of a source without one."""
     return empty((Columns.USER, *ORIGIN))
 
 
 def no_items() -> pd.DataFrame:
-    """The items table of a source that has none."""
+    """The items table of a source without one."""
     return empty((Columns.ITEM, Columns.TITLE, *ORIGIN))
 
 

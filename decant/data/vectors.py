@@ -1,4 +1,4 @@
-"""Vectors of items that were computed elsewhere, of images or audio: read and checked.
+"""Read and check externally computed item vectors, for example of images or audio.
 
 A table has a column of items and either one column of lists or any number of numeric columns.
 """
@@ -30,16 +30,15 @@ def read_vectors(
     """One modality's vectors from a delimited or Parquet file.
 
     Args:
-        name: of the modality. key: the column of items. mark: between the fields, None: found in
-            the file.
+        name: of the modality. key: the column of items. mark: the field separator; None: detected
+            from the file.
 
     Returns:
-        `item`, `vector` (float32 arrays of one length); and the rows that are left out, as
-        unparsed cells (table: the modality, column: the reason, value: the item).
+        `item`, `vector` (float32 arrays of one length); and the skipped rows as unparsed cells
+        (table: the modality, column: the reason, value: the item).
 
     Raises:
-        UnreadableTableError, MissingColumnError: it is no such table; says what is wrong in one
-            line.
+        UnreadableTableError, MissingColumnError: the file is not such a table.
     """
     table, file = read_table(path, root, separator=mark, needed=(key,)), name_within(path, root)
     require(table, file, {key: f"ingest.vectors.{name}: {{file: {file}, id: …}}"})
@@ -48,7 +47,7 @@ def read_vectors(
     reasons = _reasons(items, rows, table.origin)
     good = reasons.isna().to_numpy()
     if not good.any():
-        raise UnreadableTableError(file, f"has no vector that can be used: {_first(reasons)}")
+        raise UnreadableTableError(file, f"has no valid vector: {_first(reasons)}")
     stacked = np.stack([rows[n] for n in np.flatnonzero(good)]).astype(np.float32)
     kept = pd.DataFrame({Columns.ITEM: items[good].to_numpy(), VECTOR: list(stacked)})
     lost = table.origin.loc[~good, [Columns.FILE, Columns.ROW]].assign(
@@ -61,7 +60,7 @@ def read_vectors(
 def read_modalities(
     files: Files, settings: Ingest
 ) -> tuple[dict[str, pd.DataFrame], list[pd.DataFrame]]:
-    """The vectors of every modality of a source by name, and the rows that were left out."""
+    """The vectors of every modality of a source by name, and the skipped rows."""
     named = vector_tables(settings)
     keys = {name: named[name].id if name in named else settings.item for name in files.vectors}
     mark = separator(settings)
@@ -76,11 +75,10 @@ def read_modalities(
 def align(kept: pd.DataFrame, items: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Vectors in the order of `items`, float64 [N, W], standardised, of unit length.
 
-    Each column has mean 0 and deviation 1 over the items that have a vector; an item without one
-    has zeros.
+    Columns are standardised over the items that have a vector; an item without one has zeros.
 
     Returns:
-        the vectors; bool [N], which items have one.
+        The vectors; bool [N], which items have one.
     """
     place = pd.Series(np.arange(len(kept)), index=kept[Columns.ITEM]).reindex(items)
     there = place.notna().to_numpy()
@@ -95,20 +93,20 @@ def align(kept: pd.DataFrame, items: list[str]) -> tuple[np.ndarray, np.ndarray]
 
 
 def write_vectors(vectors: Mapping[str, pd.DataFrame], folder: Path) -> None:
-    """<name>.parquet for each modality: `item`, `vector` (list of float)."""
+    """Write <name>.parquet for each modality: `item`, `vector` (list of float)."""
     for name, frame in vectors.items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
 
 
 def _as_rows(table: Table, key: str, file: str) -> list[np.ndarray]:
-    """Each row's numbers, float64; an array of NaN where a cell is no number."""
+    """The numbers of each row, float64; NaN for cells that are not numbers."""
     others = table.cells.drop(columns=key)
     if others.shape[1] == 1 and _is_of_lists(others.iloc[:, 0]):
         return [_numbers(cell) for cell in others.iloc[:, 0]]
     texts = [c for c in others if not _is_numeric(others[c])]
     if not others.shape[1] or texts:
-        what = f"the column `{texts[0]}` holds no numbers" if texts else "has no column of numbers"
-        problem = f"{what}: vectors are one column of lists, or numeric columns alone"
+        what = f"the column `{texts[0]}` is not numeric" if texts else "has no numeric column"
+        problem = f"{what}: expected one column of lists, or only numeric columns"
         raise UnreadableTableError(file, problem)
     numbers = others.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     return list(numbers)
@@ -120,7 +118,7 @@ def _is_of_lists(column: pd.Series) -> bool:
 
 
 def _is_numeric(column: pd.Series) -> bool:
-    """Numbers, or text of which nine in ten cells are."""
+    """Whether a column has numbers, or text of which at least 90 % are numbers."""
     known = column.dropna()
     if isinstance(column.dtype, np.dtype) and column.dtype == object and _is_of_lists(column):
         return False
@@ -139,7 +137,7 @@ def _numbers(cell: object) -> np.ndarray:
 
 
 def _reasons(items: pd.Series, rows: list[np.ndarray], origin: pd.DataFrame) -> pd.Series:
-    """Why each row is left out, missing where it is not."""
+    """Why each row is skipped; missing for valid rows."""
     lengths = pd.Series([len(row) for row in rows])
     filled = lengths[lengths > 0]
     usual = int(filled.mode().iloc[0]) if len(filled) else 0

@@ -1,6 +1,6 @@
-"""Files that stages have made, read from DVC's cache by the md5 that a dvc.lock names.
+"""Outputs of stages, read from DVC's cache by the md5 in a dvc.lock.
 
-DVC itself is not asked: the cache's layout is `files/md5/<two digits>/<the rest>`, a folder is a
+The cache is read without DVC: its layout is `files/md5/<two digits>/<the rest>`, and a folder is a
 JSON list of its files.
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-CONFIGS = (Path(".dvc/config"), Path(".dvc/config.local"))  # the later one counts
+CONFIGS = (Path(".dvc/config"), Path(".dvc/config.local"))  # the later one takes precedence
 FOLDER_SUFFIX = ".dir"
 
 
 class NotCachedError(ValueError):
-    """The output of a stage at `place` is not in DVC's cache, or was changed there."""
+    """The output of a stage at `place` is missing from DVC's cache, or damaged there."""
 
     def __init__(self, place: str, problem: str) -> None:
         self.place, self.problem = place, problem
@@ -25,17 +25,17 @@ class NotCachedError(ValueError):
 
 @dataclass(frozen=True)
 class Outputs:
-    """The outputs of stages: path → md5 of each, and the cache that holds the content."""
+    """The outputs of stages: path → md5, and the cache with their content."""
 
     cache: Path
     hashes: Mapping[str, str]
     _listings: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def md5(self, place: str) -> str | None:
-        """The md5 of an output, or of a file in one; None where no stage has made it.
+        """The md5 of an output, or of a file in one; None if no stage has this output.
 
         Raises:
-            NotCachedError: the list of the folder's files is not in the cache.
+            NotCachedError: the folder's file list is not in the cache.
         """
         for output, md5 in self.hashes.items():
             if place == output:
@@ -48,11 +48,11 @@ class Outputs:
         """The content of a file.
 
         Raises:
-            NotCachedError: no stage has made it, or the cache does not hold it unharmed.
+            NotCachedError: no stage has this output, or it is missing or damaged in the cache.
         """
         md5 = self.md5(place)
         if md5 is None:
-            raise NotCachedError(place, "was not made by any stage of this dvc.lock")
+            raise NotCachedError(place, "is not an output of any stage in this dvc.lock")
         return self._content(place, md5)
 
     def _listing(self, output: str, md5: str) -> dict[str, str]:
@@ -89,13 +89,13 @@ def cache_folder(root: Path) -> Path:
 
 
 def default_remote(root: Path) -> str | None:
-    """The name of DVC's default remote, None where no remote is set."""
+    """The name of DVC's default remote, None if unset."""
     names = [read_config(root / name).get("core", "remote", fallback=None) for name in CONFIGS]
     return next((name for name in reversed(names) if name), None)
 
 
 def read_config(path: Path) -> configparser.ConfigParser:
-    """A configuration of DVC's; an empty one where there is no file that can be read."""
+    """A DVC configuration file, empty if it cannot be read."""
     config = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         config.read(path, encoding="utf-8")

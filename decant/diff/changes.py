@@ -1,4 +1,4 @@
-"""Settings that differ between two runs, and the stages that ran for it, each with its causes."""
+"""Settings that differ between two runs, and the stages that ran, with their causes."""
 
 import graphlib
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ OUTSIDE = {"key": "pseudonym key", "bert": "BERT of `embed.bert`", "init": "`tea
 
 @dataclass(frozen=True)
 class StageChange:
-    """One stage that differs: `status` new, gone, ran; `causes` of its own (settings, code, input),
-    `after`: stages whose outputs it reads and that changed. `same_output`: it made the same bytes.
+    """One stage that differs: `status` new, gone or ran; `causes`: its changed settings, code and
+    inputs; `after`: upstream stages with changed outputs. `same_output`: its outputs are identical.
     """
 
     stage: str
@@ -27,7 +27,7 @@ class StageChange:
 
 
 def settings_that_differ(a: Settings, b: Settings) -> list[dict[str, Any]]:
-    """Rows of key, value on A, value on B, in the order of the files; new ones last."""
+    """Rows of key, value in A, value in B, in the order of the files, new keys last."""
     return [
         {"key": name, "a": a.get(name, ABSENT), "b": b.get(name, ABSENT)}
         for name in dict.fromkeys([*a, *b])
@@ -36,7 +36,7 @@ def settings_that_differ(a: Settings, b: Settings) -> list[dict[str, Any]]:
 
 
 def stages_that_ran(a: Record, b: Record) -> tuple[list[StageChange], list[str]]:
-    """Stages that differ, upstream first, and the names of those that do not."""
+    """Stages that differ, upstream first, and the names of the others."""
     made = changed_outputs(a, b)
     changes: list[StageChange] = []
     same: list[str] = []
@@ -54,7 +54,7 @@ def stages_that_ran(a: Record, b: Record) -> tuple[list[StageChange], list[str]]
 def stage_change(
     name: str, a: StageRecord | None, b: StageRecord | None, made: Mapping[str, str]
 ) -> StageChange | None:
-    """The difference of a stage, None if there is none; `made`: changed outputs → their stages."""
+    """The difference of a stage, or None; `made`: changed outputs → their stages."""
     if a is None or b is None:
         return StageChange(name, "new" if a is None else "gone")
     causes = [row["key"] for row in settings_that_differ(a.settings, b.settings)]
@@ -74,14 +74,14 @@ def stage_change(
 
 
 def describe_input(path: str) -> str:
-    """A changed input from outside of the stages, in words."""
+    """Description of a changed input that is not an output of a stage."""
     if not path.startswith(FINGERPRINTS):
         return f"input {path}"
     return OUTSIDE.get(PurePosixPath(path).stem, "code")
 
 
 def changed_outputs(a: Record, b: Record) -> dict[str, str]:
-    """Output that is not the same on both sides → the stage that makes it."""
+    """Changed outputs → their stage."""
     before, now = outputs_of(a), outputs_of(b)
     stage_of = {path: name for record in (a, b) for name, s in record.items() for path in s.outs}
     return {
@@ -92,7 +92,7 @@ def changed_outputs(a: Record, b: Record) -> dict[str, str]:
 
 
 def in_order(stages: Record) -> list[str]:
-    """Names of stages, each after those whose outputs it reads."""
+    """Names of stages in topological order."""
     above = {
         name: {
             other
@@ -103,10 +103,10 @@ def in_order(stages: Record) -> list[str]:
     }
     try:
         return list(graphlib.TopologicalSorter(above).static_order())
-    except graphlib.CycleError:  # of two pipelines that differ
+    except graphlib.CycleError:  # from two different pipelines
         return list(stages)
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether one path is the other, or in it."""
+    """Whether two paths are equal, or one is inside the other."""
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")

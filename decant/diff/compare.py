@@ -1,4 +1,4 @@
-"""Two runs compared, as one JSON document."""
+"""Comparison of two runs, as one JSON document."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +15,7 @@ FETCH = f"dvc fetch -r {{}} --all-commits {' '.join(f'data/{name}' for name in F
 
 
 def compare(root: Path, names: tuple[str, str]) -> dict[str, Any]:
-    """Compare the runs that two names stand for.
+    """Compare two runs, given by name.
 
     Returns:
         a, b {name, kind, id, title, release}, notes [line], settings [{key, a, b}], stages
@@ -23,7 +23,7 @@ def compare(root: Path, names: tuple[str, str]) -> dict[str, Any]:
         notes}, costs [{model, measure: [a, b]}], gate {a, b, serving}.
 
     Raises:
-        SideError: a name stands for nothing, or both for the same.
+        SideError: a name is unknown, or both refer to the same run.
         ContentError, RegistryError: a record of the runs is damaged.
     """
     places = [find(root, name) for name in names]
@@ -49,24 +49,24 @@ def compare(root: Path, names: tuple[str, str]) -> dict[str, Any]:
 
 
 def described(side: Side) -> dict[str, Any]:
-    """One side in short."""
+    """Summary of one side."""
     return {**asdict(side.place), "release": side.release}
 
 
 def same(kind: str, identity: str, names: tuple[str, str]) -> str:
-    """The message on two names that stand for one thing."""
+    """The message for two names of the same run."""
     if kind == "workspace":
-        return "the workspace is compared with itself: name a commit or a release too"
+        return "the workspace is compared with itself: name a commit or a release"
     shown = identity[:SHOWN] if kind == "commit" else identity
     how = f"`{names[0]}` is" if names[0] == names[1] else f"`{names[0]}` and `{names[1]}` are both"
     return f"{how} {kind} {shown}: there is nothing to compare"
 
 
 def advice(root: Path) -> list[str]:
-    """A note on the command that brings missing outputs into DVC's cache."""
+    """A hint at the command that fetches missing outputs into DVC's cache."""
     remote = default_remote(root)
     if remote is None:
         return [
-            "no DVC remote is set that could have what is missing; rerun that commit to compare"
+            "no DVC remote is set to fetch missing outputs from; rerun that commit to compare them"
         ]
-    return [f"`{FETCH.format(remote)}` brings what that remote has of it"]
+    return [f"`{FETCH.format(remote)}` fetches missing outputs if that remote has them"]

@@ -1,4 +1,4 @@
-"""Costs of two runs: size, work and time of each model; and the gate's word on both."""
+"""Costs of two runs: size, multiply-adds and time of each model; and both gate verdicts."""
 
 import json
 from collections.abc import Mapping
@@ -12,19 +12,20 @@ from decant.params.types import GENERAL, TEACHER
 from decant.report.figures import family_bytes, highest_cost
 from decant.report.scores import FAMILY, serving
 
-MEASURES = {  # name → where a model's entry of metrics.json has it
+MEASURES = {  # name → path in a model's entry of metrics.json
     "bytes": ("bytes",),
     "multiply_adds": ("multiply_adds",),
     "p50_us": ("latency_us", "p50"),
 }
-TRAINED_ON = "trained_on"  # predictions in training, all epochs: what it cost, on any machine
+TRAINED_ON = "trained_on"  # training predictions over all epochs: a machine-independent cost
 Costs = dict[str, float | None]
 
 
 def compare_costs(a: Side, b: Side) -> list[dict[str, Any]]:
-    """Rows of model, and for each measure the value on A and on B; None where it is not known.
+    """Rows of model, and for each measure the values in A and B; None if unknown.
 
-    The family has the bytes of its students together, work and time of the most expensive one.
+    The family has the total bytes of its students, and the multiply-adds and time of the most
+    expensive one.
     """
     rows = []
     for name in models_of(a, b):
@@ -36,7 +37,7 @@ def compare_costs(a: Side, b: Side) -> list[dict[str, Any]]:
 
 
 def models_of(a: Side, b: Side) -> list[str]:
-    """Teacher, family, then the students of either side."""
+    """Teacher, family, and the students of both sides."""
     known = [name for side in (a, b) for name in side.metrics.get("models", {})]
     students = [n.removesuffix(f"/{RELEASED}") for n in known if n.endswith(f"/{RELEASED}")]
     return list(dict.fromkeys([TEACHER, FAMILY, GENERAL, *sorted(students)]))
@@ -63,7 +64,7 @@ def trained_on(side: Side, name: str) -> float | None:
 
 
 def compare_gates(a: Side, b: Side) -> dict[str, Any]:
-    """Each side's verdict with the checks that failed, and the groups that another model serves."""
+    """Each side's verdict with its failed checks, and the groups served by another model."""
     return {
         "a": gate_of(a.verdict),
         "b": gate_of(b.verdict),
@@ -72,7 +73,7 @@ def compare_gates(a: Side, b: Side) -> dict[str, Any]:
 
 
 def gate_of(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A verdict in short: passed, how many checks, those that failed; None where there is none."""
+    """Summary of a verdict: passed, number of checks, failed checks; None without a verdict."""
     if not verdict:
         return None
     checks = verdict.get("checks", [])
@@ -85,7 +86,7 @@ def gate_of(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def served_otherwise(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Groups that their own student serves on one side alone, with the gate's reason on B."""
+    """Groups served by their own student on only one side, with the gate's reason in B."""
     if not a or not b:
         return []
     before, now = serving(dict(a)), serving(dict(b))

@@ -65,5 +65,5 @@ def _escaped(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text without what a terminal would obey."""
+    """Text without control characters."""
     return "".join(mark if mark.isprintable() else "?" for mark in text)

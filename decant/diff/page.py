@@ -1,4 +1,4 @@
-"""A comparison of two runs for people: what changed, what each group gained, what it cost."""
+"""Readable comparison of two runs: changes, gain of each group, costs."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,10 +15,8 @@ from decant.report.scores import FAMILY
 
 NONE = "-"
 LONGEST = 48  # characters of a setting's value
-SHOWN = 3  # settings, and stages above, in the causes of one stage
-MEASURES: dict[
-    str, tuple[str, Callable[[float | None], str]]
-] = {  # of the costs: heading, how one value is shown
+SHOWN = 3  # settings, and upstream stages, in the causes of one stage
+MEASURES: dict[str, tuple[str, Callable[[float | None], str]]] = {  # costs: heading, formatter
     "bytes": ("size", formats.size),
     "multiply_adds": ("multiply-adds", formats.count),
     "p50_us": ("p50", formats.duration),
@@ -44,7 +42,7 @@ def sections(document: Document) -> list[Section]:
 
 
 def sides(document: Document) -> list[str]:
-    """The meaning of both names, and the release that each is or would be."""
+    """Both sides, and the release that each is or would be."""
     lines = [
         f"{letter}  {document[key]['name']}: {document[key]['title']}"
         for letter, key in (("A", "a"), ("B", "b"))
@@ -52,11 +50,11 @@ def sides(document: Document) -> list[str]:
     a, b = (document[key]["release"] for key in ("a", "b"))
     if a and a == b:
         return [*lines, f"both are release {a}: the same models, settings and data"]
-    return [*lines, f"release {a or 'not known'} → {b or 'not known'}"]
+    return [*lines, f"release {a or 'unknown'} → {b or 'unknown'}"]
 
 
 def conclusion(document: Document) -> Iterator[str]:
-    """The family on the test window, the groups by verdict, costs and gate: a line each."""
+    """A line each on the family on the test window, the groups by verdict, costs and gate."""
     rows = [
         row
         for row in document["quality"]["rows"]
@@ -65,14 +63,14 @@ def conclusion(document: Document) -> Iterator[str]:
     k = document["quality"]["k"]
     for row in rows:
         if row["group"] == ALL:
-            yield (f"family, NDCG@{k}: {number(row['a'])} → {number(row['b'])}, {said(row)}")
+            yield (f"family, NDCG@{k}: {number(row['a'])} → {number(row['b'])}, {gain_of(row)}")
     for verdict in (BETTER, WORSE, NOISE, SAME, FEW):
         names = [r["group"] for r in rows if r["group"] != ALL and r["verdict"] == verdict]
         if names:
             yield f"{verdict}: {', '.join(names)}"
     family = next((row for row in document["costs"] if row["model"] == FAMILY), None)
     if family:
-        yield f"family's size {pair(family['bytes'], formats.size)}"
+        yield f"size of the family {pair(family['bytes'], formats.size)}"
     trained = [total(document["costs"], side) for side in (0, 1)]
     if all(trained):
         yield f"all models together trained on {pair(trained, formats.count)} predictions"
@@ -80,13 +78,13 @@ def conclusion(document: Document) -> Iterator[str]:
 
 
 def total(costs: Sequence[Mapping[str, Any]], side: int) -> float | None:
-    """Predictions that all models of a side were trained on; None where one is not known."""
+    """Training predictions of all models of a side; None if one is unknown."""
     known = [row["trained_on"][side] for row in costs if row["model"] != FAMILY]
     return sum(known) if known and None not in known else None
 
 
-def said(row: Mapping[str, Any]) -> str:
-    """A figure's gain with its interval, and the verdict."""
+def gain_of(row: Mapping[str, Any]) -> str:
+    """A row's gain with its interval, and the verdict."""
     if row["gain"] is None:
         return "not comparable"
     bounds = interval(row)
@@ -103,44 +101,44 @@ def settings_section(settings: Sequence[Mapping[str, Any]]) -> Section:
 
 
 def stages_section(document: Document) -> Section:
-    """The stages that ran and why, upstream first; the students of one step share a line."""
+    """The stages that ran and why, upstream first; students of one step share a line."""
     same = document["unchanged"]
-    lines = [f"not touched: {', '.join(folded(same))}"] if same else []
-    merged: dict[tuple[str, ...], list[str]] = {}
+    lines = [f"unchanged: {', '.join(grouped(same))}"] if same else []
+    by_reason: dict[tuple[str, ...], list[str]] = {}
     for change in document["stages"]:
         step, _, student = change["stage"].partition("@")
-        merged.setdefault((step, why(change, student), result(change)), []).append(student)
+        by_reason.setdefault((step, why(change, student), result(change)), []).append(student)
     rows = [
-        [", ".join(folded(f"{step}@{student}".rstrip("@") for student in students)), *rest]
-        for (step, *rest), students in merged.items()
+        [", ".join(grouped(f"{step}@{student}".rstrip("@") for student in students)), *rest]
+        for (step, *rest), students in by_reason.items()
     ]
     title = "Stages that ran"
     if not rows:
         return Section(title, lines=["none", *lines])
-    return Section(title, ("stage", "why", "its output"), rows, "lll", lines)
+    return Section(title, ("stage", "cause", "output"), rows, "lll", lines)
 
 
 def why(change: Mapping[str, Any], student: str) -> str:
-    """The causes of one stage: its own, then the stages above it."""
+    """The causes of one stage: its own, then upstream stages."""
     if change["status"] != "ran":
         return str(change["status"])
-    own = [name for name in change["after"] if student and name.endswith(f"@{student}")]
-    above = folded([name for name in change["after"] if name not in own])
-    own = [f"its own {name.partition('@')[0]}" for name in own]
+    of_student = [name for name in change["after"] if student and name.endswith(f"@{student}")]
+    upstream = grouped([name for name in change["after"] if name not in of_student])
+    of_student = [f"its own {name.partition('@')[0]}" for name in of_student]
     causes = [", ".join(shortened(change["causes"]))] if change["causes"] else []
-    causes += [f"after {', '.join(shortened([*own, *above]))}"] if change["after"] else []
+    causes += [f"after {', '.join(shortened([*of_student, *upstream]))}"] if change["after"] else []
     return "; ".join(causes) or "the same inputs"
 
 
 def result(change: Mapping[str, Any]) -> str:
-    """The output of a stage beside that before, in a word."""
+    """The output of a stage compared with before, in one word."""
     if change["status"] != "ran":
         return NONE
     return "the same" if change["same_output"] else "changed"
 
 
-def folded(names: Iterable[str]) -> list[str]:
-    """Names of stages; one step for several students as one name."""
+def grouped(names: Iterable[str]) -> list[str]:
+    """Names of stages, with the students of a step grouped into one name."""
     steps: dict[str, list[str]] = {}
     for name in names:
         steps.setdefault(name.partition("@")[0], []).append(name)
@@ -151,13 +149,13 @@ def folded(names: Iterable[str]) -> list[str]:
 
 
 def shortened(names: Sequence[str]) -> list[str]:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of the others."""
     rest = len(names) - SHOWN
     return [*names[:SHOWN], *([f"{rest} more"] if rest > 0 else [])]
 
 
 def quality_section(document: Document, window: str) -> Section:
-    """The figures of one window: the family by group, the teacher on everybody."""
+    """The figures of one window: the family by group, the teacher on all users."""
     quality = document["quality"]
     rows = [
         [
@@ -179,17 +177,17 @@ def quality_section(document: Document, window: str) -> Section:
 
 
 def legend(quality: Mapping[str, Any]) -> list[str]:
-    """Notes on the figures, below the last table of them."""
+    """Notes on the figures, below their last table."""
     if not quality["paired"]:
-        return ["means over cases, as each run wrote them down"]
+        return ["means over cases, as recorded by each run"]
     return [
-        "means over users, on the cases that both runs have; intervals are of the same users' gain",
-        "each interval holds for itself: of 20 such lines one misses 0 by chance",
+        "means over users, on the cases that both runs have; intervals are paired by user",
+        "intervals are not corrected for multiplicity: 1 in 20 excludes 0 by chance",
     ]
 
 
 def costs_section(costs: Sequence[Mapping[str, Any]]) -> Section:
-    """Size, work and time of each model, A → B where they differ."""
+    """Size, multiply-adds and time of each model, A → B where they differ."""
     rows = [
         [row["model"], *(pair(row[name], show) for name, (_, show) in MEASURES.items())]
         for row in costs
@@ -204,37 +202,37 @@ def costs_section(costs: Sequence[Mapping[str, Any]]) -> Section:
         rows.append(["teacher ÷ family", *(pair(ratios[name], formats.times) for name in MEASURES)])
     head = ("model", *(heading for heading, _ in MEASURES.values()))
     lines = [
-        "family: bytes of all its students together, work and time of the most expensive one",
+        "family: total bytes of its students, multiply-adds and time of the most expensive one",
         "p50 is measured, and differs between machines and runs",
-        "trained on: predictions, all epochs together",
+        "trained on: predictions over all epochs",
     ]
     return Section("Costs", head, rows, "lrrrr", lines if rows else [])
 
 
 def gate_section(gate: Mapping[str, Any]) -> Section:
-    """Both verdicts, what failed, and the groups that another model serves."""
+    """Both verdicts, failed checks, and the groups served by another model."""
     lines = [f"{word(gate['a'])} → {word(gate['b'])}"]
     for letter in ("a", "b"):
         failed = (gate[letter] or {}).get("failed", [])
-        lines += [f"{letter.upper()} failed {complaint(check)}" for check in failed]
+        lines += [f"{letter.upper()} failed {failure(check)}" for check in failed]
     lines += [
-        f"{row['group']} is served by {row['a'] or 'nobody'} → {row['b'] or 'nobody'}"
+        f"{row['group']} is served by {row['a'] or 'none'} → {row['b'] or 'none'}"
         + (f": {row['reason']}" if row["reason"] else "")
         for row in gate["serving"]
     ]
     return Section("Gate", lines=lines)
 
 
-def complaint(check: Mapping[str, Any]) -> str:
+def failure(check: Mapping[str, Any]) -> str:
     """One failed check."""
     shown = NONE if check["value"] is None else formats.plain(check["value"])
     return f"{check['name']}: {shown}, needs {check['threshold']} ({check['why']})"
 
 
 def word(verdict: Mapping[str, Any] | None) -> str:
-    """A verdict in a word or two."""
+    """A verdict in a few words."""
     if verdict is None:
-        return "not known"
+        return "unknown"
     checks = verdict["checks"]
     if verdict["passed"]:
         return f"passed, {checks} checks"
@@ -242,14 +240,14 @@ def word(verdict: Mapping[str, Any] | None) -> str:
 
 
 def interval(row: Mapping[str, Any]) -> str:
-    """The bounds of a gain, empty where there are none."""
+    """The interval of a gain, empty if there is none."""
     if row["low"] is None or row["verdict"] in (SAME, UNKNOWN):
         return ""
     return f"[{formats.gain(row['low'])}, {formats.gain(row['high'])}]"
 
 
 def pair(values: Sequence[float | None], show: Callable[[float | None], str]) -> str:
-    """A value on both sides; once where it is the same."""
+    """The values of both sides, or one if they are equal."""
     before, now = (NONE if side is None else show(side) for side in values)
     return now if before == now else f"{before} → {now}"
 

@@ -1,4 +1,4 @@
-"""Each quality figure of two runs, with its paired interval where the ranks are at hand."""
+"""Quality figures of two runs, with paired intervals if the ranks are available."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from decant.params.release import Evaluate
 from decant.params.types import TEACHER
 from decant.report.scores import FAMILY
 
-SEED = 7  # where a side's settings name none
+SEED = 7  # default if a side's settings have none
 BETTER, WORSE = "better", "worse"
 NOISE, SAME, UNKNOWN = "no change beyond noise", "the same ranks", "no interval"
-FEW = "too few users to tell"
-FEWEST = 20  # users whose resamples say something
+FEW = "too few users to decide"
+FEWEST = 20  # users for a meaningful bootstrap
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure on both sides; `gain` is B - A. `users`: those who are compared."""
+    """One figure of both sides; `gain` is B - A, `users` the number of compared users."""
 
     window: str
     model: str
@@ -46,7 +46,7 @@ class Row:
 class Quality:
     """NDCG@k of family and teacher, by window and group.
 
-    `paired`: with intervals; `missing`: what is not at hand for that.
+    `paired`: with intervals; `missing`: the output that is missing for them.
     """
 
     k: int
@@ -57,7 +57,7 @@ class Quality:
 
 
 def compare_quality(a: Side, b: Side) -> Quality:
-    """Compare figure by figure; without the ranks of both sides, the figures that they hold."""
+    """Compare all figures; without the ranks of both sides, their recorded figures."""
     cutoffs = [figure(side.metrics, "k") for side in (a, b)]
     k = int(next((cutoff for cutoff in reversed(cutoffs) if cutoff), 10))
     try:
@@ -67,19 +67,19 @@ def compare_quality(a: Side, b: Side) -> Quality:
         return Quality(k, False, list(plain_rows(a, b, k)), notes, missing=error.place)
     notes = differences_of_cases(paired)
     if not len(paired.ranks):
-        notes.append("no case is in both runs: figures without an interval")
+        notes.append("the runs share no case: figures without an interval")
         return Quality(k, False, list(plain_rows(a, b, k)), notes)
     if len({*cutoffs}) > 1:
-        notes.append(f"both sides are measured at k = {k}, that of B")
+        notes.append(f"both sides are measured at B's k = {k}")
     if len({figure(side.metrics, "catalogue") for side in (a, b)}) > 1:
-        notes.append("the catalogues differ in size: a rank is among other items")
+        notes.append("the catalogues differ in size: ranks are among different items")
     resamples = int(b.settings.get("evaluate.resamples", Evaluate().resamples))
     seed = int(b.settings.get("seed", SEED))
     return Quality(k, True, list(paired_rows(paired, k, resamples, seed)), notes)
 
 
 def paired_rows(paired: Paired, k: int, resamples: int, seed: int) -> Iterator[Row]:
-    """The rows of every window, model and group that have a case on both sides."""
+    """Rows for each window, model and group with cases on both sides."""
     for window in (TEST, VALIDATION):
         for model in (FAMILY, TEACHER):
             table = paired.ranks
@@ -91,7 +91,7 @@ def paired_rows(paired: Paired, k: int, resamples: int, seed: int) -> Iterator[R
 
 
 def groups_of(paired: Paired) -> dict[str, pd.Index | None]:
-    """The users of each group as B has it, then of those that A alone has; None for everybody."""
+    """The users of B's groups, then of groups only in A; None for all users."""
     groups: dict[str, pd.Index | None] = {ALL: None}
     for side in ("b", "a"):
         members = paired.groups[side]
@@ -108,13 +108,13 @@ def paired_row(
     theirs, ours = (user_means(ndcg(rows[side].to_numpy(), k), users)[1] for side in ("a", "b"))
     gain = paired_gain(ours, theirs, resamples, seed)
     same = bool((rows["a"] == rows["b"]).all())
-    verdict = SAME if same else judged(gain)
+    verdict = SAME if same else verdict_on(gain)
     means = float(np.mean(theirs)), float(np.mean(ours))
     return Row(window, model, group, *means, gain.gain, gain.low, gain.high, gain.n, verdict)
 
 
-def judged(gain: Gain) -> str:
-    """A gain in a word; noise where its interval contains 0."""
+def verdict_on(gain: Gain) -> str:
+    """Verdict on a gain; noise if its interval contains 0."""
     if gain.n < FEWEST:
         return FEW
     if gain.low <= 0 <= gain.high:
@@ -123,7 +123,7 @@ def judged(gain: Gain) -> str:
 
 
 def plain_rows(a: Side, b: Side, k: int) -> Iterator[Row]:
-    """The figures that both sides hold, per case, without an interval."""
+    """The recorded figures of both sides, means over cases, without an interval."""
     comparable = len({figure(side.metrics, "k") for side in (a, b)}) == 1
     for window in (TEST, VALIDATION):
         for model in (FAMILY, TEACHER):
@@ -137,7 +137,7 @@ def plain_rows(a: Side, b: Side, k: int) -> Iterator[Row]:
 
 
 def figures_by_group(side: Side, window: str, model: str) -> dict[str, float]:
-    """NDCG of a model in each group, as the run has written it down."""
+    """NDCG of a model in each group, as recorded by the run."""
     if model == FAMILY:
         groups: Any = side.verdict.get("family", {}).get(window, {})
     else:
@@ -147,7 +147,7 @@ def figures_by_group(side: Side, window: str, model: str) -> dict[str, float]:
 
 
 def differences_of_cases(paired: Paired) -> list[str]:
-    """Notes on windows whose cases are not the same in both runs, and on groups that changed."""
+    """Notes on windows whose cases differ between the runs, and on users who changed group."""
     of_family = paired.ranks[paired.ranks["model"] == FAMILY]
     both = of_family["window"].value_counts()
     notes = []
@@ -155,17 +155,15 @@ def differences_of_cases(paired: Paired) -> list[str]:
         a, b = (paired.cases[side].get(window, 0) for side in ("a", "b"))
         shared = int(both.get(window, 0))
         if not a == b == shared:
-            notes.append(f"{window}: {shared:,} cases are in both, of {a:,} on A and {b:,} on B")
+            notes.append(f"{window}: {shared:,} shared cases, of {a:,} in A and {b:,} in B")
     moved = moved_users(paired)
     if moved:
-        notes.append(
-            f"{moved:,} users are in another group on B: each group is compared as B has it"
-        )
+        notes.append(f"{moved:,} users are in another group in B: groups are compared as in B")
     return notes
 
 
 def moved_users(paired: Paired) -> int:
-    """Number of users that both runs know, in different groups."""
+    """Number of users who are in different groups in the two runs."""
     a, b = paired.groups["a"], paired.groups["b"]
     shared = a.index.intersection(b.index)
     return int((a.loc[shared] != b.loc[shared]).sum())

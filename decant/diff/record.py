@@ -1,7 +1,7 @@
 """The content of a dvc.lock and of a params.yaml, as flat mappings that can be compared.
 
-Settings are not checked against today's keys: an older commit has its own. Those that were renamed
-since have today's names.
+Settings are not checked against the current keys, because older commits have others. Renamed
+settings appear under their current names.
 """
 
 import re
@@ -20,7 +20,7 @@ Settings = dict[str, Any]  # by dotted name; lists are values
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stage as dvc.lock keeps it: command, settings by dotted name, path → md5 of each side."""
+    """A stage in dvc.lock: command, settings by dotted name, path → md5 of inputs and outputs."""
 
     command: str
     settings: Settings
@@ -32,14 +32,14 @@ Record = dict[str, StageRecord]
 
 
 def read_record(name: str, content: bytes) -> Record:
-    """The stages of a dvc.lock; `name` is only for the message.
+    """Parse the stages of a dvc.lock; `name` is only used in errors.
 
     Raises:
-        ContentError: it is not one.
+        ContentError: it is not a dvc.lock.
     """
     stages = parse_yaml(name, content).get("stages", {})
     if not isinstance(stages, dict):
-        raise ContentError(f"{name} is damaged: its `stages` are no mapping")
+        raise ContentError(f"{name} is damaged: its `stages` are not a mapping")
     record = {}
     for stage, entry in stages.items():
         try:
@@ -52,19 +52,19 @@ def read_record(name: str, content: bytes) -> Record:
 
 
 def read_settings(name: str, content: bytes) -> Settings:
-    """The settings of a params.yaml.
+    """Parse the settings of a params.yaml.
 
     Raises:
-        ContentError: it is not one.
+        ContentError: it is not a YAML mapping.
     """
     return with_current_names(flat(parse_yaml(name, content)))
 
 
 def parse_yaml(name: str, content: bytes) -> dict[str, Any]:
-    """A YAML mapping.
+    """Parse a YAML mapping.
 
     Raises:
-        ContentError: it is not one.
+        ContentError: it is not a YAML mapping.
     """
     try:
         parsed = yaml.safe_load(content.decode("utf-8"))
@@ -80,7 +80,7 @@ def parse_yaml(name: str, content: bytes) -> dict[str, Any]:
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> Settings:
-    """Nested mappings as one, by dotted name; an empty mapping is a value."""
+    """Flatten nested mappings to dotted names; an empty mapping is a value."""
     settings: Settings = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
@@ -97,7 +97,7 @@ def outputs_of(record: Record) -> dict[str, str]:
 
 
 def not_as_run(settings: Settings, record: Record) -> list[str]:
-    """Names of settings that are not what the stages have run with."""
+    """Names of settings that differ from those the stages ran with."""
     stale = {
         name
         for stage in record.values()

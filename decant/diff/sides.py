@@ -1,4 +1,4 @@
-"""The two sides of a comparison, by name: a commit, a release or the workspace."""
+"""The sides of a comparison, given by name: a commit, a release or the workspace."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from decant.suggest import nearest
 
 WORKSPACE = "workspace"
 LOCK, PARAMS = "dvc.lock", "params.yaml"
-RELEASE_PREFIX = re.compile(r"[0-9a-f]{4,16}")  # shorter ones could be the name of anything
+RELEASE_PREFIX = re.compile(r"[0-9a-f]{4,16}")  # shorter ones are ambiguous
 MADE = {
     "metrics": "data/evaluation/metrics.json",
     "verdict": "data/gate/verdict.json",
@@ -30,12 +30,12 @@ LONGEST = 72  # characters of a commit's date and subject
 
 
 class SideError(ValueError):
-    """A name leads to nothing that can be compared; the message says why."""
+    """A name does not refer to a comparable run; the message says why."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """The meaning of a name: `kind` commit, release or workspace; `id` tells two of them apart."""
+    """The run that a name refers to: `kind` commit, release or workspace, and a unique `id`."""
 
     name: str
     kind: str
@@ -45,9 +45,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Side:
-    """One side: settings, the record of the run, and its figures as far as they are at hand.
+    """One side: settings, the record of the run, and its figures as far as available.
 
-    `metrics` and `verdict` are empty where they are not at hand; `notes` say so, one line each.
+    `metrics` and `verdict` are empty if not available, which is noted in `notes`.
     """
 
     place: Place
@@ -61,10 +61,10 @@ class Side:
 
 
 def find(root: Path, name: str) -> Place:
-    """Find the commit, release or workspace that `name` stands for in the project `root`.
+    """Find the commit, release or workspace that `name` refers to in the project `root`.
 
     Raises:
-        SideError: nothing, or both a release and a commit.
+        SideError: the name is unknown, or both a release and a commit.
     """
     if name == WORKSPACE:
         title = f"{PARAMS} and {LOCK} as they are in the folder"
@@ -88,7 +88,7 @@ def find(root: Path, name: str) -> Place:
 
 
 def find_commit(root: Path, name: str) -> Place | None:
-    """The commit of a revision or of a DVC experiment's name, if there is one."""
+    """The commit of a revision or a DVC experiment, None if there is none."""
     commit = git(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if commit:
         subject = git(root, "log", "-1", "--format=%cs, %s", commit.strip()) or ""
@@ -104,10 +104,10 @@ def find_commit(root: Path, name: str) -> Place | None:
 
 
 def find_release(root: Path, name: str) -> Place | None:
-    """The release of an id, of an id's beginning, or on a channel, if there is one.
+    """The release with an id or id prefix, or on a channel; None if there is none.
 
     Raises:
-        SideError: a channel that points at nothing. RegistryError, StoreError, ParamsError
+        SideError: a channel without a release. RegistryError, StoreError, ParamsError
     """
     registry = registry_of(root)
     if name in {*CHANNELS, *registry.channels()}:
@@ -123,7 +123,7 @@ def find_release(root: Path, name: str) -> Place | None:
 
 
 def unknown(root: Path, name: str) -> str:
-    """Compose the message on an unknown name: the nearest one, or commands that list them."""
+    """The message for an unknown name: suggests a similar one, or commands that list them."""
     in_git = git(root, "rev-parse", "--git-dir") is not None
     refs = (git(root, "for-each-ref", "--format=%(refname:short)") or "").split()
     known = [WORKSPACE, *CHANNELS, *refs]
@@ -143,7 +143,7 @@ def registry_of(root: Path) -> Registry:
 
 
 def read_side(root: Path, place: Place) -> Side:
-    """Read one side: its documents, and its figures where they are at hand.
+    """Read one side: its documents, and its figures if available.
 
     Raises:
         SideError: it has no dvc.lock or params.yaml. ContentError: one of them is damaged.
@@ -154,7 +154,7 @@ def read_side(root: Path, place: Place) -> Side:
     record = read_record(label(place, LOCK), needed(place, LOCK, read))
     outputs = Outputs(cache_folder(root), outputs_of(record))
     stale = not_as_run(settings, record)
-    notes = [f"{some(stale)} in {PARAMS}: not what its stages ran with"] if stale else []
+    notes = [f"{some(stale)} in {PARAMS}: the stages ran with other values"] if stale else []
     if place.kind == "release":
         documents = {
             name: parse_json(label(place, f"{name}.json"), read(f"{name}.json") or b"{}")
@@ -173,7 +173,7 @@ def read_side(root: Path, place: Place) -> Side:
 
 
 def reader(root: Path, place: Place) -> Reader:
-    """A function that reads a side's files; it returns None for one that the side lacks."""
+    """A function that reads a side's files, and returns None for missing ones."""
     if place.kind == "release":
         registry = registry_of(root)
         release = registry.release(place.id)
@@ -184,7 +184,7 @@ def reader(root: Path, place: Place) -> Reader:
 
 
 def git_file(root: Path, commit: str, name: str) -> bytes | None:
-    """A file of a commit, None if it is not in it; `name` is relative to `root`."""
+    """A file of a commit, None if missing; `name` is relative to `root`."""
     try:
         content = git(root, "show", f"{commit}:./{name}")
     except UnicodeDecodeError:
@@ -193,23 +193,23 @@ def git_file(root: Path, commit: str, name: str) -> bytes | None:
 
 
 def needed(place: Place, name: str, read: Reader) -> bytes:
-    """A file that a side must have.
+    """A required file of a side.
 
     Raises:
-        SideError: it has none.
+        SideError: it is missing.
     """
     content = read(name)
     if content is None:
         advice = {
             "workspace": "run `make run` first",
             "commit": f"commit {LOCK} with the settings after a run",
-        }.get(place.kind, "it was published without")
+        }.get(place.kind, "it was published without it")
         raise SideError(f"no {label(place, name)}: {advice}")
     return content
 
 
 def label(place: Place, name: str) -> str:
-    """A side's file, for a message."""
+    """Name of a side's file in messages."""
     if place.kind == "workspace":
         return f"{name} in the workspace"
     shown = place.id[:SHOWN] if place.kind == "commit" else place.id
@@ -217,6 +217,6 @@ def label(place: Place, name: str) -> str:
 
 
 def some(names: list[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of the others."""
     rest = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,7 +1,7 @@
-"""Low-rank adapters: a model is specialised by a few numbers beside weights that stay.
+"""Low-rank adapters: specialise a model by few parameters, with frozen weights.
 
-LoRA (Hu et al. 2022): W becomes W + B A with A [r, in] and B [out, r], which starts at zero, so a
-model with new adapters computes what it did without.
+LoRA (Hu et al. 2022): W becomes W + B A with A [r, in] and B [out, r]. B starts at zero, so new
+adapters do not change the output of a model.
 """
 
 import torch
@@ -12,7 +12,7 @@ ADAPTED = (nn.Linear,)
 
 
 class LowRank(nn.Module):
-    """What is added to one weight [out, in]."""
+    """The low-rank update of one weight [out, in]."""
 
     def __init__(self, out: int, inner: int, rank: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class LowRank(nn.Module):
 
 
 def adapt(model: nn.Module, rank: int, seed: int) -> int:
-    """Give every linear layer an adapter and freeze the rest; how many numbers are trained."""
+    """Add an adapter to every linear layer, freeze the rest; returns the trainable parameters."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -38,7 +38,7 @@ def adapt(model: nn.Module, rank: int, seed: int) -> int:
 
 
 def merge(model: nn.Module) -> None:
-    """Add what the adapters have learned to the weights; no adapter is left."""
+    """Merge the adapters into the weights and remove them."""
     for layer in [m for m in model.modules() if parametrize.is_parametrized(m)]:
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
     for parameter in model.parameters():

@@ -1,4 +1,4 @@
-"""The one way to train a model: teacher, general student, a segment's student, a pruned one."""
+"""Create and train models: the teacher, the general student and segment students."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from decant.training.supervision import Material, supervise
 def new_model(
     material: Material, settings: Training, seed: int, teacher: Recommender | None = None
 ) -> Recommender:
-    """Build an untrained model whose first weights depend on the seed alone.
+    """Build an untrained model with initial weights that depend only on the seed.
 
     Args:
         teacher: source of a student's `init_item_embeddings` and `init_layers`; None: from scratch.
@@ -41,6 +41,6 @@ def fit(
         See `train` and `supervise`.
     """
     supervision = supervise(material, settings, members)
-    if not plan.keep_start:  # the first weights of a new model are random: nothing to be held to
+    if not plan.keep_start:  # no penalty on the distance from random initial weights
         supervision = replace(supervision, l2_sp=0.0)
     return train(model, material.sequences, supervision, settings, plan)

@@ -1,4 +1,4 @@
-"""What a teacher knows, written once; nothing of the teacher itself is needed afterwards."""
+"""Extract a teacher's knowledge once; the teacher itself is not needed afterwards."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from decant.training.supervision import Knowledge
 from decant.training.validate import to_tensors
 
 BATCH = 64
-MASKS = 8  # one in so many events is masked at a time from a teacher that fills in
+MASKS = 8  # one in this many events is masked at a time for a masked teacher
 IDS, LOG_PROBABILITIES, STATES, RELATIONS = "ids", "log_probabilities", "states", "relations"
 
 
@@ -35,17 +35,17 @@ def extract(
     relations: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
-    """Write what the teachers know at the position of each training event, in shards.
+    """Write the teachers' knowledge at the position of each training event, in shards.
 
-    See `Knowledge` for the arrays; all but the ids are in half precision. Rows of events that are
-    never trained on stay empty: ids 0, probability 0. Several teachers, which read the same, speak
-    with the mean of their probabilities; states and relations are those of the first.
+    See `Knowledge` for the arrays; all except the ids are in half precision. Rows of events that
+    are never trained on stay empty: ids 0, probability 0. Several teachers with equal inputs are
+    combined by the mean of their probabilities; states and relations are those of the first.
 
     Args:
-        states, relations: write these too. A teacher that fills in has no relations.
+        states, relations: write these too. A masked teacher has no relations.
 
     Returns:
-        Positions covered, bytes, and the mean probability that the K labels hold.
+        Number of positions, bytes, and the mean probability of the K labels together.
     """
     first = teachers[0]
     k, events = min(top_k, first.architecture.items), len(sequences.items)
@@ -82,7 +82,7 @@ def extract(
 
 
 def load_knowledge(folder: Path) -> Knowledge:
-    """Memory-mapped knowledge."""
+    """Load memory-mapped knowledge."""
     ids, labels = shards.load(folder, IDS), shards.load(folder, LOG_PROBABILITIES)
     if ids is None or labels is None:
         raise FileNotFoundError(f"{folder} has no soft labels: run the stage `knowledge`")
@@ -97,7 +97,7 @@ def _write(
     k: int,
     written: dict[str, Shards],
 ) -> Iterator[np.ndarray]:
-    """Fill in the rows of `windows`, in one part or several; yields the mass of each row's K."""
+    """Write the rows of `windows`, in one or more parts; yields the mass of each row's top K."""
     first = teachers[0]
     for arrays, targets, position in _supervised(first.architecture, sequences, windows):
         wanted = targets > 0
@@ -106,8 +106,8 @@ def _write(
             states = _states(first, arrays)
         others = (_states(teacher, arrays) for teacher in teachers[1:])
         each = [
-            _log_probabilities(teacher, found, wanted)
-            for teacher, found in zip(teachers, (states, *others), strict=True)
+            _log_probabilities(teacher, own_states, wanted)
+            for teacher, own_states in zip(teachers, (states, *others), strict=True)
         ]
         together = torch.stack(each).logsumexp(dim=0) - math.log(len(each))
         best = together.topk(k, dim=-1)
@@ -118,8 +118,10 @@ def _write(
             written[STATES][rows] = states.cpu().numpy()[wanted]
         if RELATIONS in written:
             inside = position > 0
-            found = torch.stack([attending[name] for name in PROJECTIONS], dim=2).cpu().numpy()
-            written[RELATIONS][position[inside]] = found[inside]
+            projections = (
+                torch.stack([attending[name] for name in PROJECTIONS], dim=2).cpu().numpy()
+            )
+            written[RELATIONS][position[inside]] = projections[inside]
         yield best.values.exp().sum(dim=-1).cpu().numpy()
 
 
@@ -129,11 +131,11 @@ def _states(teacher: Recommender, arrays: dict[str, np.ndarray]) -> Tensor:
 
 
 def _log_probabilities(teacher: Recommender, states: Tensor, wanted: np.ndarray) -> Tensor:
-    """Of every item at the wanted positions [P, N + 1]."""
+    """Log-probabilities of every item at the wanted positions [P, N + 1]."""
     scores = teacher.scores(
         states[torch.from_numpy(wanted).to(states.device)], teacher.item_embeddings()
     )
-    scores[:, 0] = -torch.inf  # no item
+    scores[:, 0] = -torch.inf  # padding
     return torch.log_softmax(scores.float(), dim=-1)
 
 

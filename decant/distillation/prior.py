@@ -1,4 +1,4 @@
-"""A group's prior: the general student with the group's own popularity in its item bias."""
+"""A group's prior: add the group's popularity to the item bias of the general student."""
 
 import numpy as np
 import torch
@@ -19,16 +19,16 @@ def group_counts(sequences: Sequences, members: np.ndarray, items: int) -> np.nd
     return np.bincount(taken, minlength=items + 1).astype(np.float64)
 
 
-def log_ratio(ours: np.ndarray, everybody: np.ndarray, shrinkage: float) -> np.ndarray:
-    """How much more often the group takes each item, as a logarithm, float [N + 1].
+def log_ratio(group: np.ndarray, overall: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Log ratio of each item's share in the group to its share overall, float [N + 1].
 
-    Counts are shrunk to what everybody takes, as if the group had `shrinkage` more events that
-    are divided as everybody's are (a Dirichlet prior): 0 where nothing is known of an item.
+    The group's counts are smoothed by `shrinkage` additional events distributed like those of all
+    users (a Dirichlet prior): 0 for items without any events.
     """
-    share = everybody / max(everybody.sum(), 1.0)
-    expected = share * (ours.sum() + shrinkage)
+    share = overall / max(overall.sum(), 1.0)
+    expected = share * (group.sum() + shrinkage)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log((ours + shrinkage * share) / expected)
+        ratio = np.log((group + shrinkage * share) / expected)
     return np.where(expected > 0, ratio, 0.0)
 
 

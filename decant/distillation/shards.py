@@ -1,18 +1,18 @@
-"""A large array on disk in files of so many rows each, memory-mapped: [E, ...], E rows in all.
+"""A large memory-mapped array [E, ...] in files of `ROWS` rows each.
 
-Neighbouring rows lie together, so what training reads of one sequence is read in one go, and no
-file is too large to be copied or checked on its own.
+Adjacent rows are stored together, so that the rows of a sequence are read at once, and no file is
+too large to be copied or verified separately.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-ROWS = 2**18  # of one file
+ROWS = 2**18  # per file
 
 
 class Shards:
-    """Rows that are read and written by their numbers, int [P] → [P, ...]."""
+    """Rows are read and written by their indices, int [P] → [P, ...]."""
 
     def __init__(self, files: list[np.ndarray]) -> None:
         self.files = files
@@ -22,17 +22,17 @@ class Shards:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         first = self.files[0]
-        found = np.empty((len(rows), *first.shape[1:]), first.dtype)
+        values = np.empty((len(rows), *first.shape[1:]), first.dtype)
         for file, inside, chosen in self._apart(rows):
-            found[chosen] = file[inside]
-        return found
+            values[chosen] = file[inside]
+        return values
 
     def __setitem__(self, rows: np.ndarray, values: np.ndarray) -> None:
         for file, inside, chosen in self._apart(rows):
             file[inside] = values[chosen]
 
     def _apart(self, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Each file that is touched, rows of it, and where those stand among all."""
+        """Each affected file, its rows, and their positions in `rows`."""
         shard = rows // ROWS
         return [
             (self.files[n], rows[shard == n] - n * ROWS, np.flatnonzero(shard == n))
@@ -45,7 +45,7 @@ class Shards:
 
 
 def create(folder: Path, name: str, rows: int, width: tuple[int, ...], dtype: type) -> Shards:
-    """Empty shards, at least one, to be written; `name` begins the name of each file."""
+    """Create empty shards, at least one; `name` is the prefix of the file names."""
     parts = [min(ROWS, rows - start) for start in range(0, rows, ROWS)] or [0]
     return Shards(
         [
@@ -58,7 +58,7 @@ def create(folder: Path, name: str, rows: int, width: tuple[int, ...], dtype: ty
 
 
 def load(folder: Path, name: str) -> Shards | None:
-    """Shards to be read; None if there are none of this name."""
+    """Open shards for reading; None if none have this name."""
     files = sorted(folder.glob(f"{name}-*.npy"))
     shards = [np.load(path, mmap_mode="r", allow_pickle=False) for path in files]
     return Shards(shards) if shards else None

@@ -1,4 +1,4 @@
-"""A student that starts from layers of its teacher, or from its item table."""
+"""Initialise a student from layers of its teacher, or from its item embeddings."""
 
 from copy import copy
 
@@ -12,7 +12,7 @@ from decant.params.models import Distill
 
 
 def start_student(student: Recommender, teacher: Recommender | None, settings: Distill) -> None:
-    """Take from the teacher what the settings say; without one, a student starts from scratch."""
+    """Initialise from the teacher as configured; without a teacher, start from scratch."""
     if teacher is None:
         return
     if settings.init_item_embeddings:
@@ -24,14 +24,14 @@ def start_student(student: Recommender, teacher: Recommender | None, settings: D
 def start_from_layers(
     student: Recommender, teacher: Recommender, layers: list[int]
 ) -> tuple[str, ...]:
-    """Copy the item table, what both read, and the chosen layers, as DistilBERT does (Sanh et al.
-    2019); both have one width and as many heads.
+    """Copy the item table, the embeddings of common inputs, and the given layers, as in DistilBERT
+    (Sanh et al. 2019); both models have the same width and number of heads.
 
     Args:
-        layers: of the teacher, from 0, one for each of the student's.
+        layers: layers of the teacher, from 0, one for each of the student's.
 
     Returns:
-        The weights that the teacher does not have.
+        Names of the weights that the teacher does not have.
     """
     chosen = copy(teacher)  # shares the weights; its own list of layers
     chosen._modules = dict(teacher._modules)
@@ -42,23 +42,23 @@ def start_from_layers(
 
 @torch.no_grad()
 def start_from_items(student: Recommender, teacher: Recommender) -> float:
-    """Start the item table from the teacher's, given vectors included, and the item bias.
+    """Initialise the item table from the teacher's, including content vectors, and the item bias.
 
-    Where the student is narrower, what is kept are the main directions (principal components),
-    with the spread that the teacher's table has. Where it is wider, the rest is left as it is.
+    If the student is narrower, it gets the principal components, scaled to the standard deviation
+    of the teacher's table. If it is wider, the other columns stay as they are.
 
     Returns:
         The share of the table's variance that is kept.
     """
-    told, width = teacher.item_embeddings()[1:].to(student.bias), student.architecture.dimension
-    kept, share = told, 1.0
-    if width < told.shape[1]:
-        centred = told - told.mean(dim=0)
+    items, width = teacher.item_embeddings()[1:].to(student.bias), student.architecture.dimension
+    kept, share = items, 1.0
+    if width < items.shape[1]:
+        centred = items - items.mean(dim=0)
         _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
         kept = centred @ directions[:width].T
-        kept = kept * (told.std() / kept.std().clamp(min=1e-12))
+        kept = kept * (items.std() / kept.std().clamp(min=1e-12))
         share = float(sizes[:width].square().sum() / sizes.square().sum().clamp(min=1e-12))
-    own = student.item_embeddings()[1:] - student.item.weight[1:]  # what given vectors add
+    own = student.item_embeddings()[1:] - student.item.weight[1:]  # contribution of content vectors
     columns = kept.shape[1]
     student.item.weight[1:, :columns] = kept - own[:, :columns]
     student.bias.copy_(teacher.bias)

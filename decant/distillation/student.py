@@ -1,4 +1,4 @@
-"""The students: the general one, every segment's and all variants are trained by the same call."""
+"""Train students: the general one, segment students and variants, by the same call."""
 
 from dataclasses import replace
 
@@ -29,10 +29,10 @@ def train_student(
     log: Log | None = tqdm.write,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Recommender, Report]:
-    """Train one student: a new one, or one that goes on from another.
+    """Train one student, either new or starting from another one.
 
     Args:
-        start: the student to go on from, changed in place; None: a new one.
+        start: the student to start from, changed in place; None: a new one.
         teacher: source of `init_item_embeddings` and `init_layers`; None: from scratch.
         members: the users of its segment; None: all users.
     """
@@ -57,11 +57,11 @@ def fine_tune(
     plan: Plan,
     members: np.ndarray | None,
 ) -> tuple[Recommender, Report]:
-    """Train `start` further for the users of one segment, held near its weights.
+    """Fine-tune `start` for the users of one segment, regularised towards its weights.
 
-    Each epoch sees all windows of the segment and a few of other users (`background_ratio`, as
-    a share of the segment's). The start itself is kept if no epoch is better on the segment's
-    selection cases. With `settings.adapter_rank` only adapters learn, and are merged.
+    Each epoch has all windows of the segment and some of other users (`background_ratio` times
+    as many). The start itself is kept if no epoch is better on the segment's selection cases.
+    With `settings.adapter_rank` only adapters are trained, and then merged.
     """
     length = history_read(settings, material.encoder)
     model = shorten(start, length) if length < start.architecture.max_length else start

@@ -1,4 +1,4 @@
-"""The teacher: trained on what was really taken or, better, taught by several like it as well."""
+"""Train the teacher on hard labels, optionally also on the soft labels of an ensemble."""
 
 import os
 import shutil
@@ -15,15 +15,15 @@ from decant.training.loop import Log, Plan
 from decant.training.state import Report
 from decant.training.supervision import Material
 
-LABELS = 100  # likeliest items of the ensemble that the teacher learns, per position
-APART = 1000  # between the seeds of the ensemble, far from those of teachers side by side
+LABELS = 100  # top items of the ensemble in the soft labels, per position
+APART = 1000  # between the seeds of the ensemble, to not coincide with those of other teachers
 
 NewModel = Callable[[int], Recommender]
 
 
 @dataclass(frozen=True)
-class Taught:
-    """A teacher and how its training went; of each model of the ensemble that taught it too."""
+class TrainedTeacher:
+    """A teacher with its training report, and those of the ensemble's models."""
 
     model: Recommender
     report: Report
@@ -37,15 +37,15 @@ def train_teacher(
     new_model: NewModel,
     checkpoints: Checkpoints,
     log: Log | None = None,
-) -> Taught:
-    """Train a teacher; with `settings.ensemble`, after so many others, by their mean.
+) -> TrainedTeacher:
+    """Train a teacher; with `settings.ensemble`, also on the mean of that many other models.
 
-    The teacher has the shape of those that teach it (born-again networks, Furlanello et al.
-    2018). It need not be the seed that came out best by chance; what it gains depends on the data.
+    The ensemble's models have the shape of the teacher (born-again networks, Furlanello et al.
+    2018). This avoids depending on a lucky seed; the gain depends on the data.
 
     Args:
-        new_model: an untrained model of a seed.
-        checkpoints: a folder for each model of the ensemble lies in theirs.
+        new_model: seed → an untrained model.
+        checkpoints: each model of the ensemble gets a subfolder of theirs.
 
     Raises:
         TimeUpError and others, see `train`.
@@ -54,20 +54,20 @@ def train_teacher(
     for number in range(1, settings.ensemble + 1):
         own = seed + APART * number
         kept = replace(checkpoints, folder=checkpoints.folder / f"ensemble-{number}")
-        told = None if log is None else _named(log, f"ensemble {number}/{settings.ensemble}: ")
-        model, report = train_alone(material, settings, own, new_model(own), kept, told)
+        own_log = None if log is None else _named(log, f"ensemble {number}/{settings.ensemble}: ")
+        model, report = train_alone(material, settings, own, new_model(own), kept, own_log)
         members.append(model)
         reports.append(report)
-    taught = learn_from(members, material, checkpoints.folder)
-    model, report = train_alone(taught, settings, seed, new_model(seed), checkpoints, log)
-    return Taught(model, report, reports)
+    labelled = learn_from(members, material, checkpoints.folder)
+    model, report = train_alone(labelled, settings, seed, new_model(seed), checkpoints, log)
+    return TrainedTeacher(model, report, reports)
 
 
 def learn_from(members: list[Recommender], material: Material, folder: Path) -> Material:
-    """The material with the soft labels of an ensemble, which are kept in `folder`."""
+    """The material with the soft labels of an ensemble, written to `folder`."""
     if not members:
         return material
-    rank = os.environ.get("RANK", "0")  # each of several processes works them out for itself
+    rank = os.environ.get("RANK", "0")  # each process computes its own labels
     written = folder / f"labels-{rank}"
     shutil.rmtree(written, ignore_errors=True)
     written.mkdir(parents=True)
@@ -83,7 +83,7 @@ def train_alone(
     checkpoints: Checkpoints,
     log: Log | None,
 ) -> tuple[Recommender, Report]:
-    """Train one model on all users, by the soft labels too where the material has some."""
+    """Train one model on all users, also on the soft labels if the material has any."""
     plan = Plan(settings.epochs, settings.learning_rate, seed, log=log, checkpoints=checkpoints)
     return model, fit(model, material, settings, plan)
 

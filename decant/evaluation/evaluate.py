@@ -1,7 +1,7 @@
-"""The one evaluation: every model on every group, in the runtime that serves.
+"""Evaluate every model on every group, in the serving runtime.
 
-Models are named `teacher`, a baseline's name, or `<student>/<hop>` with the hops `distilled`,
-`pruned` and `int8`. Groups are `all` and one per student: the users it is for.
+Models are named `teacher`, after a baseline, or `<student>/<step>` with the compression steps
+`distilled`, `pruned` and `int8`. Groups are `all` and the users of each student.
 """
 
 import os
@@ -30,26 +30,26 @@ from decant.models import bundle
 from decant.runtime.session import Model
 
 ALL = "all"
-RELEASED = "int8"  # the hop that is served
+RELEASED = "int8"  # the compression step that is served
 HOPS = ("distilled", "pruned", RELEASED)
 WINDOWS = (VALIDATION, TEST)
 
 
 class NothingToEvaluateError(ValueError):
-    """A window has no event that could be predicted."""
+    """A window has no event to predict."""
 
     def __init__(self, window: str) -> None:
         self.window = window
         super().__init__(
-            f"the {window} window has nothing to evaluate: no event of a target behaviour in it "
-            "has a history before it; see features.target_behaviours and split"
+            f"the {window} window has nothing to evaluate: none of its target events has a "
+            "history before it; see features.target_behaviours and split"
         )
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """`metrics`: figures by model, window and group. `cases`: one row per model, window and case
-    (model, window, user, position, rank). `top`: for each model the top k of its test cases."""
+    (model, window, user, position, rank). `top`: the top k of the test cases, by model."""
 
     metrics: dict[str, Any]
     cases: pd.DataFrame
@@ -73,11 +73,10 @@ def evaluate(
     """Evaluate the traditional baselines and every model of `bundles`.
 
     Args:
-        members: user indices by student; a group each.
+        members: user indices by student; each is a group.
         bundles: model name → folder with its graph.
-        oracle: cases → rank of each target in the best possible ranking, where that is known
-            (0 where it is not).
-        vectors: float [N + 1, width], of the items' content, where they have any.
+        oracle: cases → rank of each target in the best possible ranking, 0 where unknown.
+        vectors: float [N + 1, width], the items' content vectors, if any.
 
     Raises:
         NothingToEvaluateError: validation or test has no case.
@@ -87,14 +86,12 @@ def evaluate(
     groups = {ALL: np.arange(sequences.users), **members}
     yardstick = Yardstick(sequences, encoder, chosen, groups, training_counts(sequences, items), k)
     graphs = {name: Model(folder / bundle.GRAPH) for name, folder in bundles.items()}
-    with threadpool_limits(1, user_api="blas"):  # figures do not depend on how many cores there are
+    with threadpool_limits(1, user_api="blas"):  # figures must not depend on the number of cores
         measured = measure_all(graphs, yardstick, vectors, progress)
         mixture = measure_hybrid(measured, yardstick, vectors, progress)
     left_out = applicable(items, vectors)[1]
     if mixture is None:
-        left_out[HYBRID] = (
-            "no case of the half of validation that picks, so nothing to choose it by"
-        )
+        left_out[HYBRID] = "the selection half of validation has no cases to choose the weight on"
     for name, why in left_out.items():
         progress(f"{name}: left out, {why}")
     models = {name: of_model.figures for name, of_model in measured.items()}
@@ -121,11 +118,11 @@ def cases_by_window(sequences: Sequences, per_user: int) -> dict[str, Cases]:
     """The cases of validation and of test.
 
     Raises:
-        NothingToEvaluateError: one of them has none.
+        NothingToEvaluateError: a window has no cases.
     """
     chosen = {window: cases(sequences, window, per_user) for window in WINDOWS}
-    for window, found in chosen.items():
-        if not len(found):
+    for window, window_cases in chosen.items():
+        if not len(window_cases):
             raise NothingToEvaluateError(window)
     return chosen
 
@@ -136,11 +133,11 @@ def measure_all(
     vectors: np.ndarray | None,
     progress: Callable[[str], None],
 ) -> dict[str, Measured]:
-    """Every baseline and every graph; as many at a time as there are cores, one thread each."""
+    """Measure every baseline and graph, one thread each, as many at a time as there are cores."""
 
     def measure_one(name: str, make: Callable[[], Scorer]) -> Measured:
         measured = measure(name, make(), yardstick)
-        tell(name, measured, yardstick, progress)
+        report_quality(name, measured, yardstick, progress)
         return measured
 
     makers = scorers(graphs, yardstick.sequences, yardstick.encoder, vectors)
@@ -155,7 +152,7 @@ def scorers(
     encoder: Encoder,
     vectors: np.ndarray | None = None,
 ) -> dict[str, Callable[[], Scorer]]:
-    """How to make the scorer of every baseline and every graph; a fitted baseline is large."""
+    """Factories of the scorers of all baselines and graphs: a fitted baseline is large."""
     fits, _ = applicable(len(encoder.items), vectors)
     fitted = {name: partial(fit, sequences, len(encoder.items)) for name, fit in fits.items()}
     loaded = {
@@ -171,10 +168,10 @@ def measure_hybrid(
     vectors: np.ndarray | None,
     progress: Callable[[str], None],
 ) -> Mixture | None:
-    """Mix the two best baselines and add what the mixture reaches to `measured`.
+    """Mix the two best baselines and add the mixture's results to `measured`.
 
-    Both and their weight are chosen on the users of validation that pick. Their models are fitted
-    again: to keep every baseline until the last is measured would take much more memory.
+    The baselines and their weight are chosen on the selection half of validation users. Both are
+    fitted again: keeping all baselines until the last is measured takes much more memory.
     """
     y, items = yardstick, len(yardstick.encoder.items)
     window = y.chosen[VALIDATION]
@@ -195,19 +192,19 @@ def measure_hybrid(
     )
     progress(f"{HYBRID}: {weight:g} of {names[0]}, {1 - weight:g} of {names[1]}")
     measured[HYBRID] = measure(HYBRID, mix(first, second, weight), yardstick)
-    tell(HYBRID, measured[HYBRID], yardstick, progress)
+    report_quality(HYBRID, measured[HYBRID], yardstick, progress)
     return Mixture(*names, weight)
 
 
-def tell(
+def report_quality(
     name: str, measured: Measured, yardstick: Yardstick, progress: Callable[[str], None]
 ) -> None:
-    """One line on a model that has been measured."""
+    """Report a measured model in one line."""
     quality = measured.figures[TEST][ALL]["ndcg"]
-    progress(f"{name}: test NDCG@{yardstick.k} {quality:.4f} on everybody")
+    progress(f"{name}: test NDCG@{yardstick.k} {quality:.4f} on all users")
 
 
 def group_sizes(users: np.ndarray, chosen: dict[str, Cases]) -> dict[str, int]:
-    """Users of a group, and its cases in each window."""
+    """Number of users of a group, and of its cases in each window."""
     inside = {w: int(np.isin(c.user, users).sum()) for w, c in chosen.items()}
     return {"users": len(users), **{f"{w}_cases": n for w, n in inside.items()}}

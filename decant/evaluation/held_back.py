@@ -1,4 +1,4 @@
-"""Items held back from training, to measure how new items are ranked."""
+"""Hold items back from training, to measure how new items are ranked."""
 
 from dataclasses import fields, replace
 
@@ -16,9 +16,9 @@ def draw_items(items: int, share: float, seed: int) -> np.ndarray:
 
 
 def hold_back(sequences: Sequences, held: np.ndarray) -> Sequences:
-    """The same sequences without the training events of some items, `held` bool [N + 1].
+    """Remove the training events of the items `held`, bool [N + 1].
 
-    What happened in the validation and test windows stays: new items turn up there.
+    Events in the validation and test windows stay: the held items are new there.
     """
     user = np.repeat(np.arange(sequences.users), np.diff(sequences.offsets))
     place = np.arange(len(user)) - np.asarray(sequences.offsets)[user]

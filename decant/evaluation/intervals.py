@@ -1,4 +1,4 @@
-"""Is one model better than another? Bootstrap over users: of paired differences, of ratios.
+"""Bootstrap over users: intervals of paired differences, draws of ratios.
 
 Shapes: C cases, V users, R resamples.
 """
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CHUNK = 200  # resamples drawn at a time, so that memory does not grow with the users
+CHUNK = 200  # resamples drawn at a time, which bounds memory
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Mean gain per user, with the bounds of its 95 % intervals.
+    """Mean gain per user with the bounds of its 95 % intervals.
 
     `low`, `high`: two-sided; `lower_bound`: one-sided; `n`: users.
     """
@@ -31,7 +31,7 @@ def paired_gain(ours: np.ndarray, theirs: np.ndarray, resamples: int, seed: int)
     Percentile intervals (Efron & Tibshirani 1993) over `resamples` draws of users.
 
     Raises:
-        ValueError: there are no users.
+        ValueError: no users.
     """
     difference = ours - theirs
     n = len(difference)
@@ -49,7 +49,7 @@ def ratio_draws(
 ) -> np.ndarray:
     """Bootstrap of Σ above ÷ Σ below, float [C] each, over their `users` [C]; float [R].
 
-    A user is drawn with all cases.
+    Each user is drawn with all their cases.
     """
     inverse = np.unique(users, return_inverse=True)[1]
     over, under = np.bincount(inverse, above), np.bincount(inverse, below)

@@ -1,4 +1,4 @@
-"""How long one request takes: same runtime, one thread, all models in turn for each request."""
+"""Latency of single requests: one thread, all models in turn for each request."""
 
 import math
 import time
@@ -10,7 +10,7 @@ from decant.features.sequences import Cases, Sequences, histories
 from decant.runtime.session import Model
 
 WARM_UP = 10
-REPEATS = 3  # of each request; the fastest counts: what else the machine did is not the model's
+REPEATS = 3  # of each request; the fastest counts, as the least disturbed by other load
 QUANTILES = (("p50", 0.5), ("p95", 0.95))
 
 
@@ -24,10 +24,10 @@ def interleaved_latency(
 ) -> dict[str, dict[str, float]]:
     """Time `requests` single requests, drawn from `chosen`, on every model in turn.
 
-    Interleaved, so that whatever else the machine does hits all models alike: compare ratios.
+    Interleaved, so that other load on the machine affects all models alike: compare ratios.
 
     Returns:
-        `p50` and `p95` per model, microseconds, over requests at their fastest of `REPEATS`.
+        `p50` and `p95` per model, microseconds, over the fastest of `REPEATS` of each request.
     """
     rng = np.random.default_rng(seed)
     drawn = chosen.take(rng.integers(0, len(chosen), requests + WARM_UP))

@@ -1,4 +1,4 @@
-"""Figures deep in nested mappings; what is missing stays missing."""
+"""Look up figures in nested mappings; missing ones are None."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ from decant.evaluation.evaluate import RELEASED as RELEASED
 
 
 def figure(content: Any, *path: str) -> float | None:
-    """A number deep in nested mappings, None if any step is missing."""
+    """A number in nested mappings, None if any key is missing."""
     for key in path:
         if not isinstance(content, dict) or key not in content:
             return None

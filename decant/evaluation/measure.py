@@ -1,4 +1,4 @@
-"""One model on every case: its figures by window and group, and the rank of every target."""
+"""Measure one model on all cases: figures by window and group, and the rank of every target."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ORACLE = "oracle"
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What every model is measured with: cases by window, users by group, events per item."""
+    """Common input of all measurements: cases by window, users by group, events per item."""
 
     sequences: Sequences
     encoder: Encoder
@@ -29,7 +29,7 @@ class Yardstick:
 
 @dataclass(frozen=True)
 class Measured:
-    """One model: `figures` by window and group, a table of `cases` by window, the test's top k."""
+    """Results of one model: `figures` by window and group, `cases` by window, top k of the test."""
 
     figures: dict[str, Any]
     cases: dict[str, pd.DataFrame]
@@ -51,7 +51,7 @@ def measure(name: str, scorer: Scorer, yardstick: Yardstick) -> Measured:
 
 
 def measure_oracle(oracle: Callable[[Cases], np.ndarray], yardstick: Yardstick) -> Measured:
-    """The best possible ranking, on the cases where it is known; it has no top k."""
+    """Measure the best possible ranking on the cases where it is known; it has no top k."""
     figures, tables = {}, {}
     for window, chosen in yardstick.chosen.items():
         ranks = oracle(chosen)
@@ -76,7 +76,7 @@ def by_group(
 def ndcg_by_group(
     chosen: Cases, ranks: np.ndarray, groups: dict[str, np.ndarray], k: int
 ) -> dict[str, dict[str, float]]:
-    """NDCG@k alone, for a model of which only the targets' ranks are known."""
+    """Only NDCG@k, for a model of which only the targets' ranks are known."""
     inside = {name: np.isin(chosen.user, users) for name, users in groups.items()}
     return {
         name: {"ndcg": float(ndcg(ranks[rows], k).mean())}

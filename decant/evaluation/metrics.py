@@ -1,6 +1,6 @@
 """Ranking quality over the whole catalogue; ties count against the model.
 
-Shapes: C cases, N items; index 0 is no item and is never ranked.
+Shapes: C cases, N items; index 0 is the padding and never ranked.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ def rank_targets(scores: np.ndarray, masked: np.ndarray, targets: np.ndarray) ->
 
     Args:
         scores: float [C, N + 1], higher is better; a NaN ranks last.
-        masked: bool [C, N + 1], items that are not candidates.
+        masked: bool [C, N + 1], items excluded from the candidates.
         targets: int [C], each from 1 to N.
     """
     rows = np.arange(len(targets))
@@ -40,8 +40,8 @@ def quality(ranks: np.ndarray, top: np.ndarray, count: np.ndarray, k: int) -> di
 
     Returns:
         `ndcg`, `hr`, `recall` (equal to hr: one relevant item), `precision`, `coverage` (share
-        of the catalogue that is recommended to anybody) and `popularity` (mean share of the
-        training events that the recommended items have).
+        of the catalogue recommended at all) and `popularity` (mean share of the recommended items
+        in the training events).
     """
     recommended = top[top > 0]
     return {
@@ -57,6 +57,6 @@ def quality(ranks: np.ndarray, top: np.ndarray, count: np.ndarray, k: int) -> di
 
 
 def user_means(values: np.ndarray, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of each user's cases → (users that have any, int [V]; means, float [V])."""
-    found, inverse = np.unique(users, return_inverse=True)
-    return found, np.bincount(inverse, values) / np.bincount(inverse)
+    """Mean of each user's cases → (users with cases, int [V]; means, float [V])."""
+    distinct, inverse = np.unique(users, return_inverse=True)
+    return distinct, np.bincount(inverse, values) / np.bincount(inverse)

@@ -1,9 +1,9 @@
-"""Histories with noise: events that others made, events that are lost, events out of order.
+"""Noise in histories: inserted events of other users, lost events, events out of order.
 
-Each kind takes sequences, cases (one per user at most) and a share from 0 to 1, and gives
-sequences in which a user owns the noisy history of the case and, as its last event, the true
-target; users and attributes stay. The noise of a higher share holds that of a lower one, and one
-seed gives the same noise whatever else is measured.
+Each kind takes sequences, cases (at most one per user) and a share from 0 to 1. It returns
+sequences in which each user has the noisy history of the case, followed by the true target; users
+and attributes stay. The noise of a higher share includes that of a lower one, and a seed always
+gives the same noise.
 Shapes: C cases, E events, H events of all true histories.
 """
 
@@ -23,21 +23,21 @@ COLUMNS = ("items", "behaviours", "ratings", "target")
 
 
 class NoiseError(ValueError):
-    """Noise that cannot be made; the message says why."""
+    """Noise cannot be generated; the message says why."""
 
 
 def kinds(max_length: int) -> dict[str, Noise]:
-    """Every kind by name; `max_length`: events of a history that models see."""
+    """All kinds of noise by name; `max_length`: events of a history that models read."""
     return {"insert": insert, "drop": drop, "shuffle": partial(shuffle, max_length=max_length)}
 
 
 def insert(sequences: Sequences, chosen: Cases, share: float, seed: int) -> Noisy:
-    """Follow a `share` of each history's events with one that somebody else has made.
+    """Insert an event of another user after a `share` of each history's events.
 
     It is a copy (item, behaviour, rating) of an event drawn from the training events of all users,
-    never one of the target item, at a time between its neighbours. So items come by popularity, as
-    they do when an account is shared: a rare item would be easier to tell from the history, and
-    its rating and behaviour would have to be made up.
+    except those of the target item, with a time between its neighbours. Items are thus inserted by
+    popularity, as when an account is shared: uniformly drawn items would be easier to recognise,
+    and their ratings and behaviours would have to be invented.
 
     Raises:
         NoiseError: no training event could be inserted.
@@ -45,9 +45,9 @@ def insert(sequences: Sequences, chosen: Cases, share: float, seed: int) -> Nois
     true = histories_of(sequences, chosen)
     picked = true.pick(share, seed)
     after, owner = true.flat[picked], true.owner[picked]
-    copied = strangers(sequences, chosen.position[owner], draw(seed, ITEMS, sequences)[after])
+    copied = other_events(sequences, chosen.position[owner], draw(seed, ITEMS, sequences)[after])
     times = np.asarray(sequences.times)
-    # within a history the next event is in it, or is the target
+    # the next event is in the same history, or is the target
     between = times[after] + draw(seed, TIMES, sequences)[after] * (times[after + 1] - times[after])
     order = np.argsort(np.r_[2 * true.flat, 2 * after + 1])
     return rebuilt(
@@ -71,10 +71,10 @@ def drop(sequences: Sequences, chosen: Cases, share: float, seed: int) -> Noisy:
 def shuffle(
     sequences: Sequences, chosen: Cases, share: float, seed: int, *, max_length: int
 ) -> Noisy:
-    """Put events out of order: each is moved by up to a `share` of the history that models see.
+    """Disorder events: each is moved by up to a `share` of the history that models read.
 
     Event i of a history of h sorts by i + share · min(h, `max_length`) · z, z uniform in (-1, 1).
-    Times stay where they are: what is wrong is what happened when.
+    Times stay in place: the events are assigned to wrong times.
     """
     true = histories_of(sequences, chosen)
     reach = share * np.minimum(true.lengths, max_length)[true.owner]
@@ -103,9 +103,10 @@ class Histories:
     sequences: Sequences
 
     def pick(self, share: float, seed: int, *, spare: int = 0) -> np.ndarray:
-        """Which events a share falls on, bool [H]: those of a history with the lowest draws.
+        """Select a share of each history's events, bool [H]: those with the lowest draws.
 
-        `share` · length, rounded up as often as its fraction says; `spare` are left at least.
+        Their number, `share` · length, is rounded at random with the right mean; at least `spare`
+        events are not selected.
         """
         dice = draw(seed, ROUNDING, self.sequences)[self.flat[self.place == 0]]
         count = np.minimum(np.floor(share * self.lengths + dice), self.lengths - spare)
@@ -119,10 +120,10 @@ def histories_of(sequences: Sequences, chosen: Cases) -> Histories:
     """The true histories of cases.
 
     Raises:
-        NoiseError: the cases are not of one user each, in order.
+        NoiseError: the cases are not sorted by user with one case per user.
     """
     if (np.diff(chosen.user) <= 0).any():
-        raise NoiseError("noise is for one case of a user at a time, in the order of users")
+        raise NoiseError("noise needs one case per user, sorted by user")
     lengths = history_lengths(sequences, chosen)
     flat = ranges(chosen.position - lengths, chosen.position)
     owner = np.repeat(np.arange(len(chosen)), lengths)
@@ -130,14 +131,14 @@ def histories_of(sequences: Sequences, chosen: Cases) -> Histories:
     return Histories(flat, owner, place, lengths, sequences)
 
 
-def strangers(sequences: Sequences, targets: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """A training event for each draw in [0, 1), flat index; none of the target's item.
+def other_events(sequences: Sequences, targets: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """A training event for each draw in [0, 1), flat index, of another item than the target's.
 
     Args:
-        targets: flat index of the event that must not be given away or ruled out, int [M].
+        targets: flat index of the target, which must be neither revealed nor ruled out, int [M].
 
     Raises:
-        NoiseError: there is no other one.
+        NoiseError: there are no events of other items.
     """
     items, start = np.asarray(sequences.items), np.asarray(sequences.offsets[:-1])
     events = ranges(start, start + np.asarray(sequences.split[:, 0]))
@@ -145,27 +146,28 @@ def strangers(sequences: Sequences, targets: np.ndarray, draws: np.ndarray) -> n
     first = np.searchsorted(items[events], items[targets], side="left")
     own = np.searchsorted(items[events], items[targets], side="right") - first
     if (own == len(events)).any():
-        raise NoiseError("no events to insert: training has none of another item than the target")
+        raise NoiseError("no events to insert: all training events are of the target item")
     number = (draws * (len(events) - own)).astype(np.int64)
     return events[np.where(number >= first, number + own, number)]
 
 
 def draw(seed: int, stream: int, sequences: Sequences) -> np.ndarray:
-    """A number in [0, 1) for every event, float [E]; the same for all shares and cases."""
+    """A random number in [0, 1) per event, float [E]; the same for all shares and cases."""
     return np.random.default_rng([seed, stream]).random(len(sequences.items))
 
 
 def rebuilt(
     sequences: Sequences, chosen: Cases, *, owner: np.ndarray, source: np.ndarray, times: np.ndarray
 ) -> Noisy:
-    """Sequences of these events, each case's followed by its target, and the cases in them.
+    """Sequences of these events with the target after those of each case, and the new cases.
 
     Args:
-        owner: row of the case, ascending; source: flat index of the event that is copied; times:
-            when it is said to have happened. Gaps follow from the times. int, int, float [K]
+        owner: row of the case, int [K], ascending.
+        source: flat index of the copied event, int [K].
+        times: its new time, float [K]; gaps follow from the times.
     """
-    everybody = np.arange(len(chosen))
-    order = np.argsort(np.r_[owner, everybody], kind="stable")
+    case_rows = np.arange(len(chosen))
+    order = np.argsort(np.r_[owner, case_rows], kind="stable")
     true = np.asarray(sequences.gaps)
     gaps = np.r_[gap_indices(owner, times), true[chosen.position]][order].astype(true.dtype)
     source = np.r_[source, chosen.position][order]

@@ -1,7 +1,7 @@
-"""How quality falls as histories get noisier: every model on the same noisy histories.
+"""Quality as a function of noise: every model on the same noisy histories.
 
-Models are fitted on clean data; only what they read before each case is noisy. What is ranked, what
-is masked as seen and what counts as right are those of the true history. Shapes: C cases.
+Models are fitted on clean data; only the histories they read are noisy. Candidates, seen items and
+targets are those of the true history. Shapes: C cases.
 """
 
 import os
@@ -18,14 +18,14 @@ from decant.features.encode import Encoder
 from decant.features.sequences import Cases, Sequences
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
-SEEDS = 3  # draws of noise that are averaged
+SEEDS = 3  # draws of noise to average
 CLEAN = "clean"
 Curves = dict[tuple[str, float], np.ndarray]  # (kind, share) -> NDCG of each case, float [C]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What every model is put to: cases, kinds of noise, shares, and the seeds of the draws."""
+    """The experiment: cases, kinds of noise, shares, and the seeds of the draws."""
 
     sequences: Sequences
     encoder: Encoder
@@ -37,7 +37,7 @@ class Trial:
 
     @property
     def rankings(self) -> int:
-        """How often a model ranks the cases."""
+        """Number of rankings of the cases per model."""
         return 1 + len(self.noises) * len(self.shares) * len(self.seeds)
 
 
@@ -51,7 +51,7 @@ def trial(
     seed: int,
     k: int,
 ) -> Trial:
-    """The usual trial: every kind of noise, `seeds` draws from `seed` on."""
+    """The standard experiment: every kind of noise, `seeds` draws, with seeds from `seed` on."""
     drawn = tuple(range(seed, seed + seeds))
     return Trial(sequences, encoder, chosen, kinds(encoder.max_length), shares, drawn, k)
 
@@ -59,59 +59,59 @@ def trial(
 def measure_all(
     makers: dict[str, Callable[[], Scorer]],
     rows: dict[str, np.ndarray],
-    asked: Trial,
+    conditions: Trial,
     progress: Callable[[str, int], None] = lambda name, rankings: None,
 ) -> dict[str, Curves]:
     """The curves of every model; as many models at a time as there are cores.
 
     Args:
-        makers: how to make a model's scorer: a fitted one is large, and is let go when measured.
-        rows: the cases a model is measured on, where they are not all; NaN on the others.
-        progress: is told a model's name and how many more rankings of it are done.
+        makers: factories of the models' scorers; a fitted one is large, so it is freed after use.
+        rows: the cases a model is measured on, if not all; NaN on the others.
+        progress: called with a model's name and the number of rankings just finished.
     """
 
     def measure_one(name: str) -> Curves:
-        return measure(makers[name](), rows.get(name), asked, lambda n: progress(name, n))
+        return measure(makers[name](), rows.get(name), conditions, lambda n: progress(name, n))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(makers, pool.map(measure_one, makers), strict=True))
 
 
 def measure(
-    scorer: Scorer, rows: np.ndarray | None, asked: Trial, progress: Callable[[int], None]
+    scorer: Scorer, rows: np.ndarray | None, conditions: Trial, progress: Callable[[int], None]
 ) -> Curves:
     """One model's NDCG by kind and share, the mean over the seeds; `CLEAN` at share 0."""
-    everything = np.arange(len(asked.chosen))
+    everything = np.arange(len(conditions.chosen))
     rows = everything if rows is None else rows
-    chosen = asked.chosen.take(rows)
+    chosen = conditions.chosen.take(rows)
 
     def scored(reader: Scorer) -> np.ndarray:
-        found = rank(
+        ranking = rank(
             reader,
-            asked.sequences,
+            conditions.sequences,
             chosen,
-            len(asked.encoder.items),
-            k=asked.k,
-            exclude_seen=asked.encoder.exclude_seen,
+            len(conditions.encoder.items),
+            k=conditions.k,
+            exclude_seen=conditions.encoder.exclude_seen,
         )
-        values = np.full(len(asked.chosen), np.nan)
-        values[rows] = ndcg(found.ranks, asked.k)
+        values = np.full(len(conditions.chosen), np.nan)
+        values[rows] = ndcg(ranking.ranks, conditions.k)
         progress(1)
         return values
 
     curves = {(CLEAN, 0.0): scored(scorer)}
-    for kind, noise in asked.noises.items():
-        for share in asked.shares:
+    for kind, noise in conditions.noises.items():
+        for share in conditions.shares:
             drawn = [
-                scored(Misled(scorer, asked.sequences, chosen, noise, share, seed))
-                for seed in asked.seeds
+                scored(NoisyScorer(scorer, conditions.sequences, chosen, noise, share, seed))
+                for seed in conditions.seeds
             ]
             curves[kind, share] = np.mean(drawn, axis=0)
     return curves
 
 
-class Misled:
-    """A scorer that is shown noisy histories, while whoever asks it knows the true ones."""
+class NoisyScorer:
+    """A scorer that reads noisy histories in place of the true ones of its caller."""
 
     def __init__(
         self,
@@ -134,8 +134,8 @@ class Misled:
             rows = np.flatnonzero(np.isin(chosen.position, position))
             if not len(rows):
                 continue
-            found = cases.take(np.searchsorted(position, chosen.position[rows]))
-            part = self.scorer(noisy, found)
+            noisy_cases = cases.take(np.searchsorted(position, chosen.position[rows]))
+            part = self.scorer(noisy, noisy_cases)
             if scores is None:
                 scores = np.zeros((len(chosen), part.shape[1]), part.dtype)
             scores[rows] = part
@@ -144,7 +144,7 @@ class Misled:
 
 
 def turns(chosen: Cases) -> Iterator[Cases]:
-    """The first case of each user, then the second of those that have one, and so on."""
+    """The first case of each user, then the second, and so on."""
     order = np.lexsort((chosen.position, chosen.user))
     ordered = chosen.take(order)
     _, begins, counts = np.unique(ordered.user, return_index=True, return_counts=True)

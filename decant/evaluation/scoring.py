@@ -1,4 +1,4 @@
-"""One way to rank for every model: whole catalogue, seen items masked, in batches."""
+"""Ranking for all models: the whole catalogue, seen items masked, in batches."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ BATCH = 256
 
 
 class Scorer(Protocol):
-    """Anything that scores every item for some cases, float [C, N + 1]."""
+    """Scores all items for cases, float [C, N + 1]."""
 
     def __call__(self, sequences: Sequences, chosen: Cases) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a model did on C cases: `ranks` int [C], `top` int32 [C, k]."""
+    """Results of a model on C cases: `ranks` int [C], `top` int32 [C, k]."""
 
     ranks: np.ndarray
     top: np.ndarray
@@ -38,7 +38,7 @@ def rank(
     exclude_seen: bool,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Ranking:
-    """Rank every case's target in the whole catalogue of `items` items."""
+    """Rank the target of each case in the whole catalogue of `items` items."""
     ranks = np.zeros(len(chosen), np.int64)
     tops = np.zeros((len(chosen), min(k, items)), np.int32)
     for rows, batch, masked in batches(sequences, chosen, items, exclude_seen=exclude_seen):
@@ -52,8 +52,8 @@ def rank(
 def batches(
     sequences: Sequences, chosen: Cases, items: int, *, exclude_seen: bool
 ) -> Iterator[tuple[np.ndarray, Cases, np.ndarray]]:
-    """Up to `BATCH` cases at a time: their places in `chosen`, they, and what is masked."""
-    # cases of like length go together, so that little of a batch is padding
+    """Up to `BATCH` cases at a time: their rows in `chosen`, the cases, the masked items."""
+    # batches of similar lengths need little padding
     order = np.argsort(history_lengths(sequences, chosen), kind="stable")
     for start in range(0, len(chosen), BATCH):
         rows = order[start : start + BATCH]
@@ -63,10 +63,10 @@ def batches(
 
 
 class OnnxScorer:
-    """Scores cases with an exported graph, the very one that is served.
+    """Scores cases with an exported graph, the same as in serving.
 
-    `as_served`: one case at a time and without padding, as requests come. An 8-bit graph scales
-    its activations by all that is in the batch, so only this gives the ranking that users get.
+    `as_served`: one case at a time without padding, like requests. An 8-bit graph scales its
+    activations over the whole batch, so only this gives the ranking that users get.
     """
 
     def __init__(self, model: Model, max_length: int, *, as_served: bool = False) -> None:

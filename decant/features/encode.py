@@ -1,7 +1,7 @@
-"""Raw behaviour → model inputs: the one implementation for training, evaluation and serving.
+"""Raw behaviour → model inputs: the only implementation for training, evaluation and serving.
 
-A user's events are put in order, repeats of one item within `merge_window` seconds become one
-event, and ids become indices. Index 0 always means "nothing here" or "unknown".
+A user's events are sorted, repeats of one item within `merge_window` seconds become one event, and
+ids become indices. Index 0 always means padding or unknown.
 """
 
 import json
@@ -22,12 +22,12 @@ INPUTS = ("items", "behaviours", "ratings", "gaps")
 
 
 class EncoderError(ValueError):
-    """What is stored as an encoder is none."""
+    """The stored encoder is invalid."""
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """How one user attribute becomes an index: by `values`, or by numeric `edges`."""
+    """Maps one user attribute to an index: by `values`, or by numeric `edges`."""
 
     values: tuple[str, ...] = ()
     edges: tuple[float, ...] | None = None
@@ -47,7 +47,7 @@ class Attribute:
 
     @cached_property
     def _places(self) -> dict[str | None, int]:
-        """Canonical value → index; of two that are the same the first counts."""
+        """Canonical value → index; the first of equal values wins."""
         places: dict[str | None, int] = {}
         for place, value in enumerate(self.values, start=1):
             places.setdefault(attribute_value(value), place)
@@ -55,9 +55,9 @@ class Attribute:
 
 
 class Events(NamedTuple):
-    """Events of one or more users, flat arrays of one length, ordered by user and time.
+    """Events of one or more users, flat arrays of equal length, ordered by user and time.
 
-    `users` int; `items`, `behaviours` int (1-based); `times` float seconds, NaN for no clock;
+    `users` int; `items`, `behaviours` int (1-based); `times` float seconds, NaN if unknown;
     `ratings` float, NaN for none.
     """
 
@@ -73,7 +73,7 @@ class Events(NamedTuple):
 
 @dataclass(frozen=True)
 class Encoder:
-    """Everything that is needed to encode a request as training encoded its events."""
+    """Everything needed to encode a request in the same way as the training events."""
 
     items: tuple[str, ...]
     behaviours: tuple[str, ...]  # the weakest first
@@ -82,7 +82,7 @@ class Encoder:
     merge_window: float
     exclude_seen: bool
     rating_edges: tuple[float, ...] = ()
-    missing: tuple[str, ...] = ()  # spellings of an attribute's value that stand for none
+    missing: tuple[str, ...] = ()  # spellings of a missing attribute value
 
     @property
     def item_index(self) -> dict[str, int]:
@@ -103,13 +103,13 @@ class Encoder:
         """Read what `save` wrote.
 
         Raises:
-            EncoderError: it is something else.
+            EncoderError: the file is not a stored encoder.
         """
         return Encoder.parse(path.name, path.read_bytes())
 
     @staticmethod
     def parse(name: str, stored: bytes) -> "Encoder":
-        """The same from a file's bytes; its name is for the message alone."""
+        """The same from a file's bytes; `name` is only for the message."""
         try:
             content = json.loads(stored)
             attributes = {
@@ -127,16 +127,16 @@ class Encoder:
 
 
 def order_behaviours(names: list[str]) -> tuple[str, ...]:
-    """Behaviours from the weakest to the strongest; unheard-of ones first, by name."""
+    """Sort behaviours from weakest to strongest; unknown ones first, by name."""
     return tuple(sorted(names, key=lambda n: (STRENGTH.index(n) if n in STRENGTH else -1, n)))
 
 
 def merge(events: Events, window: float) -> Events:
-    """Collapse runs of one user's events on one item, each within `window` seconds of the last.
+    """Merge runs of a user's events on one item, each within `window` seconds of the previous one.
 
-    The merged event has the first one's time, the strongest behaviour and the last rating known.
-    Only neighbours merge, so that no event ever knows what happened after the one behind it.
-    Events without a clock are left alone.
+    The merged event has the first time, the strongest behaviour and the last known rating. Only
+    adjacent events merge, so that no event contains information from after the next one. Events
+    without times stay as they are.
     """
     if not len(events.users):
         return events
@@ -161,12 +161,12 @@ def _last_known(ratings: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def in_order(events: Events) -> Events:
-    """Events by user and time; those of one user without a clock keep their order."""
+    """Sort events by user and time; a user's events without times keep their order."""
     return events.take(np.lexsort((events.times, events.users)))
 
 
 def gap_indices(users: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Time since the same user's event before → index, int64; 0 for a first event or no clock."""
+    """Time since the same user's previous event → index, int64; 0 for a first event or no time."""
     gaps = np.full(len(times), np.nan)
     gaps[1:] = np.where(users[1:] == users[:-1], np.diff(times), np.nan)
     return np.where(np.isnan(gaps), 0, np.searchsorted(GAP_SECONDS, gaps, side="right") + 1)
@@ -178,7 +178,7 @@ def rating_indices(edges: tuple[float, ...], ratings: np.ndarray) -> np.ndarray:
 
 
 def tidy(encoder: Encoder, history: Events) -> Events:
-    """Raw events → in order and merged, as training saw them."""
+    """Sort and merge raw events, as in training."""
     return merge(in_order(history), encoder.merge_window)
 
 

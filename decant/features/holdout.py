@@ -8,13 +8,13 @@ SALT = 0x9E3779B1  # any odd number: spreads neighbouring user indices
 
 
 def selection_cases(sequences: Sequences, per_user: int) -> Cases:
-    """Selection cases: they choose a model's best epoch and how much is pruned."""
+    """Cases used to select a model's best epoch and the amount of pruning."""
     chosen = cases(sequences, VALIDATION, per_user)
     return chosen.take(np.flatnonzero(in_selection(chosen.user)))
 
 
 def decision_cases(sequences: Sequences, per_user: int) -> Cases:
-    """Decision cases: they decide whether a student is accepted, and are not used before."""
+    """Cases used only to decide whether a student is accepted."""
     chosen = cases(sequences, VALIDATION, per_user)
     return chosen.take(np.flatnonzero(~in_selection(chosen.user)))
 

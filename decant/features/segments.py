@@ -1,10 +1,9 @@
-"""Which student serves whom: rules on raw user attributes, evaluated the same way everywhere.
+"""Segment rules on raw user attributes: which student serves which users.
 
 A rule is a comparison or several joined by `and`, `or`, `not`: `gender == 'F' and age < 35`,
-`country in ['France', 'Spain']`, `premium == true`, `history_length >= 20`. Values are compared in
-their canonical form (`decant.features.values`); beside a number they are compared as numbers. A
-comparison with an unknown attribute is neither true nor false, and a rule that is not true does
-not match.
+`country in ['France', 'Spain']`, `premium == true`, `history_length >= 20`, `taste == 2`. Values
+are compared in canonical form (`decant.features.values`), with a number as numbers. A comparison
+with an unknown attribute is neither true nor false, and a rule that is not true does not match.
 """
 
 import ast
@@ -17,9 +16,11 @@ from decant.features.values import attribute_value, number
 from decant.suggest import suggest
 
 GENERAL = "general"
-LONGEST, DEEPEST = 20_000, 50  # characters and nesting of a rule: each request evaluates it
+LONGEST, DEEPEST = 20_000, 50  # characters and nesting of a rule; evaluated per request
 SHOWN = 60  # characters of a rule in a message
 HISTORY_LENGTH = "history_length"  # events in the request's own history
+TASTE = "taste"  # its group by taste, where `distill.taste_groups` asks for them
+COMPUTED = (HISTORY_LENGTH, TASTE)  # from the history: no request gives them
 Facts = Mapping[str, Any]
 Test = Callable[[Facts], bool | None]  # None: unknown
 
@@ -45,8 +46,8 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True)
 class Constant:
-    """What a rule compares an attribute with: a canonical value, as a number or as a text, and
-    whether the two must be equal (or unlike) or in order."""
+    """A canonical value that a rule compares an attribute with, as a number or as a text;
+    `in_order`: by < <= > >=, not by (in)equality."""
 
     attribute: str
     value: str
@@ -56,7 +57,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Rule:
-    """One segment's rule, parsed. `attributes`: every name it reads; `constants`: what they are
+    """One segment's parsed rule. `attributes`: all names it reads; `constants`: values they are
     compared with; `joint`: two attributes are compared with each other."""
 
     segment: str
@@ -68,7 +69,7 @@ class Rule:
     joint: bool = False
 
     def matches(self, facts: Facts) -> bool:
-        """Is the rule true of a user with these raw attributes?"""
+        """Whether the rule is true for a user with these raw attributes."""
         return self.test(facts) is True
 
 
@@ -76,34 +77,34 @@ def parse_rule(segment: str, text: str, priority: int = 0) -> Rule:
     """Read one rule.
 
     Raises:
-        RuleError: it is not a comparison of attributes with constants.
+        RuleError: the text is not a comparison of attributes with constants.
     """
     if len(text) > LONGEST:
-        problem = f"the rule has {len(text):,} characters, {LONGEST:,} are the most"
-        raise RuleError(segment, f"{problem}; a column of the users' table can hold the group")
+        problem = f"the rule has {len(text):,} characters, at most {LONGEST:,} are allowed"
+        raise RuleError(segment, f"{problem}; store the group in a column of the users' table")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         where = f"at column {error.offset}" if error.offset else "to its end"
         problem = (
-            f"cannot read `{text}` {where}; write it like gender == 'F' and age < 35, with all "
-            "that is not a number in quotes: code == '007'"
+            f"cannot parse `{text}` {where}; write it like gender == 'F' and age < 35, with "
+            "everything except numbers in quotes: code == '007'"
         )
         raise RuleError(segment, problem) from None
     except (ValueError, RecursionError, MemoryError) as error:  # a null byte, a thousand brackets
-        raise RuleError(segment, f"cannot read it: {error}") from None
+        raise RuleError(segment, f"cannot parse it: {error}") from None
     if _depth(tree) > DEEPEST:
         raise RuleError(segment, f"`{text[:SHOWN]}…` is nested deeper than {DEEPEST} times")
     reader = _Reader(segment, text)
     test = reader.test(tree)
     if not reader.names:
-        raise RuleError(segment, f"`{text}` reads no attribute, so it tells nobody apart")
+        raise RuleError(segment, f"`{text}` uses no attribute, so it cannot distinguish users")
     names, constants = frozenset(reader.names), frozenset(reader.constants)
     return Rule(segment, text, priority, names, test, constants, reader.joint)
 
 
 def _depth(tree: ast.AST) -> int:
-    """How deep an expression is nested."""
+    """Depth of nesting of an expression."""
     deepest, left = 0, [(tree, 1)]
     while left:
         node, depth = left.pop()
@@ -113,22 +114,24 @@ def _depth(tree: ast.AST) -> int:
 
 
 def parse_rules(rules: Mapping[str, tuple[str, int]], known: Collection[str]) -> list[Rule]:
-    """Rules by segment, `(text, priority)` → rules in the order in which they are asked.
+    """Rules by segment, `(text, priority)` → parsed rules in evaluation order.
 
     Raises:
-        RuleError: a rule does not parse, or reads an attribute that is not among `known`.
+        RuleError: a rule does not parse, or uses an attribute that is not in `known`.
     """
     parsed = [parse_rule(name, text, priority) for name, (text, priority) in rules.items()]
     allowed = sorted({*known, HISTORY_LENGTH})
     for rule in parsed:
         for name in sorted(rule.attributes - set(allowed)):
             hint = suggest(name, allowed, also_list=True)
+            if name == TASTE:
+                hint = "set distill.taste_groups to the number of groups"
             problem = f"unknown attribute `{name}` in `{rule.text}`; {hint}"
             raise RuleError(rule.segment, problem)
-    return in_order_of_asking(parsed)
+    return by_priority(parsed)
 
 
-def in_order_of_asking(rules: list[Rule]) -> list[Rule]:
+def by_priority(rules: list[Rule]) -> list[Rule]:
     """The highest priority first, then by name."""
     return sorted(rules, key=lambda rule: (-rule.priority, rule.segment))
 
@@ -140,7 +143,7 @@ def route(rules: list[Rule], facts: Facts) -> str:
 
 @dataclass
 class _Reader:
-    """Turns the syntax tree of one rule into a test, and collects what it reads."""
+    """Turns the syntax tree of one rule into a test; collects its attributes and constants."""
 
     segment: str
     text: str
@@ -164,13 +167,13 @@ class _Reader:
         if isinstance(op, _MEMBERSHIP):
             return self.membership(left, isinstance(op, ast.NotIn), right)
         if type(op) not in _ORDER:
-            raise self.error(f"unknown comparison in `{self.text}`; there are == != < <= > >= in")
+            raise self.error(f"unknown comparison in `{self.text}`; use == != < <= > >= in")
         return self.compared(_ORDER[type(op)], left, right)
 
     def membership(self, left: ast.expr, negate: bool, right: ast.expr) -> Test:
         if not isinstance(right, ast.List | ast.Tuple | ast.Set):
             raise self.error(f"`in` of `{self.text}` needs a list, such as ['France', 'Spain']")
-        self.operand(left)  # of an empty list too
+        self.operand(left)  # also for an empty list
         for option in right.elts:
             self.constant(option)
         contained = [self.compared(operator.eq, left, option) for option in right.elts]
@@ -187,8 +190,8 @@ class _Reader:
         for attribute, constant in ((left, right), (right, left)):
             if _is_attribute(attribute) and not _is_attribute(constant):
                 in_order = compare not in (operator.eq, operator.ne)
-                told = self.constant(constant)
-                self.constants.add(Constant(ast.unparse(attribute), told, as_numbers, in_order))
+                value = self.constant(constant)
+                self.constants.add(Constant(ast.unparse(attribute), value, as_numbers, in_order))
         return lambda facts: _compare(compare, first(facts), second(facts), as_numbers)
 
     def operand(self, node: ast.expr) -> Callable[[Facts], str | None]:
@@ -215,7 +218,7 @@ class _Reader:
 
 
 def _joined(tests: list[Test], decisive: bool) -> Test:
-    """Or (`decisive` is True) and and (False) in three-valued logic (Kleene)."""
+    """`or` (`decisive` is True) or `and` (False) in three-valued logic (Kleene)."""
 
     def test(facts: Facts) -> bool | None:
         unknown = False
@@ -242,7 +245,7 @@ def _is_attribute(node: ast.expr) -> bool:
 
 
 def _is_number(node: ast.expr) -> bool:
-    """Whether a rule writes a number here, such as 35 or -3; '35' in quotes is a text."""
+    """Whether the node is a number, such as 35 or -3; '35' in quotes is a text."""
     inner = node.operand if isinstance(node, ast.UnaryOp) else node
     kind = type(inner.value) if isinstance(inner, ast.Constant) else None
     return kind in (int, float)
@@ -251,9 +254,9 @@ def _is_number(node: ast.expr) -> bool:
 def _compare(
     compare: Callable[[Any, Any], bool], left: str | None, right: str | None, as_numbers: bool
 ) -> bool | None:
-    """Compare canonical values; None where one is unknown, or no number where one is meant.
+    """Compare canonical values; None if one is unknown, or not a number in a numeric comparison.
 
-    Whether two values are in order is asked of numbers if one of them is a number.
+    Order comparisons are numeric if either value is a number.
     """
     if left is None or right is None:
         return None

@@ -1,4 +1,4 @@
-"""Encoded sequences of all users, flat and memory-mapped; batches are cut from them by index."""
+"""Encoded sequences of all users, flat and memory-mapped; batches are sliced by index."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,8 +11,8 @@ class Sequences:
     """Events of U users, one after another; user u owns `offsets[u]:offsets[u + 1]`.
 
     `items`, `behaviours`, `ratings`, `gaps` int [E]; `times` float [E]; `target` bool [E]: may be
-    predicted; `attributes` int [U, A]; `split` int [U, 2]: how many of a user's events are before
-    the validation window, and before the test window.
+    predicted; `attributes` int [U, A]; `split` int [U, 2]: number of a user's events before the
+    validation window, and before the test window.
     """
 
     offsets: np.ndarray
@@ -30,14 +30,14 @@ class Sequences:
         return len(self.offsets) - 1
 
     def save(self, folder: Path) -> None:
-        """One .npy file per array."""
+        """Write one .npy file per array."""
         folder.mkdir(parents=True, exist_ok=True)
         for field in fields(self):
             np.save(folder / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
 
     @staticmethod
     def load(folder: Path) -> "Sequences":
-        """Memory-mapped: only what is read is loaded."""
+        """Load memory-mapped arrays: only accessed parts are read."""
         return Sequences(
             **{
                 field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
@@ -48,7 +48,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Cases:
-    """What is evaluated: predict the event `position` (flat index) of `user` from those before."""
+    """Evaluation cases: predict the event `position` (flat index) of `user` from those before."""
 
     user: np.ndarray
     position: np.ndarray
@@ -66,7 +66,7 @@ VALIDATION, TEST = "validation", "test"
 def cases(sequences: Sequences, window: str, per_user: int) -> Cases:
     """The first `per_user` target events of each user within a window (`validation` or `test`).
 
-    An event with nothing before it is no case: there is no history to predict it from.
+    An event without a history to predict it from is not a case.
     """
     start, stop = sequences.offsets[:-1], sequences.offsets[1:]
     first = start + sequences.split[:, 0 if window == VALIDATION else 1]
@@ -103,7 +103,7 @@ def training_counts(sequences: Sequences, items: int) -> np.ndarray:
 def gather(
     sequences: Sequences, inputs: tuple[str, ...], stop: np.ndarray, start: np.ndarray, length: int
 ) -> dict[str, np.ndarray]:
-    """Cut events [start, stop) (flat indices, int [B]) → int64 [B, length] each, newest last."""
+    """Slice events [start, stop) (flat indices, int [B]) → int64 [B, length] each, newest last."""
     index = stop[:, None] + np.arange(-length, 0)
     inside = index >= np.maximum(start, stop - length)[:, None]
     index = np.where(inside, index, 0)
@@ -114,7 +114,7 @@ def gather(
 
 
 def history_lengths(sequences: Sequences, chosen: Cases) -> np.ndarray:
-    """Events before each case, int [C]."""
+    """Number of events before each case, int [C]."""
     return np.asarray(chosen.position - np.asarray(sequences.offsets)[chosen.user])
 
 

@@ -1,25 +1,67 @@
-"""Groups by behaviour: users who take alike things, whatever they say of themselves."""
+"""Groups by taste: clusters of users, computed from their items alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from decant.features.sequences import Sequences, training_events
 
-TOPICS = 32  # that a user's items are boiled down to
+TOPICS = 32  # dimensions of the latent space that users are clustered in
+DIGITS = 5  # of an affinity after the point: the same number in training and in a release
 
 
-def taste_groups(
-    sequences: Sequences, items: int, members: np.ndarray, count: int, seed: int
-) -> dict[str, np.ndarray]:
-    """Divide users into `count` clusters by the items of their training events.
+@dataclass(frozen=True)
+class TasteGroups:
+    """A linear rule that assigns a history to one of G groups.
+
+    `affinity`: float64 [N + 1, G], of every item to every group; row 0 (no item) is zero.
+    """
+
+    affinity: np.ndarray
+
+    def group(self, items: np.ndarray) -> str | None:
+        """The group of a history (item indices, int [T]) as `1` … `G`; None without an item."""
+        known, counts = np.unique(items[items > 0], return_counts=True)
+        if not len(known):
+            return None
+        scores = (1 + np.log(counts)) @ self.affinity[known]
+        return str(int(scores.argmax()) + 1)
+
+    def groups(self, sequences: Sequences) -> list[str | None]:
+        """The group of every user by the events before the validation window."""
+        items, starts = np.asarray(sequences.items), np.asarray(sequences.offsets[:-1])
+        ends = starts + np.asarray(sequences.split[:, 0])
+        return [self.group(items[a:b]) for a, b in zip(starts, ends, strict=True)]
+
+    def to_lists(self) -> list[list[float]]:
+        """Plain values for a JSON file."""
+        return [[float(value) for value in row] for row in self.affinity]
+
+    @staticmethod
+    def from_lists(rows: Sequence[Sequence[float]], items: int) -> "TasteGroups":
+        """Read what `to_lists` returned.
+
+        Raises:
+            ValueError: the rows are not finite numbers for `items` items.
+        """
+        affinity = np.array(rows, dtype=np.float64)
+        if affinity.ndim != 2 or len(affinity) != items + 1 or not affinity.shape[1]:
+            raise ValueError(f"taste groups of shape {affinity.shape} for {items} items")
+        if not np.isfinite(affinity).all():
+            raise ValueError("taste groups with values that are not finite")
+        return TasteGroups(affinity)
+
+
+def fit_taste_groups(sequences: Sequences, items: int, count: int, seed: int) -> TasteGroups:
+    """Cluster users by the items of their training events.
 
     Latent semantic analysis of users as documents (tf-idf, Deerwester et al. 1990), then k-means
-    of the directions.
+    of the directions. A group's affinities are its centroid, taken back to the items: so a history
+    is assigned by one sum. Groups are numbered by size, the largest is 1.
 
     Args:
-        members: the users who are divided.
-
-    Returns:
-        Users by `taste_1`, `taste_2`, …, the largest first; none is empty.
+        items: of the catalogue. count: number of groups.
     """
     from scipy.sparse import csr_matrix
     from sklearn.cluster import KMeans
@@ -31,11 +73,16 @@ def taste_groups(
     user = np.repeat(np.arange(sequences.users), np.asarray(sequences.split[:, 0]))
     shape = (sequences.users, items + 1)
     taken = csr_matrix((np.ones(len(events)), (user, np.asarray(sequences.items)[events])), shape)
-    weighted = TfidfTransformer(sublinear_tf=True).fit_transform(taken[members])
+    transform = TfidfTransformer(sublinear_tf=True).fit(taken)
+    weighted = transform.transform(taken)
     topics = min(TOPICS, *(n - 1 for n in weighted.shape))
-    boiled = TruncatedSVD(max(1, topics), random_state=seed).fit_transform(weighted)
-    cluster = KMeans(min(count, len(members)), n_init=4, random_state=seed).fit_predict(
-        normalize(boiled)
-    )
-    found = sorted((members[cluster == n] for n in np.unique(cluster)), key=len, reverse=True)
-    return {f"taste_{n}": users for n, users in enumerate(found, 1)}
+    reduction = TruncatedSVD(max(1, topics), random_state=seed).fit(weighted)
+    directions = normalize(reduction.transform(weighted))
+    clusters = KMeans(min(count, sequences.users), n_init=4, random_state=seed).fit(directions)
+    centroids = normalize(clusters.cluster_centers_)
+    affinity = transform.idf_[:, None] * (reduction.components_.T @ centroids.T)
+    affinity[0] = 0.0
+    unordered = TasteGroups(np.round(affinity, DIGITS))
+    names = unordered.groups(sequences)
+    sizes = [names.count(str(number)) for number in range(1, affinity.shape[1] + 1)]
+    return TasteGroups(unordered.affinity[:, np.argsort([-size for size in sizes], kind="stable")])

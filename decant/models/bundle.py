@@ -1,6 +1,6 @@
 """One model on disk: weights, shape, catalogue, figures; the manifest is written last.
 
-No torch here: whoever serves a model reads bundles too.
+Does not import torch, because serving reads bundles too.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ class BundleError(ValueError):
 def write_text_files(
     folder: Path, config: dict[str, Any], items: tuple[str, ...], metrics: dict[str, Any]
 ) -> None:
-    """Write everything of a bundle that is text; the folder is made."""
+    """Write the text files of a bundle; creates the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((CONFIG, config), (ITEMS, list(items)), (METRICS, metrics)):
         write_json(folder / name, content)
@@ -33,7 +33,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def seal(folder: Path) -> None:
-    """Write the manifest: from now on the bundle is complete."""
+    """Write the manifest, which completes the bundle."""
     files = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.name != MANIFEST}
     write_json(folder / MANIFEST, {"files": files})
 
@@ -45,10 +45,10 @@ def sha256(path: Path) -> str:
 
 
 def check(folder: Path) -> None:
-    """Make sure every byte of a bundle is what it was when it was sealed.
+    """Verify that a bundle is unchanged since it was sealed.
 
     Raises:
-        BundleError: no manifest, a file missing or changed.
+        BundleError: no manifest, or a file is missing or modified.
     """
     manifest = folder / MANIFEST
     if not manifest.is_file():

@@ -1,4 +1,4 @@
-"""Items that no training event has: what a model knows of them is their given vectors alone."""
+"""Items without training events: a model only knows their content vectors."""
 
 import numpy as np
 import torch
@@ -6,18 +6,18 @@ from torch import Tensor
 
 from decant.models.recommender import Recommender
 
-RARE = 0.1  # share of the trained items, the rarest, whose bias a new item gets
+RARE = 0.1  # share of rarest trained items whose mean bias new items get
 
 
 @torch.no_grad()
-def settle_untrained(model: Recommender, counts: np.ndarray) -> int:
-    """Take from items without an event what training has made of their id; returns how many.
+def reset_untrained(model: Recommender, counts: np.ndarray) -> int:
+    """Reset the parameters of items without training events; returns their number.
 
-    An id vector that nothing was learnt about is noise: it becomes zero, and the bias that of the
-    rarest items that were trained.
+    Their id vectors are noise and become zero; their bias becomes the mean of the rarest trained
+    items.
 
     Args:
-        counts: int [N + 1], training events of each item; index 0 is no item.
+        counts: int [N + 1], training events of each item; index 0 is padding.
     """
     known = np.flatnonzero(counts[1:]) + 1
     new = np.flatnonzero(counts[1:] == 0) + 1
@@ -31,7 +31,7 @@ def settle_untrained(model: Recommender, counts: np.ndarray) -> int:
 
 
 def untrained(counts: np.ndarray) -> Tensor | None:
-    """bool [N + 1]: real items that have no training event; None if there are none."""
+    """bool [N + 1]: items without training events; None if there are none."""
     new = counts == 0
     new[0] = False
     return torch.from_numpy(new) if new.any() else None

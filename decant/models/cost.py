@@ -1,4 +1,4 @@
-"""What a request costs, in multiply-adds."""
+"""Cost of a request in multiply-adds."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from decant.models.recommender import Architecture, Recommender
 
 
 def multiply_adds(a: Architecture) -> int:
-    """Multiply-adds of all matrix products of one request with as long a history as the model
-    reads, scores of the whole catalogue included.
+    """Multiply-adds of all matrix products of one request with the longest history that the model
+    reads, including the scores of the whole catalogue.
 
-    What comes from given vectors is left out: it is worked out once, when a model is loaded.
+    Projections of content vectors are excluded: they are computed once, on export.
     """
     with torch.device("meta"):
         model = Recommender(a).eval()
@@ -26,6 +26,6 @@ def multiply_adds(a: Architecture) -> int:
 
 
 def multiply_adds_of(folder: Path) -> int:
-    """The same of a bundle's model."""
+    """The same for a bundle's model."""
     config = bundle.read_json(folder, bundle.CONFIG)
     return multiply_adds(Architecture.from_dict(config["architecture"]))

@@ -1,4 +1,4 @@
-"""A model as an ONNX graph, the same bytes wherever it is made."""
+"""Export models as ONNX graphs, with reproducible bytes."""
 
 import logging
 import warnings
@@ -41,12 +41,11 @@ def input_names(model: Recommender) -> tuple[str, ...]:
 def export_onnx(model: Recommender, path: Path, longest: int | None = None) -> None:
     """Write the graph of `model`: scores [B, N + 1] of every item after the last position.
 
-    A model that reads less than `longest`, the events of a history that a request has at most,
-    says so in its metadata, see `runtime.session`.
+    If the model reads fewer events than `longest`, the maximum of a request, its metadata contain
+    that number, see `runtime.session`.
 
-    Batch and length are free. Text vectors are folded into the item table. What the exporter
-    adds beyond the graph (names of source files, stack traces) is removed: it would differ
-    from one folder to the next.
+    Batch size and length are dynamic. Content vectors are merged into the item table. Metadata of
+    the exporter (names of source files, stack traces) are removed, as they depend on the folder.
     """
     served = _Served(model.cpu().eval())
     a = model.architecture

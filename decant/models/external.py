@@ -1,4 +1,4 @@
-"""Digests of models that lie outside the project's data, so that DVC sees when they change."""
+"""Digests of models outside the project's data, so that DVC detects their changes."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,17 +12,17 @@ NONE = "none"
 
 
 def bert_digest(params: Params) -> str:
-    """Digest of the BERT that `embed.bert` names; `none` where none is read, or none is there."""
+    """Digest of the BERT of `embed.bert`; `none` if it is not used or missing."""
     if params.embed.encoder != "bert":
         return NONE
     try:
         return digest(files_of(find_bert(str(params.embed.bert))))
-    except (TextError, OSError):  # the step that reads it says what is wrong
+    except (TextError, OSError):  # the step that reads it reports the problem
         return NONE
 
 
 def teacher_digest(root: Path, params: Params) -> str:
-    """Digest of the teacher that `teacher.warm_start` names; `none` where none is read or there."""
+    """Digest of the teacher of `teacher.warm_start`; `none` if it is not used or missing."""
     if params.teacher.warm_start is None:
         return NONE
     folder = root / params.teacher.warm_start
@@ -33,6 +33,6 @@ def teacher_digest(root: Path, params: Params) -> str:
 
 
 def digest(files: Iterable[Path]) -> str:
-    """One digest of files: their names and what they hold."""
+    """One digest of the names and contents of files."""
     listed = "".join(f"{path.name} {sha256(path)}\n" for path in files)
     return hashlib.sha256(listed.encode()).hexdigest()

@@ -1,9 +1,10 @@
 """The sequence recommender: one class for teacher and students, pruned or whole.
 
 Shapes: B sequences, T positions, N items, d = dimension, h heads of width w, A attributes.
-A pre-norm transformer; the item table is tied between input and output. It looks back only and
-predicts what follows each position (`next`), or looks both ways and fills in positions that are
-masked (`masked`, the cloze of BERT4Rec, Sun et al. 2019); then the last one is what follows.
+A pre-norm transformer; the item table is tied between input and output. It is either causal and
+predicts the next item at each position (`next`), or bidirectional and predicts masked positions
+(`masked`, the cloze task of BERT4Rec, Sun et al. 2019); a mask at the end then predicts the next
+item.
 """
 
 from collections.abc import Mapping
@@ -14,16 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 NEXT, MASKED = "next", "masked"
-MASKED_SCORE = -1e9  # the score of what must not be looked at; finite, so no row is all NaN
+MASKED_SCORE = -1e9  # of masked positions; finite, so that no row becomes NaN
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that fixes the model's shape.
+    """The shape of a model.
 
-    `heads` and `hidden` are per layer, since pruning may leave layers of different width;
-    `attribute_sizes` are the number of indices of each user attribute; `vector_widths`: the width
-    of each kind of given item vectors, such as `text` or `image`, that stands among the inputs.
+    `heads` and `hidden` are per layer, since pruning may leave layers of different widths;
+    `attribute_sizes`: the number of indices of each user attribute; `vector_widths`: the width of
+    each kind of content vectors in the inputs, such as `text` or `image`.
     """
 
     items: int
@@ -57,12 +58,12 @@ class Architecture:
 
     @property
     def masked(self) -> bool:
-        """Does it fill in masked positions, looking both ways?"""
+        """Whether it is bidirectional and predicts masked positions."""
         return self.objective == MASKED
 
 
 class ItemVectors(nn.Module):
-    """Given vectors of the items, float [N + 1, W], projected to the model's dimension."""
+    """Content vectors of the items, float [N + 1, W], projected to the model's dimension."""
 
     vectors: Tensor
 
@@ -77,11 +78,11 @@ class ItemVectors(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention with plain linear projections, which quantise.
+    """Self-attention with plain linear projections, which can be quantised.
 
     Positions enter as a learned bias per head and distance (Raffel et al. 2020, without buckets).
-    `bias` [h, length]: distance 0 is last, further back comes before it; where it looks both ways
-    [h, 2 · length - 1], what lies ahead comes after.
+    `bias` [h, length]: distance 0 is last, larger distances back come before it; if bidirectional,
+    [h, 2 · length - 1] with distances ahead after it.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, padding: Tensor, last: bool) -> Tensor:
         """x [B, T, d] → the same; `last`: the last position only → [B, 1, d].
 
-        `padding` float [B, 1, 1, T]: `MASKED_SCORE` where nothing stands, else 0.
+        `padding` float [B, 1, 1, T]: `MASKED_SCORE` at padding, else 0.
         """
         length = x.shape[1]
         q = self._split(self.query(x[:, -1:] if last else x))
@@ -113,7 +114,7 @@ class Attention(nn.Module):
         return self.bias[:, self.length - length : self.length].unsqueeze(1)
 
     def _bias(self, length: int) -> Tensor:
-        """[h, T, T]: the bias of every distance; what it must not look at is masked."""
+        """[h, T, T]: the bias of every distance; positions ahead are masked if causal."""
         if self.bias.device.type != "cpu":
             return self._bias_by_rows(length)
         place = torch.arange(length, device=self.bias.device)
@@ -122,10 +123,10 @@ class Attention(nn.Module):
         return bias if self.both_ways else bias.masked_fill(back < 0, MASKED_SCORE)
 
     def _bias_by_rows(self, length: int) -> Tensor:
-        """The same without looking up: each row is the one before it, a place further on.
+        """The same without a lookup: each row is the previous one, shifted by one position.
 
-        On a GPU the gradient of a lookup is summed one by one where indices are equal, and most
-        are: that took longer than everything else together.
+        On a GPU the gradient of a lookup with many equal indices is summed serially, which took
+        longer than everything else together.
         """
         first = self.length - length
         if self.both_ways:
@@ -141,8 +142,8 @@ class Attention(nn.Module):
 class Dropout(nn.Module):
     """Dropout (Srivastava et al. 2014) at a rate in 256ths.
 
-    On a CPU torch draws number by number, on one thread; a random byte each takes an eighth of
-    the draws.
+    On a CPU torch draws numbers one by one on one thread; drawing a byte per element takes an
+    eighth of the draws.
     """
 
     def __init__(self, rate: float) -> None:
@@ -160,7 +161,7 @@ class Dropout(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a ReLU between."""
+    """Two linear layers with a ReLU in between."""
 
     def __init__(self, dimension: int, hidden: int) -> None:
         super().__init__()
@@ -172,7 +173,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each behind a norm and beside a residual path."""
+    """Attention and feed-forward, each after a norm and with a residual connection."""
 
     def __init__(self, a: Architecture, layer: int) -> None:
         super().__init__()
@@ -190,12 +191,12 @@ class Block(nn.Module):
 
 
 class Recommender(nn.Module):
-    """Sequences of events in, a score for every item out."""
+    """Maps sequences of events to a score for every item."""
 
     def __init__(
         self, architecture: Architecture, vectors: Mapping[str, Tensor] | None = None
     ) -> None:
-        """`vectors`: float [N + 1, W] by name, see `vector_widths`; zero until they are loaded."""
+        """`vectors`: float [N + 1, W] by name, see `vector_widths`; zero until loaded."""
         super().__init__()
         a = self.architecture = architecture
         d = a.dimension
@@ -228,7 +229,7 @@ class Recommender(nn.Module):
         self.apply(_initialise)
 
     def item_embeddings(self) -> Tensor:
-        """Item vectors [N + 1, d], the share of each given vector included."""
+        """Item embeddings [N + 1, d], including the projections of content vectors."""
         table: Tensor = self.item.weight
         if self.training and self.architecture.id_dropout:  # Volkovs et al. 2017
             kept = torch.rand(len(table), 1, device=table.device)
@@ -240,8 +241,8 @@ class Recommender(nn.Module):
     def encode(self, batch: dict[str, Tensor], table: Tensor, last: bool = False) -> Tensor:
         """States [B, T, d], or [B, 1, d] of the last position. `batch`: int [B, T] per input.
 
-        Where positions are masked, index N + 1 among the items is a mask, and `last` is that of
-        a mask behind the history.
+        With the masked objective, item index N + 1 is the mask, and `last` is a mask appended to
+        the history.
         """
         if self.mask is not None and last:
             batch = self._with_mask(batch)
@@ -252,13 +253,13 @@ class Recommender(nn.Module):
         return self.norm(self.blocks[-1](x, padding, last))
 
     def _with_mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Every sequence and a mask behind it, an event of which nothing is known."""
+        """Append a mask, an event with unknown inputs, to every sequence."""
         longer = {name: functional.pad(batch[name], (0, 1)) for name in self.events}
         items = functional.pad(batch["items"], (0, 1), value=self.architecture.items + 1)
         return {**batch, **longer, "items": items}
 
     def _embed(self, batch: dict[str, Tensor], table: Tensor) -> Tensor:
-        """What stands at each position, [B, T, d]."""
+        """Input embeddings of each position, [B, T, d]."""
         items = batch["items"]
         if self.mask is None:
             x = functional.embedding(items, table)
@@ -272,7 +273,7 @@ class Recommender(nn.Module):
         return x
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Scores of every item after the last position, [B, N + 1]; index 0 is no item."""
+        """Scores of every item after the last position, [B, N + 1]; index 0 is padding."""
         table = self.item_embeddings()
         return self.scores(self.encode(batch, table, last=True)[:, 0], table)
 

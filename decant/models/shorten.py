@@ -1,4 +1,4 @@
-"""A student that reads less of a history, and costs less for it."""
+"""Shorten the history that a model reads, which reduces its cost."""
 
 from dataclasses import replace
 
@@ -9,10 +9,10 @@ from decant.models.recommender import Architecture, Recommender
 
 
 def shorten(model: Recommender, length: int) -> Recommender:
-    """A copy that reads the newest `length` events alone; what it keeps of its weights is the same.
+    """A copy that reads only the newest `length` events, with the same weights.
 
     Raises:
-        ValueError: the model does not read so many.
+        ValueError: the model reads fewer events.
     """
     a = model.architecture
     if not 1 <= length <= a.max_length:
@@ -27,7 +27,7 @@ def shorten(model: Recommender, length: int) -> Recommender:
 
 
 def mean_multiply_adds(a: Architecture, lengths: np.ndarray) -> float:
-    """Of requests with histories of these lengths, int [R]; see `multiply_adds`."""
+    """Mean multiply-adds of requests with these history lengths, int [R]; see `multiply_adds`."""
     read, times = np.unique(lengths.clip(1, a.max_length), return_counts=True)
     each = [multiply_adds(replace(a, max_length=int(events))) for events in read]
     return float(np.average(each, weights=times))

@@ -1,4 +1,4 @@
-"""Item text → vectors: hashed words with no download, or a real pretrained BERT."""
+"""Item text → vectors: hashed words, without any download, or a pretrained BERT."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ HASH_WIDTH = 2**16
 
 @dataclass(frozen=True)
 class Texts:
-    """Vectors float32 [N + 1, width], unit length, row 0 (no item) zero; texts that were cut."""
+    """Unit vectors float32 [N + 1, width], row 0 (padding) zero; number of truncated texts."""
 
     vectors: np.ndarray
     cut: int = 0
@@ -25,7 +25,7 @@ def embed_texts(
     """Vectors of items' texts; a text without words has a zero vector.
 
     Raises:
-        TextError: the BERT is not where `embed.bert` says, or is none.
+        TextError: the BERT of `embed.bert` is missing or cannot be used.
     """
     cut = 0
     if settings.encoder == "bert":
@@ -38,7 +38,7 @@ def embed_texts(
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows of unit length; a zero row stays."""
+    """Scale rows to unit length; zero rows stay zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-12)
 

@@ -1,7 +1,7 @@
-"""Start a model from another one: of a former run, or of another shop.
+"""Initialise a model from another one, of a previous run or another shop.
 
-Items are matched by id, else by the nearest text; every other weight is copied where name and
-shape agree.
+Items are matched by id, else by the nearest text; all other weights are copied if name and shape
+agree.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,20 +17,20 @@ from decant.models.build import load_model
 from decant.models.recommender import ItemVectors, Recommender
 
 TEXT, ENCODER = "text", "text_encoder"
-NEAR = 0.8  # cosine of two texts that may stand for one another
-ALIKE = 0.98  # mean cosine of the texts of shared items from which on both encoders are one
+NEAR = 0.8  # minimum cosine of matching texts
+ALIKE = 0.98  # minimum mean cosine of shared items' texts if both encoders are the same
 CHUNK = 1024  # items compared at a time
 TABLES = ("item.weight", "bias")  # a row for each item
 RECENCY = ".attention.bias"  # [h, max_length], distance 0 last
 
 
 class TransferError(ValueError):
-    """The model to start from does not fit; the message says where it is and what differs."""
+    """The model to start from does not fit; the message has its path and the difference."""
 
 
 @dataclass(frozen=True)
 class Transferred:
-    """What was taken over: items by id, by text, those that start anew; weights and not."""
+    """Counts of items matched by id, by text, new; number of copied weights, names of others."""
 
     by_id: int
     by_text: int
@@ -42,24 +42,24 @@ class Transferred:
         return {**asdict(self), "left_out": list(self.left_out)}
 
     def line(self) -> str:
-        """The same for people."""
+        """The same as readable text."""
         rest = f", not {', '.join(self.left_out)}" if self.left_out else ""
         return (
             f"started from another teacher: {self.by_id:,} items by id, {self.by_text:,} by text, "
-            f"{self.new:,} anew; {self.weights} weights taken over{rest}"
+            f"{self.new:,} new; {self.weights} weights copied{rest}"
         )
 
 
 def start_from(
     model: Recommender, folder: Path, items: tuple[str, ...], encoder: str | None = None
 ) -> Transferred:
-    """Copy what fits from the bundle in `folder` into `model`, whose catalogue is `items`.
+    """Copy matching weights from the bundle in `folder` into `model`; `items` is its catalogue.
 
     Args:
-        encoder: what made our text vectors, if another catalogue's can come from it too.
+        encoder: the encoder of our text vectors, if it can be shared with another catalogue.
 
     Raises:
-        TransferError: there is no complete bundle with weights, or its dimension is another.
+        TransferError: the bundle is incomplete, has no weights or another dimension.
     """
     former, theirs = _load(folder)
     ours, old = model.architecture, former.architecture
@@ -75,12 +75,12 @@ def start_from(
     weights, left_out = copy_weights(model, former, place)
     if rotation is not None:
         turn_projection(model, former, rotation)
-    matched, found = int((shared > 0).sum()), int((place > 0).sum())
-    return Transferred(matched, found - matched, len(items) - found, weights, left_out)
+    with_id, matched = int((shared > 0).sum()), int((place > 0).sum())
+    return Transferred(with_id, matched - with_id, len(items) - matched, weights, left_out)
 
 
 def by_id(items: tuple[str, ...], theirs: tuple[str, ...]) -> np.ndarray:
-    """Their index of each of our items, int [N + 1]; 0 where they have none."""
+    """Their index of each of our items, int [N + 1]; 0 if they do not have it."""
     index = {item: n for n, item in enumerate(theirs, start=1)}
     return np.array([0, *(index.get(item, 0) for item in items)])
 
@@ -88,11 +88,11 @@ def by_id(items: tuple[str, ...], theirs: tuple[str, ...]) -> np.ndarray:
 def rotation_of(
     ours: ItemVectors | None, theirs: ItemVectors | None, shared: np.ndarray, same: bool
 ) -> np.ndarray | None:
-    """What turns our text vectors into their space, [W, W]; None where the two do not compare.
+    """The rotation of our text vectors into their space, [W, W]; None if they are not comparable.
 
-    The spaces are one if the encoder is the `same`, or shared items have the same vectors, or
-    nearly so after a rotation fitted on them (Schönemann 1966): hashed texts are reduced anew in
-    every run.
+    The spaces are the same if the encoder is the `same`, or if shared items have nearly the same
+    vectors, possibly after a rotation fitted on them (Schönemann 1966): the projection of hashed
+    texts is fitted again in every run.
     """
     if ours is None or theirs is None or ours.vectors.shape[1] != theirs.vectors.shape[1]:
         return None
@@ -103,14 +103,14 @@ def rotation_of(
 
 
 def rotate(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray | None:
-    """The rotation [W, W] of our vectors [M, W] onto theirs; None if none brings them together."""
-    spoken = (np.abs(ours).sum(1) > 0) & (np.abs(theirs).sum(1) > 0)
-    ours, theirs = ours[spoken], theirs[spoken]
+    """The rotation [W, W] of our vectors [M, W] onto theirs; None if none aligns them."""
+    nonzero = (np.abs(ours).sum(1) > 0) & (np.abs(theirs).sum(1) > 0)
+    ours, theirs = ours[nonzero], theirs[nonzero]
     if not len(ours):
         return None
     if (ours * theirs).sum(1).mean() >= ALIKE:
         return np.eye(ours.shape[1], dtype=ours.dtype)
-    if len(ours) <= ours.shape[1]:  # so few can always be brought together
+    if len(ours) <= ours.shape[1]:  # so few can always be aligned
         return None
     left, _, right = np.linalg.svd(ours.T @ theirs)
     rotation: np.ndarray = left @ right
@@ -120,13 +120,13 @@ def rotate(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray | None:
 def by_text(
     model: Recommender, former: Recommender, rotation: np.ndarray, place: np.ndarray
 ) -> np.ndarray:
-    """`place` filled up: an item that they do not have stands where its nearest text does."""
+    """Complete `place`: match each item that they do not have to the one with the nearest text."""
     ours, theirs = _text(model), _text(former)
     assert ours is not None and theirs is not None
     known, place = theirs.vectors.cpu().numpy(), place.copy()
-    lone = np.flatnonzero(place[1:] == 0) + 1
-    for start in range(0, len(lone), CHUNK):
-        rows = lone[start : start + CHUNK]
+    unmatched = np.flatnonzero(place[1:] == 0) + 1
+    for start in range(0, len(unmatched), CHUNK):
+        rows = unmatched[start : start + CHUNK]
         cosine = ours.vectors.cpu().numpy()[rows] @ rotation @ known.T
         best = cosine.argmax(axis=1)
         near = cosine[np.arange(len(rows)), best] >= NEAR
@@ -138,10 +138,10 @@ def by_text(
 def copy_weights(
     model: Recommender, former: Recommender, place: np.ndarray
 ) -> tuple[int, tuple[str, ...]]:
-    """Copy the rows of matched items and every weight of one name and shape.
+    """Copy the rows of matched items and all weights with equal name and shape.
 
     Returns:
-        how many weights were copied; the names of those that were not.
+        The number of copied weights; the names of the others.
     """
     known, left_out, copied = dict(former.named_parameters()), [], 0
     rows = np.flatnonzero(place)
@@ -160,7 +160,7 @@ def copy_weights(
 
 @torch.no_grad()
 def turn_projection(model: Recommender, former: Recommender, rotation: np.ndarray) -> None:
-    """Let the copied projection of text read our vectors as it read theirs."""
+    """Rotate the copied text projection, so that it reads our vectors like theirs."""
     ours, theirs = _text(model), _text(former)
     assert ours is not None and theirs is not None
     source = theirs.projection.weight
@@ -168,7 +168,7 @@ def turn_projection(model: Recommender, former: Recommender, rotation: np.ndarra
 
 
 def _copy_recency(name: str, weight: Tensor, source: Tensor) -> bool:
-    """A bias by distance for another length: the distances that both have."""
+    """Copy a bias by distance between different lengths: the distances that both have."""
     if not name.endswith(RECENCY) or source.shape[0] != weight.shape[0]:
         return False
     length = min(source.shape[1], weight.shape[1])
@@ -177,7 +177,7 @@ def _copy_recency(name: str, weight: Tensor, source: Tensor) -> bool:
 
 
 def _text(model: Recommender) -> ItemVectors | None:
-    """What a model reads of its items' texts, None if it reads none."""
+    """A model's text vectors, None if it has none."""
     names = [name for name, _ in model.architecture.vector_widths]
     return cast(ItemVectors, model.vectors[names.index(TEXT)]) if TEXT in names else None
 
@@ -185,11 +185,11 @@ def _text(model: Recommender) -> ItemVectors | None:
 def _load(folder: Path) -> tuple[Recommender, tuple[str, ...]]:
     if not (folder / bundle.WEIGHTS).is_file():
         raise TransferError(
-            f"teacher.warm_start: {folder} holds no {bundle.WEIGHTS}: give a run's "
-            "data/models/teacher, or warm_start: null"
+            f"teacher.warm_start: {folder} has no {bundle.WEIGHTS}: set it to the "
+            "data/models/teacher of a run, or warm_start: null"
         )
     try:
         return load_model(folder), tuple(bundle.read_json(folder, bundle.ITEMS))
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise TransferError(f"teacher.warm_start: {folder} cannot be read: {said}") from None
+        problem = " ".join(str(error).split())[:200]
+        raise TransferError(f"teacher.warm_start: {folder} cannot be read: {problem}") from None

@@ -26,12 +26,12 @@ from decant.suggest import suggest
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " "}
 TIME_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 TIME_FORMS = (*TIME_UNITS, "iso", "day-first", "month-first", "year-first")
-NULLS = ["NULL", "Null", "null"]  # what YAML reads as no value at all
+NULLS = ["NULL", "Null", "null"]  # spellings of null in YAML
 MISSING = [*NULLS, "\\N", "NaN", "nan", "NAN", "None", "NaT", "<NA>", "N/A", "n/a", "#N/A"]
 
 
 class Raw(Block):
-    """The demo shop's size and dirt."""
+    """Size and data quality of the demo shop."""
 
     users: Annotated[int, Field(ge=2, le=10_000_000)] = 4000
     items: Annotated[int, Field(ge=40, le=1_000_000)] = 400
@@ -42,7 +42,7 @@ class Raw(Block):
 
 
 class UsersTable(Block):
-    """A table of users, or of item vectors: its file, and its name of the column of ids."""
+    """A table of users or item vectors: its file, and the name of its id column."""
 
     file: str
     id: Name | None = None
@@ -76,19 +76,19 @@ class Ingest(Block):
 
     @field_validator("users", "items", mode="before")
     @classmethod
-    def _a_table_may_be_its_file_alone(cls, given: Any) -> Any:
+    def _file_name_to_table(cls, given: Any) -> Any:
         return {"file": given} if isinstance(given, str) else given
 
     @field_validator("vectors", mode="before")
     @classmethod
-    def _so_may_those_of_vectors(cls, given: Any) -> Any:
+    def _file_names_to_vector_tables(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
         return {n: {"file": t} if isinstance(t, str) else t for n, t in given.items()}
 
     @field_validator("missing", mode="before")
     @classmethod
-    def _yaml_has_spellings_of_its_own(cls, given: Any) -> Any:
+    def _restore_parsed_scalars(cls, given: Any) -> Any:
         if not isinstance(given, list):
             return given
         spelt = [NULLS if entry is None else [entry] for entry in given]
@@ -97,7 +97,7 @@ class Ingest(Block):
 
     @field_validator("delimiter")
     @classmethod
-    def _a_delimiter_is_one_mark(cls, delimiter: str | None) -> str | None:
+    def _check_delimiter(cls, delimiter: str | None) -> str | None:
         if delimiter is None or delimiter in DELIMITERS or len(delimiter) == 1:
             return delimiter
         raise ValueError(
@@ -107,7 +107,7 @@ class Ingest(Block):
 
     @field_validator("time_format")
     @classmethod
-    def _a_time_format_tells_a_day(cls, form: str | None) -> str | None:
+    def _check_time_format(cls, form: str | None) -> str | None:
         if form is None or form in TIME_FORMS:
             return form
         moment = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -123,13 +123,13 @@ class Ingest(Block):
         )
 
     @model_validator(mode="after")
-    def _a_format_is_of_a_time(self) -> "Ingest":
+    def _check_time_format_has_time(self) -> "Ingest":
         if self.time is None and self.time_format is not None:
-            raise ValueError("time_format has no effect without time: name the column of times")
+            raise ValueError("time_format has no effect without time: set the time column")
         return self
 
     @model_validator(mode="after")
-    def _a_column_of_events_is_one_thing(self) -> "Ingest":
+    def _check_columns_are_distinct(self) -> "Ingest":
         roles = ("user", "item", "time", "behaviour", "rating")
         named = [column for role in roles if (column := getattr(self, role)) is not None]
         twice = next((column for column in named if named.count(column) > 1), None)
@@ -140,25 +140,27 @@ class Ingest(Block):
 
     @field_validator("vectors")
     @classmethod
-    def _a_modality_is_no_other_input(cls, vectors: dict[str, UsersTable]) -> dict[str, UsersTable]:
+    def _check_modality_names(cls, vectors: dict[str, UsersTable]) -> dict[str, UsersTable]:
         for name in vectors:
             if name in INPUTS:
-                raise ValueError(f"`{name}` is an input already: call these vectors otherwise")
+                raise ValueError(f"`{name}` is an input already: rename these vectors")
         return vectors
 
     @model_validator(mode="after")
-    def _sequences_are_items_alone(self) -> "Ingest":
-        told = [name for name in ("time", "behaviour", "rating") if getattr(self, name) is not None]
-        if self.layout == "sequences" and told:
+    def _check_sequences_layout(self) -> "Ingest":
+        given = [
+            name for name in ("time", "behaviour", "rating") if getattr(self, name) is not None
+        ]
+        if self.layout == "sequences" and given:
             raise ValueError(
-                f"layout: sequences is items alone and has no {' or '.join(told)}: remove the "
-                "setting, or give a table with layout: table"
+                f"layout: sequences holds only items, no {' or '.join(given)}: remove the "
+                "setting, or use a table with layout: table"
             )
         return self
 
 
 class Validate(Block):
-    """What the data gate asks for."""
+    """Thresholds of the data checks."""
 
     max_quarantined: Share = 0.05
     max_drop: Share = 0.2
@@ -182,7 +184,7 @@ class Features(Block):
 
 
 class Split(Block):
-    """What is trained on, what chooses, what confirms."""
+    """Split into training, validation and test."""
 
     method: Literal["time", "leave-one-out"] = "time"
     validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
@@ -199,7 +201,7 @@ class Embed(Block):
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
 
     @model_validator(mode="after")
-    def _bert_needs_a_place(self) -> "Embed":
+    def _check_bert_is_set(self) -> "Embed":
         if self.encoder == "bert" and not self.bert:
             raise ValueError("embed.bert must name a folder or package when embed.encoder is bert")
         return self

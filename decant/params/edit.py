@@ -1,7 +1,7 @@
 """Edit params.yaml: replace the text of values that differ, keep everything else.
 
-ruamel.yaml's round-trip parser tells where each key and value stands. Its dump is not used: it also
-rewrites lines that do not change, such as `log: True`, and moves blank lines.
+ruamel.yaml's round-trip parser gives the position of each key and value. Its dump is not used: it
+also rewrites unchanged lines, such as `log: True`, and moves blank lines.
 """
 
 import json
@@ -31,7 +31,7 @@ class EditError(ValueError):
 
 
 class Edit(NamedTuple):
-    """Text in place of the characters from `start` to `end`."""
+    """Replacement text for the characters from `start` to `end`."""
 
     start: int
     end: int
@@ -39,7 +39,7 @@ class Edit(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """`key: value` in block style: where it starts, the end of its colon, the end of its value."""
+    """`key: value` in block style: start, end of the colon, end of the value."""
 
     start: int
     colon: int
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
     @property
     def mapping(self) -> MappingNode | None:
-        """The value, if it is a mapping with a line for each key, and not an alias of one."""
+        """The value if it is a block-style mapping and not an alias."""
         value = self.value
         if not isinstance(value, MappingNode) or value.flow_style:
             return None
@@ -56,14 +56,13 @@ class Entry(NamedTuple):
 
 
 def rewrite(text: str, settings: Settings, path: Path = Path("params.yaml")) -> str:
-    r"""Write settings into a text with `\n` line ends; only lines of values that differ change.
+    r"""Write settings into a text with `\n` line ends; change only lines of values that differ.
 
-    Settings that a block lacks are added at its end. `students` are the whole family: those that
-    are not named are removed.
+    Settings missing from a block are appended to it. `students` replaces all students.
 
     Raises:
-        EditError: the layout of the text does not allow it.
-        ParamsError: the new settings do not fit together.
+        EditError: the layout of the text cannot be edited.
+        ParamsError: the new settings are inconsistent.
     """
     before = parse_yaml(text, path)
     if not isinstance(before, dict):
@@ -73,7 +72,7 @@ def rewrite(text: str, settings: Settings, path: Path = Path("params.yaml")) -> 
     root = YAML().compose(text)
     if root.flow_style:
         raise EditError(f"{path}: cannot edit settings inside braces: write each on its own line")
-    after = _applied(text, _edits(text, root, before, wanted, has_blocks=True))
+    after = applied(text, _edits(text, root, before, wanted, has_blocks=True))
     _check(after, wanted, path)
     return after
 
@@ -116,7 +115,7 @@ def _edits(
     *,
     has_blocks: bool,
 ) -> Iterator[Edit]:
-    """Turn a mapping with a line for each key into `wanted`: the file, or one of its blocks."""
+    """Edits that turn a block-style mapping, the file or a block of it, into `wanted`."""
     entries = {key.value: _entry(text, key, value) for key, value in node.value}
     for name, entry in entries.items():
         if name not in wanted:
@@ -140,7 +139,7 @@ def _edits(
 
 def _entry(text: str, key: Node, value: Node) -> Entry:
     colon = text.index(":", key.end_mark.index) + 1
-    if value.start_mark.index < colon:  # it stands elsewhere, here is `*` and its name
+    if value.start_mark.index < colon:  # an alias, `*name`: the value is elsewhere
         alias = _ALIAS.match(text, colon)
         end = alias.end() if alias else colon
     else:
@@ -149,14 +148,14 @@ def _entry(text: str, key: Node, value: Node) -> Entry:
 
 
 def _written(name: str, value: Any, is_block: bool) -> str:
-    """Format what follows a key and its colon; a block has a line for each of its keys."""
+    """Format the text after a key and its colon; a block has a line per key."""
     if not is_block:
         return f" {render(value, name)}"
     return "".join(f"\n  {key}: {render(v, key)}" for key, v in value.items())
 
 
 def _with_value(text: str, entry: Entry, written: str) -> Edit:
-    """Put another value behind a key; a comment on its line keeps its column if it can."""
+    """Replace the value of a key; a comment on its line keeps its column if possible."""
     head = text[entry.colon : _line_end(text, entry.colon)]
     end = _line_end(text, entry.end)
     space = head[: len(head) - len(head.lstrip())]
@@ -173,7 +172,7 @@ def _with_value(text: str, entry: Entry, written: str) -> Edit:
     return Edit(entry.colon, end, "\n".join([first, *lines]))
 
 
-def _applied(text: str, edits: Iterator[Edit]) -> str:
+def applied(text: str, edits: Iterator[Edit]) -> str:
     pieces, done = [], 0
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         pieces += [text[done : edit.start], edit.text]
@@ -182,10 +181,10 @@ def _applied(text: str, edits: Iterator[Edit]) -> str:
 
 
 def _check(after: str, wanted: Mapping[str, Any], path: Path) -> None:
-    """Compare what the new text says with what it should say.
+    """Check that the new text parses to the wanted settings.
 
     Raises:
-        EditError: another setting would change, or the text is not YAML any more.
+        EditError: another setting would change, or the text is no longer valid YAML.
     """
     try:
         written = yaml.safe_load(after)
@@ -198,7 +197,7 @@ def _check(after: str, wanted: Mapping[str, Any], path: Path) -> None:
 
 
 def _is_plain(value: str) -> bool:
-    """Whether YAML reads a string without quotes as the same string, also inside of a list."""
+    """Whether YAML reads a string without quotes as the same string, even in a list."""
     try:
         return bool(yaml.safe_load(f"[{value}]") == [value])
     except yaml.YAMLError:

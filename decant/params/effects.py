@@ -1,7 +1,7 @@
-"""Settings without effect: for each one that is not always read, when it changes nothing, and why.
+"""Settings without effect: the condition of each setting that is not always read.
 
-A setting has no effect if the run comes out the same with its default in its place. One that only
-sets a limit (a threshold of the gate, a share of quarantined rows) has an effect, reached or not.
+A setting has no effect if its default would give the same run. A setting that only limits (a
+threshold of the gate, a share of quarantined rows) has an effect, reached or not.
 """
 
 import json
@@ -25,7 +25,7 @@ def _keys(block: str, names: Iterable[str]) -> list[str]:
 
 
 _OWN_TABLES = when.only("source", OWN)
-_TIME = when.needs("ingest.time", "no column holds times")
+_TIME = when.needs("ingest.time", "there is no time column")
 _ITEMS = when.needs("ingest.items", "there is no table of items")
 _SEARCH = when.needs("tune.space", "nothing is searched")
 _STATES = when.needs("distill.states_weight", "no loss compares states")
@@ -41,7 +41,7 @@ TABLE: dict[str, Condition] = {
     "ingest.item_title": when.either(_OWN_TABLES, _ITEMS, when.titles_have_a_column),
     "validate.unknown_items": when.either(_OWN_TABLES, _ITEMS),
     "features.merge_window": when.no_clock,
-    "features.attribute_bins": when.needs("features.attributes", "nothing is cut into bins"),
+    "features.attribute_bins": when.needs("features.attributes", "nothing is binned"),
     "split.validation": when.only("split.method", "time"),
     "split.test": when.only("split.method", "time"),
     "split.cases_per_user": when.one_event_in_each_window,
@@ -52,7 +52,9 @@ TABLE: dict[str, Condition] = {
     "teacher.full_softmax_max_items": when.default_fits_too("teacher"),
     "teacher.negatives": when.catalogue_fits("teacher"),
     "teacher.patience": when.epochs_end_first("teacher"),
-    "teacher.soft_weight": when.needs("teacher.ensemble", "no others teach the teacher"),
+    "teacher.soft_weight": when.needs(
+        "teacher.ensemble", "the teacher has no ensemble to learn from"
+    ),
     "knowledge.top_k": when.no_labels,
     "knowledge.states": _STATES,
     "knowledge.relations": _RELATIONS,
@@ -69,6 +71,7 @@ TABLE: dict[str, Condition] = {
     "distill.l2_sp": when.no_segments,
     "distill.background_ratio": when.no_segments,
     "distill.min_users": when.no_segments,
+    "distill.taste_groups": when.no_rule_reads_taste,
     "distill.prior_weight": when.no_segments,
     "distill.prior_shrinkage": when.needs("distill.prior_weight", "no prior is added"),
     "compress.recover_epochs": when.nothing_is_pruned,
@@ -89,7 +92,7 @@ _TRAINING = (
     "dimension layers heads dropout inputs objective epochs batch_size learning_rate weight_decay "
     "precision device threads processes id_dropout"
 )
-_READ = {  # block → its settings that have an effect whatever the others are
+_READ = {  # block → settings that always have an effect
     "validate": "max_quarantined max_drop min_events min_users min_items",
     "features": "target_behaviours max_length exclude_seen attributes impute interest_tags",
     "split": "method",
@@ -113,24 +116,24 @@ ALWAYS = frozenset(
 
 
 def without_effect(params: Params, items: int | None = None) -> dict[str, str]:
-    """Settings that are not their default and change nothing → the reason.
+    """Settings that differ from their default without effect → the reason.
 
     Args:
-        items: of the catalogue; None: not known, and nothing is said of what depends on it.
+        items: size of the catalogue; None: unknown, settings that depend on it are left out.
     """
     values = params.model_dump(mode="json", by_alias=True)
-    cases = [Case(of_student, items) for of_student in _of_each_student(params)]
+    cases = [Case(settings, items) for settings in _of_each_student(params)]
     reasons = {}
     for key, condition in TABLE.items():
         if _value(values, key) != _value(DEFAULTS, key):
-            told = [condition(case) for case in cases]
-            if told[0] is not None and None not in told:
-                reasons[key] = told[0]
+            by_student = [condition(case) for case in cases]
+            if by_student[0] is not None and None not in by_student:
+                reasons[key] = by_student[0]
     return reasons
 
 
 def _of_each_student(params: Params) -> list[Params]:
-    """The settings as they are for general and, where they differ, for each other student."""
+    """The settings of general, and of each student with overrides."""
     overridden = [name for name, student in params.students.items() if student.overrides]
     return [
         params,
@@ -139,7 +142,7 @@ def _of_each_student(params: Params) -> list[Params]:
 
 
 def effective(params: Params) -> dict[str, Any]:
-    """Every setting as it counts, by block: those without effect have their defaults."""
+    """All settings by block, with defaults for those without effect."""
     values = params.model_dump(mode="json", by_alias=True)
     for key in without_effect(params):
         block, name = key.split(".")
@@ -148,10 +151,10 @@ def effective(params: Params) -> dict[str, Any]:
 
 
 def warnings(params: Params, usual: Values | None = None, items: int | None = None) -> list[str]:
-    """A line for each reason why settings have no effect.
+    """Warnings about settings without effect, a line per reason.
 
     Args:
-        usual: values that a preset sets, whatever the others are: nobody has chosen them.
+        usual: values set by presets, which are not reported.
         items: see `without_effect`.
     """
     values = params.model_dump(mode="json", by_alias=True)
@@ -166,13 +169,13 @@ def warnings(params: Params, usual: Values | None = None, items: int | None = No
 
 
 def warnings_in(root: Path, params: Params) -> list[str]:
-    """The same for a project's folder, with its presets and the catalogue of its last run."""
+    """`warnings` for a project folder, with its presets and the catalogue of its last run."""
     usual = preset_values(root / "presets" / f"{params.source}.yaml")
     return warnings(params, usual, last_catalogue(root / "data", params.source))
 
 
 def preset_values(path: Path) -> Values:
-    """Every value that a preset, one of its profiles, or its overlay sets; empty without one."""
+    """All values set by a preset, its profiles and its overlay; empty if it cannot be read."""
     try:
         preset = yaml.safe_load(path.read_text(encoding="utf-8"))
         parts = [preset["settings"], *preset["profiles"].values(), preset["without_users"]]
@@ -187,7 +190,7 @@ def preset_values(path: Path) -> Values:
 
 
 def last_catalogue(data: Path, source: str) -> int | None:
-    """Items of the catalogue that the last run of this source has made, None without one."""
+    """Catalogue size of the last run of this source, None without one."""
     try:
         ingested, features = (
             json.loads((data / stage / "summary.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from pydantic import (
 from decant.params.data import Embed, Features, Ingest, Raw, Split, Validate
 from decant.params.models import Compress, Distill, Knowledge, Student, Teacher
 from decant.params.release import Evaluate, Gate, RegistryParams, Schedule, Serve
-from decant.params.renamed import rename_hint
+from decant.params.renamed import COMMAND, rename_hint
 from decant.params.search import Tune
 from decant.params.students import check_family, check_settings, groups_of, settings_of
 from decant.params.types import (
@@ -44,7 +44,7 @@ class Params(Block):
     seed: Seed = 7
     raw: Raw = Raw()
     ingest: Ingest = Ingest()
-    # `validate` is taken by pydantic's BaseModel
+    # pydantic's BaseModel already has `validate`
     validation: Validate = Field(default=Validate(), alias="validate")
     features: Features = Features()
     split: Split = Split()
@@ -63,13 +63,13 @@ class Params(Block):
 
     @property
     def segments(self) -> dict[str, Student]:
-        """The students that serve user groups: general and all variants are left out."""
+        """The students that serve segments, without general and all variants."""
         return {name: self.students[name] for name in groups_of(self.students) if name != GENERAL}
 
     @property
     def variants(self) -> dict[str, str]:
-        """The students that are trained and judged beside another one of the same users, by name:
-        that other one, which serves."""
+        """Variants by name → the student that serves the same users. Variants are trained and
+        evaluated beside it."""
         groups = groups_of(self.students).items()
         return {name: first for first, names in groups for name in names if name != first}
 
@@ -91,7 +91,7 @@ class Params(Block):
         return self
 
     def _inputs(self) -> dict[str, list[str]]:
-        """The inputs of every model, by the setting that names them."""
+        """The inputs of every model, by the setting that lists them."""
         own = {
             f"students.{name}.overrides": self.settings_of(name).inputs
             for name, student in self.students.items()
@@ -111,7 +111,7 @@ class Params(Block):
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader that refuses a key given twice in one mapping; YAML silently takes the last."""
+    """A loader that rejects duplicate keys, of which YAML silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}
@@ -129,14 +129,14 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     """Read and check a params file.
 
     Raises:
-        ParamsError: unreadable file, unknown key, wrong type or value out of range; every
-            problem in one message, each with its key, what was given and what is allowed.
+        ParamsError: unreadable file, unknown key, wrong type or value out of range. The message
+            lists all problems, each with its key, the value and the allowed values.
     """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ParamsError(path, ["no such file; run from the project's folder"]) from None
+        raise ParamsError(path, ["file not found; run from the project's folder"]) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ParamsError(path, [f"line {line} is not UTF-8: save the file as UTF-8"]) from None
@@ -149,7 +149,7 @@ def load_params(path: Path | str = "params.yaml") -> Params:
 
 
 def parse_yaml(text: str, path: Path = Path("params.yaml")) -> Any:
-    """Parse YAML in which no key stands twice in one mapping; `path` is only named in errors.
+    """Parse YAML without duplicate keys; `path` is only used in errors.
 
     Raises:
         ParamsError: the text is not valid YAML.
@@ -161,13 +161,21 @@ def parse_yaml(text: str, path: Path = Path("params.yaml")) -> Any:
 
 
 def parse_params(given: Any, path: Path = Path("params.yaml")) -> Params:
-    """Check settings that are already a mapping; `path` is only named in errors."""
+    """Check settings that are already a mapping; `path` is only used in errors."""
     if not isinstance(given, dict):
         raise ParamsError(path, [f"expected a mapping of blocks, got {type(given).__name__}"])
     try:
         return Params.model_validate(given, strict=False)
     except ValidationError as error:
-        raise ParamsError(path, [_explain(e) for e in error.errors()]) from None
+        raise ParamsError(path, _problems(error)) from None
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """A line for each problem; renamed settings are one, with the command that mends them."""
+    problems = [_explain(e) for e in error.errors()]
+    renamed = [problem for problem in problems if "was renamed to" in problem]
+    others = [problem for problem in problems if problem not in renamed]
+    return [f"{', '.join(renamed)}: {COMMAND}", *others] if renamed else others
 
 
 def _explain(error: Any) -> str:

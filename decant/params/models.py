@@ -21,7 +21,7 @@ from decant.params.types import (
 
 
 class Training(Block):
-    """One model's shape and how it is trained; teacher and students differ only here."""
+    """Architecture and training of one model, teacher or student."""
 
     dimension: Annotated[int, Field(ge=8, le=4096)] = 64
     layers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -53,7 +53,7 @@ class Training(Block):
 
 
 class Teacher(Training):
-    """The teacher's settings: `ensemble`, how many others are trained first and teach it."""
+    """The teacher's settings; `ensemble`: number of models trained first, which it learns from."""
 
     ensemble: Annotated[int, Field(ge=0, le=16)] = 0
     soft_weight: Share = 0.7
@@ -61,7 +61,7 @@ class Teacher(Training):
 
 
 class Distill(Training):
-    """One student trainer: the general student's settings and what differs for a segment's."""
+    """Training of the general student, and the differences for a segment's."""
 
     soft_weight: Share = 0.7
     rce_kd_weight: Share = 0.0
@@ -82,15 +82,16 @@ class Distill(Training):
     prior_weight: NonNegative = 0.0
     prior_shrinkage: Positive = 1000.0
     min_users: Count = 100
+    taste_groups: Annotated[int, Field(ge=0, le=1000)] = 0
 
     @property
     def needs_teacher(self) -> bool:
-        """Does the general student start from something of the teacher itself?"""
+        """Whether a student starts from parameters of the teacher."""
         return self.init_item_embeddings or bool(self.init_layers)
 
 
 class Knowledge(Block):
-    """What is kept of what the teacher knows."""
+    """The teacher's outputs that are stored."""
 
     top_k: Annotated[int, Field(ge=1, le=10_000)] = 50
     states: bool = False
@@ -100,9 +101,9 @@ class Knowledge(Block):
 class Student(Block):
     """One student.
 
-    `init`: the model that it starts from, `teacher` or another student; None: from scratch.
-    `where`: the rule of its users; None: all. `labels`: what it learns from, the teacher's soft
-    labels or the events alone. `overrides`: settings of `distill` that it has of its own.
+    `init`: the model it starts from, `teacher` or another student; None: from scratch.
+    `where`: the rule of its users; None: all users. `labels`: the teacher's soft labels, or only
+    the events (hard). `overrides`: its own values of settings in `distill`.
     """
 
     init: str | None

@@ -36,7 +36,7 @@ class Gate(Block):
 
 
 class RegistryParams(Block):
-    """Where releases live."""
+    """Storage of the releases."""
 
     kind: Literal["local", "s3"] = "local"
     folder: Folder = "registry"
@@ -52,7 +52,7 @@ class RegistryParams(Block):
 
 
 class Serve(Block):
-    """Limits of the HTTP service: what it loads, what it reads, how long it waits."""
+    """Limits of the HTTP service on loading, request sizes and waiting times."""
 
     load_seconds: Seconds = 120.0
     load_memory_mb: Annotated[int, Field(ge=256, le=1_048_576)] = 4096
@@ -65,14 +65,14 @@ class Serve(Block):
 
 
 class Schedule(Block):
-    """When the retrain flow runs of itself."""
+    """Schedule of automatic runs of the retrain flow."""
 
     cron: str = "0 3 * * *"
     timezone: Timezone = "UTC"
 
     @field_validator("cron")
     @classmethod
-    def _cron_says_when(cls, cron: str) -> str:
+    def _check_cron(cls, cron: str) -> str:
         try:
             fields = len(cron.split())
             if fields != CRON_FIELDS:
@@ -80,7 +80,7 @@ class Schedule(Block):
             CronSim(cron, datetime(2026, 1, 1))
         except CronSimError as error:
             raise ValueError(
-                f"`{cron}` is no schedule ({str(error).lower()}): five fields are meant, minute, "
-                "hour, day, month, weekday, such as `0 3 * * *`"
+                f"invalid cron expression `{cron}` ({str(error).lower()}): expected five fields, "
+                "minute, hour, day, month, weekday, such as `0 3 * * *`"
             ) from None
         return cron

@@ -23,22 +23,29 @@ RENAMED: dict[str, str] = {  # "block.old" -> "block.new"
 }
 
 
+COMMAND = "`decant configure --upgrade` renames them in params.yaml"
+
+
 def rename_hint(key: str) -> str | None:
     """Name the new key of a setting that was renamed; None for any other key."""
     return f"`{key}` was renamed to `{RENAMED[key]}`" if key in RENAMED else None
 
 
-def current_name(key: str) -> str:
-    """Today's name of a setting of any version; the key itself if it was never renamed.
+def current_name(key: str, searched: str = "teacher") -> str:
+    """The current name of a setting of any version; the key itself if it was never renamed.
 
-    A student's own settings, `students.NAME.overrides.KEY`, are named like those of `distill`.
+    A student's own settings, `students.NAME.overrides.KEY`, are named like those of `distill`,
+    and those of `tune.space` like those of the block `searched`.
     """
     head, _, last = key.rpartition(".")
     if head.startswith("students.") and head.endswith(".overrides"):
         return f"{head}.{_DISTILL.get(last, last)}"
+    if head == "tune.space":
+        new = RENAMED.get(f"{searched}.{last}", last)
+        return f"{head}.{new.rpartition('.')[2]}"
     return RENAMED.get(key, key)
 
 
 def with_current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key, with today's names."""
+    """Settings by dotted key, with their current names."""
     return {current_name(key): value for key, value in settings.items()}

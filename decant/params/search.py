@@ -1,4 +1,4 @@
-"""Settings of a search: what may be tried, and the range of each."""
+"""Settings of a search: its method, and the range of each searched setting."""
 
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from decant.suggest import suggest
 
 
 class Range(Block):
-    """What one setting may be in a search: an interval, or one of a list."""
+    """Search space of one setting: an interval, or a list of choices."""
 
     low: int | float | None = None
     high: int | float | None = None
@@ -28,26 +28,26 @@ class Range(Block):
     def _one_of_both(self) -> "Range":
         if self.choices is not None:
             if self.log or (self.low, self.high, self.step) != (None, None, None):
-                raise ValueError("give choices alone, or low and high")
+                raise ValueError("set choices alone, or low and high")
             return self
         if self.low is None or self.high is None:
-            raise ValueError("give low and high, or choices")
+            raise ValueError("set low and high, or choices")
         if self.low >= self.high:
             raise ValueError(f"low {self.low} is not below high {self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"low {self.low} must be above 0 with log: true")
         if self.log and self.step is not None:
-            raise ValueError("log and step do not go together: give choices")
+            raise ValueError("log and step cannot be combined: set choices")
         return self
 
     @property
     def ends(self) -> list[Any]:
-        """Values of which each must be allowed, so that all in between are."""
+        """Values to check, so that all values in between are allowed too."""
         return [self.low, self.high] if self.choices is None else self.choices
 
 
 class Tune(Block):
-    """How better settings of one block are searched for: `python -m flows.tune`."""
+    """Search for better settings of one block: `python -m flows.tune`."""
 
     stage: Literal["teacher", "distill"] = "teacher"
     method: Literal["tpe", "grid", "random"] = "tpe"
@@ -59,12 +59,12 @@ class Tune(Block):
 
     @model_validator(mode="after")
     def _ranges_are_of_the_stage(self) -> "Tune":
-        told = (_range_problem(self, name, given) for name, given in self.space.items())
-        problems = [problem for problem in told if problem is not None]
+        answers = (_range_problem(self, name, given) for name, given in self.space.items())
+        problems = [problem for problem in answers if problem is not None]
         if self.stage == "distill" and self.folds > 1:
             problems.append(
-                f"folds is {self.folds}, but the teacher's knowledge comes from all that earlier "
-                "folds validate on: set folds: 1 for stage: distill"
+                f"folds is {self.folds}, but the teacher was trained on the validation events of "
+                "earlier folds: set folds: 1 for stage: distill"
             )
         if problems:
             raise ValueError("; ".join(problems))
@@ -81,9 +81,9 @@ WEIGHTS = (
 
 
 def tunable(stage: str) -> dict[str, Any]:
-    """The settings that a search may choose, as fields: those that change what a model learns.
+    """Fields of the settings that can be searched: those that affect a trained model.
 
-    Of `distill` it is those that have an effect on the general student.
+    For `distill`, only those that affect the general student.
     """
     of_general = {"temperature", "cvar_fraction", *WEIGHTS} if stage == "distill" else set()
     machine = {"precision", "device", "threads", "processes"}
@@ -97,9 +97,9 @@ def _range_problem(tune: Tune, name: str, given: Range) -> str | None:
         if renamed := rename_hint(f"{tune.stage}.{name}"):
             return f"{key}: {renamed}"
         hint = suggest(name, sorted(fields), "searchable")
-        return f"{key}: no setting of {tune.stage} that can be searched; {hint}"
+        return f"{key}: not a searchable setting of {tune.stage}; {hint}"
     if name == "epochs" and tune.epochs is not None:
-        return f"{key} has no effect beside tune.epochs: remove one of them"
+        return f"{key} conflicts with tune.epochs: remove one of them"
     field = fields[name]
     kind: Any = Annotated[field.annotation, field]
     allowed = TypeAdapter(kind)
@@ -109,7 +109,7 @@ def _range_problem(tune: Tune, name: str, given: Range) -> str | None:
         except ValidationError as error:
             return f"{key}: {value!r} is not allowed: {error.errors()[0]['msg']}"
     if given.choices is None and field.annotation not in (int, float):
-        return f"{key}: no number, so that it has no low and high: give choices"
+        return f"{key}: not a number, so low and high do not apply: set choices"
     continuous = given.choices is None and field.annotation is float and given.step is None
     if tune.method == "grid" and (continuous or given.log):
         return f"{key}: a grid needs a step or choices"

@@ -1,4 +1,4 @@
-"""The students of params.yaml: groups, their variants, and the settings of each."""
+"""The students of params.yaml: groups, variants, and the settings of each student."""
 
 from collections.abc import Mapping
 
@@ -9,17 +9,17 @@ from decant.params.renamed import rename_hint
 from decant.params.types import GENERAL, POPULAR, TEACHER
 from decant.suggest import suggest
 
-# of the project as a whole, or of the machine: not a matter of one student
-NOT_OVERRIDDEN = {"min_users", "threads", "processes", "device", "precision"}
+# settings of the project or the machine, the same for all students
+NOT_OVERRIDDEN = {"min_users", "taste_groups", "threads", "processes", "device", "precision"}
 SHAPE = ("dimension", "layers", "heads", "inputs", "objective")
 
 
 def groups_of(students: Mapping[str, Student]) -> dict[str, list[str]]:
-    """Students by group: the one that serves it, then its variants.
+    """Students by group: first the one that serves it, then its variants.
 
-    Students with the same rule are for the same users; the highest priority serves, the others
-    are variants that are trained and judged beside it. Without a rule they are for all users, and
-    `general` serves.
+    Students with the same rule form a group. The one with the highest priority serves; the others
+    are variants, trained and evaluated beside it. Students without a rule are for all users, who
+    are served by `general`.
     """
     by_rule: dict[str | None, list[str]] = {None: [GENERAL]}
     for name, student in students.items():
@@ -33,7 +33,7 @@ def groups_of(students: Mapping[str, Student]) -> dict[str, list[str]]:
 
 
 def settings_of(distill: Distill, name: str, student: Student) -> Distill:
-    """The settings of one student: those of `distill`, and its own in their place.
+    """The settings of one student: those of `distill` with its overrides.
 
     Raises:
         ValueError: a setting does not exist, cannot differ between students, or is out of range.
@@ -47,7 +47,9 @@ def settings_of(distill: Distill, name: str, student: Student) -> Distill:
             raise ValueError(f"{where}: {renamed}")
         if key not in allowed:
             hint = suggest(key, sorted(allowed), listed=len(allowed))
-            raise ValueError(f"{where}: no setting `{key}` of one student; {hint}")
+            raise ValueError(
+                f"{where}: no setting `{key}` that can differ between students; {hint}"
+            )
     try:
         return Distill.model_validate({**distill.model_dump(), **student.overrides})
     except ValidationError as error:
@@ -57,11 +59,11 @@ def settings_of(distill: Distill, name: str, student: Student) -> Distill:
 
 
 def check_family(students: Mapping[str, Student]) -> None:
-    """Raise if the students do not form a family.
+    """Check names, starts and priorities of the students.
 
     Raises:
-        ValueError: no general student, a name or an `init` that cannot be, or two students of one
-            group with the same priority.
+        ValueError: no general student, an invalid name or `init`, or two students of a group with
+            the same priority.
     """
     if GENERAL not in students:
         raise ValueError(f"students must contain `{GENERAL}`")
@@ -82,21 +84,21 @@ def check_family(students: Mapping[str, Student]) -> None:
 
 
 def _check_init(students: Mapping[str, Student], name: str, student: Student) -> None:
-    """Raise if a student starts from a model that does not exist, or in a circle."""
+    """Raise if a student starts from an unknown model, or its starts form a cycle."""
     line, model = [name], student.init
     while model is not None and model != TEACHER:
         if model not in students:
             hint = suggest(model, [TEACHER, *students])
             raise ValueError(f"students.{line[-1]}.init: no model `{model}`; {hint}, or null")
         if model in line:
-            circle = " → ".join([*line, model])
-            raise ValueError(f"students.{name}.init leads back to itself: {circle}")
+            cycle = " → ".join([*line, model])
+            raise ValueError(f"students.{name}.init forms a cycle: {cycle}")
         line.append(model)
         model = students[model].init
 
 
 def _check_priorities(students: Mapping[str, Student], names: list[str]) -> None:
-    """Raise if it is not clear which of several students serves their group."""
+    """Raise if two students of a group share the highest priority."""
     first, *others = names
     if first == GENERAL or not others:
         return
@@ -104,18 +106,17 @@ def _check_priorities(students: Mapping[str, Student], names: list[str]) -> None
     if students[first].priority == students[second].priority:
         raise ValueError(
             f"students.{first} and students.{second} have the same rule and priority: give the one "
-            "that is to serve the higher priority, the other is then a variant of it; or change "
-            "a rule"
+            "that should serve a higher priority, the other becomes its variant; or change a rule"
         )
 
 
 def check_settings(
     students: Mapping[str, Student], distill: Distill, teacher: Teacher, knowledge: Knowledge
 ) -> None:
-    """Raise if the settings of a student do not fit the model that it starts from or learns from.
+    """Check the settings of all students against the models they start from or learn from.
 
     Raises:
-        ValueError: the message names the student and the setting.
+        ValueError: they do not match; the message names the student and the setting.
     """
     resolved = {name: settings_of(distill, name, student) for name, student in students.items()}
     for name, settings in resolved.items():
@@ -130,13 +131,13 @@ def check_settings(
 
 
 def _check_continues(name: str, settings: Distill, init: str, start: Distill) -> None:
-    """Raise if a student that goes on from another one is to have another shape."""
+    """Raise if a student's architecture differs from that of the student it starts from."""
     for key in SHAPE:
         ours, theirs = getattr(settings, key), getattr(start, key)
         if ours != theirs:
             raise ValueError(
                 f"students.{name} starts from `{init}`, so its {key} must be {theirs}, not {ours}: "
-                f"leave it out of overrides, or set init: {TEACHER} or null"
+                f"remove it from overrides, or set init: {TEACHER} or null"
             )
     longest, own = start.max_length, settings.max_length
     if longest is not None and (own is None or own > longest):
@@ -147,22 +148,22 @@ def _check_continues(name: str, settings: Distill, init: str, start: Distill) ->
 
 
 def check_losses(block: str, distill: Distill, teacher: Teacher, knowledge: Knowledge) -> None:
-    """Raise if a loss has nothing to compare with.
+    """Check that every loss has its inputs.
 
     Raises:
-        ValueError: the message names the setting that is missing or does not fit.
+        ValueError: a setting is missing or does not match; the message names it.
     """
     shares = distill.soft_weight + distill.rce_kd_weight + distill.stratified_weight
     if shares > 1 + 1e-9:
         raise ValueError(
             f"{block}: soft_weight, rce_kd_weight and stratified_weight are shares of the loss, "
-            f"together {shares:g}: lower them to 1 at most"
+            f"with a sum of {shares:g}: lower it to at most 1"
         )
-    fills_in = distill.objective == "masked" and teacher.objective == "next"
-    if fills_in and (shares or distill.states_weight):
+    cloze_from_causal = distill.objective == "masked" and teacher.objective == "next"
+    if cloze_from_causal and (shares or distill.states_weight):
         raise ValueError(
-            f"{block}.objective masked needs teacher.objective: masked; a teacher of the next "
-            "event cannot predict a user's first event"
+            f"{block}.objective masked needs teacher.objective: masked; a teacher with objective "
+            "next cannot predict a user's first event"
         )
     if distill.states_weight and not knowledge.states:
         raise ValueError(f"{block}.states_weight needs knowledge.states: true")
@@ -184,10 +185,10 @@ def _check_relations(block: str, distill: Distill, teacher: Teacher, knowledge: 
 
 
 def check_start(block: str, distill: Distill, teacher: Teacher) -> None:
-    """Raise if a student cannot start from the teacher's layers.
+    """Check that a student can start from the teacher's layers.
 
     Raises:
-        ValueError: there are no such layers, or the two models have different shapes.
+        ValueError: the layers do not exist, or the architectures differ.
     """
     layers = distill.init_layers
     if not layers:
@@ -207,7 +208,7 @@ def check_start(block: str, distill: Distill, teacher: Teacher) -> None:
 
 
 def lineage(students: Mapping[str, Student], name: str) -> list[str]:
-    """A student and those that it starts from, directly or not."""
+    """A student and its ancestors, those it starts from."""
     line = [name]
     while (init := students[line[-1]].init) in students:
         line.append(str(init))
@@ -215,14 +216,13 @@ def lineage(students: Mapping[str, Student], name: str) -> list[str]:
 
 
 def in_waves(students: Mapping[str, Student]) -> list[list[str]]:
-    """The students in the order in which they can be trained: each wave starts from models of the
-    waves before it."""
+    """Training order: the students of each wave start from models of earlier waves."""
     waves: list[list[str]] = []
     ready = {TEACHER, None, *(s.init for s in students.values() if s.init not in students)}
     waiting = dict(students)
     while waiting:
         wave = [name for name, student in waiting.items() if student.init in ready]
-        assert wave, "`check_family` refuses circles"
+        assert wave, "`check_family` refuses cycles"
         waves.append(wave)
         ready.update(wave)
         waiting = {name: student for name, student in waiting.items() if name not in wave}
@@ -232,11 +232,11 @@ def in_waves(students: Mapping[str, Student]) -> list[list[str]]:
 def folded_students(
     students: Mapping[str, Student], users: Mapping[str, int], min_users: int
 ) -> list[str]:
-    """The students that are merged into general: their group has fewer than `min_users` users, or
-    they start from a student that is merged itself.
+    """The students merged into general: those of a group with fewer than `min_users` users, and
+    those that start from a merged student.
 
     Args:
-        users: how many each student is for.
+        users: number of users of each student.
     """
     folded: list[str] = []
     for wave in in_waves(students):

@@ -1,4 +1,4 @@
-"""Types and names that several blocks of params.yaml use."""
+"""Types and names shared by several blocks of params.yaml."""
 
 import os
 from typing import Annotated, Literal, get_args
@@ -17,21 +17,21 @@ from decant.suggest import MANY, suggest
 
 Source = Literal["demo", "movielens-100k", "movielens-1m", "online-retail", "files"]
 SOURCES: tuple[str, ...] = get_args(Source)
-OWN: Source = "files"  # a team's own tables
+OWN: Source = "files"  # the user's own tables
 Input = Literal["item", "text", "behaviour", "rating", "gap", "attributes"]
 Objective = Literal["next", "masked"]
 INPUTS: tuple[str, ...] = get_args(Input)
 IMAGE = "image"  # the modality of the demo shop
 GENERAL = "general"
 TEACHER = "teacher"
-POPULAR = "popular"  # answers in place of a student where a history is empty
-Name = Annotated[str, AfterValidator(clean)]  # of a column or value, as tables are read
+POPULAR = "popular"  # answers instead of a student if the history is empty
+Name = Annotated[str, AfterValidator(clean)]  # of a column or value, cleaned like table cells
 EXAMPLES = ("UTC", "Europe/Berlin", "America/New_York")  # of time zones
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every library takes
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # range that every library accepts
 Folder = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1),

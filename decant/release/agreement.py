@@ -19,7 +19,7 @@ CANDIDATE, ROUTER, ENCODER, VERDICT = (
 )
 COMPARISON = "comparison.json"
 LARGEST = 16_000_000  # bytes of a document
-Read = Callable[[str], bytes]  # a file of the release by its path -> its bytes, their hash checked
+Read = Callable[[str], bytes]  # path of a release's file -> its verified bytes
 Document = Mapping[str, Any]
 
 
@@ -30,9 +30,9 @@ def disagreements(manifest: Document, read: Read) -> list[str]:
         manifest: `{id, source, students, folded, passed, reasons, files: {path: {sha256, bytes}}}`.
     """
     files = manifest["files"]
-    lacking = [name for name in (CANDIDATE, ROUTER, ENCODER, VERDICT) if name not in files]
-    if lacking:
-        return [f"{name} is missing" for name in lacking]
+    missing = [name for name in (CANDIDATE, ROUTER, ENCODER, VERDICT) if name not in files]
+    if missing:
+        return [f"{name} is missing" for name in missing]
     try:
         return list(_disagreements(manifest, read))
     except (ContentError, LookupError, TypeError, AttributeError) as error:
@@ -55,9 +55,9 @@ def _disagreements(manifest: Document, read: Read) -> Iterator[str]:
         yield f"its content has the id {candidate_id(candidate)}"
     yield from _about_files(files, candidate)
     for field in ("source", "students", "folded"):
-        said = candidate[field] if field == "source" else sorted(candidate[field])
-        if manifest[field] != said:
-            yield f"{MANIFEST} has the {field} {manifest[field]}, {CANDIDATE} {said}"
+        value = candidate[field] if field == "source" else sorted(candidate[field])
+        if manifest[field] != value:
+            yield f"{MANIFEST} has the {field} {manifest[field]}, {CANDIDATE} {value}"
     passed = passes(verdict, comparison)
     if manifest["passed"] is not passed or bool(manifest["reasons"]) is passed:
         yield f"{MANIFEST} contradicts {VERDICT} or {COMPARISON}: passed is {manifest['passed']}"
@@ -77,7 +77,7 @@ def _about_candidate(candidate: Document, content: bytes) -> Iterator[str]:
     if problem:
         yield problem
     if digest(canonical(candidate["raw"])) != candidate["data"]:
-        yield f"{CANDIDATE} lists raw data of another checksum"
+        yield f"{CANDIDATE} lists raw data with another checksum"
 
 
 def _about_files(files: Document, candidate: Document) -> Iterator[str]:
@@ -89,16 +89,16 @@ def _about_files(files: Document, candidate: Document) -> Iterator[str]:
     for path in files:
         _, inside, rest = path.partition("/")
         if inside and path not in assembled:
-            yield f"{path} is not part of what was assembled"
+            yield f"{path} was not assembled"
         if inside and rest.partition("/")[0] not in students:
-            yield f"{path} belongs to a student that {CANDIDATE} does not name"
+            yield f"{path} belongs to a student missing from {CANDIDATE}"
 
 
 def _about_family(candidate: Document, router: Document, verdict: Document) -> Iterator[str]:
     """Contradictions about students and segments."""
     students, rules, folded = candidate[STUDENTS], router["students"], set(router["folded"])
     for name in sorted({GENERAL, *rules} - folded - {*students}):
-        yield f"{ROUTER} names the student {name}, which the release does not hold"
+        yield f"{ROUTER} names the student {name}, which the release lacks"
     for name, rule in students.items():
         if name != GENERAL and (name not in rules or name in folded):
             yield f"{CANDIDATE} names the student {name}, which {ROUTER} does not"
@@ -107,18 +107,18 @@ def _about_family(candidate: Document, router: Document, verdict: Document) -> I
         if name != GENERAL and verdict["segments"][name]["ships"] is not True:
             yield f"{VERDICT} does not accept the student {name}"
     if sorted(candidate["folded"]) != sorted(folded):
-        yield f"{CANDIDATE} and {ROUTER} have different folded segments"
+        yield f"{CANDIDATE} and {ROUTER} differ in the segments merged into general"
     if candidate["passed"] is not (verdict.get("passed") is True):
         yield f"{CANDIDATE} contradicts {VERDICT}: passed is {candidate['passed']}"
 
 
 def _about_bundle(student: str, files: Document, read: Read) -> Iterator[str]:
     folder = f"{STUDENTS}/{student}/"
-    beside = {path.removeprefix(folder): path for path in files if path.startswith(folder)}
+    bundle = {path.removeprefix(folder): path for path in files if path.startswith(folder)}
     for name in (MANIFEST, *IDENTITY_FILES):
-        if name not in beside:
+        if name not in bundle:
             yield f"{folder}{name} is missing"
             return
-    listed = _document(beside.pop(MANIFEST), files, read)["files"]
-    if listed != {name: files[path]["sha256"] for name, path in beside.items()}:
+    listed = _document(bundle.pop(MANIFEST), files, read)["files"]
+    if listed != {name: files[path]["sha256"] for name, path in bundle.items()}:
         yield f"{folder}{MANIFEST} does not match the files of {student}"

@@ -1,4 +1,4 @@
-"""Checks of the gate on the family as a whole; a figure that is missing is a FAIL."""
+"""Checks of the gate on all released students together; a missing figure is a FAIL."""
 
 import math
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Check:
 def quality_checks(
     metrics: dict[str, Any], family: dict[str, Any], thresholds: Gate
 ) -> list[Check]:
-    """Against the teacher, and against the best traditional model."""
+    """Quality relative to the teacher and to the best baseline."""
     ours = figure(family, VALIDATION, ALL, "ndcg")
     teacher = figure(metrics, "models", TEACHER, VALIDATION, ALL, "ndcg")
     best = best_baseline(metrics)
@@ -51,19 +51,19 @@ def quality_checks(
 
 
 def best_baseline(metrics: dict[str, Any]) -> str | None:
-    """The traditional model that is best on validation; None if one was not measured.
+    """The baseline that is best on validation; None if one was not measured.
 
-    One that the evaluation has left out, and has said why, is not missed.
+    Baselines that the evaluation left out, with a reason, do not count.
     """
-    asked = [name for name in NAMES if name not in metrics.get("left_out", {})]
-    quality = {n: figure(metrics, "models", n, VALIDATION, ALL, "ndcg") for n in asked}
+    expected = [name for name in NAMES if name not in metrics.get("left_out", {})]
+    quality = {n: figure(metrics, "models", n, VALIDATION, ALL, "ndcg") for n in expected}
     known = {name: value for name, value in quality.items() if value is not None}
     complete = known and len(known) == len(quality)
     return max(known, key=lambda name: known[name]) if complete else None
 
 
 def group_checks(family: dict[str, Any], members: dict[str, np.ndarray]) -> list[Check]:
-    """Every group has been looked at; general's may have no users, if all are in segments."""
+    """Every group was evaluated; general's may be empty if all users are in segments."""
     return [
         at_least(
             f"cases.{name}",
@@ -76,8 +76,8 @@ def group_checks(family: dict[str, Any], members: dict[str, np.ndarray]) -> list
     ]
 
 
-def hop_checks(hops: dict[str, dict[str, Any]], students: set[str]) -> list[Check]:
-    """No shipped student lost more on its way than compression allows."""
+def compression_checks(hops: dict[str, dict[str, Any]], students: set[str]) -> list[Check]:
+    """No released student lost more in compression than allowed."""
     checks = []
     for name in sorted(students):
         before = figure(hops, name, "distilled", "ndcg")
@@ -94,7 +94,7 @@ def hop_checks(hops: dict[str, dict[str, Any]], students: set[str]) -> list[Chec
 
 
 def cost_checks(metrics: dict[str, Any], students: set[str], thresholds: Gate) -> list[Check]:
-    """The dearest shipped student against the teacher."""
+    """The most expensive released student relative to the teacher."""
     checks = []
     for name, threshold, path in (
         ("size", thresholds.min_size_ratio, ("bytes",)),
@@ -103,14 +103,14 @@ def cost_checks(metrics: dict[str, Any], students: set[str], thresholds: Gate) -
         teacher = figure(metrics, "models", TEACHER, *path)
         costs = [figure(metrics, "models", f"{s}/{RELEASED}", *path) for s in sorted(students)]
         known = [cost for cost in costs if cost is not None]
-        dearest = max(known) if len(known) == len(costs) and known else None
-        why = f"teacher ÷ dearest released student, {' '.join(path)}"
-        checks.append(at_least(f"{name}_ratio", divide(teacher, dearest), threshold, why))
+        highest = max(known) if len(known) == len(costs) and known else None
+        why = f"teacher ÷ most expensive released student, {' '.join(path)}"
+        checks.append(at_least(f"{name}_ratio", divide(teacher, highest), threshold, why))
     return checks
 
 
 def at_least(name: str, value: float | None, threshold: float | None, why: str) -> Check:
-    """A check that passes only if both numbers exist and the value reaches the threshold."""
+    """A check that passes only if value and threshold exist and the value reaches the threshold."""
     if threshold is None or math.isnan(threshold):
         return Check(name, value, 0.0, False, f"{why}: no threshold")
     if value is None or math.isnan(value):

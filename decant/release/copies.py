@@ -17,28 +17,28 @@ def is_copy(release: Release, manifest: bytes, folder: Path) -> bool:
     try:
         return not copy.problems() and (folder / MANIFEST).read_bytes() == manifest
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return False  # also if somebody replaces the folder meanwhile
+        return False  # or the folder is being replaced
 
 
 def needs_room(release: Release, folder: Path) -> None:
     """Check that a release fits on the disk.
 
     Raises:
-        StoreError: too little space is left.
+        StoreError: the free space is too small.
     """
     needed, free = sum(f.bytes for f in release.files.values()), shutil.disk_usage(folder).free
     if needed > free:
         raise StoreError(
-            f"release {release.id} has {needed} bytes, {folder} has {free} left: make room"
+            f"release {release.id} has {needed} bytes, {folder} has {free} free: make room"
         )
 
 
 def put_in_place(release: Release, manifest: bytes, temporary: Path, destination: Path) -> None:
-    """Rename a complete copy to its final name, under a lock: others may fetch the same release."""
+    """Rename a complete copy to its final name, under a lock against concurrent fetches."""
     folder = os.open(destination.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        if is_copy(release, manifest, destination):  # another was faster
+        if is_copy(release, manifest, destination):  # a concurrent fetch was faster
             return
         if os.path.lexists(destination):
             damaged = temporary.with_suffix(".old")

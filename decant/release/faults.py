@@ -6,26 +6,28 @@ from pathlib import Path
 
 FAULTS = (
     ("make room on the disk", (errno.ENOSPC,)),
-    ("the quota is used up: make room or raise it", (errno.EDQUOT,)),
+    ("the quota is exhausted: make room or raise it", (errno.EDQUOT,)),
     (
-        "the folder is read-only: mount it writable, or name another one as registry.folder in "
-        "params.yaml",
+        "the folder is read-only: mount it writable, or set another registry.folder in params.yaml",
         (errno.EROFS,),
     ),
-    ("give this account the right to read and write there", (errno.EACCES, errno.EPERM)),
+    ("grant this account read and write permission there", (errno.EACCES, errno.EPERM)),
     (
-        "the network folder is not there at the moment: mount it anew",
+        "the network folder is unavailable: mount it again",
         (errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
     ),
-    ("the disk fails: check it, then restore the file", (errno.EIO, errno.ENXIO, errno.ENODEV)),
+    (
+        "the disk is failing: check it, then restore the file",
+        (errno.EIO, errno.ENXIO, errno.ENODEV),
+    ),
     (
         "the file system has no locks: mount it with locks, or keep the registry in a bucket",
         (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS),
     ),
-    ("a symbolic link leads back to itself: remove it", (errno.ELOOP,)),
+    ("a symbolic link forms a cycle: remove it", (errno.ELOOP,)),
     ("keep the whole registry on one file system", (errno.EXDEV,)),
     ("move the registry to a folder with a shorter path", (errno.ENAMETOOLONG,)),
-    ("the file system does not take files of this size", (errno.EFBIG,)),
+    ("the file system does not support files of this size", (errno.EFBIG,)),
     ("raise this process's limit of open files", (errno.EMFILE, errno.ENFILE)),
 )
 ADVICE = {number: advice for advice, numbers in FAULTS for number in numbers}
@@ -33,7 +35,7 @@ PROCESS_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # not the file's fa
 
 
 def describe(error: OSError, named: Path | None = None) -> str:
-    """Reason, path (unless it is `named` already) and advice."""
+    """Reason, path (unless equal to `named`) and advice."""
     path = error.filename2 or error.filename
     where = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else None
     reason = error.strerror or str(error)
@@ -43,7 +45,7 @@ def describe(error: OSError, named: Path | None = None) -> str:
 
 
 def find_obstacle(path: Path, root: Path) -> Path | None:
-    """First file or link to nothing from `path` up to `root`, None if there is neither."""
+    """First file or broken link from `path` up to `root`, None if there is neither."""
     for place in [path, *path.parents]:
         if place.is_file() or (place.is_symlink() and not place.exists()):
             return place
@@ -53,15 +55,15 @@ def find_obstacle(path: Path, root: Path) -> Path | None:
 
 
 def describe_obstacle(place: Path) -> str:
-    """An obstacle in words."""
-    what = "a file" if place.exists() else "a symbolic link to nothing (is a disk not mounted?)"
+    """A description of an obstacle."""
+    what = "a file" if place.exists() else "a broken symbolic link (is a disk not mounted?)"
     return f"{place}: {what} is in the way of the registry's folder"
 
 
 def fingerprint(path: Path) -> str:
-    """Version of an unreadable file: another file in its place has another one."""
+    """Version of an unreadable file, which changes if the file is replaced."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return "unread"
-    return f"unread {found.st_ino} {found.st_mtime_ns} {found.st_size}"
+    return f"unread {status.st_ino} {status.st_mtime_ns} {status.st_size}"

@@ -1,7 +1,7 @@
-"""A release's files in a folder, read only after their hashes were checked.
+"""A release's files in a folder, whose hashes are verified on reading.
 
-A folder holds exactly the files that the manifest names. In a local registry, leftovers of a killed
-publication are allowed beside them, because no loader reads those.
+A folder holds exactly the files that the manifest lists. A local registry may also contain
+leftovers of a killed publication, which no loader reads.
 """
 
 import errno
@@ -20,15 +20,15 @@ from decant.release.names import MANIFEST, SHOWN, is_aside
 EVIDENCE = ("comparison.json", "dvc.lock", "params.yaml", "provenance.json")  # of a publication
 PLAIN = (
     os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-)  # refuse links, never wait for a pipe
+)  # refuse links, do not block on a pipe
 
 
 @dataclass(frozen=True)
 class ReleaseFolder:
     """The folder of one release.
 
-    `files`: the files of the manifest, `{path: {sha256, bytes, stored}}`. `copied`: a fetched copy,
-    with every file under its own name; otherwise the files are as publishing stored them.
+    `files`: the files of the manifest, `{path: {sha256, bytes, stored}}`. `copied`: a fetched copy
+    with every file under its path; otherwise files have their `stored` names.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class ReleaseFolder:
         return misplaced or [problem for path in self.files if (problem := self._changed(path))]
 
     def misplaced(self) -> list[str]:
-        """List missing and additional files, and links or folders in the place of files."""
+        """List missing and additional files, and links or folders in place of files."""
         return list(self._misplaced())
 
     def _misplaced(self) -> Iterator[str]:
@@ -81,24 +81,24 @@ class ReleaseFolder:
         return None
 
     def _checked(self, path: str) -> Iterator[bytes]:
-        """Read a file in pieces; a wrong hash raises after the last one."""
+        """Yield a file in chunks; a wrong hash raises after the last one."""
         if path not in self.files:
             raise ContentError(f"{path} is missing")
         entry, hasher = self.files[path], hashlib.sha256()
         descriptor = self._open(path)
         with open(descriptor, "rb", buffering=0) as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise ContentError(f"{path} is {kind(found.st_mode)}")
-            if found.st_size != entry["bytes"]:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ContentError(f"{path} is {kind(status.st_mode)}")
+            if status.st_size != entry["bytes"]:
                 raise ContentError(
-                    f"{path} was changed: it has {found.st_size} bytes, its manifest says "
+                    f"{path} was changed: it has {status.st_size} bytes, its manifest says "
                     f"{entry['bytes']}"
                 )
-            left = int(entry["bytes"])
-            while chunk := file.read(min(CHUNK, left)):
+            remaining = int(entry["bytes"])
+            while chunk := file.read(min(CHUNK, remaining)):
                 hasher.update(chunk)
-                left -= len(chunk)
+                remaining -= len(chunk)
                 yield chunk
         if hasher.hexdigest() != entry["sha256"]:
             raise ContentError(f"{path} was changed")
@@ -118,7 +118,7 @@ def read_bounded(path: Path, most: int) -> bytes:
     """Read a regular file of at most `most` bytes.
 
     Raises:
-        ContentError: a link, no regular file, or larger. OSError: it cannot be read.
+        ContentError: a link, not a regular file, or larger. OSError: it cannot be read.
     """
     try:
         descriptor = os.open(path, PLAIN)
@@ -139,7 +139,7 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 
 def stray_problem(name: str, files: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The problem of a name in a release's folder of a store; None if it is expected."""
+    """The problem of an unexpected name in a release's folder, None for an expected name."""
     places = {str(entry["stored"] or path) for path, entry in files.items()} | {MANIFEST}
     if name in places or is_leftover(name, files) or name.rstrip("/") in _above(places):
         return None
@@ -147,15 +147,15 @@ def stray_problem(name: str, files: Mapping[str, Mapping[str, Any]]) -> str | No
 
 
 def is_leftover(name: str, files: Mapping[str, Any]) -> bool:
-    """Whether a killed publication may have left a file of this name."""
+    """Whether a file of this name may be a leftover of a killed publication."""
     known = {*files, *EVIDENCE}
     return name in known or any(is_aside(name, path) for path in known)
 
 
 def entries(folder: Path, inside: str = "") -> Iterator[tuple[str, int]]:
     """Relative name and mode of everything below a folder; links are not followed."""
-    with os.scandir(folder / inside) as found:
-        for entry in found:
+    with os.scandir(folder / inside) as scan:
+        for entry in scan:
             name = f"{inside}/{entry.name}" if inside else entry.name
             with suppress(FileNotFoundError):  # removed meanwhile
                 mode = entry.stat(follow_symlinks=False).st_mode
@@ -165,7 +165,7 @@ def entries(folder: Path, inside: str = "") -> Iterator[tuple[str, int]]:
 
 
 def kind(mode: int) -> str:
-    """A file mode in words, for a message about an unexpected one."""
+    """A description of an unexpected file mode."""
     if stat.S_ISLNK(mode):
         return "a symbolic link"
     if stat.S_ISDIR(mode):
@@ -178,9 +178,9 @@ def _shown(name: str) -> str:
 
 
 def _above(places: Iterable[str]) -> set[str]:
-    """The folders that files lie in."""
+    """The folders that contain the files."""
     return {folder.as_posix() for place in places for folder in PurePosixPath(place).parents}
 
 
 def _stray(name: str) -> str:
-    return f"{_shown(name)} is not named by its manifest; remove it"
+    return f"{_shown(name)} is not listed in its manifest; remove it"

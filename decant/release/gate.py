@@ -1,7 +1,7 @@
-"""The gate: is every group served at least as well, and is the family worth releasing?
+"""The release gate: accept or reject each segment's student, and the candidate as a whole.
 
-It fails closed: a figure that is missing, an empty group or an absent threshold is a FAIL.
-Validation decides, on users who chose nothing before; the test window only confirms.
+It fails closed: a missing figure, an empty group or an absent threshold is a FAIL. It decides on
+validation, on users held out from every earlier selection; the test window only confirms.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ from decant.params.release import Evaluate, Gate
 from decant.params.types import GENERAL, TEACHER
 from decant.release.checks import (
     best_baseline,
+    compression_checks,
     cost_checks,
     group_checks,
-    hop_checks,
     quality_checks,
 )
 
@@ -34,7 +34,7 @@ NO_VARIANTS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Segment:
-    """Does a segment's own student ship? `gain` over the general student, NDCG per user."""
+    """Decision on a segment's student; `ships`: accepted, `gain`: in NDCG per user over general."""
 
     ships: bool
     reason: str
@@ -55,17 +55,17 @@ def judge(
     seed: int,
     variants: Mapping[str, str] = NO_VARIANTS,
 ) -> dict[str, Any]:
-    """Decide which segments get their own student, and whether the family may be released.
+    """Decide which segments get their own student, and whether the candidate may be released.
 
     Args:
-        metrics, cases: as `evaluate` made them.
-        members: user indices by student. folded: students without a model of their own.
-        hops: by student, what compression did.
-        variants: students that are compared and never released, with the one that serves.
+        metrics, cases: outputs of `evaluate`.
+        members: user indices by student. folded: students merged into general.
+        hops: summary of compression by student.
+        variants: students compared but never released → the student that serves their group.
 
     Returns:
-        `passed`, `checks`, `segments`, `variants`, judged as if they were to serve, and `family`:
-        quality of the family as it would be released, by window and group.
+        `passed`, `checks`, `segments`, `variants` (judged by the same rule) and `family`: quality
+        of the students as they would be released, by window and group.
     """
     k = evaluation.k
     segments = {
@@ -75,22 +75,22 @@ def judge(
         for name in sorted(members)
         if name != GENERAL
     }
-    everyone = np.unique(np.concatenate([*members.values()]))
+    all_users = np.unique(np.concatenate([*members.values()]))
     compared = {
         name: judge_segment(
-            name, metrics, cases, everyone if first == GENERAL else members[first], folded,
+            name, metrics, cases, all_users if first == GENERAL else members[first], folded,
             thresholds, evaluation, seed,
         )
         for name, first in sorted(variants.items())
     }  # fmt: skip
     serving = {name: name if s.ships else GENERAL for name, s in segments.items()}
-    # the users of a folded segment are among general's already
+    # users of merged segments are already among general's
     groups = {name: users for name, users in members.items() if name not in folded}
     family = {w: family_quality(cases, groups, serving, w, k) for w in (VALIDATION, TEST)}
     checks = [
         *quality_checks(metrics, family, thresholds),
         *group_checks(family, groups),
-        *hop_checks(hops, {GENERAL, *serving.values()}),
+        *compression_checks(hops, {GENERAL, *serving.values()}),
         *cost_checks(metrics, {GENERAL, *serving.values()}, thresholds),
     ]
     return {
@@ -115,11 +115,12 @@ def judge_segment(
     evaluation: Evaluate,
     seed: int,
 ) -> Segment:
-    """The promise: ships only if it gains on validation, and surely does not lose.
+    """Non-inferiority rule: accept a student only if it gains on validation and its lower bound
+    is above -margin.
 
-    One that is larger than the gate allows does not ship either: a small group whose int8 graph
-    was not taken must not keep the whole family from its release. Its time has no say here, since
-    a measurement never repeats exactly and would change who is released; `cost_checks` confirm it.
+    A student larger than the gate allows is rejected too, so that a small group without an int8
+    graph does not block the whole release. Latency is not considered here, since it never repeats
+    exactly and would change the set of released students; `cost_checks` checks it.
     """
     if name in folded:
         return Segment(False, "merged into general", users=len(members))
@@ -141,7 +142,7 @@ def judge_segment(
 
 
 def objection(decision: Gain, smaller: float | None, thresholds: Gate) -> str | None:
-    """Why a segment's student does not ship, None if it does; `smaller`: times than the teacher."""
+    """Why a segment's student is rejected, or None; `smaller`: size ratio, teacher ÷ student."""
     if decision.gain <= 0:
         return "not better than general on validation"
     if decision.lower_bound <= -thresholds.margin:
@@ -152,9 +153,9 @@ def objection(decision: Gain, smaller: float | None, thresholds: Gate) -> str | 
 
 
 def size_ratio(metrics: dict[str, Any], model: str) -> float | None:
-    """Served bytes, teacher ÷ a model; None if one is not known."""
-    teacher, own = (figure(metrics, "models", name, "bytes") for name in (TEACHER, model))
-    return divide(teacher, own)
+    """Served bytes, teacher ÷ model; None if one is unknown."""
+    teacher, ours = (figure(metrics, "models", name, "bytes") for name in (TEACHER, model))
+    return divide(teacher, ours)
 
 
 def compare(
@@ -171,7 +172,7 @@ def compare(
 ) -> Gain | None:
     """Gain in NDCG per user of one model over another; None without cases.
 
-    `deciding`: only the users who picked no epoch and no setting.
+    `deciding`: only the users not used to select epochs or settings.
     """
     a, b = (per_user(cases, model, window, users, k, deciding) for model in (ours, theirs))
     if not len(a) or not a.index.equals(b.index):
@@ -186,14 +187,14 @@ def per_user(
     rows = select(cases, model, window, users)
     if deciding:
         rows = rows[~in_selection(rows["user"].to_numpy())]
-    found, means = user_means(ndcg(rows["rank"].to_numpy(), k), rows["user"].to_numpy())
-    return pd.Series(means, index=found)
+    user_ids, means = user_means(ndcg(rows["rank"].to_numpy(), k), rows["user"].to_numpy())
+    return pd.Series(means, index=user_ids)
 
 
 def select(cases: pd.DataFrame, model: str, window: str, users: np.ndarray) -> pd.DataFrame:
     """The cases of one model, window and set of users."""
-    chosen = (cases["model"] == model) & (cases["window"] == window)
-    return cases[chosen & cases["user"].isin(users)]
+    mask = (cases["model"] == model) & (cases["window"] == window)
+    return cases[mask & cases["user"].isin(users)]
 
 
 def family_quality(
@@ -203,7 +204,7 @@ def family_quality(
     window: str,
     k: int,
 ) -> dict[str, dict[str, float]]:
-    """NDCG@k and HR@k per group when every user is served by the student that ships for them."""
+    """NDCG@k and HR@k per group if every user is served by their accepted student."""
     ranks = {
         name: select(cases, f"{serving.get(name, GENERAL)}/{RELEASED}", window, users)["rank"]
         for name, users in members.items()

@@ -16,7 +16,7 @@ def is_id(text: str) -> bool:
 
 
 def candidate_id(candidate: Mapping[str, Any]) -> str:
-    """The id that a candidate's files, params and data give: 16 hex digits."""
+    """The id computed from a candidate's files, params and data: 16 hex digits."""
     files: Mapping[str, str] = candidate["files"]
     identity = {
         "models": {path: sha for path, sha in files.items() if _is_model(path)},

@@ -21,7 +21,7 @@ LARGEST_MANIFEST = 16_000_000  # bytes
 
 
 def write_manifest(release: Release) -> bytes:
-    """The bytes of a sealed manifest."""
+    """Serialise a manifest with its seal."""
     return readable(sealed(release.model_dump(mode="json", exclude_none=False)))
 
 
@@ -29,8 +29,8 @@ def read_manifest(release: str, content: bytes) -> Release:
     """Parse and check a manifest.
 
     Raises:
-        DamagedReleaseError: the manifest was changed, belongs to another release, or lists file
-            names that are not allowed.
+        DamagedReleaseError: the manifest was changed, belongs to another release, or lists
+            forbidden file names.
     """
     try:
         problem = seal_problem(MANIFEST, content)
@@ -38,7 +38,7 @@ def read_manifest(release: str, content: bytes) -> Release:
     except (ContentError, RegistryError) as error:
         raise DamagedReleaseError(release, [str(error)]) from None
     if manifest.id != release:
-        problem = f"{MANIFEST} is that of {manifest.id}"
+        problem = f"{MANIFEST} belongs to {manifest.id}"
     problems = [problem] if problem else file_problems(manifest.listing())
     if problems:
         raise DamagedReleaseError(release, problems)
@@ -46,7 +46,7 @@ def read_manifest(release: str, content: bytes) -> Release:
 
 
 def described(content: bytes | Path) -> StoredFile:
-    """The manifest's entry of a file with this content."""
+    """The manifest entry of a file with this content."""
     if isinstance(content, bytes):
         return StoredFile(sha256=digest(content), bytes=len(content))
     return StoredFile(sha256=digest_file(content), bytes=content.stat().st_size)
@@ -56,7 +56,7 @@ def check_servable(where: str, release: Release, read: Callable[[str], bytes]) -
     """Check names, documents and graphs of a release before it is published.
 
     Raises:
-        CandidateError: one of them is wrong; the message begins with `where`.
+        CandidateError: one of them is invalid; the message starts with `where`.
     """
     problems = file_problems(release.listing()) or disagreements(release.model_dump(), read)
     if problems:

@@ -9,13 +9,13 @@ STUDENTS = "students"
 MANIFEST = "manifest.json"
 ASIDE = re.compile(r"\.[0-9a-f]{16}")  # suffix of a second version of a file
 SHA256 = re.compile(r"[0-9a-f]{64}")
-FORBIDDEN = set('\\:*?"<>|')  # some file systems read them as something else
+FORBIDDEN = set('\\:*?"<>|')  # special on some file systems
 LONGEST = 255  # bytes of one part of a name
 SHOWN = 80
 
 
 def file_problems(files: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Problems of the files that a manifest lists, `{path: {sha256, bytes, stored}}`."""
+    """Problems of a manifest's files, `{path: {sha256, bytes, stored}}`."""
     return [*name_problems(files), *_entry_problems(files)]
 
 
@@ -27,10 +27,10 @@ def name_problems(paths: Iterable[str]) -> list[str]:
         if not is_plain(path):
             problems.append(f"{path[:SHOWN]!a} is not an allowed file name")
             continue
-        folded = unicodedata.normalize("NFKC", path).casefold()
-        if folded in seen:
-            problems.append(f"`{seen[folded]}` and `{path}` differ in case alone")
-        seen[folded] = path
+        key = unicodedata.normalize("NFKC", path).casefold()
+        if key in seen:
+            problems.append(f"`{seen[key]}` and `{path}` differ only in case")
+        seen[key] = path
     return problems
 
 
@@ -43,7 +43,7 @@ def is_plain(path: str) -> bool:
 
 
 def is_aside(stored: str, path: str) -> bool:
-    """Whether `stored` is `path` and a suffix, the name of a second version of the file."""
+    """Whether `stored` is `path` with the suffix of a second version of the file."""
     return stored.startswith(path) and ASIDE.fullmatch(stored, len(path)) is not None
 
 

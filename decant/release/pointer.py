@@ -1,4 +1,4 @@
-"""A channel's pointer and history, readable even if damaged."""
+"""A channel's pointer and history, which can be read even if damaged."""
 
 import re
 from contextlib import suppress
@@ -23,15 +23,15 @@ GONE = "is gone"
 
 @dataclass(frozen=True)
 class Pointer:
-    """Where a channel points.
+    """The state of a channel's pointer.
 
     Attributes:
         change: the channel's last change, None before the first; from the history if the pointer
             is damaged, None if the history has no readable change either.
         version: of the pointer, for the store's `swap`.
-        problem: the damage in words, None if the pointer is sound.
+        problem: description of the damage, None if the pointer is intact.
         unread: number of later changes in the history that cannot be read.
-        blocked: no write can replace the pointer, something has to be moved away first.
+        blocked: the pointer cannot be overwritten until an obstacle is moved away.
     """
 
     channel: str
@@ -48,7 +48,7 @@ class Pointer:
 
     @property
     def certain(self) -> bool:
-        """Whether `change` is the channel's last one as far as the registry can tell."""
+        """Whether `change` is known to be the channel's last one."""
         return self.problem is None or (self.change is not None and not self.unread)
 
     def summary(self) -> str:
@@ -57,9 +57,9 @@ class Pointer:
         return " ".join(line.split())
 
     def advice(self) -> str:
-        """The way to repair it."""
+        """How to repair it."""
         first = "move it away, then " if self.blocked else ""
-        return f"{first}`decant promote RELEASE --channel {self.channel}` writes it anew"
+        return f"{first}`decant promote RELEASE --channel {self.channel}` repairs it"
 
     def _history(self) -> str:
         if self.change is None:
@@ -79,14 +79,14 @@ class History:
         self.store, self.channel = store, channel
 
     def keys(self) -> dict[int, str]:
-        """Number → key of every entry, the oldest first.
+        """Number → key of every entry, oldest first.
 
         Raises:
             ObstructedKeyError, UnreadableKeyError: they cannot be listed.
         """
         keys = self.store.list(f"history/{self.channel}/")
-        found = {int(match[2]): key for key in keys if (match := ENTRY_KEY.fullmatch(key))}
-        return dict(sorted(found.items()))
+        entries = {int(match[2]): key for key in keys if (match := ENTRY_KEY.fullmatch(key))}
+        return dict(sorted(entries.items()))
 
     def newest(self) -> tuple[Change | None, int]:
         """The newest readable entry, and the number of newer ones that cannot be read.
@@ -105,14 +105,14 @@ class History:
     def entries(self) -> tuple[dict[int, Change], dict[int, str]]:
         """Number → change of readable entries, number → problem of the others."""
         try:
-            found = {number: self.read(number, key) for number, key in self.keys().items()}
+            entries = {number: self.read(number, key) for number, key in self.keys().items()}
         except DAMAGED_KEY as error:
-            found = {0: str(error)}
-        changes = {number: entry for number, entry in found.items() if isinstance(entry, Change)}
-        return changes, {n: problem for n, problem in found.items() if isinstance(problem, str)}
+            entries = {0: str(error)}
+        changes = {number: entry for number, entry in entries.items() if isinstance(entry, Change)}
+        return changes, {n: problem for n, problem in entries.items() if isinstance(problem, str)}
 
     def read(self, number: int, key: str) -> Change | str:
-        """An entry, or its damage in words."""
+        """An entry, or a description of its damage."""
         try:
             change = parse_change(key, self.store.read(key), self.channel)
         except (RegistryError, MissingKeyError, UnreadableKeyError) as error:
@@ -120,27 +120,27 @@ class History:
         if change.number != number:
             return f"{key} in the registry is damaged: it is change {change.number}"
         if not RELEASE_ID.fullmatch(change.release):
-            return f"{key} in the registry is damaged: it names no release"
+            return f"{key} in the registry is damaged: invalid release id"
         return change
 
     def keep(self, change: Change) -> None:
-        """Write a change's entry unless it is there; a damaged one is replaced."""
+        """Write a change's entry unless it exists; replace a damaged one."""
         key = f"history/{self.channel}/{change.number:08d}.json"
         try:
             self.store.write_new(key, dump(change))
         except KeyExistsError:
             if isinstance(self.read(change.number, key), Change):
                 return
-            found = self.store.read_versioned(key)
-            with suppress(SwapLostError):  # somebody else has just replaced it
-                self.store.swap(key, found[1] if found else None, dump(change))
+            stored = self.store.read_versioned(key)
+            with suppress(SwapLostError):  # replaced concurrently
+                self.store.swap(key, stored[1] if stored else None, dump(change))
 
 
 def parse_change(key: str, content: bytes, channel: str) -> Change:
     """Parse the content of `key` as a change of `channel`.
 
     Raises:
-        RegistryError: not a change, or another channel's.
+        RegistryError: not a change, or a change of another channel.
     """
     if len(content) > LARGEST_RECORD:
         problem = f"it has more than {LARGEST_RECORD:,} bytes"
@@ -152,15 +152,13 @@ def parse_change(key: str, content: bytes, channel: str) -> Change:
         )
     before = change.trail if change.previous is None else [*change.trail, change.previous]
     if not all(map(RELEASE_ID.fullmatch, before)):
-        raise RegistryError(
-            f"{key} in the registry is damaged: what was there before is no release"
-        )
-    told = {"by": printable(change.by), "reason": printable(change.reason)}
-    return change.model_copy(update=told)
+        raise RegistryError(f"{key} in the registry is damaged: invalid id of an earlier release")
+    texts = {"by": printable(change.by), "reason": printable(change.reason)}
+    return change.model_copy(update=texts)
 
 
 def printable(text: str) -> str:
-    """Text that a terminal shows and does not obey."""
+    """Text without control characters, safe to print in a terminal."""
     return "".join(mark if mark.isprintable() else " " for mark in text)
 
 

@@ -1,4 +1,4 @@
-"""With which code and which packages a release was made."""
+"""Provenance of a release: code and packages."""
 
 import platform
 import subprocess
@@ -17,11 +17,11 @@ PACKAGES = (
     "torch",
     "transformers",
 )
-TRAVELS_ALONG = ("dvc.lock", "params.yaml")  # their content is in the release
+RELEASED_FILES = ("dvc.lock", "params.yaml")  # their content is in the release
 
 
 def provenance(root: Path) -> dict[str, Any]:
-    """The commit of the code, what differed from it, and versions; nothing of the machine's names.
+    """The code's commit, files that differ from it, and versions; no names of the machine.
 
     Returns:
         `{"commit": hex or None without Git, "dirty": bool or None, "changed": [path],
@@ -35,12 +35,12 @@ def provenance(root: Path) -> dict[str, Any]:
         "changed": changed,
         "python": platform.python_version(),
         "platform": f"{platform.system().lower()} {platform.machine()}",
-        "packages": {name: found for name in PACKAGES if (found := version(name))},
+        "packages": {name: installed for name in PACKAGES if (installed := version(name))},
     }
 
 
 def changed_files(root: Path) -> list[str]:
-    """Files that differ from the commit, but for those whose content is in the release."""
+    """Files that differ from the commit, except those included in the release."""
     listed = git(root, "status", "--porcelain", "-z", "--untracked-files=all", "--", ".") or ""
     names: list[str] = []
     entries = iter(listed.split("\0"))
@@ -48,12 +48,12 @@ def changed_files(root: Path) -> list[str]:
         if entry:
             names.append(entry[3:])
         if entry[:1] in ("R", "C"):
-            next(entries)  # the old name of what was renamed
-    return sorted(name for name in names if name not in TRAVELS_ALONG)
+            next(entries)  # the old name of a renamed file
+    return sorted(name for name in names if name not in RELEASED_FILES)
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """What git says; None without git, a repository or a commit."""
+    """Output of git; None without git, a repository or a commit."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=root, capture_output=True, text=True, timeout=30, check=False
@@ -64,7 +64,7 @@ def git(root: Path, *arguments: str) -> str | None:
 
 
 def version(package: str) -> str | None:
-    """The installed version, None if it is not installed."""
+    """The installed version of a package, None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What the registry writes down, and what can be wrong with it."""
+"""The registry's records and errors."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -9,11 +9,11 @@ from decant.files import readable
 
 
 class RegistryError(ValueError):
-    """What was asked of the registry cannot be done."""
+    """The registry cannot perform a request."""
 
 
 class UnknownReleaseError(RegistryError):
-    """No complete release has this id, or several begin with it."""
+    """No complete release has this id or prefix, or several do."""
 
     def __init__(self, given: str, problem: str) -> None:
         self.given = given
@@ -21,19 +21,19 @@ class UnknownReleaseError(RegistryError):
 
 
 class DamagedReleaseError(RegistryError):
-    """A release's files are not what was published; `problems` has a line for each."""
+    """A release's files differ from the published ones; `problems` has a line for each."""
 
     def __init__(self, release: str, problems: list[str]) -> None:
         self.release, self.problems = release, problems
         more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
         super().__init__(
-            f"release {release} is damaged: {problems[0]}{more}; `make run` where it was made "
-            "publishes it anew, `decant promote` puts another in its place"
+            f"release {release} is damaged: {problems[0]}{more}; `make run` in its project "
+            "publishes it again, `decant promote` replaces it by another"
         )
 
 
 class GateFailedError(RegistryError):
-    """The gate, or the comparison with production, said no; `reasons` has a line for each."""
+    """The gate or the comparison with production failed; `reasons` has a line for each."""
 
     def __init__(self, release: str, reasons: list[str]) -> None:
         self.release, self.reasons = release, reasons
@@ -41,28 +41,28 @@ class GateFailedError(RegistryError):
 
 
 class ChannelMovedError(RegistryError):
-    """Somebody else moved the channel first."""
+    """The channel was moved concurrently."""
 
     def __init__(self, channel: str, now: str) -> None:
         self.channel, self.now = channel, now
         super().__init__(
-            f"{channel} was moved to {now} by somebody else meanwhile and was left there; look, "
-            "then try again"
+            f"{channel} was moved to {now} concurrently and was left there; check it, then try "
+            "again"
         )
 
 
 class NothingToRollBackError(RegistryError):
-    """The channel has no such earlier release to go back to."""
+    """The channel has no such earlier release to return to."""
 
 
 class Record(BaseModel):
-    """One JSON document; keys of later versions are left alone."""
+    """One JSON document; unknown keys, of later versions, are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class StoredFile(Record):
-    """One file of a release; `stored` is its name in the store where that differs."""
+    """One file of a release; `stored` is its name in the store if different."""
 
     sha256: str
     bytes: int
@@ -83,7 +83,7 @@ class Release(Record):
     files: dict[str, StoredFile]
 
     def listing(self) -> dict[str, dict[str, Any]]:
-        """Its files as plain values: `{path: {sha256, bytes, stored}}`."""
+        """The files as plain values: `{path: {sha256, bytes, stored}}`."""
         return {path: file.model_dump() for path, file in self.files.items()}
 
 
@@ -91,33 +91,33 @@ LARGEST_NUMBER = 10**15  # of a channel's changes
 
 
 class Change(Record):
-    """One move of a channel; the newest one is the channel's pointer."""
+    """One change of a channel; the newest is the channel's pointer."""
 
     number: Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
     channel: str
     action: Literal["promote", "rollback"]
     release: str
-    previous: str | None  # where a rollback would go
-    trail: list[str]  # the releases below `release`, oldest first
+    previous: str | None  # target of a rollback
+    trail: list[str]  # history: earlier releases, oldest first
     at: AwareDatetime
     by: str
     reason: str
-    change: str  # unique, so that two equal moves differ
+    change: str  # unique, so that equal changes differ
 
 
 R = TypeVar("R", bound=Record)
 
 
 def dump(record: Record) -> bytes:
-    """A record as JSON for people."""
+    """Serialise a record as readable JSON."""
     return readable(record.model_dump(mode="json", exclude_none=False))
 
 
 def parse(kind: type[R], key: str, content: bytes) -> R:
-    """A record from what is stored under `key`.
+    """Parse the record stored under `key`.
 
     Raises:
-        RegistryError: it is not one.
+        RegistryError: the content is not such a record.
     """
     try:
         return kind.model_validate_json(content)
@@ -129,26 +129,26 @@ def parse(kind: type[R], key: str, content: bytes) -> R:
 
 
 def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> list[str]:
-    """Why a release must not be promoted; empty when gate and comparison with production passed.
+    """Reasons against promotion; empty if the gate and the comparison with production passed.
 
     Args:
-        verdict: `{"passed": bool, "checks": [{name, value, threshold, passed, why}]}`; only a
-            `true` is a yes.
-        comparison: `{"passed": bool, "why": str}`, or None when nothing was compared.
+        verdict: `{"passed": bool, "checks": [{name, value, threshold, passed, why}]}`; only
+            `true` counts as passed.
+        comparison: `{"passed": bool, "why": str}`, or None without a comparison.
     """
     reasons = []
     if verdict.get("passed") is not True:
         failed = [check for check in verdict.get("checks", []) if check.get("passed") is not True]
         reasons = [_explain(check) for check in failed]
-        reasons = reasons or ["the gate's verdict does not say that it passed"]
+        reasons = reasons or ["the gate's verdict is not a pass"]
     if comparison is not None and comparison.get("passed") is not True:
         reasons.append(
-            str(comparison.get("why", "the comparison with production does not say why"))
+            str(comparison.get("why", "the comparison with production failed without a reason"))
         )
     return reasons
 
 
 def _explain(check: Mapping[str, Any]) -> str:
     value = check.get("value")
-    found = f"{value:.4g}" if isinstance(value, int | float) else "no value"
-    return f"{check.get('name')}: {found}, needs {check.get('threshold')} ({check.get('why')})"
+    measured = f"{value:.4g}" if isinstance(value, int | float) else "no value"
+    return f"{check.get('name')}: {measured}, needs {check.get('threshold')} ({check.get('why')})"

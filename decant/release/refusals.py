@@ -1,4 +1,4 @@
-"""Refusals of a bucket and errors on the way to it, one line each with advice."""
+"""Messages for a bucket's refusals and connection errors, one line each with advice."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ ABSENT = ("NoSuchKey", "404")
 KMS, KMS_MENTION = "KMS", re.compile(r"\bkms", re.IGNORECASE)
 NAMED_PERMISSION = re.compile(r"perform: ([\w-]+:\w+)")
 PAGE_ANSWERS = ("400", "401", "403", "404", "405", "500")  # statuses a web page may have
-LONGEST = 300  # characters of a store's own words
+LONGEST = 300  # characters of a store's message
 
 NOT_S3 = (
     "not an answer from an S3 store: look for a proxy's login page in between, and check that "
@@ -23,13 +23,13 @@ NOT_S3 = (
 )
 BUSY = "the store is overloaded or down: try again later"
 ELSEWHERE = (
-    "the bucket is in another place: set AWS_DEFAULT_REGION to its region, or correct "
+    "the bucket is in another region: set AWS_DEFAULT_REGION to its region, or correct "
     "registry.endpoint in params.yaml"
 )
 SESSION = "the session has expired: renew it (`aws sso login`, or a new AWS_SESSION_TOKEN)"
 NAMES = "correct registry.bucket or registry.prefix in params.yaml"
 
-# advice, and its codes: a store's own, or the status where it sends none
+# advice, and its codes: the store's, or the HTTP status if it sends none
 REFUSALS = (
     (
         "this machine's clock differs from the store's: set it (`timedatectl` shows it)",
@@ -111,7 +111,7 @@ REFUSALS = (
         ("NoSuchBucket",),
     ),
     (
-        "the store does not know conditional writes; use one that does",
+        "the store does not support conditional writes; use one that does",
         ("NotImplemented", "501"),
     ),
     (
@@ -123,7 +123,7 @@ REFUSALS = (
         ("InvalidObjectState",),
     ),
     (
-        "the content changed on the way: try again, then look for a proxy in between",
+        "the content changed in transit: try again, then look for a proxy in between",
         ("BadDigest", "InvalidDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"),
     ),
     (
@@ -134,7 +134,7 @@ REFUSALS = (
 )
 ADVICE = {code: advice for advice, codes in REFUSALS for code in codes}
 
-# errors on the way to an answer; the first entry that matches counts
+# connection errors; the first matching entry applies
 FAULTS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     (
         (boto.NoCredentialsError, boto.PartialCredentialsError, boto.ProfileNotFound),
@@ -157,7 +157,7 @@ FAULTS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ),
     (
         (boto.ConnectionClosedError,),
-        "{endpoint} closes the connection without an answer; check http against https, and the "
+        "{endpoint} closed the connection without an answer; check http against https, and the "
         "port, in registry.endpoint",
     ),
     (
@@ -183,7 +183,7 @@ PERMISSIONS = {
 
 @dataclass(frozen=True)
 class Request:
-    """A request to a bucket, as far as messages name it."""
+    """The parts of a bucket request that messages mention."""
 
     store: str  # its name in messages
     bucket: str
@@ -211,7 +211,7 @@ class Request:
         return StoreError(f"{self.store}: {line}{'; ' if filled else ''}{filled}")
 
     def failed(self, error: Exception) -> StoreError:
-        """The error for a failure on the way, with advice."""
+        """The error for a failed connection, with advice."""
         advice = next(advice for kinds, advice in FAULTS if isinstance(error, kinds))
         filled = advice.format(
             reason=_line(str(error)), endpoint=self.endpoint, attempts=self.attempts
@@ -219,7 +219,7 @@ class Request:
         return StoreError(f"{self.store}: {filled}")
 
     def not_s3(self, oddity: str) -> StoreError:
-        """The error for an answer with a body or headers that no S3 store sends."""
+        """The error for an answer that is not from an S3 store."""
         return StoreError(f"{self.store}: the answer for `{self.key}` {oddity}; {NOT_S3}")
 
     def _permission(self, operation: str, message: str) -> str:
@@ -229,16 +229,19 @@ class Request:
 
 
 def is_page(headers: Mapping[str, str], *kinds: str) -> bool:
-    """Whether an answer has a body of these kinds, by default HTML, which no store sends."""
-    found = headers.get("content-type", "").startswith(kinds or ("text/html",))
-    return found and headers.get("content-length") != "0"
+    """Whether an answer has a body of these types, by default HTML, which S3 never sends."""
+    matches = headers.get("content-type", "").startswith(kinds or ("text/html",))
+    return matches and headers.get("content-length") != "0"
 
 
 def _parts(error: boto.ClientError) -> tuple[str, str, Mapping[str, str]]:
-    """Code, or else status; message; headers of the answer."""
-    said, about = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
-    code = str(said.get("Code") or about.get("HTTPStatusCode", ""))
-    return code, _line(str(said.get("Message", ""))), about.get("HTTPHeaders", {})
+    """Code (or HTTP status), message and headers of an error answer."""
+    error_fields, metadata = (
+        error.response.get("Error", {}),
+        error.response.get("ResponseMetadata", {}),
+    )
+    code = str(error_fields.get("Code") or metadata.get("HTTPStatusCode", ""))
+    return code, _line(str(error_fields.get("Message", ""))), metadata.get("HTTPHeaders", {})
 
 
 def _line(text: str) -> str:

@@ -3,9 +3,9 @@
 - `channels/<name>.json`: the pointer, which is the channel's last change
 - `history/<name>/<number>.json`: every change, one entry each
 
-A channel moves by one compare-and-swap of its pointer. The pointer *is* the history's newest
-entry, so no crash can leave a move without its entry or an entry without its move; the copy under
-history/ is made right after the move, or else before the next one.
+A channel is moved by one compare-and-swap of its pointer. The pointer *is* the newest entry of the
+history, so a crash cannot leave a move without its entry or an entry without its move; the copy
+under history/ is written right after the move, or else before the next one.
 """
 
 import logging
@@ -39,11 +39,11 @@ from decant.release.releases import MANIFEST, Releases, whoami
 from decant.release.store import DAMAGED_KEY, LocalStore, StoreError, SwapLostError
 
 PRODUCTION = "production"
-CHANNELS = (PRODUCTION, "canary")  # there from the start; others are made when they are asked for
-TRAIL = 50  # earlier releases of a channel that a rollback can reach
+CHANNELS = (PRODUCTION, "canary")  # predefined; others are created on request
+TRAIL = 50  # earlier releases kept for rollback, by channel
 CHANNEL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 POINTER_KEY = re.compile(r"channels/([^/]+)\.json")
-SHOWN, SHOWN_PROBLEMS = 40, 3  # characters of a wrong value, damaged entries, in a message
+SHOWN, SHOWN_PROBLEMS = 40, 3  # in a message: characters of an invalid value, damaged entries
 
 logger = logging.getLogger(__name__)
 
@@ -53,19 +53,19 @@ class Registry(Releases):
 
     def channels(self) -> list[str]:
         """Names of the channels that have a pointer or a history."""
-        found = [
+        names = [
             match[1]
             for prefix, pattern in (("channels/", POINTER_KEY), ("history/", ENTRY_KEY))
             for key in self._listed(prefix)
             if (match := pattern.fullmatch(key))
         ]
-        return sorted({name for name in found if CHANNEL_NAME.fullmatch(name)})
+        return sorted({name for name in names if CHANNEL_NAME.fullmatch(name)})
 
     def channel(self, name: str = PRODUCTION) -> Change | None:
-        """Where a channel points, and since when; None before the first promotion.
+        """The last change of a channel, None before the first promotion.
 
         Raises:
-            RegistryError: its pointer is damaged, or gone although it has a history.
+            RegistryError: its pointer is damaged, or missing although there is a history.
         """
         pointer = self._read(name)
         if pointer.problem:
@@ -73,10 +73,10 @@ class Registry(Releases):
         return pointer.change
 
     def pointer(self, channel: str = PRODUCTION) -> Pointer:
-        """Where a channel points, from its history if the pointer is damaged or missing.
+        """A channel's pointer, taken from its history if the pointer is damaged or missing.
 
-        A pointer to a release that is not in the registry counts as damaged; its own change is
-        kept if it is newer than the history.
+        A pointer to a release missing from the registry counts as damaged; its change is kept if
+        it is newer than the history.
         """
         pointer = self._read(channel)
         own = pointer.change
@@ -94,14 +94,14 @@ class Registry(Releases):
     def promote(
         self, given: str, channel: str = PRODUCTION, reason: str = "", actor: str | None = None
     ) -> Change:
-        """Point a channel at a release, after every file of it was checked.
+        """Point a channel at a release, after verifying all its files.
 
-        Promoting what the channel points at already changes nothing; a damaged or
-        missing pointer is written anew, on top of the channel's history.
+        Does nothing if the channel already points at it. A damaged or missing pointer is rewritten
+        from the channel's history plus this change.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError, GateFailedError: it must not be served.
-            ChannelMovedError: somebody else moved the channel meanwhile.
+            ChannelMovedError: the channel was moved concurrently.
         """
         pointer = self.pointer(channel)
         release = self.fit_to_serve(given)
@@ -109,8 +109,8 @@ class Registry(Releases):
         if last and last.release == release and not pointer.problem:
             return last
         trail = [*last.trail, last.release] if last else []
-        below = trail[:-1] if trail[-1:] == [release] else trail
-        return self._move(pointer, "promote", [*below, release], reason, actor)
+        earlier = trail[:-1] if trail[-1:] == [release] else trail
+        return self._move(pointer, "promote", [*earlier, release], reason, actor)
 
     def rollback(
         self,
@@ -119,14 +119,14 @@ class Registry(Releases):
         reason: str = "",
         actor: str | None = None,
     ) -> Change:
-        """Point a channel at the release it had before, or at an earlier one of its own.
+        """Point a channel at its previous release, or at an earlier one.
 
-        With a damaged pointer: at the release before the last one in the history.
+        If the pointer is damaged, the last change in the history counts as the current one.
 
         Raises:
-            NothingToRollBackError: there is none, or `to` was not in this channel before.
+            NothingToRollBackError: no earlier release, or `to` was never in this channel.
             UnknownReleaseError, DamagedReleaseError, GateFailedError: it must not be served.
-            ChannelMovedError: somebody else moved the channel meanwhile.
+            ChannelMovedError: the channel was moved concurrently.
         """
         pointer = self.pointer(channel)
         if pointer.change is None:
@@ -141,13 +141,13 @@ class Registry(Releases):
             self.fit_to_serve(path[-1])
         except UnknownReleaseError:
             raise NothingToRollBackError(
-                f"{path[-1]}, which {channel} had before, is not in the registry any more; "
+                f"{path[-1]}, the previous release of {channel}, is no longer in the registry; "
                 f"{_earlier(path[:-1])}"
             ) from None
         return self._move(pointer, "rollback", path, reason, actor)
 
     def history(self, channel: str = PRODUCTION) -> list[Change]:
-        """Every readable change of a channel, oldest first; logs a warning about the others."""
+        """All readable changes of a channel, oldest first; logs a warning about the others."""
         pointer = self.pointer(channel)
         changes, damaged = self._changes(pointer)
         if pointer.problem:
@@ -160,9 +160,9 @@ class Registry(Releases):
         return [changes[number] for number in sorted(changes)]
 
     def rolled_back(self, release: str, channel: str = PRODUCTION) -> Change | None:
-        """The rollback that took a release off a channel, unless it has been back there since."""
-        found, _ = self._changes(self.pointer(channel))
-        changes = [found[number] for number in sorted(found)]
+        """The rollback that removed a release from a channel, unless it was promoted again."""
+        by_number, _ = self._changes(self.pointer(channel))
+        changes = [by_number[number] for number in sorted(by_number)]
         for before, change in zip(reversed(changes[:-1]), reversed(changes[1:]), strict=True):
             if change.release == release:
                 return None
@@ -171,7 +171,7 @@ class Registry(Releases):
         return None
 
     def unread_since(self, moment: datetime, channel: str = PRODUCTION) -> list[str]:
-        """Problems of unreadable changes that may be later than `moment`."""
+        """Problems of unreadable changes that may be after `moment`."""
         changes, damaged = self._changes(self.pointer(channel))
         before = max((n for n, change in changes.items() if change.at <= moment), default=-1)
         return [problem for number, problem in damaged.items() if number > before]
@@ -197,7 +197,7 @@ class Registry(Releases):
         if pointer.problem == GONE:
             if change is None and not unread:
                 return Pointer(channel)
-            pointer = self._as_written(channel)  # the first promotion may have come in between
+            pointer = self._as_written(channel)  # in case of a concurrent first promotion
             if not pointer.problem:
                 return pointer
         return replace(pointer, change=change, unread=unread)
@@ -205,13 +205,13 @@ class Registry(Releases):
     def _as_written(self, channel: str) -> Pointer:
         key = pointer_key(_checked_name(channel))
         try:
-            found = self.store.read_versioned(key)
+            stored = self.store.read_versioned(key)
         except DAMAGED_KEY as error:
             version = error.version
             return Pointer(channel, None, version, error.problem, blocked=version is None)
-        if found is None:
+        if stored is None:
             return Pointer(channel, problem=GONE)
-        content, version = found
+        content, version = stored
         try:
             change = parse_change(key, content, channel)
         except RegistryError as error:
@@ -220,17 +220,17 @@ class Registry(Releases):
         return Pointer(channel, change, version, self._misnamed(change.release))
 
     def _misnamed(self, release: str) -> str | None:
-        """The problem of a pointer's release, None if it is an id."""
+        """The problem of a pointer's release id, None if it is valid."""
         if RELEASE_ID.fullmatch(release):
             return None
         try:
-            begun = [known for known in self.ids() if release and known.startswith(release)]
+            matches = [known for known in self.ids() if release and known.startswith(release)]
         except DAMAGED_KEY:
-            begun = []
-        if not begun:
-            return f"names no release (`{release[:SHOWN]}`)"
-        whole = f"release {begun[0]}" if len(begun) == 1 else f"{len(begun)} releases"
-        return f"names `{release}`, the beginning of {whole}"
+            matches = []
+        if not matches:
+            return f"has an invalid release id (`{release[:SHOWN]}`)"
+        shown = f"release {matches[0]}" if len(matches) == 1 else f"{len(matches)} releases"
+        return f"names `{release}`, a prefix of {shown}"
 
     def _has(self, release: str) -> bool:
         try:
@@ -262,14 +262,16 @@ class Registry(Releases):
         reason: str,
         actor: str | None,
     ) -> Change:
-        """Swap the pointer; `path` is the new trail with the release to point at as its end."""
+        """Swap the pointer; `path` is the new history of releases, ending with the target."""
         channel, log = pointer.channel, self._log(pointer.channel)
         self.store.probe()
         if pointer.change:
             try:
                 log.keep(pointer.change)
             except DAMAGED_KEY as error:
-                logger.warning("change %d was not kept: %s", pointer.change.number, error)
+                logger.warning(
+                    "change %d was not copied to the history: %s", pointer.change.number, error
+                )
         change = Change(
             number=self._next_number(pointer),
             channel=channel,
@@ -288,29 +290,31 @@ class Registry(Releases):
             now = self.pointer(channel).release
             raise ChannelMovedError(channel, now or "nothing") from None
         if pointer.problem:
-            logger.warning("%s; it was written anew", pointer.summary())
+            logger.warning("%s; it was repaired", pointer.summary())
         try:
             log.keep(change)
         except (StoreError, OSError) as error:
-            logger.warning("%s moved; its history is copied at the next move: %s", channel, error)
+            logger.warning(
+                "%s moved; its history entry is written at the next move: %s", channel, error
+            )
         return change
 
 
 def open_registry(settings: RegistryParams, root: Path) -> Registry:
-    """The registry that params.yaml names; a local folder lies in the project's folder `root`."""
+    """The registry that params.yaml configures; a local folder is relative to `root`."""
     if settings.kind == "local":
         return Registry(LocalStore(root / settings.folder))
-    from decant.release.s3 import S3Store  # boto3 takes 0.2 s that a local registry need not wait
+    from decant.release.s3 import S3Store  # importing boto3 takes 0.2 s
 
     assert settings.bucket, "params ask for a bucket"
     return Registry(S3Store(settings.bucket, settings.prefix, settings.endpoint))
 
 
 def rollback_place(pointer: Change, to: str | None) -> int:
-    """Where in the channel's trail the release is that a rollback goes to.
+    """Index of a rollback's target in the channel's list of earlier releases.
 
     Raises:
-        NothingToRollBackError: the trail is empty, or none or several of it begin with `to`.
+        NothingToRollBackError: the list is empty, or `to` matches none or several releases.
     """
     trail, channel = pointer.trail, pointer.channel
     if not trail:
@@ -319,25 +323,25 @@ def rollback_place(pointer: Change, to: str | None) -> int:
         return len(trail) - 1
     places = [place for place, release in enumerate(trail) if to and release.startswith(to)]
     if len({trail[place] for place in places}) != 1:
-        problem = "begins several releases" if places else "was no release"
+        problem = "matches several releases" if places else "matches no release"
         before = ", ".join(dict.fromkeys(reversed(trail)))
         raise NothingToRollBackError(
-            f"`{to}` {problem} of {channel} before {pointer.release}; before it: {before}"
+            f"`{to}` {problem} of {channel} before {pointer.release}; earlier releases: {before}"
         )
     return places[-1]
 
 
 def _earlier(trail: Sequence[str]) -> str:
-    """What is left of a channel's trail to go back to."""
+    """A hint at the earlier releases of a channel."""
     if not trail:
-        return "nothing was there before it: `decant releases` lists what can be promoted"
+        return "there is no earlier one: `decant releases` lists all releases to promote"
     earlier = ", ".join(dict.fromkeys(reversed(trail)))
-    return f"before it: {earlier} (`decant rollback --to ID`)"
+    return f"earlier releases: {earlier} (`decant rollback --to ID`)"
 
 
 def _checked_name(channel: str) -> str:
     if not CHANNEL_NAME.fullmatch(channel):
         raise RegistryError(
-            f"`{channel}` is no name of a channel: small letters, digits, _ and - make one"
+            f"invalid channel name `{channel}`: use lowercase letters, digits, `_` and `-`"
         )
     return channel

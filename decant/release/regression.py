@@ -1,4 +1,4 @@
-"""The candidate against what is in production: is the new family worse where both can be judged?"""
+"""Regression check: compare the candidate with the release in production."""
 
 import math
 from collections.abc import Mapping
@@ -7,23 +7,23 @@ from typing import Any
 
 from decant.params.load import Params
 
-FIGURE = ("family", "validation", "all", "ndcg")  # within verdict.json; the gate made it
+FIGURE = ("family", "validation", "all", "ndcg")  # path in the gate's verdict.json
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a family: its settings, and the gate's verdict.json."""
+    """Settings and gate verdict (verdict.json) of a release."""
 
     release: str
-    params: Params | None  # None: they are of another version and cannot be read
+    params: Params | None  # None: unreadable, of another version
     verdict: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome. `drop` is relative: 0.02 is two per cent worse than production.
+    """Outcome of a comparison. `drop` is relative: 0.02 is two per cent below production.
 
-    `by_hand`: production itself cannot be read, so that a person has to promote.
+    `by_hand`: production is unreadable, so a person has to promote.
     """
 
     passed: bool
@@ -35,27 +35,27 @@ class Comparison:
     by_hand: bool = False
 
     def document(self) -> dict[str, Any]:
-        """As it is kept in a release."""
+        """The content of comparison.json."""
         return asdict(self)
 
 
 def compare(candidate: Evidence, production: Evidence | None, limit: float) -> Comparison:
-    """Compare the families' NDCG on validation; a relative drop beyond `limit` does not pass.
+    """Compare the NDCG on validation; a relative drop beyond `limit` fails.
 
-    Other sources and other protocols cannot be compared: that is said and does not block. A
-    candidate without the figure does not pass.
+    Different sources or protocols are not comparable: this is noted and passes. A candidate without
+    the figure fails.
     """
     if production is None:
         return Comparison(True, "nothing is in production yet")
     if production.release == candidate.release:
-        return Comparison(True, "it is in production already", production.release)
+        return Comparison(True, "already in production", production.release)
     new, old = family_ndcg(candidate.verdict), family_ndcg(production.verdict)
     if new is None:
-        why = "the candidate's verdict.json does not hold the family's NDCG on validation"
+        why = "the candidate's verdict.json lacks the family's NDCG on validation"
         return Comparison(False, why, production.release)
     problem = why_incomparable(candidate.params, production.params)
     if problem or old is None:
-        why = f"not comparable with production: {problem or 'its verdict.json has no such figure'}"
+        why = f"not comparable with production: {problem or 'its verdict.json lacks the figure'}"
         return Comparison(True, why, production.release, new)
     drop = (old - new) / old if old > 0 else 0.0
     why = _explain(new, old, drop, limit)
@@ -63,7 +63,7 @@ def compare(candidate: Evidence, production: Evidence | None, limit: float) -> C
 
 
 def why_incomparable(candidate: Params | None, production: Params | None) -> str | None:
-    """The settings that make two measurements different things; None if there are none."""
+    """The settings that make two measurements incomparable, None if comparable."""
     if candidate is None or production is None:
         return "its params.yaml is of another version"
     new, old = protocol(candidate), protocol(production)
@@ -72,7 +72,7 @@ def why_incomparable(candidate: Params | None, production: Params | None) -> str
 
 
 def protocol(params: Params) -> dict[str, Any]:
-    """What was asked of the models: the source, the split, and which items count."""
+    """Settings of the evaluation protocol: source, split, and eligible items."""
     features = params.features.model_dump(
         include={"target_behaviours", "merge_window", "exclude_seen"}
     )
@@ -90,12 +90,12 @@ def protocol(params: Params) -> dict[str, Any]:
 
 
 def family_ndcg(verdict: Mapping[str, Any]) -> float | None:
-    """NDCG@k on validation of the family as it would serve everybody; None if it is missing."""
-    found: Any = verdict
+    """NDCG@k on validation of the released students over all users; None if missing."""
+    value: Any = verdict
     for key in FIGURE:
-        found = found.get(key) if isinstance(found, dict) else None
-    number = isinstance(found, int | float) and not isinstance(found, bool)
-    return float(found) if number and math.isfinite(found) else None
+        value = value.get(key) if isinstance(value, dict) else None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and math.isfinite(value) else None
 
 
 def _explain(new: float, old: float, drop: float, limit: float) -> str:

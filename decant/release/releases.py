@@ -1,8 +1,8 @@
-"""Releases in a store: published whole, checked whenever they are used.
+"""Releases in a store: published atomically, verified on every use.
 
 - `releases/<id>/…`: a release's files, never overwritten
-- `releases/<id>/manifest.json`: the sha256 of each and a checksum of its own, written last: without
-  it there is no release
+- `releases/<id>/manifest.json`: sha256 of each file and a checksum of itself, written last: a
+  release exists only with its manifest
 """
 
 import getpass
@@ -65,16 +65,16 @@ class Releases:
     def publish(self, folder: Path, extra: Mapping[str, bytes], *, failed_too: bool = False) -> str:
         """Copy the candidate in `folder` and `extra` files (name → content) into the registry.
 
-        The manifest comes last, so a release is there completely or not at all; what an
-        interrupted attempt left is used. The same id again changes nothing, except that a damaged
-        release is made whole, and one published as failed gets the evidence that it passes.
+        The manifest is written last, so that a release exists completely or not at all; files of
+        an interrupted attempt are reused. Publishing an existing id changes nothing, except that a
+        damaged release is repaired, and one published as failed is updated if it passes now.
 
         Returns:
             The release's id.
 
         Raises:
             CandidateError: the candidate is missing, incomplete, changed, contradicts itself or
-                has a graph that may not be served.
+                has a graph that must not be served.
             GateFailedError: it did not pass and `failed_too` is not set.
         """
         candidate = check_candidate(folder)
@@ -93,21 +93,21 @@ class Releases:
             return release
         files = {name: self._keep(planned, name, content) for name, content in contents.items()}
         manifest = write_manifest(planned.model_copy(update={"files": files}))
-        with suppress(SwapLostError):  # somebody else has just published the same
+        with suppress(SwapLostError):  # published concurrently
             self.store.swap(_key(release, MANIFEST), there[1] if there else None, manifest)
         return release
 
     def releases(self) -> list[Release]:
-        """Every complete release, newest first; one whose manifest is unreadable is warned of."""
-        found = []
+        """All complete releases, newest first; logs a warning for unreadable manifests."""
+        loaded = []
         for release in self.ids():
             try:
-                found.append(self._load(release))
+                loaded.append(self._load(release))
             except DamagedReleaseError as error:
                 logger.warning("%s", error)
             except UnknownReleaseError:
-                continue  # removed since its id was listed
-        return sorted(found, key=lambda release: (release.published_at, release.id), reverse=True)
+                continue  # removed concurrently
+        return sorted(loaded, key=lambda release: (release.published_at, release.id), reverse=True)
 
     def ids(self) -> list[str]:
         """Ids of the complete releases."""
@@ -115,7 +115,7 @@ class Releases:
         return [parts[1] for parts in keys if len(parts) == 3 and parts[2] == MANIFEST]
 
     def release(self, given: str | Release) -> Release:
-        """The manifest of a release by its id or a unique beginning of it; a manifest is itself.
+        """The manifest of a release, given by its id, a unique prefix, or the manifest.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError
@@ -123,10 +123,10 @@ class Releases:
         return given if isinstance(given, Release) else self._load(self.resolve(given))
 
     def resolve(self, given: str) -> str:
-        """The id of the one complete release that begins with `given`.
+        """The id of the one complete release that starts with `given`.
 
         Raises:
-            UnknownReleaseError: none does, or several; the message names the nearest.
+            UnknownReleaseError: none or several match; the message suggests similar ids.
         """
         if len(given) == ID_LENGTH and given.isalnum() and self.store.exists(_key(given, MANIFEST)):
             return given
@@ -137,7 +137,7 @@ class Releases:
         return matching[0]
 
     def read(self, given: str | Release, path: str) -> bytes:
-        """One file of a release, its hash checked.
+        """One file of a release, verified.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError
@@ -146,7 +146,7 @@ class Releases:
         return b"".join(self._checked(release, path))
 
     def verify(self, given: str | Release) -> Release:
-        """Check the hash of every file of a release, and that all its documents agree.
+        """Check the hashes of all files of a release, and that its documents agree.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError
@@ -166,13 +166,13 @@ class Releases:
         return release
 
     def fetch(self, given: str, destination: Path) -> Path:
-        """Copy a release into the folder `destination`; it appears there whole and checked.
+        """Copy a release into the folder `destination`, verified and atomically.
 
-        What is there already is kept when it is this release unharmed, and replaced otherwise.
+        An existing intact copy of this release is kept; anything else there is replaced.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError
-            StoreError: there is no room for it.
+            StoreError: the disk has too little space.
         """
         release, manifest = self._read_manifest(self.resolve(given))
         if is_copy(release, manifest, destination):
@@ -190,7 +190,7 @@ class Releases:
         return destination
 
     def fit_to_serve(self, given: str) -> str:
-        """The id of a release that is whole, unchanged, may be run and has passed.
+        """The id of a release that is complete, unchanged, safe to run and passed its gate.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError, GateFailedError
@@ -210,7 +210,7 @@ class Releases:
         return release.id
 
     def _stands(self, release: str, manifest: bytes, *, passed: bool) -> bool:
-        """Is a release whole, and not one that failed where it would pass now?"""
+        """Whether a release is intact, and passed unless it would still fail."""
         try:
             known = self.verify(read_manifest(release, manifest))
         except DamagedReleaseError as error:
@@ -232,11 +232,11 @@ class Releases:
         except DAMAGED_KEY as error:
             raise DamagedReleaseError(release, [f"{MANIFEST} {error.problem}"]) from None
         except MissingKeyError:
-            raise UnknownReleaseError(release, "it was removed meanwhile") from None
+            raise UnknownReleaseError(release, "it was removed concurrently") from None
         return read_manifest(release, bytes(content)), bytes(content)
 
     def _misplaced(self, release: Release) -> list[str]:
-        """What lies among a release's files and is not named, or is no file."""
+        """Unlisted names among a release's files, and names that are not files."""
         files = release.listing()
         if isinstance(self.store, LocalStore):
             return ReleaseFolder(self.store.folder / _key(release.id, ""), files).misplaced()
@@ -246,9 +246,9 @@ class Releases:
 
     def _why_unknown(self, given: str, ids: list[str], matching: list[str]) -> str:
         if matching:
-            return f"{len(matching)} begin so: {', '.join(matching[:SHOWN_IDS])}"
+            return f"{len(matching)} match: {', '.join(matching[:SHOWN_IDS])}"
         begun = {key.split("/")[1] for key in self.store.list(f"releases/{given}")} if given else ()
-        if begun:
+        if begun:  # files, but no readable manifest
             return self._why_incomplete(min(begun))
         if not ids:
             return f"{self.store.name} has no releases yet"
@@ -261,22 +261,22 @@ class Releases:
             return f"it is damaged: {error.problems[0]}; move it away and publish the release again"
         except UnknownReleaseError:
             pass
-        return "it is only half published; publish it again"
+        return "it is only partly published; publish it again"
 
     def _keep(self, release: Release, name: str, content: bytes | Path) -> StoredFile:
-        """Store one file; beside, not over, what another attempt has left under its name."""
-        found, planned = described(content), release.files[name]
-        if found != planned:
+        """Store one file; under another name if a different file already has its name."""
+        actual, planned = described(content), release.files[name]
+        if actual != planned:
             raise CandidateError(f"{name} was changed while it was being published; try again")
-        for stored in (name, f"{name}.{found.sha256[:16]}", f"{name}.{uuid.uuid4().hex[:16]}"):
+        for stored in (name, f"{name}.{actual.sha256[:16]}", f"{name}.{uuid.uuid4().hex[:16]}"):
             key = _key(release.id, stored)
             try:
                 self.store.write_new(key, content)
             except KeyExistsError:
-                if digest(self.store.stream(key)) != found.sha256:
+                if digest(self.store.stream(key)) != actual.sha256:
                     continue
-            return found.model_copy(update={"stored": None if stored == name else stored})
-        raise DamagedReleaseError(release.id, [f"{name}: something else is stored under its names"])
+            return actual.model_copy(update={"stored": None if stored == name else stored})
+        raise DamagedReleaseError(release.id, [f"{name}: other files are stored under its names"])
 
     def _new_manifest(
         self, candidate: Mapping[str, Any], reasons: list[str], contents: Mapping[str, bytes | Path]
@@ -294,16 +294,16 @@ class Releases:
         )
 
     def _checked(self, release: Release, path: str) -> Iterator[bytes]:
-        """A file's bytes in pieces; raises DamagedReleaseError, for a wrong hash at the end."""
+        """A file's bytes in chunks; raises DamagedReleaseError, for a wrong hash at the end."""
         file = release.files.get(path)
         if file is None:
             raise DamagedReleaseError(release.id, [f"{path} is missing"])
-        hasher, left = hashlib.sha256(), file.bytes
+        hasher, remaining = hashlib.sha256(), file.bytes
         try:
             for chunk in self.store.stream(_key(release.id, file.stored or path)):
-                left -= len(chunk)
-                if left < 0:
-                    problem = f"{path} is longer than the {file.bytes} bytes that {MANIFEST} says"
+                remaining -= len(chunk)
+                if remaining < 0:
+                    problem = f"{path} is longer than the {file.bytes} bytes in {MANIFEST}"
                     raise DamagedReleaseError(release.id, [problem])
                 hasher.update(chunk)
                 yield chunk
@@ -311,7 +311,7 @@ class Releases:
             raise DamagedReleaseError(release.id, [f"{path} {error.problem}"]) from None
         except MissingKeyError:
             raise DamagedReleaseError(release.id, [f"{path} is missing"]) from None
-        if left or hasher.hexdigest() != file.sha256:
+        if remaining or hasher.hexdigest() != file.sha256:
             raise DamagedReleaseError(release.id, [f"{path} was changed"])
 
     def _download(self, release: Release, folder: Path) -> None:
@@ -329,7 +329,7 @@ class Releases:
 
 
 def whoami() -> str:
-    """Who acts: DECANT_ACTOR, or else the account's name."""
+    """Name of the acting user: DECANT_ACTOR, or else the account's name."""
     actor = os.environ.get("DECANT_ACTOR")
     if actor:
         return actor

@@ -1,4 +1,4 @@
-"""A registry's bytes in a bucket: S3, or a store that speaks it, by conditional PUT."""
+"""Registry storage in a bucket of S3 or a compatible store, by conditional PUT."""
 
 import contextlib
 import logging
@@ -11,7 +11,7 @@ import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from decant.files import CHUNK, LARGEST_RECORD, begin_of
+from decant.files import CHUNK, LARGEST_RECORD, first_bytes
 from decant.release.refusals import TRANSPORT, Request, is_page
 from decant.release.store import (
     KeyExistsError,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 ATTEMPTS = 3
-PAGE = 1000  # keys of one answer
+PAGE = 1000  # keys per answer
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30  # seconds, each attempt
 REDIRECTS = (301, 302, 303, 307, 308)
 REASONLESS = ("400", "403")  # refusals of a HEAD, whose answer has no body
@@ -51,13 +51,13 @@ class S3Store:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def probe(self) -> None:
-        """Check once every promise that promotions rely on, as some stores accept any write.
+        """Check once the guarantees that promotions rely on, as some stores accept any write.
 
-        Three conditional writes must be refused, two accepted, and their content must be read and
-        listed at once.
+        Three conditional writes must be refused, two accepted, and their content must be readable
+        and listed immediately.
 
         Raises:
-            StoreError: the store breaks one, or cannot be reached.
+            StoreError: a guarantee does not hold, or the store is unreachable.
         """
         if self._probed:
             return
@@ -67,12 +67,12 @@ class S3Store:
             stack.callback(self._forget, key)
             self._must_refuse(key, "overwrites an existing key", IfNoneMatch="*")
             self._must_refuse(key, "overwrites another version", IfMatch=NO_VERSION)
-            self._must_refuse(absent, "writes a key that is not there", IfMatch=NO_VERSION)
+            self._must_refuse(absent, "writes a key that does not exist", IfMatch=NO_VERSION)
             version = self._must_accept(key, version, b"2")
             if self.read_versioned(key) != (b"2", version) or key not in self.list(key):
                 raise StoreError(
-                    f"{self.name}: a written key is not read or listed at once, so a promotion "
-                    "could be missed; use a store without a cache in between"
+                    f"{self.name}: a written key is not readable or listed immediately, so a "
+                    "promotion could be missed; use a store without a cache in between"
                 )
         self._probed = True
 
@@ -90,7 +90,7 @@ class S3Store:
         except boto.ClientError as error:
             if error.response["Error"]["Code"] not in REASONLESS:
                 raise
-            answer = self._client.get_object(**self._at(key))  # its refusal has the reason
+            answer = self._client.get_object(**self._at(key))  # a refused GET has a reason
             answer["Body"].close()
             return answer
 
@@ -105,7 +105,7 @@ class S3Store:
             for page in pages:
                 if "IsTruncated" not in page and "Name" not in page:
                     raise self._request(prefix).not_s3("lists nothing")
-                keys += [found["Key"][skip:] for found in page.get("Contents", [])]
+                keys += [entry["Key"][skip:] for entry in page.get("Contents", [])]
         return sorted(keys)
 
     def stream(self, key: str) -> Iterator[bytes]:
@@ -116,7 +116,7 @@ class S3Store:
                 yield from body.iter_chunks(CHUNK)
 
     def read(self, key: str) -> bytes:
-        return begin_of(self.stream(key), LARGEST_RECORD)
+        return first_bytes(self.stream(key), LARGEST_RECORD)
 
     def read_versioned(self, key: str) -> tuple[bytes, str] | None:
         try:
@@ -124,7 +124,7 @@ class S3Store:
                 answer = self._client.get_object(**self._at(key))
                 with contextlib.closing(answer["Body"]) as body:
                     version = self._check(key, answer)
-                    return begin_of(body.iter_chunks(CHUNK), LARGEST_RECORD), version
+                    return first_bytes(body.iter_chunks(CHUNK), LARGEST_RECORD), version
         except MissingKeyError:
             return None
 
@@ -139,10 +139,10 @@ class S3Store:
         try:
             return self._put(key, content, **condition)
         except (SwapLostError, MissingKeyError):
-            # a retried PUT whose first answer was lost finds its own bytes
-            found = self.read_versioned(key)
-            if found and found[0] == content:
-                return found[1]
+            # after a lost answer, a retried PUT meets its own bytes
+            stored = self.read_versioned(key)
+            if stored and stored[0] == content:
+                return stored[1]
             raise SwapLostError(self.name, key) from None
 
     def _put(self, key: str, content: bytes | Path, **condition: str) -> str:
@@ -155,10 +155,10 @@ class S3Store:
             return self._check(key, self._client.put_object(**arguments))
 
     def _check(self, key: str, answer: Any) -> str:
-        """The version in an answer.
+        """The version (ETag) in an answer.
 
         Raises:
-            StoreError: it is not an S3 store's.
+            StoreError: the answer is not from an S3 store.
         """
         if is_page(answer["ResponseMetadata"]["HTTPHeaders"]):
             raise self._request(key).not_s3("is a web page")
@@ -171,8 +171,8 @@ class S3Store:
             return self.swap(key, version, content)
         except SwapLostError:
             raise StoreError(
-                f"{self.name}: the store refuses a conditional write that is right, so nothing "
-                "could be promoted; use another store, or a proxy that keeps its ETags"
+                f"{self.name}: the store refuses a valid conditional write, so nothing could be "
+                "promoted; use another store, or a proxy that keeps its ETags"
             ) from None
 
     def _must_refuse(self, key: str, deed: str, **condition: str) -> None:
@@ -191,7 +191,7 @@ class S3Store:
             with self._explained(key):
                 self._client.delete_object(**self._at(key))
         except StoreError as error:
-            logger.warning("a probe was left behind at %s: %s", key, error)
+            logger.warning("a probe object could not be removed from %s: %s", key, error)
 
     def _at(self, key: str) -> Any:
         path = inner_path(key).as_posix()
@@ -204,7 +204,7 @@ class S3Store:
 
     @contextlib.contextmanager
     def _explained(self, key: str = "") -> Iterator[None]:
-        """Turn boto's errors into one line each."""
+        """Turn boto's errors into StoreErrors of one line."""
         try:
             yield
         except StoreError:
@@ -216,7 +216,7 @@ class S3Store:
 
 
 def _refuse_redirect(response: Any, operation: Any, **_: Any) -> None:
-    """Stop at a redirect without a region, for which botocore would ask again and again."""
+    """Fail at a redirect without a region, which botocore would retry forever."""
     if response is None:
         return
     answer, parsed = response
@@ -229,7 +229,7 @@ def _config(endpoint: str | None) -> Config:
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        request_checksum_calculation="when_required",  # other stores do not know the newer ones
+        request_checksum_calculation="when_required",  # other stores do not support the newer ones
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if endpoint else "auto"},
     )

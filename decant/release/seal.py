@@ -2,7 +2,7 @@
 
 It detects accidents and partial edits; it is not a signature. Documents of earlier versions have
 neither `format` nor `checksum` and are accepted. The field `format` is covered by the checksum and
-requires it, so neither can be removed alone.
+requires it, so neither can be removed without the other.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 from decant.files import canonical, digest, parse_json, readable
 
-FORMAT = 2  # the first one with a checksum
+FORMAT = 2  # the first format with a checksum
 VERSION, CHECKSUM = "format", "checksum"
 
 
@@ -27,12 +27,12 @@ def seal_problem(name: str, content: bytes) -> str | None:
         ContentError: the content is not a JSON mapping.
     """
     document = parse_json(name, content)
-    given = document.get(CHECKSUM)
-    if given is None and VERSION not in document:
+    checksum = document.get(CHECKSUM)
+    if checksum is None and VERSION not in document:
         return None
     unsealed = {key: value for key, value in document.items() if key != CHECKSUM}
-    if given is None:
+    if checksum is None:
         return f"{name} has no checksum"
-    if digest(canonical(unsealed)) != given or readable(document) != content:
+    if digest(canonical(unsealed)) != checksum or readable(document) != content:
         return f"{name} was changed"
     return None

@@ -1,4 +1,4 @@
-"""Where a registry keeps its bytes: keys → bytes, with one compare-and-swap.
+"""Registry storage: keys → bytes, with one compare-and-swap.
 
 Two implementations pass the same contract checks: `LocalStore` (a folder) here and `S3Store` in
 `decant.release.s3`. Nothing is ever overwritten except through `swap`.
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
-from decant.files import CHUNK, LARGEST_RECORD, begin_of, digest, pieces
+from decant.files import CHUNK, LARGEST_RECORD, digest, first_bytes, pieces
 from decant.release.faults import (
     PROCESS_ERRORS,
     describe,
@@ -24,11 +24,11 @@ from decant.release.faults import (
     fingerprint,
 )
 
-STALE = 24 * 3600  # seconds after which a temporary file belongs to nobody
+STALE = 24 * 3600  # seconds after which a temporary file is abandoned
 
 
 class StoreError(ValueError):
-    """The store cannot do what was asked; the message says what and where."""
+    """The store cannot perform a request; the message says which, and where."""
 
 
 class MissingKeyError(StoreError):
@@ -40,11 +40,11 @@ class MissingKeyError(StoreError):
 
 
 class ObstructedKeyError(MissingKeyError):
-    """A folder, a link to nothing or the like instead of a file at `key` or a folder above it.
+    """A folder, broken link or the like in place of the file at `key` or a folder above it.
 
     Attributes:
-        problem: the obstacle in words.
-        version: for `swap`; None where no write can replace the obstacle.
+        problem: description of the obstacle.
+        version: for `swap`; None if no write can replace the obstacle.
     """
 
     def __init__(self, store: str, key: str, problem: str, version: str | None = None) -> None:
@@ -61,7 +61,7 @@ class StoreFaultError(StoreError, OSError):
 
 
 class UnreadableKeyError(StoreFaultError):
-    """Unreadable content under `key`, with the `problem` in words and the `version` for `swap`."""
+    """Unreadable content under `key`, with a description and the `version` for `swap`."""
 
     def __init__(self, store: str, key: str, error: OSError, version: str) -> None:
         self.store, self.key, self.version = store, key, version
@@ -73,19 +73,19 @@ DAMAGED_KEY = (ObstructedKeyError, UnreadableKeyError)  # the store itself works
 
 
 class KeyExistsError(StoreError):
-    """Something is stored under `key` already."""
+    """The key already exists."""
 
     def __init__(self, store: str, key: str) -> None:
         self.store, self.key = store, key
-        super().__init__(f"{store}: `{key}` exists already and is never overwritten")
+        super().__init__(f"{store}: `{key}` already exists and is never overwritten")
 
 
 class SwapLostError(StoreError):
-    """Somebody else changed `key` since it was read."""
+    """The key was changed concurrently since it was read."""
 
     def __init__(self, store: str, key: str) -> None:
         self.store, self.key = store, key
-        super().__init__(f"{store}: `{key}` was changed by somebody else; nothing was written")
+        super().__init__(f"{store}: `{key}` was changed concurrently; nothing was written")
 
 
 class Store(Protocol):
@@ -93,43 +93,43 @@ class Store(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it in messages."""
+        """The store's name in messages."""
 
     def probe(self) -> None:
-        """Check that `write_new` and `swap` keep their promises here.
+        """Check that the guarantees of `write_new` and `swap` hold.
 
         Raises:
-            StoreError: they do not, or the store cannot be reached.
+            StoreError: they do not, or the store is unreachable.
         """
 
     def exists(self, key: str) -> bool:
-        """Is something stored under `key`?"""
+        """Whether something is stored under `key`."""
 
     def list(self, prefix: str) -> list[str]:
         """All keys that start with `prefix`, sorted."""
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The bytes under `key` in pieces. Raises MissingKeyError, UnreadableKeyError."""
+        """The bytes under `key` in chunks. Raises MissingKeyError, UnreadableKeyError."""
 
     def read(self, key: str) -> bytes:
-        """The bytes of a record under `key`, of a larger content `LARGEST_RECORD` + 1 of them.
+        """The bytes of a record under `key`, at most `LARGEST_RECORD` + 1.
 
         Raises:
             MissingKeyError, UnreadableKeyError: it cannot be read.
         """
 
     def read_versioned(self, key: str) -> tuple[bytes, str] | None:
-        """The same as `read` with their version for `swap`; None when there are none.
+        """As `read`, with the version for `swap`; None for a missing key.
 
         Raises:
             ObstructedKeyError, UnreadableKeyError: the content cannot be read.
         """
 
     def write_new(self, key: str, content: bytes | Path) -> None:
-        """Store bytes, or a file's, under a new key, all at once. Raises KeyExistsError."""
+        """Store bytes or a file under a new key, atomically. Raises KeyExistsError."""
 
     def swap(self, key: str, expected: str | None, content: bytes) -> str:
-        """Replace what was read as version `expected` (None: nothing) and return the new version.
+        """Replace version `expected` (None: no content) and return the new version.
 
         Raises:
             SwapLostError: the key no longer holds that version.
@@ -147,7 +147,7 @@ class LocalStore:
         return str(self.folder)
 
     def probe(self) -> None:
-        """Check that the folder can be made and locked."""
+        """Check that the folder can be created and locked."""
         with self._writing(""), self._locked():
             return
 
@@ -179,7 +179,7 @@ class LocalStore:
             yield from pieces(self._path(key))
 
     def read(self, key: str) -> bytes:
-        return begin_of(self.stream(key), LARGEST_RECORD)
+        return first_bytes(self.stream(key), LARGEST_RECORD)
 
     def read_versioned(self, key: str) -> tuple[bytes, str] | None:
         try:
@@ -206,15 +206,15 @@ class LocalStore:
 
     def _version(self, key: str) -> str | None:
         try:
-            found = self.read_versioned(key)
+            stored = self.read_versioned(key)
         except (ObstructedKeyError, UnreadableKeyError) as error:
             if error.version is None:
                 raise
             return error.version
-        return found[1] if found else None
+        return stored[1] if stored else None
 
     def _check(self, key: str) -> None:
-        """Raise if there is no file at `key`, or something else in its place."""
+        """Raise if `key` is not a regular file."""
         with self._reading(key):
             mode = self._path(key).stat().st_mode
         if not stat.S_ISREG(mode):
@@ -231,7 +231,7 @@ class LocalStore:
             raise self._read_error(self._path(key), key, error) from None
 
     def _read_error(self, path: Path, key: str, error: OSError) -> StoreError:
-        """The error of reading `path` as a StoreError with advice."""
+        """Turn an error on reading `path` into a StoreError with advice."""
         if error.errno in PROCESS_ERRORS:
             return StoreFaultError(f"{path} cannot be read: {describe(error, path)}", error)
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -242,7 +242,7 @@ class LocalStore:
         if place == self.folder:
             return StoreError(f"{describe_obstacle(place)}; move it away")
         if place == path and path.is_symlink():
-            problem = "is a symbolic link to nothing"
+            problem = "is a broken symbolic link"
             return ObstructedKeyError(self.name, key, problem, fingerprint(path))
         return ObstructedKeyError(self.name, key, f"cannot be reached: {describe_obstacle(place)}")
 
@@ -299,7 +299,7 @@ def inner_path(key: str) -> PurePosixPath:
     """`key` as a relative path that stays inside.
 
     Raises:
-        StoreError: it is absolute, empty, or climbs out with `..`.
+        StoreError: it is absolute, empty, or contains `..`.
     """
     path = PurePosixPath(key)
     if not path.parts or path.is_absolute() or ".." in path.parts:
@@ -308,7 +308,7 @@ def inner_path(key: str) -> PurePosixPath:
 
 
 def sync_folder(folder: Path) -> None:
-    """Ask the disk to keep the names in `folder`."""
+    """Sync the names in `folder` to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -335,6 +335,6 @@ def _copy(content: bytes | Path, file: BinaryIO) -> None:
 def _sweep(folder: Path) -> None:
     """Remove leftovers of killed writers, as far as possible."""
     for path in folder.iterdir():
-        with contextlib.suppress(OSError):  # removed meanwhile, or owned by another account
+        with contextlib.suppress(OSError):  # removed concurrently, or owned by another account
             if time.time() - path.stat().st_mtime > STALE:
                 path.unlink()

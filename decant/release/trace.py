@@ -1,4 +1,4 @@
-"""Where a release came from, down to the raw data's bytes."""
+"""The origin of a release, down to the checksums of the raw data."""
 
 import logging
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from decant.release.registry import CHANNELS, Registry
 
 logger = logging.getLogger(__name__)
 
-READ_BY = {"raw": "demo", "ingest": "files"}  # blocks of params that one source alone reads
+READ_BY = {"raw": "demo", "ingest": "files"}  # blocks of params read only with one source
 
 
 def trace(registry: Registry, given: str) -> dict[str, Any]:
-    """Everything a release says of its origin, as one JSON document.
+    """All information on a release's origin, as one JSON document.
 
     Returns:
         release, published {at, by}, students {name: rule}, folded, passed, reasons, data {source,
@@ -59,7 +59,7 @@ def stages(lock: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe(document: Mapping[str, Any]) -> str:
-    """A trace as lines for a person."""
+    """Format a trace as lines of text."""
     code, data = document["code"], document["data"]
     changed = f", {len(code['changed'])} file(s) changed since" if code.get("dirty") else ""
     moves = [f"{m['channel']}: {m['action']} {m['at']} by {m['by']}" for m in document["channels"]]
@@ -68,15 +68,15 @@ def describe(document: Mapping[str, Any]) -> str:
         f"release    {document['release']}",
         f"published  {document['published']['at']} by {document['published']['by']}",
         f"verdict    {verdict}",
-        f"code       {code.get('commit') or 'no commit known'}{changed}",
+        f"code       {code.get('commit') or 'unknown commit'}{changed}",
         f"students   {', '.join(sorted(document['students']))}",
-        *([f"folded     {', '.join(document['folded'])}"] if document["folded"] else []),
+        *([f"merged     {', '.join(document['folded'])}"] if document["folded"] else []),
         *(f"channel    {move}" for move in moves or ["never promoted"]),
         *(["settings   (params.yaml)"] if document["params"] else []),
         *settings(document["params"]),
         f"data       {data['source']}, sha256 {data['sha256']}",
         *(f"  {sha}  {path}" for path, sha in sorted(data["files"].items())),
-        "stages     (what went in, what came out; md5)",
+        "stages     (inputs <-, outputs ->; md5)",
     ]
     for name, stage in document["stages"].items():
         lines.append(f"  {name}")
@@ -86,17 +86,17 @@ def describe(document: Mapping[str, Any]) -> str:
 
 
 def settings(params: Mapping[str, Any]) -> list[str]:
-    """The settings that make a release what it is: a line for each block, and for each student."""
+    """The settings that affect a release: a line for each block and for each student."""
     source = params.get("source")
-    unread = {"registry", "serve", "schedule", "tune"}  # where it went, when, what else was tried
+    unread = {"registry", "serve", "schedule", "tune"}  # not about the release itself
     unread |= {block for block, reader in READ_BY.items() if source != reader}
     blocks = {name: value for name, value in params.items() if name not in unread}
-    students = {f"students.{name}": told for name, told in blocks.pop("students", {}).items()}
+    students = {f"students.{name}": values for name, values in blocks.pop("students", {}).items()}
     return [f"  {name:<9} {spelled(value)}" for name, value in {**blocks, **students}.items()]
 
 
 def spelled(value: Any) -> str:
-    """A setting or a block of them on one line; those that are not set are left out."""
+    """A setting or a block on one line, without null values."""
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {spelled(v)}" for k, v in value.items() if v is not None)
     if isinstance(value, list):
@@ -130,6 +130,6 @@ def _yaml(registry: Registry, release: Release, name: str) -> dict[str, Any]:
     try:
         parsed = yaml.safe_load(registry.read(release, name))
     except yaml.YAMLError as error:
-        logger.warning("%s of release %s is left out: not YAML: %s", name, release.id, error)
+        logger.warning("%s of release %s is ignored, not YAML: %s", name, release.id, error)
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -1,4 +1,4 @@
-"""The table of models that a run ends with, for a terminal."""
+"""The table of models at the end of a run, for a terminal."""
 
 from typing import Any
 
@@ -22,9 +22,9 @@ Line = tuple[str, str, str, str, str, str, str]
 def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str:
     """One line per model on the test window, not wider than `WIDTH` columns.
 
-    The traditional models, the best on test last; the teacher, the general student, the student
-    that serves each segment on its own group, and the family. Without a `verdict` no segment has
-    a student and no traditional model is named the best.
+    Rows: traditional models, the best on test last; the teacher; the general student; each
+    segment's serving student on its own group; the family. Without a `verdict`, segments and the
+    mark of the best traditional model are missing.
     """
     verdict = verdict or {}
     best = verdict.get("best_baseline")
@@ -47,7 +47,7 @@ def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str
 
 
 def legend(verdict: dict[str, Any]) -> list[str]:
-    """Meaning of the rows of user groups, where there are any."""
+    """Explanation of the rows of user groups, if there are any."""
     if not verdict.get("segments"):
         return []
     return [
@@ -78,7 +78,7 @@ def model_line(metrics: dict[str, Any], name: str, group: str, label: str) -> Li
 
 
 def family_line(metrics: dict[str, Any], verdict: dict[str, Any]) -> Line:
-    """The family as released: all its students' bytes, the slowest one's latency."""
+    """The family as released: bytes of all students, latency of the slowest."""
     ndcg, hits = (figure(verdict, "family", TEST, ALL, metric) for metric in ("ndcg", "hr"))
     latency = highest_cost(metrics, verdict, "latency_us", "p50")
     size = family_bytes(metrics, verdict)
@@ -94,7 +94,7 @@ def line(
     size: float | None,
     latency: float | None,
 ) -> Line:
-    """The cells of one line; the shares are of the teacher's and the oracle's NDCG there."""
+    """The cells of one line; shares relate to the teacher's and the oracle's NDCG on the group."""
     teacher, oracle = (
         figure(metrics, "models", name, TEST, group, "ndcg") for name in (TEACHER, ORACLE)
     )
@@ -130,6 +130,6 @@ def share(value: float | None) -> str:
 
 
 def row(cells: Line) -> str:
-    """A line of text: the name to the left, numbers to the right."""
+    """A line of text: name left-aligned, numbers right-aligned."""
     name = cells[0] if len(cells[0]) <= NAME else cells[0][: NAME - 1] + "…"
     return f"{name:<{NAME}}" + "".join(f"{cell:>10}" for cell in cells[1:])

@@ -1,4 +1,4 @@
-"""All figures of the page, computed before a line of it is written."""
+"""All figures of the report page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the data came from: summaries of `validate`, `features` and `segments`."""
+    """Origin of the data: summaries of `validate`, `features` and `segments`."""
 
     validated: dict[str, Any]
     features: dict[str, Any]
@@ -38,12 +38,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One run.
+    """The evidence of one run.
 
-    `figures`: see there. `decisions`: a segment's gain over general, by segment and window.
-    `retention`: a student's share of the teacher's NDCG on its own group, by student, and the
-    family's on all users. `oracle` is empty where the best possible is not known. `hops`:
-    summary of compression, by student. `margin`: of non-inferiority, NDCG per user.
+    `figures`: see `decant.report.figures`. `decisions`: gain over general, by segment and window.
+    `retention`: share of the teacher's NDCG, by student on its own group, and the family's on all
+    users. `oracle`: empty if the best possible ranking is unknown. `hops`: summary of compression,
+    by student. `margin`: of non-inferiority, NDCG per user.
     """
 
     metrics: dict[str, Any]
@@ -78,7 +78,7 @@ def gather(
     """Compute every figure of the page.
 
     Args:
-        metrics, cases, top: as `evaluate` made them. verdict: as the gate made it.
+        metrics, cases, top: outputs of `evaluate`. verdict: output of the gate.
         members: user indices by student; general's are in no other group.
     """
     scores = read_scores(cases, verdict, members, evaluation, seed)
@@ -115,21 +115,22 @@ def baselines(metrics: dict[str, Any]) -> list[str]:
 
 
 def own_group(metrics: dict[str, Any], student: str) -> str:
-    """The group a student is for; all users if every user is in a segment, for general."""
+    """A student's group; for general, all users if every user is in a segment."""
     cases = figure(metrics, "groups", student, f"{TEST}_cases")
     return ALL if student == GENERAL and not cases else student
 
 
 def oracle_shares(metrics: dict[str, Any], scores: Scores, students: list[str]) -> list[Share]:
-    """Share of every model as it would be served; empty where the oracle is not known."""
+    """Share of every model as it would be served; empty without an oracle."""
     if ORACLE not in metrics["models"]:
         return []
-    own = [(f"{name}/{RELEASED}", own_group(metrics, name)) for name in students if name != GENERAL]
+    segments = [name for name in students if name != GENERAL]
+    served = [(f"{name}/{RELEASED}", own_group(metrics, name)) for name in segments]
     models = [
         *((name, ALL) for name in reversed(baselines(metrics))),
         (TEACHER, ALL),
         (f"{GENERAL}/{RELEASED}", ALL),
-        *((name, group) for name, group in own if name in metrics["models"]),
+        *((name, group) for name, group in served if name in metrics["models"]),
         (FAMILY, ALL),
     ]
     return [Share(name, group, share(scores, name, ORACLE, group)) for name, group in models]

@@ -1,6 +1,6 @@
-"""The figures of a run: flat names, each with a 95 % interval where it is a quality.
+"""The figures of a run, by flat name; quality figures have a 95 % interval.
 
-All are of the test window, which confirms and never chooses.
+All are measured on the test window, which is not used for selection.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ from decant.report.scores import (
     exact,
     mean,
     ratio,
+    released_students,
     share,
-    shipped,
     with_interval,
 )
 
@@ -35,10 +35,10 @@ def figures(metrics: dict[str, Any], verdict: dict[str, Any], scores: Scores) ->
 
     `student.general` is the general student as distilled; `family` is as released. The gains of
     `segments` are relative, NDCG of the family over the general student's in the same group (a
-    segment that general serves gains 0); `mean_gain` is their plain mean, `worst_gain` the least
-    of them with its own interval. `int8.ndcg_loss` is relative: the share of the family's NDCG
-    that quantisation cost. `latency.ratio`, `multiply_adds.ratio` and `size.ratio` are teacher ÷
-    most expensive student released, `family.size.ratio` teacher ÷ all of them together.
+    segment that general serves gains 0); `mean_gain` is their unweighted mean, `worst_gain` the
+    lowest with its own interval. `int8.ndcg_loss` is relative: the share of the family's NDCG lost
+    in quantisation. `latency.ratio`, `multiply_adds.ratio` and `size.ratio` are teacher ÷ most
+    expensive released student, `family.size.ratio` is teacher ÷ all released students together.
     `oracle.share` is family ÷ best possible, on the cases where that is known.
     """
     at_k = f"ndcg@{metrics['k']}"
@@ -60,20 +60,20 @@ def figures(metrics: dict[str, Any], verdict: dict[str, Any], scores: Scores) ->
     return {name: value for name, value in measured.items() if value is not None}
 
 
-def loss(kept: Figure | None) -> Figure | None:
-    """The share lost, of the share kept."""
-    if kept is None or kept["low"] is None or kept["high"] is None:
+def loss(share: Figure | None) -> Figure | None:
+    """1 - a retained share, with its interval."""
+    if share is None or share["low"] is None or share["high"] is None:
         return None
     return {
-        "value": 1 - kept["value"],
-        "low": 1 - kept["high"],
-        "high": 1 - kept["low"],
-        "n": kept["n"],
+        "value": 1 - share["value"],
+        "low": 1 - share["high"],
+        "high": 1 - share["low"],
+        "n": share["n"],
     }
 
 
 def segment_gains(scores: Scores) -> dict[str, Figure | None]:
-    """Mean and least relative gain of the family over the general student, by segment."""
+    """Mean and lowest relative gain of the family over the general student, over segments."""
     family, general = scores.family(), scores.ndcg_of(f"{GENERAL}/{RELEASED}")
     if family is None or general is None:
         return {}
@@ -82,7 +82,7 @@ def segment_gains(scores: Scores) -> dict[str, Figure | None]:
         rows = scores.inside(segment)
         if general[rows].sum() <= 0:
             continue
-        # each segment draws its own users
+        # independent draws of users for each segment
         seed = scores.seed + number
         users = scores.users[rows]
         drawn.append(ratio_draws(family[rows], general[rows], users, scores.resamples, seed) - 1)
@@ -99,24 +99,24 @@ def segment_gains(scores: Scores) -> dict[str, Figure | None]:
 
 
 def cost_ratio(metrics: dict[str, Any], verdict: dict[str, Any], *path: str) -> float | None:
-    """Teacher ÷ the most expensive student released; None if one of them is not known."""
+    """Teacher ÷ the most expensive released student; None if one of them is unknown."""
     return divide(figure(metrics, "models", TEACHER, *path), highest_cost(metrics, verdict, *path))
 
 
 def highest_cost(metrics: dict[str, Any], verdict: dict[str, Any], *path: str) -> float | None:
-    """The highest cost of a student released; None if one is not known."""
+    """The highest cost of a released student; None if one is unknown."""
     costs = costs_of(metrics, verdict, *path)
     known = [cost for cost in costs if cost is not None]
     return max(known) if known and len(known) == len(costs) else None
 
 
 def costs_of(metrics: dict[str, Any], verdict: dict[str, Any], *path: str) -> list[float | None]:
-    """A cost of every student released."""
-    return [figure(metrics, "models", f"{s}/{RELEASED}", *path) for s in shipped(verdict)]
+    """A cost of every released student."""
+    return [figure(metrics, "models", f"{s}/{RELEASED}", *path) for s in released_students(verdict)]
 
 
 def family_bytes(metrics: dict[str, Any], verdict: dict[str, Any]) -> float | None:
-    """Size of all students released together; None if one is not known."""
+    """Total size of all released students; None if one is unknown."""
     costs = costs_of(metrics, verdict, "bytes")
     known = [cost for cost in costs if cost is not None]
     return sum(known) if len(known) == len(costs) else None
@@ -125,10 +125,10 @@ def family_bytes(metrics: dict[str, Any], verdict: dict[str, Any]) -> float | No
 def family_coverage(
     top: Mapping[str, np.ndarray], cases: pd.DataFrame, scores: Scores, catalogue: int
 ) -> float | None:
-    """Share of the catalogue that the released family recommends to at least one user on test.
+    """Share of the catalogue that the released family recommends to any user on test.
 
     Args:
-        top: model → its top k of each test case, int [C, k], in the order of `cases`; 0 for none.
+        top: model → top k of each test case, int [C, k], in the order of `cases`, padded with 0.
     """
     general = top.get(f"{GENERAL}/{RELEASED}")
     if general is None:
@@ -137,11 +137,11 @@ def family_coverage(
     users = cases.loc[rows, "user"].to_numpy()
     served = general.copy()
     for segment, student in scores.serving.items():
-        own = top.get(f"{student}/{RELEASED}")
-        if own is None:
+        recommended = top.get(f"{student}/{RELEASED}")
+        if recommended is None:
             return None
         inside = np.isin(users, scores.members.get(segment, np.zeros(0, dtype=np.int32)))
-        served[inside] = own[inside]
+        served[inside] = recommended[inside]
     return len(np.unique(served[served > 0])) / catalogue
 
 
@@ -155,7 +155,7 @@ def segment_decisions(
 ) -> dict[str, dict[str, Figure]]:
     """Gain of each segment's own student over general per user: on validation, and on test.
 
-    On validation only the decision half of its users counts; the draws are the gate's.
+    On validation only the decision half of the users counts, with the gate's draws.
     """
     decisions: dict[str, dict[str, Figure]] = {}
     for name in segments:

@@ -1,4 +1,4 @@
-"""Numbers for people: a unit, a sensible precision, and a plain word for a missing one."""
+"""Numbers as text: unit, sensible precision, and a word for a missing value."""
 
 from decant.report.results import Figure
 
@@ -25,7 +25,7 @@ def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
 
 
 def over(value: float | None) -> str:
-    """A ratio, as how much it is above or below 1."""
+    """A ratio, as its signed difference from 1 in percent."""
     return percent(None if value is None else value - 1, sign=True)
 
 
@@ -64,12 +64,12 @@ def duration(microseconds: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """How many."""
+    """A whole number."""
     return NOT_MEASURED if value is None else f"{value:,.0f}"
 
 
-def telling_apart(value: float | None, threshold: float) -> tuple[str, str]:
-    """A value and its threshold, with as many digits as it takes to see which is larger."""
+def distinguishable(value: float | None, threshold: float) -> tuple[str, str]:
+    """A value and its threshold, with enough digits to see which is larger."""
     if value is None:
         return NOT_MEASURED, plain(threshold)
     for digits in range(4, 16):
@@ -80,7 +80,7 @@ def telling_apart(value: float | None, threshold: float) -> tuple[str, str]:
 
 
 def plain(value: float, digits: int = 4) -> str:
-    """A number of unknown kind."""
+    """A number of unknown scale."""
     if value == int(value) or abs(value) >= 10**digits:
         return f"{value:,.0f}".replace("-", "−")
     return f"{value:.{digits}g}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""A run in the few numbers and rows that `dvc metrics`, `dvc exp show` and `dvc plots` read."""
+"""Main figures of a run for `dvc metrics`, `dvc exp show` and `dvc plots`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,8 +18,8 @@ Row = dict[str, Any]
 def headline(evidence: Evidence) -> dict[str, Any]:
     """The main figures of a run: quality by window and model or group, ratios, the gate's verdict.
 
-    A group's figures are of the family as released, on the group's own users. What was not
-    measured has no key.
+    A group's figures are those of the family as released, on the group's users. Figures that were
+    not measured are left out.
     """
     ratios = {name: evidence.figures.get(f"{name}.ratio") for name in RATIOS}
     return {
@@ -50,7 +50,7 @@ def window_quality(evidence: Evidence, window: str) -> dict[str, dict[str, float
 
 
 def figures_of(content: Mapping[str, Any], *path: str) -> dict[str, float]:
-    """The quality figures that stand at a place in nested mappings."""
+    """The quality figures at a path in nested mappings."""
     known = {metric: figure(content, *path, metric) for metric in QUALITY}
     return {metric: value for metric, value in known.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Rows of the tables of models: compression steps by student, traditional models, oracle shares."""
+"""Rows of the model tables: compression steps by student, traditional models, oracle shares."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from decant.report import formats
 from decant.report.evidence import Evidence, baselines, own_group
 from decant.report.figures import family_bytes, highest_cost
 from decant.report.results import Figure
-from decant.report.scores import FAMILY, exact, shipped
+from decant.report.scores import FAMILY, exact, released_students
 from decant.report.segments import serves_its_group, status
 
 FAMILY_LABEL = "family, as released"
@@ -19,7 +19,7 @@ FAMILY_LABEL = "family, as released"
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One model on one group of users in the test window; None for what was not measured.
+    """One model on one group of users in the test window; None if not measured.
 
     `share`: of the teacher's NDCG on the same users. `released`: the model serves the group.
     """
@@ -72,12 +72,12 @@ def steps_blocks(evidence: Evidence) -> list[StepsBlock]:
         *(model_row(evidence, f"{GENERAL}/{hop}", f"{GENERAL}, {hop}", ALL) for hop in HOPS),
         family_row(evidence),
     ]
-    everyone = StepsBlock("", None, *sizes(evidence, ALL), "", rows)
-    return [everyone, *(student_block(evidence, student) for student in evidence.students)]
+    all_users = StepsBlock("", None, *sizes(evidence, ALL), "", rows)
+    return [all_users, *(student_block(evidence, student) for student in evidence.students)]
 
 
 def student_block(evidence: Evidence, student: str) -> StepsBlock:
-    """One student's compression steps, with general's where that serves the group."""
+    """One student's compression steps, with general's if that serves the group."""
     group = own_group(evidence.metrics, student)
     serves = serves_its_group(evidence.verdict, student)
     rows = [model_row(evidence, TEACHER, TEACHER, group)]
@@ -132,7 +132,7 @@ def family_row(evidence: Evidence) -> ModelRow:
     """The family as released, on all users."""
     metrics, verdict = evidence.metrics, evidence.verdict
     hr = figure(verdict, "family", TEST, ALL, "hr")
-    students = len(shipped(verdict))
+    students = len(released_students(verdict))
     return ModelRow(
         label=FAMILY_LABEL,
         ndcg=figure(verdict, "family", TEST, ALL, "ndcg"),
@@ -156,7 +156,7 @@ def step_note(steps: dict[str, Any], hop: str) -> str:
     if "taken" not in step:
         return ""
     if not step["taken"]:
-        return "rejected, lost too much quality: as the step before"
+        return "rejected, lost too much quality: unchanged"
     if "hidden_kept" in step:
         return (
             f"{formats.percent(step['heads_kept'], 0)} of heads and "
@@ -180,7 +180,7 @@ def baseline_rows(evidence: Evidence) -> list[tuple[ModelRow, float | None]]:
 
 
 def oracle_rows(evidence: Evidence) -> list[OracleRow]:
-    """Share of the best possible NDCG of every model; empty where that is not known."""
+    """Share of the best possible NDCG of every model; empty without an oracle."""
     return [
         OracleRow(
             label=reached.name.replace("/", ", "),

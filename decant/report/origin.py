@@ -1,4 +1,4 @@
-"""Where the data came from and how it was split: accounts of rows, user groups, the protocol."""
+"""Origin and split of the data: accounts of rows, user groups, the protocol."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ SET_ASIDE = {"set_aside": "set aside"}
 
 @dataclass(frozen=True)
 class ReasonRow:
-    """How often a reason was met in each log and table; `kept`: it cost a value, not the row."""
+    """Counts of a reason in each log and table; `kept`: it dropped a value, not the row."""
 
     reason: str
     kept: bool
@@ -30,7 +30,7 @@ class ReasonRow:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A user group: its rule, and how many users and cases it has."""
+    """A user group: its rule, and its numbers of users and cases."""
 
     name: str
     where: str | None
@@ -49,7 +49,7 @@ def accounts(validated: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def fates(accounts: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """What can become of a row, and its heading; rows are set aside where only some are read."""
+    """Possible outcomes of a row, with their headings; `set_aside` only if some rows are."""
     aside = any(account.get("set_aside") for account in accounts.values())
     return {**FATES, **SET_ASIDE} if aside else FATES
 
@@ -78,13 +78,13 @@ def period(left: dict[str, Any]) -> str:
     """First and last day of the accepted events."""
     first, last = (figure(left, name) for name in ("first_time", "last_time"))
     if first is None or last is None:
-        return "no clock: the order of the rows is the order of events"
+        return "no times: events are in the order of the rows"
     days = (f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}" for time in (first, last))
     return f"{' to '.join(days)} (UTC)"
 
 
 def unreadable(cells: dict[str, int] | None) -> str:
-    """Cells without a value of their column's kind, by column."""
+    """Unreadable cells, by column."""
     if cells is None:
         return formats.NOT_MEASURED
     return ", ".join(f"{c} {formats.count(n)}" for c, n in sorted(cells.items())) or "none"

@@ -1,4 +1,4 @@
-"""One page about a run: HTML with everything in it, the same bytes for the same run."""
+"""Report page of a run: self-contained HTML, deterministic for the same run."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ def verdict_content(evidence: Evidence) -> dict[str, Any]:
 
 
 def models_content(evidence: Evidence) -> dict[str, Any]:
-    """Tables and picture of all models."""
+    """Tables and plot of all models."""
     trade = trade_off(evidence)
     return {
         "metric_columns": metric_columns(evidence.metrics["k"]),
@@ -85,7 +85,7 @@ def segments_content(evidence: Evidence) -> dict[str, Any]:
 
 
 def data_content(evidence: Evidence) -> dict[str, Any]:
-    """Where the data came from, and the protocol."""
+    """Origin of the data, and the protocol."""
     validated, protocol = evidence.origin.validated, evidence.metrics.get("protocol", {})
     accounts = origin.accounts(validated)
     return {

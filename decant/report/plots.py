@@ -1,4 +1,4 @@
-"""Pictures as SVG: one style for all, and colours that follow the reader's light or dark scheme."""
+"""SVG plots in one style, with colours that follow the reader's light or dark scheme."""
 
 import io
 import re
@@ -19,12 +19,12 @@ LIGHT = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", CSS.partition("@media")[0]))
 VARIABLES = {colour: f"var(--{name})" for name, colour in LIGHT.items()}
 COLOURS = [colour for name, colour in LIGHT.items() if re.fullmatch(r"c\d", name)]
 INK, SOFT, PAGE = LIGHT["ink"], LIGHT["soft"], LIGHT["page"]
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # with the colours, 56 series that differ
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # with the colours, 56 distinct series
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the layout is the same everywhere
+    "font.family": "DejaVu Sans",  # bundled with matplotlib: the same layout everywhere
     "font.size": 11,
     "text.color": INK,
-    "text.parse_math": False,  # a `$` in a name is a `$`
+    "text.parse_math": False,  # no math mode for a `$` in a name
     "axes.edgecolor": SOFT,
     "axes.labelcolor": SOFT,
     "axes.titlesize": 12,
@@ -41,9 +41,9 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text
 }
-TIP = "tip: "  # begins the id of a shape that says something when it is pointed at
-WIDTH = 5.8  # inches of a picture in a page
-LONGEST = 18  # characters of a name beside a picture
+TIP = "tip: "  # prefix of the id of a shape with a tooltip
+WIDTH = 5.8  # inches, of a plot in a page
+LONGEST = 18  # characters of a name beside a plot
 RULE: dict[str, Any] = {"color": SOFT, "linewidth": 0.9, "linestyle": (0, (5, 4))}
 
 
@@ -55,9 +55,9 @@ def svg(
     *,
     standalone: bool = False,
 ) -> str:
-    """Draw on a sheet of `size` inches; the same drawing gives the same bytes.
+    """Draw on a sheet of `size` inches; the output is deterministic.
 
-    `standalone`: a file of its own, with a background; otherwise for a page that has `CSS`.
+    `standalone`: a separate file, with a background; otherwise for a page that includes `CSS`.
     """
     root = ElementTree.fromstring(rendered(size, draw, salt=title))
     links = (element.get(name, "") for element in root.iter() for name in element.attrib)
@@ -78,18 +78,18 @@ def svg(
 
 
 def rendered(size: tuple[float, float], draw: Callable[[Sheet], None], salt: str) -> str:
-    """The SVG that matplotlib makes of a drawing; `salt` makes its ids differ from others'."""
+    """Render a drawing with matplotlib; `salt` makes its ids unique in a page."""
     content = io.StringIO()
     with rc_context(STYLE | {"svg.hashsalt": salt}):
         sheet = Sheet(figsize=size, layout="constrained")
         draw(sheet)
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        sheet.savefig(content, format="svg", metadata=nothing, transparent=True)
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        sheet.savefig(content, format="svg", metadata=no_metadata, transparent=True)
     return content.getvalue()
 
 
 def tidy(element: ElementTree.Element, referenced: set[str]) -> None:
-    """Make a shape fit for a page: no namespace, foreign font or idle id; colours by variable."""
+    """Adapt a shape to a page: drop namespace, font and unused id; use CSS variables as colours."""
     element.tag = element.tag.rpartition("}")[2]
     element.tail = None
     if element.tag not in ("text", "style"):
@@ -125,7 +125,7 @@ def colour(number: int) -> str:
 
 
 def marks(number: int, *, hollow: bool = False, tip: str = "") -> dict[str, Any]:
-    """Colour and marker of a series, and what its shapes say when they are pointed at."""
+    """Colour and marker of a series, and the tooltip of its shapes."""
     return {
         "color": colour(number),
         "marker": MARKERS[number % len(MARKERS)],
@@ -136,12 +136,12 @@ def marks(number: int, *, hollow: bool = False, tip: str = "") -> dict[str, Any]
 
 
 def short(name: str) -> str:
-    """A name that fits beside a picture."""
+    """A name shortened to fit beside a plot."""
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def ends(figure: Figure, scale: float = 1.0) -> tuple[float, float, float]:
-    """Value and interval; a figure without an interval ends where it begins."""
+    """Value and interval ends; both ends are the value without an interval."""
     value = scale * figure["value"]
     low, high = (value if e is None else scale * e for e in (figure["low"], figure["high"]))
     return value, low, high
@@ -158,7 +158,7 @@ def interval(
     hollow: bool = False,
     tip: str = "",
 ) -> None:
-    """A figure as a marker on its interval, at a place of the other axis."""
+    """Draw a figure as a marker on its interval, at a position on the other axis."""
     value, low, high = ends(figure, scale)
     across = {"color": colour(number), "linewidth": 1.2, "marker": "_" if upright else "|"}
     for values, style in (
@@ -170,7 +170,7 @@ def interval(
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places near the wanted ones (ascending), at least `gap` apart, within bounds if they fit."""
+    """Positions near the wanted ones (ascending), at least `gap` apart, in bounds if they fit."""
     placed: list[float] = []
     for place in wanted:
         placed.append(max(place, placed[-1] + gap if placed else low))
@@ -182,7 +182,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def legend(sheet: Sheet, series: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """Name and style of each series, in two or three columns under the picture."""
+    """Name and style of each series, in two or three columns below the plot."""
     names = [name for name, _ in series]
     handles = [Line2D([], [], **style) for _, style in series]
     columns = 3 if max(map(len, names), default=0) <= 11 else 2

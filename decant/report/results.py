@@ -1,4 +1,4 @@
-"""Results of a benchmark, for machines (NAME.json) and for people (NAME.md)."""
+"""Results of a benchmark, as data (NAME.json) and as a page (NAME.md)."""
 
 import json
 import os
@@ -23,9 +23,9 @@ class Figure(TypedDict):
 class Outcome:
     """Results of a benchmark.
 
-    `protocol`: the method, by subject. `failures`: expectations that did not hold, one line each;
-    they make the command fail and are written beside the figures. `shown`: text that the measured
-    run printed at its end. `picture`: the figures drawn, an SVG.
+    `protocol`: the method, by subject. `failures`: failed expectations, one line each; they are
+    written beside the figures and make the command fail. `shown`: text printed at the end of the
+    measured run. `picture`: a plot of the figures, as SVG.
     """
 
     protocol: dict[str, Any]
@@ -39,17 +39,17 @@ class Outcome:
         """Add a figure without an interval."""
         self.figures[name] = {"value": value, "low": None, "high": None, "n": n}
 
-    def holds(self, name: str, held: bool, otherwise: str) -> None:
-        """Add a figure: 1 if an expectation holds, else 0 and a failure with what was seen."""
+    def holds(self, name: str, held: bool, observed: str) -> None:
+        """Add a figure: 1 if an expectation holds, else 0 and a failure with the observation."""
         self.measured(name, int(held))
         if not held:
-            self.failures.append(f"{name}: {otherwise}")
+            self.failures.append(f"{name}: {observed}")
 
 
 def document(
     name: str, outcome: Outcome, commit: str, seconds: float, command: str = ""
 ) -> dict[str, Any]:
-    """A results file's content; `command`: its origin, if that is not `decant bench`."""
+    """Content of a results file; `command`: its origin, by default `decant bench`."""
     return {
         "name": name,
         "command": command or f"decant bench {name}",
@@ -62,7 +62,7 @@ def document(
 
 
 def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Path]:
-    """Write NAME.json and NAME.md, and NAME.svg where there is a picture; returns their paths."""
+    """Write NAME.json and NAME.md, and NAME.svg if there is a picture; return their paths."""
     text = json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     pages = {"json": text + "\n", "md": page(result, outcome)}
     if outcome.picture:
@@ -77,12 +77,12 @@ def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Pat
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON in one line; the file appears whole or not at all."""
+    """Write JSON in one line, atomically."""
     replace_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
 def replace_text(path: Path, content: str) -> None:
-    """Write a file under another name, then give it its own."""
+    """Write a file atomically, under a temporary name first."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(content, encoding="utf-8")
     os.replace(temporary, path)
@@ -106,7 +106,12 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
         *rows,
     ]
     if outcome.failures:
-        lines += ["", "## What did not hold", "", *(f"- {failure}" for failure in outcome.failures)]
+        lines += [
+            "",
+            "## Failed expectations",
+            "",
+            *(f"- {failure}" for failure in outcome.failures),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -118,5 +123,5 @@ def row(name: str, figure: Figure) -> str:
 
 
 def number(value: float) -> str:
-    """A number with four digits that count, whole numbers in full."""
+    """A number with four significant digits, whole numbers in full."""
     return str(int(value)) if value == int(value) else f"{value:.4g}"

@@ -1,7 +1,7 @@
-"""Curves of quality against noise: figures with intervals, a table, a picture.
+"""Curves of quality against noise: figures with intervals, a table, a plot.
 
-A figure is named `robustness.MODEL.KIND.PERCENT`, its value NDCG; the same name with `.kept` is the
-share of what the model has on clean histories, `robustness.MODEL.clean` that NDCG.
+`robustness.MODEL.KIND.PERCENT` is NDCG; with `.kept` appended, its share of the same model's NDCG
+on clean histories, which is `robustness.MODEL.clean`.
 """
 
 import re
@@ -22,7 +22,7 @@ from decant.report.scores import FAMILY, Scores, with_interval
 
 PREFIX, KEPT = "robustness", "kept"
 PANELS = {
-    "insert": "events of others inserted",
+    "insert": "events of other users inserted",
     "drop": "events lost",
     "shuffle": "events out of order",
 }
@@ -31,17 +31,17 @@ Figures = dict[str, Figure]
 
 
 class Point(NamedTuple):
-    """One place on a curve: the share of noise, and NDCG there."""
+    """One point of a curve: the share of noise, and NDCG."""
 
     share: float
     figure: Figure
 
 
-Lines = dict[str, dict[str, list[Point]]]  # kind -> model -> points from clean on
+Lines = dict[str, dict[str, list[Point]]]  # kind -> model -> points, starting with clean
 
 
 def short(model: str) -> str:
-    """A model's name in a figure's: `teacher`, `family`, `general`, `baseline.popularity`."""
+    """A model's name within figure names: `teacher`, `family`, `general`, `baseline.popularity`."""
     name, _, hop = model.partition("/")
     return name if hop or name in (TEACHER, FAMILY) else f"baseline.{name}"
 
@@ -80,8 +80,10 @@ def model_figures(model: str, levels: Curves, known: np.ndarray, scores: Scores)
 
 
 def resampled(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Bootstrap over users of the sums of some columns, float [V, M] → [R, M]; every column is of
-    the same draws, so that their ratios are paired."""
+    """Bootstrap over users of column sums, float [V, M] → [R, M].
+
+    All columns share the draws, so that their ratios are paired.
+    """
     users, rng = len(sums), np.random.default_rng(seed)
     parts = []
     for done in range(0, resamples, CHUNK):
@@ -93,7 +95,7 @@ def resampled(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 
 def family(measured: Mapping[str, Curves], scores: Scores) -> dict[str, Curves]:
-    """The family as released: each user under the student that serves their segment."""
+    """The family as released: each user is served by their segment's student."""
     students = {name: curves for name, curves in measured.items() if name.endswith(f"/{RELEASED}")}
     if not students:
         return {}
@@ -111,7 +113,7 @@ def family(measured: Mapping[str, Curves], scores: Scores) -> dict[str, Curves]:
 
 
 def lines(curves: Mapping[str, Figure]) -> Lines:
-    """Figures as curves: those of each kind by model, the best on clean histories first."""
+    """Figures as curves: by kind and model, the best on clean histories first."""
     clean = {
         name.removeprefix(f"{PREFIX}.").removesuffix(f".{CLEAN}"): figure
         for name, figure in curves.items()
@@ -128,7 +130,7 @@ def lines(curves: Mapping[str, Figure]) -> Lines:
 
 
 def table(curves: Mapping[str, Figure], k: int) -> str:
-    """The curves as text: NDCG on clean histories, then how much of it is kept."""
+    """The curves as text: NDCG on clean histories, then the retained shares."""
     blocks = []
     for kind, models in lines(curves).items():
         shares = [point.share for point in next(iter(models.values()))[1:]]
@@ -147,7 +149,7 @@ def table(curves: Mapping[str, Figure], k: int) -> str:
 def picture(curves: Mapping[str, Figure], k: int, without: Collection[str] = ()) -> str:
     """The curves as an SVG: a panel for each kind, a line with its interval for each model.
 
-    `without`: models that are left out, those that are measured on some users alone.
+    `without`: models to leave out, because they are measured on a subset of users.
     """
     kinds = lines(curves)
     names = [name for name in next(iter(kinds.values()), {}) if name not in without]

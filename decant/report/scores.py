@@ -1,4 +1,4 @@
-"""NDCG of every model on each test case, and figures of it with 95 % intervals.
+"""NDCG of every model on each test case, and aggregates with 95 % intervals.
 
 Shapes: C cases, R resamples.
 """
@@ -42,17 +42,17 @@ class Scores:
         return np.isin(self.users, self.members.get(group, np.zeros(0, dtype=np.int32)))
 
     def family(self, hop: str = RELEASED) -> np.ndarray | None:
-        """NDCG when the student that serves a user's segment is the user's model."""
+        """NDCG if each user is served by the student of their segment."""
         general = self.models.get(f"{GENERAL}/{hop}")
         if general is None:
             return None
         served = general.copy()
         for segment, student in self.serving.items():
-            own = self.models.get(f"{student}/{hop}")
-            if own is None:
+            ndcg_of_student = self.models.get(f"{student}/{hop}")
+            if ndcg_of_student is None:
                 return None
             rows = self.inside(segment)
-            served[rows] = own[rows]
+            served[rows] = ndcg_of_student[rows]
         return served
 
     def ndcg_of(self, name: str) -> np.ndarray | None:
@@ -70,7 +70,7 @@ def read_scores(
     """The test cases of all models side by side.
 
     Args:
-        cases: model, window, user, position, rank; as `evaluate` made them.
+        cases: model, window, user, position, rank; output of `evaluate`.
     """
     rows = cases[cases["window"] == TEST]
     ranks = rows.pivot(index=["user", "position"], columns="model", values="rank")
@@ -91,19 +91,19 @@ def serving(verdict: dict[str, Any]) -> dict[str, str]:
     return {name: name if s["ships"] else GENERAL for name, s in sorted(segments.items())}
 
 
-def shipped(verdict: dict[str, Any]) -> list[str]:
+def released_students(verdict: dict[str, Any]) -> list[str]:
     """The students of the release."""
     return sorted({GENERAL, *serving(verdict).values()})
 
 
 def mean(scores: Scores, name: str, group: str = ALL) -> Figure | None:
-    """NDCG of one model on one group, every case alike; resampled by user."""
+    """Mean NDCG of one model over the cases of a group; resampled by user."""
     values = scores.ndcg_of(name)
     return None if values is None else ratio(scores, values, np.ones(len(values)), group)
 
 
 def share(scores: Scores, name: str, reference: str, group: str = ALL) -> Figure | None:
-    """NDCG of one model ÷ that of another on a group, on the cases that both know."""
+    """NDCG of one model ÷ that of another, on the group's cases known for both."""
     return ratio(scores, scores.ndcg_of(name), scores.ndcg_of(reference), group)
 
 
@@ -131,5 +131,5 @@ def with_interval(value: float, drawn: np.ndarray, n: int) -> Figure:
 
 
 def exact(value: float | None) -> Figure | None:
-    """A figure that has no interval."""
+    """A figure without an interval."""
     return None if value is None else {"value": value, "low": None, "high": None, "n": None}

@@ -25,7 +25,7 @@ GAINS_CAPTION = (
 class SegmentRow:
     """One segment; gains of its own student over general in NDCG per user, None if not measured.
 
-    `relative`: NDCG on test, own ÷ general. `number` gives the student one colour in all pictures.
+    `relative`: NDCG on test, own ÷ general. `number` determines the student's colour in all plots.
     """
 
     name: str
@@ -44,7 +44,7 @@ class SegmentRow:
 @dataclass(frozen=True)
 class VariantRow:
     """One variant: the student that serves its users, the gain over general on the decision users
-    of validation and on test, NDCG per user, and how it costs; None if not measured."""
+    of validation and on test, NDCG per user, and its costs; None if not measured."""
 
     name: str
     serving: str
@@ -57,7 +57,7 @@ class VariantRow:
 
 
 def variant_rows(evidence: Evidence) -> list[VariantRow]:
-    """The students that were compared and do not serve, as the gate judged them."""
+    """The variants, with the gate's decisions."""
     return [
         VariantRow(
             name,
@@ -74,12 +74,12 @@ def variant_rows(evidence: Evidence) -> list[VariantRow]:
 
 
 def serves_its_group(verdict: dict[str, Any], student: str) -> bool:
-    """Is a student released for the users it is trained for?"""
+    """Whether a student is released for the users it is trained for."""
     return student == GENERAL or serving(verdict).get(student) == student
 
 
 def is_merged(evidence: Evidence, segment: str) -> bool:
-    """Has a segment too few users for a student of its own?"""
+    """Whether a segment has too few users for its own student."""
     return segment in evidence.origin.segments.get("folded", [])
 
 
@@ -97,7 +97,7 @@ def status(evidence: Evidence, student: str) -> str:
 
 
 def segment_rows(evidence: Evidence) -> list[SegmentRow]:
-    """The segments that the gate judged, in the order of the settings."""
+    """The segments with a decision of the gate, in the order of the settings."""
     judged = evidence.verdict.get("segments", {})
     numbered = enumerate(evidence.students)
     return [segment_row(evidence, name, number) for number, name in numbered if name in judged]

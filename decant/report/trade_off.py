@@ -1,4 +1,4 @@
-"""The picture of quality against latency, and its caption."""
+"""The plot of quality against latency, and its caption."""
 
 from dataclasses import dataclass, replace
 
@@ -14,8 +14,8 @@ from decant.report import formats, plots
 from decant.report.evidence import Evidence, baselines, own_group
 from decant.report.segments import serves_its_group
 
-LOWEST = 0.12  # how far under the lowest model with a latency a traditional model is still drawn
-DRAWN = 3  # traditional models at most, the best on test
+LOWEST = 0.12  # traditional models this far below the lowest model with a latency are still drawn
+DRAWN = 3  # traditional models drawn at most, the best on test
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Point:
 
 @dataclass(frozen=True)
 class TradeOff:
-    """The picture as SVG, and the text below it."""
+    """The plot as SVG, and its caption."""
 
     picture: str
     caption: str
@@ -56,7 +56,7 @@ def trade_off(evidence: Evidence) -> TradeOff | None:
 
 
 def levels(evidence: Evidence, qualities: list[float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Traditional models that are drawn, and the others, with their share of the teacher's NDCG."""
+    """Drawn and other traditional models, with their share of the teacher's NDCG."""
     shares = {name: quality(evidence, name, ALL) for name in baselines(evidence.metrics)}
     known = {name: share for name, share in shares.items() if share is not None}
     lowest = min([1.0, *qualities]) - LOWEST
@@ -65,11 +65,11 @@ def levels(evidence: Evidence, qualities: list[float]) -> tuple[dict[str, float]
 
 
 def step_points(evidence: Evidence, student: str) -> list[Point]:
-    """The compression steps of one student that were measured, on its own group."""
+    """The measured compression steps of one student, on its own group."""
     group = own_group(evidence.metrics, student)
     points = {h: point(evidence, f"{student}/{h}", f"{student}, {h}", group) for h in HOPS}
-    own = serves_its_group(evidence.verdict, student)
-    return [replace(p, released=own and hop == RELEASED) for hop, p in points.items() if p]
+    serves = serves_its_group(evidence.verdict, student)
+    return [replace(p, released=serves and hop == RELEASED) for hop, p in points.items() if p]
 
 
 def point(evidence: Evidence, name: str, label: str, group: str) -> Point | None:
@@ -81,10 +81,10 @@ def point(evidence: Evidence, name: str, label: str, group: str) -> Point | None
 
 def quality(evidence: Evidence, name: str, group: str) -> float | None:
     """NDCG of one model on a group as a share of the teacher's."""
-    own, teacher = (
+    ours, teacher = (
         figure(evidence.metrics, "models", model, TEST, group, "ndcg") for model in (name, TEACHER)
     )
-    return divide(own, teacher)
+    return divide(ours, teacher)
 
 
 def picture(
@@ -98,7 +98,7 @@ def picture(
 
     Args:
         students: by name, in the order of their steps; released models are filled.
-        levels: models without a latency, by name: a horizontal line each.
+        levels: quality by name of models without a latency, drawn as horizontal lines.
     """
 
     def draw(sheet: Sheet) -> None:
@@ -132,7 +132,7 @@ def draw_steps(axes: Axes, points: list[Point], number: int) -> None:
 
 
 def describe(point: Point) -> str:
-    """A model in words."""
+    """Tooltip text of a model."""
     share, time = formats.percent(point.quality), formats.duration(point.latency)
     return f"{point.name}: {share} of the teacher, {time}"
 

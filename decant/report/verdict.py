@@ -1,4 +1,4 @@
-"""The gate's verdict: in one sentence, its key figures, its checks."""
+"""The gate's verdict: one sentence, key figures, checks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from decant.report.scores import FAMILY
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One check of the gate; `value` and `threshold` with the digits that tell them apart."""
+    """One check of the gate; `value` and `threshold` with enough digits to tell them apart."""
 
     name: str
     passed: bool
@@ -21,7 +21,7 @@ class CheckRow:
 
 
 def sentence(evidence: Evidence) -> str:
-    """The verdict and the figures that it rests on, in one sentence."""
+    """The verdict and its main figures, in one sentence."""
     checks = evidence.verdict.get("checks", [])
     failed = sum(not check["passed"] for check in checks)
     if evidence.verdict.get("passed"):
@@ -34,7 +34,7 @@ def sentence(evidence: Evidence) -> str:
 
 
 def achievements(evidence: Evidence) -> list[str]:
-    """What the family reaches on the test window, as far as it was measured."""
+    """Results of the family on the test window, as far as measured."""
     key = {name: formats.value(figure) for name, figure in key_figures(evidence).items()}
     clauses = []
     if (retention := key["retention"]) is not None:
@@ -51,7 +51,7 @@ def achievements(evidence: Evidence) -> list[str]:
         clauses.append(f"its slowest student takes 1/{latency:.1f} of the teacher's time")
     if (size := key["size"]) is not None:
         clauses.append(f"its largest is 1/{size:.1f} of the teacher's size")
-    return clauses or ["nothing of it was measured on the test window"]
+    return clauses or ["nothing was measured on the test window"]
 
 
 def key_figures(evidence: Evidence) -> dict[str, Figure | None]:
@@ -80,7 +80,7 @@ def check_rows(verdict: dict[str, Any]) -> list[CheckRow]:
         CheckRow(
             str(check["name"]),
             bool(check["passed"]),
-            *formats.telling_apart(check["value"], check["threshold"]),
+            *formats.distinguishable(check["value"], check["threshold"]),
             str(check["why"]),
         )
         for check in verdict.get("checks", [])

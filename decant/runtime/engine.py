@@ -1,6 +1,6 @@
-"""A family of students in memory: a request in, the best items for that user out.
+"""The inference engine: a release in memory that answers requests with the best items.
 
-Imports neither torch nor pandas. Shapes: N items; index 0 is no item; T events; A attributes.
+Imports neither torch nor pandas. Shapes: N items; index 0 is padding; T events; A attributes.
 """
 
 import hashlib
@@ -23,42 +23,54 @@ from decant.features.encode import (
     tidy,
 )
 from decant.features.segments import (
+    COMPUTED,
     GENERAL,
     HISTORY_LENGTH,
+    TASTE,
     route,
 )
 from decant.features.values import attribute_value, clean, identifier, possible
 from decant.models import bundle
 from decant.params.types import POPULAR
 from decant.runtime.ranking import top_items
-from decant.runtime.router import ENCODER, ROUTER, STUDENTS, read_popular, read_router, read_rules
+from decant.runtime.router import (
+    ENCODER,
+    ROUTER,
+    STUDENTS,
+    read_popular,
+    read_router,
+    read_rules,
+    read_taste,
+)
 from decant.runtime.session import ATTRIBUTES, Model
 from decant.suggest import SHOWN, suggest
 
-Read = Callable[[str], bytes]  # a file of a release by its path → its bytes
+Read = Callable[[str], bytes]  # path of a file in a release → its bytes
 NAN = float("nan")
-SLOWEST = 2.0  # CPU seconds that one answer may take
-MOST_NAMES = 100  # that an answer lists
+SLOWEST = 2.0  # maximum CPU seconds per answer
+MOST_NAMES = 100  # listed in an answer
 
 
 class StudentFailedError(ValueError):
-    """A student could not rank for a request, though it could when it was tried."""
+    """A student failed on a request although it passed its check."""
 
     def __init__(self, student: str, release: str, error: Exception) -> None:
         problem = " ".join(str(error).split()) or type(error).__name__
-        super().__init__(f"student {student} of release {release} cannot answer this: {problem}")
+        super().__init__(
+            f"student {student} of release {release} cannot answer this request: {problem}"
+        )
 
 
 class RequestError(ValueError):
-    """A request that cannot be answered; the message says what is wrong with it."""
+    """An invalid request; the message describes the problem."""
 
 
 @dataclass(frozen=True)
 class Event:
     """One behaviour in a request's history.
 
-    `behaviour` None: the weakest there is. `time`: seconds since the epoch, None for no clock:
-    such an event follows all that have one, in the order given.
+    `behaviour` None: the weakest one. `time`: seconds since the epoch, None if unknown; events
+    without a time follow all others, in the given order.
     """
 
     item: str
@@ -69,9 +81,9 @@ class Event:
 
 @dataclass(frozen=True)
 class History:
-    """A request's events as columns of one length: what an `Event` is, NaN in place of None.
+    """A request's events as columns of equal length: those of `Event`, with NaN for None.
 
-    `older`: events before these that are not read.
+    `older`: number of earlier events that are not read.
     """
 
     items: list[str]
@@ -81,8 +93,8 @@ class History:
     older: int = 0
 
     @staticmethod
-    def of(events: Iterable[Event]) -> "History":
-        """Columns of events."""
+    def from_events(events: Iterable[Event]) -> "History":
+        """The columns of some events."""
         listed = list(events)
         return History(
             [event.item for event in listed],
@@ -94,12 +106,12 @@ class History:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is recommended, and why it can be trusted: which release, which student.
+    """Recommendations and their provenance: release, segment and student.
 
-    Fewer than k items where the catalogue has no more that the user has not seen. `segment` is
-    the rule that matched; `student` is general's where the segment has none of its own. Of unknown
-    names the first `MOST_NAMES` are listed; `unknown_events` counts the events of unknown items,
-    `older_events` those before the newest that are read.
+    Fewer than k items if the user has seen all others. `segment` is the rule that matched;
+    `student` is general if the segment has no student of its own. The first `MOST_NAMES` unknown
+    names are listed; `unknown_events` counts events of unknown items, `older_events` those too old
+    to be read.
     """
 
     items: list[str]
@@ -120,16 +132,16 @@ class Family:
     def __init__(
         self, files: Read | Path, release: str, threads: int = 1, *, tried: bool = False
     ) -> None:
-        """Load the students that the router names: general, and each segment's that is not folded.
+        """Load the students in the router: general, and those of all segments not merged into it.
 
         Args:
-            files: a folder, or a function that reads a file and checks its hash.
-            tried: a child process has already loaded the same bytes.
+            files: a folder, or a function that reads a file and verifies its hash.
+            tried: whether a child process has already loaded the same bytes.
 
         Raises:
-            BundleError: a model is missing, was changed or is not one for this encoder.
-            EncoderError, RuleError: what stands beside the models is none of ours.
-            ContentError, OSError: `files` does.
+            BundleError: a model is missing, modified or for another encoder.
+            EncoderError, RuleError: the encoder or a rule of the router is invalid.
+            ContentError, OSError: raised by `files`.
         """
         self.release = release
         self.loaded_at = time.time()
@@ -142,7 +154,9 @@ class Family:
         self.item_index = self.encoder.item_index
         self.popular = read_popular(router, self.item_index)
         read = (rule.attributes for rule in self.rules)
-        self.attributes = {*self.encoder.attributes}.union(*read) - {HISTORY_LENGTH}
+        self.taste = read_taste(router, len(self.encoder.items))
+        computed = {HISTORY_LENGTH} if self.taste is None else {*COMPUTED}
+        self.attributes = {*self.encoder.attributes}.union(*read) - computed
         self._behaviours = {name: i for i, name in enumerate(self.encoder.behaviours, start=1)}
         self._ids = np.array(["", *self.encoder.items], dtype=object)
 
@@ -151,9 +165,9 @@ class Family:
     ) -> Answer:
         """The `k` best items for a user with these raw attributes and this history.
 
-        Items and attributes that the release does not know are left out and named in the answer,
-        as are attributes of which it does not know this value, or which nobody can have. A history
-        of which no item is known is as good as none.
+        Items and attributes unknown to the release are ignored and listed in the answer, as are
+        attributes with an unknown or impossible value. A history without known items is equivalent
+        to an empty one.
 
         Raises:
             RequestError: k out of range, or an unknown behaviour.
@@ -163,7 +177,7 @@ class Family:
                 f"k is {k}; it must be from 1 to {len(self.encoder.items)}, the catalogue's size"
             )
         if not isinstance(history, History):
-            history = History.of(history)
+            history = History.from_events(history)
         given, unknown_attributes = self._attributes(user)
         known = {n: value if possible(n, value) else None for n, value in given.items()}
         indices = np.fromiter(map(self._item, history.items), np.int64, len(history.items))
@@ -171,7 +185,10 @@ class Family:
         batch = encode_request(self.encoder, known, events)
         length = len(events.items) + history.older
         read = dict(zip(self.encoder.attributes, batch[ATTRIBUTES][0], strict=True))
-        segment = route(self.rules, {**known, HISTORY_LENGTH: length})
+        facts: dict[str, Any] = {**known, HISTORY_LENGTH: length}
+        if self.taste is not None:
+            facts[TASTE] = self.taste.group(events.items)
+        segment = route(self.rules, facts)
         student, scores = self._score(segment, batch, len(events.items))
         top = top_items(scores, self._masked(events.items, scores.shape[1]), k)[0]
         top = top[top > 0]
@@ -194,19 +211,19 @@ class Family:
         )
 
     def warm_up(self) -> None:
-        """Answer an empty request and the longest one, so that the first user does not wait.
+        """Answer an empty request and the longest one, so that the first user need not wait.
 
         Raises:
-            BundleError: a model cannot answer, or not for this catalogue.
+            BundleError: a model fails, or returns scores of another catalogue.
         """
         self._try(empty_batch(self.encoder))
         self.try_length(self.encoder.max_length)
 
     def try_length(self, length: int) -> None:
-        """Answer a history of one length with every student.
+        """Answer a history of the given length with every student.
 
         Raises:
-            BundleError: a model cannot answer, or not for this catalogue.
+            BundleError: a model fails, or returns scores of another catalogue.
         """
         self._try(full_batch(self.encoder, length))
 
@@ -217,10 +234,10 @@ class Family:
     def _score(
         self, segment: str, batch: dict[str, np.ndarray], events: int
     ) -> tuple[str, np.ndarray]:
-        """Which model answers, and its scores, float32 [1, N + 1].
+        """The name of the model used, and its scores, float32 [1, N + 1].
 
-        Without an event it is the popularity in the segment: a model has learned what follows a
-        history. A release of an older version has no such list.
+        Without events, popularity in the segment is used: models only predict what follows a
+        history. Releases of older versions lack these lists.
         """
         if not events and segment in self.popular:
             return POPULAR, self.popular[segment]
@@ -231,26 +248,26 @@ class Family:
             raise StudentFailedError(student, self.release, error) from error
 
     def _attributes(self, user: Mapping[str, Any]) -> tuple[dict[str, str | None], list[str]]:
-        """The attributes that the release uses, in canonical form; names of all others."""
+        """The attributes that the release uses, in canonical form; the names of all others."""
         known, others = {}, []
         for name, value in user.items():
-            found = name if name in self.attributes else clean(name)
-            if found in self.attributes:
-                known[found] = attribute_value(value, self.encoder.missing)
+            attribute = name if name in self.attributes else clean(name)
+            if attribute in self.attributes:
+                known[attribute] = attribute_value(value, self.encoder.missing)
             else:
                 others.append(name)
         return known, others
 
     def _item(self, name: str) -> int:
-        """Index of an item, 0 if the release does not know it."""
-        found = self.item_index.get(name)
-        return self.item_index.get(identifier(name) or "", 0) if found is None else found
+        """Index of an item, 0 if unknown."""
+        index = self.item_index.get(name)
+        return self.item_index.get(identifier(name) or "", 0) if index is None else index
 
     def _events(self, history: History, indices: np.ndarray) -> Events:
-        """The known part of a history, as it was given.
+        """The events of known items, in the given order.
 
         Raises:
-            RequestError: a behaviour is unknown, be it of an unknown item.
+            RequestError: a behaviour is unknown, even if the item is unknown too.
         """
         behaviours = {name: self._behaviour(name) for name in set(history.behaviours)}
         size = len(indices)
@@ -281,17 +298,17 @@ class Family:
 
 
 def reader(folder: Path) -> Read:
-    """Read files of a folder, without a check."""
+    """Read files of a folder without verification."""
     return lambda path: (folder / path).read_bytes()
 
 
 def load_models(
     read: Read, router: dict[str, Any], encoder: Encoder, threads: int, *, tried: bool
 ) -> dict[str, Model]:
-    """Load the students that a router names.
+    """Load the students in a router.
 
     Raises:
-        BundleError: one is missing, changed or has another catalogue.
+        BundleError: a student is missing, modified or has another catalogue.
     """
     models = {}
     for student in [
@@ -310,10 +327,10 @@ def load_models(
 
 
 def read_sealed(read: Read, folder: str, name: str) -> bytes:
-    """Read a file of a student's bundle and compare it with the bundle's manifest.
+    """Read a file of a student's bundle and verify it against the bundle's manifest.
 
     Raises:
-        BundleError: it is missing or was changed.
+        BundleError: the file is missing or modified.
     """
     try:
         stored, content = read(f"{folder}/{bundle.MANIFEST}"), read(f"{folder}/{name}")
@@ -333,7 +350,7 @@ def check_answer(student: str, model: Model, batch: dict[str, np.ndarray], items
     """Check that a student scores every item of the catalogue.
 
     Raises:
-        BundleError: it fails, is too slow, or returns another number of scores or no numbers.
+        BundleError: the student fails, is too slow, or returns too few or non-finite scores.
     """
     began = time.thread_time()
     try:
@@ -359,7 +376,7 @@ def empty_batch(encoder: Encoder) -> dict[str, np.ndarray]:
 
 
 def full_batch(encoder: Encoder, length: int) -> dict[str, np.ndarray]:
-    """Model inputs of a history of a length, with the highest index of everything."""
+    """Model inputs of a history of the given length, with the highest index of every input."""
     highest = {
         "items": len(encoder.items),
         "behaviours": len(encoder.behaviours),
@@ -383,5 +400,5 @@ def encode_request(
 
 
 def _shown(names: Iterable[str]) -> list[str]:
-    """The first of different names, each cut to a length that can be shown."""
+    """The first distinct names, each truncated for display."""
     return [name[:SHOWN] for name in itertools.islice(dict.fromkeys(names), MOST_NAMES)]

@@ -1,9 +1,9 @@
-"""Check that an ONNX graph does nothing but what exported recommenders do.
+"""Check that an ONNX graph uses only what exported recommenders need.
 
-A graph is a program, and ONNX allows more than a recommender needs: files beside the graph, loops,
-custom operators. The lists here name the allowed fields of the format, kinds of attributes,
-operators and types of numbers; a test exports every kind of model and compares. Sizes inside the
-graph follow from the length of the request alone, so trying every length bounds its cost.
+A graph is a program, and ONNX allows more than a recommender needs: external files, loops, custom
+operators. The lists here name the allowed fields of the format, attribute types, operators and
+data types; a test compares them with exports of every kind of model. Sizes inside the graph depend
+only on the length of the request, so trying all lengths bounds the cost.
 """
 
 import math
@@ -25,8 +25,8 @@ from decant.models.bundle import MAX_LENGTH, BundleError
 
 OPSET = 18
 IR_VERSIONS = range(8, 14)
-MOST_BYTES = 2**31 - 1  # of what the format can hold in one file
-MOST_PARTS = 20_000  # nodes, or weights: 64 layers, the most there may be, have a third of it
+MOST_BYTES = 2**31 - 1  # limit of the format for one file
+MOST_PARTS = 20_000  # nodes, or weights; the maximum of 64 layers has a third of that
 MOST_DIMENSIONS = 8
 LONGEST = 100_000  # events
 _NUMBER = re.compile(r"[0-9]{1,6}")
@@ -37,7 +37,7 @@ OPERATORS = {
     *("MatMulInteger", "Mul", "Pad", "Range", "Relu", "Reshape", "Shape", "Slice", "Softmax"),
     *("Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"),
 }
-SIZING = {  # operator -> its inputs whose numbers decide on the shape of what it makes
+SIZING = {  # operator -> inputs whose values determine the shape of its output
     "Range": (0, 1, 2),
     "Reshape": (1,),
     "Slice": (1, 2, 3, 4),
@@ -57,7 +57,7 @@ WIDTHS: dict[int, int] = {
     TensorProto.INT8: 1,
     TensorProto.INT64: 8,
 }
-NUMBERS: dict[int, str] = {  # type -> the fields that may hold its numbers, one by one
+NUMBERS: dict[int, str] = {  # data type -> the field that may hold its numbers
     TensorProto.FLOAT: "float_data",
     TensorProto.UINT8: "int32_data",
     TensorProto.INT8: "int32_data",
@@ -87,14 +87,14 @@ def check_graph(content: bytes) -> None:
     """Check a graph against the lists of this module.
 
     Raises:
-        BundleError: the graph is not allowed; one line that names the operator or the tensor.
+        BundleError: the graph is not allowed; the message names the operator or the tensor.
     """
     if len(content) > MOST_BYTES:
         raise BundleError(f"the graph has {len(content)} bytes, more than {MOST_BYTES}")
     try:
         model = ModelProto.FromString(content)
     except DecodeError as error:
-        raise BundleError(f"not a model that can be run: {_line(error)}") from None
+        raise BundleError(f"not a valid model: {_line(error)}") from None
     _check_fields(model, "the model")
     _check_versions(model)
     read_max_length(model)
@@ -116,10 +116,10 @@ def check_graph(content: bytes) -> None:
 
 
 def read_max_length(model: ModelProto) -> int | None:
-    """The most events of a history that a graph reads, by its metadata; None: all of a request's.
+    """Maximum number of events that a graph reads, from its metadata; None: all of a request.
 
     Raises:
-        BundleError: it is no such number, or there are other metadata.
+        BundleError: the number is invalid, or there are other metadata.
     """
     for entry in model.metadata_props:
         if entry.key != MAX_LENGTH or len(model.metadata_props) > 1:
@@ -131,7 +131,7 @@ def read_max_length(model: ModelProto) -> int | None:
 
 
 def _check_versions(model: ModelProto) -> None:
-    """Check the versions; imports of other domains, which the quantiser writes, have no effect."""
+    """Check the versions; imports of other domains, written by the quantiser, have no effect."""
     opsets = [entry.version for entry in model.opset_import if not entry.domain]
     if opsets != [OPSET]:
         raise BundleError(f"the model has operator set {opsets}; expected {OPSET}")
@@ -141,36 +141,36 @@ def _check_versions(model: ModelProto) -> None:
 
 
 def _check_node(node: NodeProto) -> None:
-    where = _told(node)
+    where = _described(node)
     _check_fields(node, where)
     if node.op_type not in OPERATORS:
         raise BundleError(f"{where} is not in the list of allowed operators")
     for attribute in node.attribute:
-        of = f"attribute `{_name(attribute.name)}` of {where}"
-        _check_fields(attribute, of)
+        place = f"attribute `{_name(attribute.name)}` of {where}"
+        _check_fields(attribute, place)
         if attribute.type not in ATTRIBUTES:
             kind = _kind(AttributeProto.AttributeType, attribute.type)
-            raise BundleError(f"{of} holds {kind}, which is not allowed")
+            raise BundleError(f"{place} holds {kind}, which is not allowed")
 
 
 def _check_sizes(graph: GraphProto) -> None:
-    """Refuse sizes that depend on the values in a request, not only on its shape."""
+    """Reject sizes that depend on the values of a request, not only on its shape."""
     known = {"", *(weight.name for weight in graph.initializer)}
     known -= {value.name for value in graph.input}
     for node in graph.node:
         for place in SIZING.get(node.op_type, ()):
             if place < len(node.input) and node.input[place] not in known:
-                raise BundleError(f"{_told(node)} computes a size from values of the request")
+                raise BundleError(f"{_described(node)} computes a size from values of the request")
         if node.op_type == "Shape" or known.issuperset(node.input):
             known.update(node.output)
 
 
-def _told(node: NodeProto) -> str:
+def _described(node: NodeProto) -> str:
     return f"operator `{_name(node.op_type)}` (output {_name(', '.join(node.output))})"
 
 
 def _check_tensor(tensor: TensorProto) -> None:
-    """Check that a weight is inside the file, of a known type and as large as its shape."""
+    """Check that a weight is in the file, has an allowed type and the size of its shape."""
     where = f"tensor `{_name(tensor.name)}`"
     _check_fields(tensor, where)
     if tensor.data_type not in WIDTHS:
@@ -178,13 +178,13 @@ def _check_tensor(tensor: TensorProto) -> None:
         raise BundleError(f"{where} is of type {kind}, which is not allowed")
     dims = list(tensor.dims)
     if len(dims) > MOST_DIMENSIONS or min(dims, default=0) < 0:
-        raise BundleError(f"{where} has the shape {dims[: MOST_DIMENSIONS + 1]}")
+        raise BundleError(f"{where} has an invalid shape {dims[: MOST_DIMENSIONS + 1]}")
     expected = math.prod(dims)
     held = {name: len(getattr(tensor, name)) for name in {*NUMBERS.values()}}
     of_type, width = NUMBERS[tensor.data_type], WIDTHS[tensor.data_type]
-    found = held.pop(of_type) + len(tensor.raw_data) / width
-    if found != expected or any(held.values()):
-        raise BundleError(f"{where} holds {found:g} numbers; its shape {dims} says {expected}")
+    count = held.pop(of_type) + len(tensor.raw_data) / width
+    if count != expected or any(held.values()):
+        raise BundleError(f"{where} holds {count:g} numbers; its shape {dims} requires {expected}")
 
 
 def _check_value(value: ValueInfoProto, kind: int) -> None:
@@ -196,10 +196,10 @@ def _check_value(value: ValueInfoProto, kind: int) -> None:
 
 
 def _check_fields(message: Message, where: str) -> None:
-    """Refuse every field that is not in `FIELDS`; named parts are checked by their own functions.
+    """Reject fields that are not in `FIELDS`; named parts are checked by their own functions.
 
     Raises:
-        BundleError: such a field is set, or unknown to this version of the format.
+        BundleError: a field is not allowed, or unknown in this version of the format.
     """
     kind = message.DESCRIPTOR
     allowed = FIELDS[kind.name]
@@ -213,7 +213,7 @@ def _check_fields(message: Message, where: str) -> None:
 
 
 def _parts(message: Message) -> list[Message]:
-    """Messages inside one that have no name."""
+    """The unnamed messages inside a message."""
     if isinstance(message, ModelProto):
         return list(message.opset_import)
     inside = {"ValueInfoProto": "type", "TypeProto": "tensor_type", "Tensor": "shape"}
@@ -234,7 +234,7 @@ def _kind(kinds: Any, number: int) -> str:
 
 
 def _name(given: str) -> str:
-    """A name from the graph, printable and short."""
+    """A name from the graph, made printable and short."""
     shown = "".join(mark if mark.isprintable() else "?" for mark in given[: SHOWN + 1])
     return shown if len(shown) <= SHOWN else shown[:SHOWN] + "…"
 

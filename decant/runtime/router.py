@@ -8,20 +8,21 @@ import numpy as np
 from decant.features.segments import (
     GENERAL,
     Rule,
-    in_order_of_asking,
+    by_priority,
     parse_rule,
 )
+from decant.features.taste import TasteGroups
 from decant.models import bundle
 
 ENCODER, ROUTER, STUDENTS = "encoder.json", "router.json", "students"
-FROM_ALL = 50.0  # events of all users that are added to a segment's
+FROM_ALL = 50.0  # events distributed like those of all users, added to a segment's
 
 
 def read_router(content: bytes) -> dict[str, Any]:
     """Parse a router: `{"students": {name: {where, priority}}, "folded": [name]}`.
 
     Raises:
-        BundleError: it is something else.
+        BundleError: the content is not a router.
     """
     try:
         router = json.loads(content)
@@ -31,26 +32,40 @@ def read_router(content: bytes) -> dict[str, Any]:
 
 
 def read_rules(router: dict[str, Any]) -> list[Rule]:
-    """A router's rules in the order in which they are asked.
+    """A router's rules in evaluation order.
 
     Raises:
-        BundleError: it is no router. RuleError: a rule cannot be read.
+        BundleError: the router is invalid. RuleError: a rule does not parse.
     """
     try:
         named = [(name, r["where"], int(r["priority"])) for name, r in router["students"].items()]
     except (LookupError, TypeError, ValueError) as error:
         raise bundle.BundleError(f"{ROUTER} is not a router: {error!r}") from None
-    return in_order_of_asking([parse_rule(*rule) for rule in named])
+    return by_priority([parse_rule(*rule) for rule in named])
+
+
+def read_taste(router: dict[str, Any], items: int) -> TasteGroups | None:
+    """The groups by taste of a router; None where it has none.
+
+    Raises:
+        BundleError: they are not groups of `items` items.
+    """
+    if "taste" not in router:
+        return None
+    try:
+        return TasteGroups.from_lists(router["taste"], items)
+    except (ValueError, TypeError) as error:
+        raise bundle.BundleError(f"{ROUTER} is not a router: {error}") from None
 
 
 def read_popular(router: dict[str, Any], index: dict[str, int]) -> dict[str, np.ndarray]:
     """Scores of every item by its popularity in each segment, float32 [1, N + 1].
 
-    An item's share of the segment's events, a little of it that of all users: what nobody in a
-    small segment took is still in the order of all.
+    An item's share of the segment's events, smoothed with that of all users: items without events
+    in a small segment keep the order of all users.
 
     Raises:
-        BundleError: the router's lists are not such lists.
+        BundleError: the router's lists are invalid.
     """
     try:
         lists = router.get("popular", {}).items()
@@ -59,12 +74,12 @@ def read_popular(router: dict[str, Any], index: dict[str, int]) -> dict[str, np.
             for item, count in listed:
                 counts[name][index[item]] = float(count)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise bundle.BundleError(f"{ROUTER}: no lists of popular items: {error!r}") from None
+        raise bundle.BundleError(f"{ROUTER}: invalid lists of popular items: {error!r}") from None
     if not counts:
         return {}
-    everybody = counts.get(GENERAL, np.zeros(len(index) + 1))
-    everybody = everybody / max(everybody.sum(), 1.0)
+    overall = counts.get(GENERAL, np.zeros(len(index) + 1))
+    overall = overall / max(overall.sum(), 1.0)
     return {
-        name: ((own + FROM_ALL * everybody) / (own.sum() + FROM_ALL)).astype(np.float32)[None]
-        for name, own in counts.items()
+        name: ((events + FROM_ALL * overall) / (events.sum() + FROM_ALL)).astype(np.float32)[None]
+        for name, events in counts.items()
     }

@@ -1,4 +1,4 @@
-"""One ONNX graph, checked and ready to score; imports neither torch nor pandas."""
+"""An ONNX graph, checked and ready to score; imports neither torch nor pandas."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ ATTRIBUTES = "attributes"
 
 
 class Model:
-    """One ONNX graph, ready to score."""
+    """An ONNX graph, ready to score."""
 
     def __init__(self, graph: Path | bytes, threads: int = 1, *, tried: bool = False) -> None:
-        """Make a graph ready, from a file or from its bytes.
+        """Load a graph from a file or from its bytes.
 
         Args:
-            tried: a child process has already checked and run the same bytes.
+            tried: whether a child process has already checked and run the same bytes.
 
         Raises:
-            BundleError: the graph is not one that may be run, or cannot be.
+            BundleError: the graph is not allowed, or cannot be loaded.
         """
-        # made from bytes: the file may be replaced or removed while the model serves
+        # loaded from bytes: the file may be replaced or removed while the model serves
         content = graph if isinstance(graph, bytes) else graph.read_bytes()
         where = "" if isinstance(graph, bytes) else f"{graph}: "
         try:
@@ -37,14 +37,14 @@ class Model:
             raise bundle.BundleError(f"{where}{error}") from None
         except Exception as error:  # the runtime's own errors have no common base
             problem = " ".join(str(error).split())
-            raise bundle.BundleError(f"{where}not a model that can be run: {problem}") from error
+            raise bundle.BundleError(f"{where}not a valid model: {problem}") from error
         self.inputs = tuple(i.name for i in self.session.get_inputs())
         self.max_length = None if length is None else int(length)
 
     def scores(self, batch: dict[str, np.ndarray]) -> np.ndarray:
         """Scores of every item, float32 [B, N + 1].
 
-        `batch` may hold inputs and, at the front of each history, events that are not read.
+        `batch` may contain further inputs, and older events than the model reads.
         """
         read = {name: batch[name] for name in self.inputs}
         if self.max_length is not None:
@@ -54,12 +54,12 @@ class Model:
 
 
 def session_options(threads: int) -> ort.SessionOptions:
-    """Settings of the runtime; features that our graphs do not use are switched off."""
+    """Runtime options; features that our graphs do not use are disabled."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # bytes of another format would skip the check of the graph
+    # bytes in another format would bypass the check of the graph
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry("session.allow_released_opsets_only", "1")
     return options

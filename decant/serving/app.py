@@ -32,8 +32,8 @@ from decant.serving.requests import (
     encode,
 )
 
-POLL = 1.0  # seconds between two looks at the channel
-FIRST_LOOK = 5.0  # seconds that requests wait for the first release when the service starts
+POLL = 1.0  # seconds between checks of the channel
+FIRST_LOOK = 5.0  # seconds that requests wait for the first release on startup
 TITLE = "Decant"
 VERSION = version("decant") or "unknown"
 
@@ -41,43 +41,43 @@ logger = logging.getLogger(__name__)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What is wrong, in one line."""
+    """An error, in one line."""
 
     error: str
 
 
 class LoadingRelease(msgspec.Struct, frozen=True):
-    """A release that is being loaded."""
+    """The release being loaded."""
 
     release: str
-    since: Annotated[str, msgspec.Meta(description="when its loading began")]
+    since: Annotated[str, msgspec.Meta(description="when loading began")]
 
 
 class Unready(msgspec.Struct, frozen=True):
-    """No release is served: why, and which one is being loaded."""
+    """No release is served; the reason, and the release being loaded, if any."""
 
     error: str
     loading: LoadingRelease | None = None
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What is being served; `problem` is why the channel's newest move could not be followed."""
+    """The served release; `problem`: why the channel's last change could not be followed."""
 
     status: str
     channel: str
     release: str
     students: list[str]
-    items: Annotated[int, msgspec.Meta(description="the catalogue's size, the largest k")]
-    since: Annotated[str, msgspec.Meta(description="when the channel was pointed at it")]
-    loaded: Annotated[str, msgspec.Meta(description="when this process loaded it")]
+    items: Annotated[int, msgspec.Meta(description="size of the catalogue, the largest k")]
+    since: Annotated[str, msgspec.Meta(description="when the channel was pointed at the release")]
+    loaded: Annotated[str, msgspec.Meta(description="when this process loaded the release")]
     unknown_events: Annotated[
         int,
         msgspec.Meta(
-            description="events of unknown items in all requests since this process began"
+            description="events of unknown items in all requests since this process started"
         ),
     ]
     loading: Annotated[
-        LoadingRelease | None, msgspec.Meta(description="the one that is to be served next")
+        LoadingRelease | None, msgspec.Meta(description="the release to be served next")
     ] = None
     problem: str | None = None
 
@@ -92,7 +92,7 @@ ENDPOINTS = (
             400: ("the body is not JSON", Problem),
             408: ("the header or the body was not complete in time", Problem),
             413: (f"the body is larger than {MAX_BODY} bytes", Problem),
-            422: ("a wrong key, type or value, or an unknown behaviour", Problem),
+            422: ("an invalid key, type or value, or an unknown behaviour", Problem),
             503: ("no release is loaded", Problem),
         },
         RecommendRequest,
@@ -100,7 +100,7 @@ ENDPOINTS = (
     Endpoint(
         "/healthz",
         "GET",
-        "What is being served",
+        "The served release",
         {200: ("a release is served", Health), 503: ("no release is loaded", Unready)},
     ),
 )
@@ -108,19 +108,19 @@ ENDPOINTS = (
 
 @dataclass
 class ServedRequests:
-    """Counts of what this process has answered so far."""
+    """Counters of this process over all requests."""
 
     unknown_events: int = 0
 
 
 def create_app(current: Current, poll: float = POLL, settings: Serve | None = None) -> Starlette:
-    """Build the service on `current`, which looks at its channel every `poll` seconds."""
+    """Build the service on `current`, which checks its channel every `poll` seconds."""
     settings = settings or Serve()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         looked, ended = threading.Event(), threading.Event()
-        # a daemon: a store that does not answer must not hold up the end of the service
+        # a daemon: a store that does not answer must not delay shutdown
         following = threading.Thread(
             target=follow, args=(current, poll, looked, ended), name="follow", daemon=True
         )
@@ -142,7 +142,7 @@ def create_app(current: Current, poll: float = POLL, settings: Serve | None = No
 
 
 def follow(current: Current, poll: float, looked: threading.Event, ended: threading.Event) -> None:
-    """Keep `current` on its channel until `ended`; `looked` is set after the first look."""
+    """Keep `current` on its channel until `ended`; sets `looked` after the first check."""
     while not ended.is_set():
         current.refresh()
         looked.set()
@@ -185,14 +185,14 @@ def _routes(current: Current, max_events: int) -> list[Route]:
 
 
 def _route(method: str, path: str, handler: Callable[[Request], Awaitable[Response]]) -> Route:
-    """Route one method; Starlette would let HEAD in beside GET."""
+    """Route one method only; Starlette would add HEAD to GET."""
     route = Route(path, handler, methods=[method])
     route.methods = {method}
     return route
 
 
 def answer(current: Current, counts: ServedRequests, body: bytes, max_events: int) -> Response:
-    """Answer the body of a request, or say what is wrong with it."""
+    """Answer the body of a request, or return its error."""
     served = current.served
     if served is None:
         return unavailable(current)
@@ -210,7 +210,7 @@ def answer(current: Current, counts: ServedRequests, body: bytes, max_events: in
 
 
 async def read_body(request: Request) -> bytes | None:
-    """Read the body; None, and no more than MAX_BODY in memory, if it is larger."""
+    """Read the body; None if it is larger than MAX_BODY, without reading it all."""
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > MAX_BODY:
         return None
@@ -265,14 +265,14 @@ def unavailable_because(current: Current) -> str:
 
 
 def openapi(served: Served | None) -> dict[str, Any]:
-    """Describe the service; the example can be answered by the release that is served."""
+    """Describe the service, with an example that the served release can answer."""
     info = {"title": TITLE, "version": VERSION, "description": __doc__}
     return document(info, ENDPOINTS, {"/recommend": example(served.family if served else None)})
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    hint = "; there are POST /recommend, GET /healthz, GET /docs"
+    hint = "; available: POST /recommend, GET /healthz, GET /docs"
     response = problem(error.status_code, f"{str(error.detail).lower()}{hint}")
     response.headers.update(error.headers or {})
     return response
@@ -283,4 +283,4 @@ async def _gone(_: Request, error: Exception) -> Response:
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
-    return problem(500, "internal error; the service's log says more")
+    return problem(500, "internal error; see the service's log")

@@ -1,4 +1,4 @@
-"""A note of the release that a channel served last here, for a restart without a registry."""
+"""A note of the release a channel last served here, for a restart without a registry."""
 
 import os
 import uuid
@@ -15,7 +15,7 @@ LARGEST = 1_000_000  # bytes of a note
 
 @dataclass(frozen=True)
 class LastServed:
-    """The note of one channel: the channel's change that was served last."""
+    """The note of one channel: its last served change."""
 
     folder: Path
     channel: str

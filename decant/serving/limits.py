@@ -1,7 +1,7 @@
-"""What one client may cost all others: time for a header, a body, an answer, and connections.
+"""Limits that protect clients from each other: time for header, body and answer, connections.
 
-uvicorn bounds the time between two requests alone; here every wait for a client has an end, and a
-new connection always finds room: the one that has waited longest for its client makes it.
+uvicorn only limits the time between two requests. Here every wait for a client is limited, and a
+new connection is always accepted: the one that has waited longest for its client is closed for it.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from decant.params.release import Serve
 
-MOST_FILES = 65_536  # descriptors that are asked for at most
-RESERVE = 64  # of those for following the channel, loading a release, the log
-FEWEST = 8  # connections, however few descriptors there are
+MOST_FILES = 65_536  # upper bound of file descriptors requested
+RESERVE = 64  # descriptors for following the channel, loading a release, the log
+FEWEST = 8  # connections, even with fewer descriptors
 LONGEST_HEADER = 65_536  # bytes
-FRAMING = 8  # bytes for each of a body, at most, that its chunks take besides
-MOST_AHEAD = 100  # requests of one connection that wait for the answers to those before
-SPARE = 1.0  # seconds after the last connection is closed until uvicorn cancels what is left
-QUIET = 60.0  # seconds between two log lines about the same
+FRAMING = 8  # maximal overhead of chunks, in bytes per byte of a body
+MOST_AHEAD = 100  # pipelined requests of one connection
+SPARE = 1.0  # seconds from closing the last connection until uvicorn cancels the rest
+QUIET = 60.0  # seconds between equal log lines
 IDLE, HEADER, BODY, ANSWER = "idle", "header", "body", "answer"
 _REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 _REASONS |= {400: b"Bad Request", 503: b"Service Unavailable"}
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds for each wait, and how many connections there may be."""
+    """Seconds for each wait, and the maximal number of connections."""
 
     connections: int
     header: float
@@ -46,8 +46,8 @@ class Limits:
     shutdown: float
 
     @staticmethod
-    def of(settings: Serve) -> "Limits":
-        """The limits of params.yaml; raises the process's limit of open files as far as it may."""
+    def from_settings(settings: Serve) -> "Limits":
+        """The limits of params.yaml; raises the process's limit of open files if possible."""
         files = raise_file_limit()
         fitting = max(files - RESERVE, FEWEST)
         return Limits(
@@ -60,7 +60,7 @@ class Limits:
 
 
 def raise_file_limit() -> int:
-    """Raise the soft limit of open files to the hard one, up to `MOST_FILES`; returns it."""
+    """Raise the soft limit of open files to the hard one, up to `MOST_FILES`; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     wanted = MOST_FILES if hard == unlimited else min(hard, MOST_FILES)
@@ -71,15 +71,15 @@ def raise_file_limit() -> int:
 
 
 class Gate:
-    """The connections of one service that wait for their client, the longest first."""
+    """The connections of a service that wait for their client, longest wait first."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.waiting: dict[str, dict[BoundedProtocol, None]] = {IDLE: {}, HEADER: {}, BODY: {}}
-        self._said: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def move(self, connection: "BoundedProtocol", state: str) -> None:
-        """Note what a connection waits for now."""
+        """Record the state of a connection."""
         self.leave(connection)
         if state in self.waiting:
             self.waiting[state][connection] = None
@@ -90,10 +90,10 @@ class Gate:
             connections.pop(connection, None)
 
     def make_room(self, newcomer: "BoundedProtocol") -> bool:
-        """End the connection that has waited longest, those without a request first."""
-        self.say(
-            f"{self.limits.connections} connections are open, as many as may be: those that wait "
-            "longest for their client are closed for new ones"
+        """Close the connection that has waited longest, starting with idle ones."""
+        self.warn(
+            f"{self.limits.connections} connections are open, which is the limit: those that have "
+            "waited longest for their client are closed for new ones"
         )
         for connections in self.waiting.values():
             victim = next((c for c in connections if c is not newcomer), None)
@@ -102,38 +102,38 @@ class Gate:
                 return True
         return False
 
-    def say(self, line: str) -> None:
-        """Log a line, the same one a minute at most."""
+    def warn(self, line: str) -> None:
+        """Log a warning, the same line at most once a minute."""
         now = time.monotonic()
-        if now - self._said.get(line, -QUIET) >= QUIET:
-            self._said[line] = now
+        if now - self._logged_at.get(line, -QUIET) >= QUIET:
+            self._logged_at[line] = now
             logger.warning("%s", line)
 
 
 class TooManyAheadError(Exception):
-    """Requests of one connection wait for one another; stops the parser, which answers 400."""
+    """Too many pipelined requests; stops the parser, which answers 400."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection: a state, and a deadline for leaving it."""
+    """One connection: its state, and the deadline of the state."""
 
     gate: Gate
 
     def connection_made(self, transport: Any) -> None:
-        """Take a connection, if need be in the place of another."""
+        """Accept a connection, closing another one if necessary."""
         super().connection_made(transport)
         self.deadline: asyncio.TimerHandle | None = None
         self.header_bytes = self.body_bytes = self.content_bytes = 0
         self.reading = False  # the body of a request
-        self.ending: asyncio.TimerHandle | None = None  # closes it in any case
+        self.ending: asyncio.TimerHandle | None = None  # forces the connection to close
         self.state = IDLE
         if len(self.connections) > self.gate.limits.connections and not self.gate.make_room(self):
-            self.refuse(503, "too many requests are under way; try again")
+            self.refuse(503, "too many requests in progress; try again")
             return
         self.enter(HEADER)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it, however it ended."""
+        """Clean up after a connection."""
         self._stop()
         if self.ending is not None:
             self.ending.cancel()
@@ -141,7 +141,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes on, unless a header never ends or the service takes no further request."""
+        """Pass bytes on, unless a header is too long or the service is shutting down."""
         if self.ending is not None and not self.reading:
             return
         if self.state == IDLE:
@@ -154,19 +154,21 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.state == HEADER and self.header_bytes > LONGEST_HEADER:
             self.refuse(431, f"the header is larger than {LONGEST_HEADER} bytes")
         if self.reading and self.body_bytes > LONGEST_HEADER + FRAMING * self.content_bytes:
-            self.gate.say("a body had more framing than content: its connection is closed")
-            self.give_up(self.state, 400, "the body has more framing than content")
+            self.gate.warn("a body had too much chunk overhead: its connection is closed")
+            self.give_up(self.state, 400, "the body has too much chunk overhead")
 
     def on_message_begin(self) -> None:
-        """A request begins; too many that wait for one another end the connection."""
+        """A request begins; too many pipelined requests close the connection."""
         if len(self.pipeline) >= MOST_AHEAD:
-            self.gate.say(f"more than {MOST_AHEAD} requests of one connection wait: it is closed")
+            self.gate.warn(
+                f"more than {MOST_AHEAD} pipelined requests in one connection: it is closed"
+            )
             self.abort()
             raise TooManyAheadError
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the header; those behind a body say nothing that is asked for."""
+        """Take a header field; trailer fields after a body are ignored."""
         if not self.reading:
             super().on_header(name, value)
 
@@ -183,23 +185,23 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """A request is complete, its answer follows or was given already."""
+        """A request is complete; its answer follows or has been sent."""
         super().on_message_complete()
         self.reading = False
         self.enter(IDLE if self.cycle.response_complete else ANSWER)
 
     def on_response_complete(self) -> None:
-        """An answer is on its way; the connection waits for the next request."""
+        """An answer is sent; the connection waits for the next request."""
         super().on_response_complete()
         if not self.reading and not self.transport.is_closing():
             self.enter(IDLE if self.cycle.response_complete else ANSWER)
 
     def timeout_keep_alive_handler(self) -> None:
-        """End an idle connection, also one whose client does not take the answer."""
+        """Close an idle connection, even if its client does not read the answer."""
         self.abort()
 
     def shutdown(self) -> None:
-        """The service is to end: a request under way may end before that, nothing else."""
+        """Shut down: close the connection, but let a request in progress finish."""
         if self.state in (IDLE, HEADER):
             self.abort()
             return
@@ -207,11 +209,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.ending = self.loop.call_later(self.gate.limits.shutdown, self.end)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP as every endpoint answers."""
+        """Answer invalid HTTP in the format of the endpoints."""
         self.refuse(400, "the request is not valid HTTP")
 
     def enter(self, state: str) -> None:
-        """Go on to a state; it has to be left within its time."""
+        """Enter a state, which has to be left before its deadline."""
         self._stop()
         self.state = state
         self.gate.move(self, state)
@@ -221,22 +223,22 @@ class BoundedProtocol(HttpToolsProtocol):
             self.deadline = self.loop.call_later(seconds, self.expire, state, seconds)
 
     def expire(self, state: str, seconds: float) -> None:
-        """End a connection whose client was too slow."""
-        self.gate.say(
+        """Close a connection whose client was too slow."""
+        self.gate.warn(
             f"the {state} of a request took longer than {seconds:g} s: its connection is closed"
         )
         self.give_up(state, 408, f"the {state} was not complete within {seconds:g} s")
 
     def end(self) -> None:
-        """End a connection whose client was too slow for the end of the service."""
-        self.gate.say(
-            f"the {self.state} of a request is not complete {self.gate.limits.shutdown:g} s after "
-            "the signal to end: its connection is closed"
+        """Close a connection whose client was too slow for the shutdown."""
+        self.gate.warn(
+            f"the {self.state} of a request was not complete {self.gate.limits.shutdown:g} s after "
+            "the shutdown signal: its connection is closed"
         )
-        self.give_up(self.state, 503, "the service ends; try again")
+        self.give_up(self.state, 503, "the service is shutting down; try again")
 
     def give_up(self, state: str, status: int, message: str) -> None:
-        """Answer a request that is not complete, and close; close only, where that is too late."""
+        """Answer an incomplete request and close; only close if it is too late to answer."""
         answered = state != HEADER and self.cycle.response_complete
         if answered or state == ANSWER or self.transport.get_write_buffer_size():
             self.abort()
@@ -244,7 +246,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.refuse(status, message)
 
     def refuse(self, status: int, message: str) -> None:
-        """Answer by hand and close."""
+        """Send an error response and close."""
         self._stop()
         if self.transport.is_closing():
             return
@@ -255,7 +257,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def abort(self) -> None:
-        """Close at once, whatever is still to be sent."""
+        """Close immediately, dropping unsent data."""
         self._stop()
         self.transport.abort()
 
@@ -266,12 +268,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class BoundedServer(uvicorn.Server):
-    """A server that SIGTERM or Ctrl-C ends in order and within a bound, a second one at once."""
+    """A server that shuts down in bounded time on SIGTERM or Ctrl-C, at once on a second one."""
 
     interrupted = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Handle a signal."""
         self.force_exit = self.should_exit
         self.should_exit = True
         self.interrupted |= sig == signal.SIGINT
@@ -280,14 +282,14 @@ class BoundedServer(uvicorn.Server):
                 connection.abort()  # type: ignore[union-attr]  # all are BoundedProtocol
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the connections, then the app, which uvicorn leaves out where it is in haste."""
+        """Close the connections, then shut down the app, which uvicorn skips on a forced exit."""
         await super().shutdown(sockets)
         if self.force_exit:
             await self.lifespan.shutdown()
 
 
 def make_server(app: Any, limits: Limits) -> BoundedServer:
-    """A server for an app, within limits."""
+    """Build a server for an app, with limits."""
     protocol = type("Connection", (BoundedProtocol,), {"gate": Gate(limits)})
     config = uvicorn.Config(
         app,

@@ -1,4 +1,4 @@
-"""The OpenAPI document, from the endpoints' msgspec types."""
+"""The OpenAPI document, generated from the endpoints' msgspec types."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ REFERENCE = "#/components/schemas/{name}"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One path and method: the type it reads, if any, and for each status what it sends."""
+    """One path and method, with the type of its request, if any, and its answers by status."""
 
     path: str
     method: str
@@ -46,7 +46,7 @@ def document(
 
 
 def _schemas(endpoints: Sequence[Endpoint]) -> tuple[dict[type, dict[str, Any]], dict[str, Any]]:
-    """For each type a reference, and the schemas that are referred to, those of errors last."""
+    """A reference for each type, and the referenced schemas, those of errors last."""
     usual = [t for e in endpoints for t in (e.reads, e.answers[200][1]) if t is not None]
     sent = [t for e in endpoints for _, t in e.answers.values()]
     types = list(dict.fromkeys([*usual, *sent]))

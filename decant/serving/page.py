@@ -1,4 +1,4 @@
-"""The page at /docs: one file, nothing from elsewhere, so it opens without the internet."""
+"""The page at /docs: self-contained, so that it works offline."""
 
 import html
 import json
@@ -24,7 +24,7 @@ th, td {{ text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
 summary {{ cursor: pointer; }}
 </style>
 <h1>Decant</h1>
-<p>{description} <a href="healthz">What is being served</a> ·
+<p>{description} <a href="healthz">Served release</a> ·
 <a href="openapi.json">OpenAPI document</a></p>
 <h2>Try it: <code>POST /recommend</code></h2>
 <label for="body">Request</label>
@@ -58,7 +58,7 @@ document.getElementById("send").addEventListener("click", async () => {{
 
 
 def example(family: Family | None) -> dict[str, Any]:
-    """Build an example of a request; with a family, one that it can answer."""
+    """Build an example request; with a family, one that it can answer."""
     if family is None:
         return {"user": {"age": 28}, "history": ["ID", {"item": "ID", "time": 1767225600}], "k": 10}
     encoder = family.encoder
@@ -102,7 +102,7 @@ def _table(name: str, schema: dict[str, Any]) -> str:
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """Format a schema in a few words: `list of string or HistoryEvent`."""
+    """Format a schema briefly, such as `list of string or HistoryEvent`."""
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[-1]
     if "anyOf" in schema:

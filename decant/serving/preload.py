@@ -1,7 +1,7 @@
 """Load a release in a child process first, within a deadline and a memory limit.
 
-Loading may never end or take all memory. Only after the child has loaded the release and answered
-with it does the service load the same bytes itself.
+Loading may hang or exhaust memory. The service itself loads the same bytes only after the child has
+loaded the release and answered with it.
 """
 
 import atexit
@@ -22,8 +22,8 @@ from decant.starter import signature
 
 PROGRAM = "decant.serving.preload_child"
 PACKAGES = Path(decant.__file__).parents[1]
-FEW_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each takes memory
-LONGEST_WORDS = 300  # last characters of a dead child's stderr
+FEW_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread takes memory
+LONGEST_WORDS = 300  # characters shown of a failed child's stderr
 
 
 class NotLoadedError(ValueError):
@@ -66,7 +66,7 @@ class Preload:
             raise NotLoadedError(release.id, f"cannot be served: {answer['refused']}")
 
     def end(self) -> None:
-        """Kill a child that is running, and start no other."""
+        """Kill a running child, and start no other."""
         with self._lock:
             self._ended = True
             if self._process is not None:
@@ -74,9 +74,11 @@ class Preload:
 
     def _answer(self, release: str, job: str) -> dict[str, Any]:
         process = self._start(release)
-        atexit.register(process.kill)  # other systems than Linux do not end it with this process
+        atexit.register(
+            process.kill
+        )  # needed outside Linux, where it does not end with this process
         try:
-            said, words = process.communicate(job, timeout=self.seconds)
+            output, errors = process.communicate(job, timeout=self.seconds)
         except subprocess.TimeoutExpired:
             problem = (
                 f"was not loaded and ready to answer within {self.seconds:g} s (serve.load_seconds)"
@@ -87,9 +89,9 @@ class Preload:
             process.communicate()
             atexit.unregister(process.kill)
         try:
-            answer: dict[str, Any] = json.loads(said)
+            answer: dict[str, Any] = json.loads(output)
         except ValueError:
-            raise NotLoadedError(release, self._death(process.returncode, words)) from None
+            raise NotLoadedError(release, self._death(process.returncode, errors)) from None
         return answer
 
     def _start(self, release: str) -> subprocess.Popen[str]:
@@ -104,7 +106,7 @@ class Preload:
                 stderr=subprocess.PIPE,
                 encoding="utf-8",
                 errors="replace",
-                start_new_session=True,  # Ctrl-C is for the service alone
+                start_new_session=True,  # Ctrl-C is only for the service
             )
             return self._process
 
@@ -114,17 +116,17 @@ class Preload:
             "(serve.load_memory_mb)"
         )
 
-    def _death(self, status: int, words: str) -> str:
+    def _death(self, status: int, errors: str) -> str:
         """The message for a child that ended without an answer."""
-        last = " ".join(words.split())[-LONGEST_WORDS:]
+        last = " ".join(errors.split())[-LONGEST_WORDS:]
         if "bad_alloc" in last or "MemoryError" in last:
             return self._out_of_memory()
         how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
         return f"cannot be served: the process that loaded it ended {how}" + (last and f": {last}")
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """The child's environment: this installation of the package, few threads, this process's id."""
-    paths = [str(PACKAGES), *filter(None, [given.get("PYTHONPATH")])]
+    paths = [str(PACKAGES), *filter(None, [inherited.get("PYTHONPATH")])]
     path = {"PYTHONPATH": os.pathsep.join(paths)}
-    return {**given, **FEW_THREADS, **path, **signature()}
+    return {**inherited, **FEW_THREADS, **path, **signature()}

@@ -1,7 +1,7 @@
 """Load a release and answer with it: the child process of `decant.serving.preload`.
 
 It reads its job from stdin and writes one line to stdout, both JSON. The kernel limits its time,
-memory and file writes, so it ends even without its parent.
+memory and file writes, so that it ends even without its parent.
 """
 
 import json
@@ -18,8 +18,8 @@ from decant.starter import end_with_starter
 
 GRACE = 5.0  # seconds after the deadline until the kernel ends a process without a parent
 OUT_OF_MEMORY = ("bad allocation", "bad_alloc", "failed to allocate", "cannot allocate")
-MOST_PROBLEMS = 20  # that are reported
-FOR_LENGTHS = 0.25  # share of the deadline for trying histories of all lengths
+MOST_PROBLEMS = 20  # reported at most
+FOR_LENGTHS = 0.25  # share of the deadline spent on trying histories of all lengths
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_REAL, job["seconds"] + GRACE)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # output of libraries must not mix with the result
-    from decant.runtime import engine  # noqa: F401  # before memory is bounded, and after the above
+    from decant.runtime import engine  # noqa: F401  # after the above, before memory is limited
 
     bound(job["memory_mb"])
     answers.write(json.dumps(attempt(job)) + "\n")
@@ -72,7 +72,7 @@ def attempt(job: dict[str, Any]) -> dict[str, Any]:
         family = Family(folder.read, manifest["id"])
         family.warm_up()
         until = time.monotonic() + FOR_LENGTHS * job["seconds"]
-        for length in in_any_order(family.encoder.max_length):
+        for length in in_random_order(family.encoder.max_length):
             if time.monotonic() > until:
                 break
             family.try_length(length)
@@ -83,9 +83,12 @@ def attempt(job: dict[str, Any]) -> dict[str, Any]:
     return {"done": True}
 
 
-def in_any_order(longest: int) -> list[int]:
-    """All lengths of histories, in an order that nobody knows before: there may be no time for all
-    2,000, and what a graph does may depend on a length."""
+def in_random_order(longest: int) -> list[int]:
+    """All history lengths in random order.
+
+    There may be no time for all 2,000, and the behaviour of a graph may depend on the length, so
+    the order must be unpredictable.
+    """
     return random.SystemRandom().sample(range(1, longest), longest - 1)
 
 

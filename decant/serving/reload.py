@@ -1,4 +1,4 @@
-"""From a channel of the registry to a family in memory, and the one that is being served."""
+"""Loading of a channel's release into memory, and hot reload of the served release."""
 
 import logging
 import os
@@ -32,32 +32,32 @@ from decant.serving.last_served import LastServed
 from decant.serving.preload import NotLoadedError, Preload
 
 CACHE = Path(".decant") / "serving"
-KEPT = 4  # releases that stay in the cache
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds before a refused release is tried again
-PAUSE_PER_TRY = 9.0  # seconds at least, for each second that the last try took
+KEPT = 4  # releases kept in the cache
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds before a refused release is retried
+PAUSE_PER_TRY = 9.0  # seconds at least, per second that the last attempt took
 logger = logging.getLogger(__name__)
 
 
 class NothingToServeError(ValueError):
-    """The channel points at nothing."""
+    """The channel has no release."""
 
     def __init__(self, channel: str, channels: list[str]) -> None:
         self.channel = channel
         others = f"; channels: {', '.join(channels)}" if channels else ""
         super().__init__(
-            f"no release was promoted to {channel} yet: `make run` makes one, `decant promote ID` "
-            f"puts it there{others}"
+            f"no release was promoted to {channel} yet: `make run` creates one, "
+            f"`decant promote ID` promotes it{others}"
         )
 
 
 def default_preload() -> Preload:
-    """Limits by the defaults of the settings."""
+    """A `Preload` with the default limits of the settings."""
     return Preload(Serve().load_seconds, Serve().load_memory_mb)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where families come from: a channel of a registry, and a folder for what is fetched."""
+    """Source of releases: a channel of a registry, and a cache folder for fetched copies."""
 
     registry: Registry
     channel: str
@@ -65,10 +65,10 @@ class Source:
     preload: Preload = field(default_factory=default_preload)
 
     def pointer(self) -> Change:
-        """Where the channel points.
+        """The channel's last change.
 
         Raises:
-            NothingToServeError: nowhere. RegistryError, StoreError, OSError: it cannot be read.
+            NothingToServeError: there is none. RegistryError, StoreError, OSError: unreadable.
         """
         change = self.registry.channel(self.channel)
         if change is None:
@@ -76,9 +76,9 @@ class Source:
         return change
 
     def in_history(self) -> Change | None:
-        """Where the channel pointed last, by its history, if its pointer is damaged or missing.
+        """The channel's last change by its history, if its pointer is damaged or missing.
 
-        None where the registry cannot be read: that is known already.
+        None if the registry cannot be read, which is reported elsewhere.
         """
         with suppress(ValueError, OSError):
             pointer = self.registry.pointer(self.channel)
@@ -87,20 +87,20 @@ class Source:
 
     @property
     def last(self) -> LastServed:
-        """The note of the release that the channel served last on this machine."""
+        """The note of the release that the channel last served on this machine."""
         return LastServed(self.cache, self.channel)
 
     def load(self, release: str) -> Family:
-        """A release in memory, every file checked, every student warm.
+        """Load a release, verify all its files and warm up all students.
 
         Raises:
             UnknownReleaseError, DamagedReleaseError, GateFailedError, NotLoadedError, StoreError:
                 the release must not or cannot be served.
         """
-        return self._load(*self._found(release))
+        return self._load(*self._locate(release))
 
     def load_kept(self, release: str) -> Family:
-        """Load a release from its copy in the cache if there is one, without asking the registry.
+        """Load a release from its copy in the cache if possible, without the registry.
 
         Raises:
             As `load` does. OSError: the copy has no manifest.
@@ -111,13 +111,13 @@ class Source:
         manifest = read_manifest(release, read_bounded(folder / MANIFEST, LARGEST_MANIFEST))
         return self._load(manifest, ReleaseFolder(folder, manifest.listing(), copied=True))
 
-    def _found(self, given: str) -> tuple[Release, ReleaseFolder]:
-        """A release and its folder on this machine; fetch it if it is not there."""
+    def _locate(self, given: str) -> tuple[Release, ReleaseFolder]:
+        """A release and its local folder; fetches it if necessary."""
         store, release = self.registry.store, self.registry.release(given)
         if isinstance(store, LocalStore):
             return release, ReleaseFolder(store.folder / "releases" / release.id, release.listing())
         folder = self.registry.fetch(release.id, self.cache / release.id)
-        with suppress(OSError, ValueError):  # a cache that cannot be cleaned is still usable
+        with suppress(OSError, ValueError):  # a cache that cannot be cleaned up is still usable
             os.utime(folder)
             note = self.last.read()
             forget_old(self.cache, KEPT, {release.id, note.release if note else release.id})
@@ -137,7 +137,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Served:
-    """A family in memory, and the move of the channel that put it there."""
+    """A family in memory, and the channel's change that selected it."""
 
     family: Family
     change: Change
@@ -145,15 +145,15 @@ class Served:
 
 @dataclass(frozen=True)
 class Loading:
-    """A release that is being loaded, and the time at which that began."""
+    """A release being loaded, and the start time."""
 
     release: str
     since: datetime
 
 
 class Pause:
-    """Pause after a failure: doubled each time up to a minute, and at least nine times as long as
-    the failed try took."""
+    """Back-off after failures: doubled each time up to a minute, and at least nine times the
+    duration of the failed attempt."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -161,19 +161,19 @@ class Pause:
 
     @property
     def over(self) -> bool:
-        """Whether the next try may begin."""
+        """Whether the next attempt may begin."""
         return self.clock() >= self._until
 
     def begin(self, took: float) -> None:
-        """Begin after a try that failed and took `took` seconds."""
+        """Start after a failed attempt of `took` seconds."""
         self._seconds = min(2 * self._seconds, LONGEST_PAUSE) or FIRST_PAUSE
         self._until = self.clock() + max(self._seconds, PAUSE_PER_TRY * took)
 
 
 class Current:
-    """What answers now; `refresh` follows the channel.
+    """The release being served; `refresh` follows the channel.
 
-    A request takes `served` once and keeps it to its end, so a swap disturbs nobody.
+    A request reads `served` once and keeps it to its end, so that a swap does not disturb it.
     """
 
     def __init__(self, source: Source, clock: Callable[[], float] = time.monotonic) -> None:
@@ -182,16 +182,16 @@ class Current:
         self.loading: Loading | None = None
         self.problem: str | None = "no release is loaded yet"
         self._reported: str | None = None
-        self._refused: tuple[str, Pause] | None = None  # a move of the channel
+        self._refused: tuple[str, Pause] | None = None  # id of the channel's refused change
         self._before_last = Pause(clock)
 
     def refresh(self) -> bool:
-        """Look where the channel points and serve that; what cannot be served is reported.
+        """Check the channel and serve its release; report a release that cannot be served.
 
-        While nothing is served yet, fall back to what can be had without the pointer.
+        While nothing is served yet, fall back to a release known without the pointer.
 
         Returns:
-            Whether another release answers from now on.
+            Whether a different release is served now.
         """
         refused = None
         try:
@@ -199,7 +199,7 @@ class Current:
         except (ValueError, OSError) as error:
             refused = error.release if isinstance(error, NotLoadedError) else None
             self._report(str(error))
-        except Exception as error:  # whatever it is, the release in memory goes on answering
+        except Exception as error:  # keep serving the release in memory in any case
             self._report(f"{type(error).__name__}: {error}", unexpected=True)
         return self.served is None and self._before_last.over and self._serve_last(refused)
 
@@ -227,35 +227,35 @@ class Current:
         return True
 
     def _serve_last(self, refused: str | None) -> bool:
-        """Serve what the channel's history ends with, else the release served last here.
+        """Serve the last release in the channel's history, else the one last served here.
 
         Args:
-            refused: a release that has just failed to load.
+            refused: the release that has just failed to load.
         """
         channel = self.source.channel
         by_history = self._serve_instead(
-            self.source.in_history, refused, f"what the history of {channel} ends with"
+            self.source.in_history, refused, f"the last release in the history of {channel}"
         )
         return by_history or self._serve_instead(
-            self.source.last.read, refused, f"what {channel} served last here"
+            self.source.last.read, refused, f"the release last served here for {channel}"
         )
 
     def _serve_instead(
         self, find: Callable[[], Change | None], refused: str | None, what: str
     ) -> bool:
-        """Serve a release that can be had without the pointer and is unchanged."""
+        """Serve a release known without the pointer, if it is intact."""
         try:
             change = find()
             if change is None or change.release == refused:
                 return False
             with self._attempt(change.release, self._before_last):
                 family = self.source.load_kept(change.release)
-        except Exception as error:  # a damaged note or cache must not end the service
+        except Exception as error:  # a damaged note or cache must not stop the service
             line = " ".join(str(error).split()) or type(error).__name__
             self._add(f"{what} cannot be served either: {line}")
             return False
         self.served = Served(family, change)
-        self._add(f"serving {what}: release {change.release}")
+        self._add(f"serving {what}: {change.release}")
         return True
 
     @contextmanager
@@ -277,58 +277,60 @@ class Current:
             self.source.last.write(served.change)
         except OSError as error:
             logger.warning(
-                "release %s is served, but not noted as the last one: %s",
+                "release %s is served, but could not be noted as the last one: %s",
                 served.change.release,
                 error,
             )
 
     def _report(self, problem: str, unexpected: bool = False) -> None:
-        """Say it once; /healthz keeps saying it."""
+        """Log a problem once; /healthz keeps reporting it."""
         problem = " ".join(problem.split())
         if problem == self._reported:
             return
-        stays = f"; release {self.served.family.release} stays" if self.served else ""
+        stays = f"; still serving {self.served.family.release}" if self.served else ""
         logger.warning("%s%s", problem, stays, exc_info=unexpected)
         self._reported = self.problem = problem
 
-    def _add(self, words: str) -> None:
+    def _add(self, consequence: str) -> None:
         """Add a consequence to the reported problem."""
-        problem = f"{self._reported}; {words}"
+        problem = f"{self._reported}; {consequence}"
         if problem != self.problem:
             logger.warning("%s", problem)
         self.problem = problem
 
     def _fine(self) -> None:
-        """Forget problems: the channel's release is served."""
+        """Clear problems, since the channel's release is served."""
         self.problem = self._reported = self._refused = None
 
 
 def open_source(root: Path, channel: str) -> Source:
-    """The registry that `root`/params.yaml names, and one of its channels.
+    """Open a channel of the registry that `root`/params.yaml configures.
 
     Raises:
-        ParamsError, RegistryError, StoreError: settings or name are wrong.
+        ParamsError, RegistryError, StoreError: invalid settings or name.
     """
     if not CHANNEL_NAME.fullmatch(channel):
-        raise RegistryError(f"`{channel}` is no name of a channel, such as production")
+        raise RegistryError(
+            f"invalid channel name `{channel}`: use lowercase letters, digits, `_` and `-`"
+        )
     params = load_params(root / "params.yaml")
     preload = Preload(params.serve.load_seconds, params.serve.load_memory_mb)
     return Source(open_registry(params.registry, root), channel, root / CACHE, preload)
 
 
 def forget_old(cache: Path, kept: int, needed: Collection[str] = ()) -> None:
-    """Remove the releases that were used longest ago; a family in memory needs no files.
+    """Remove the least recently used releases; a family in memory needs no files.
 
-    Keep those in `needed`. Remove partial copies of killed services after a day.
+    Keeps those in `needed`. Removes partial copies of killed services after a day.
     """
-    found, now = [], time.time()
+    folders, now = [], time.time()
     for path in cache.iterdir():
-        with suppress(FileNotFoundError):  # another service was faster
+        with suppress(FileNotFoundError):  # removed by another service
             age = now - path.lstat().st_mtime
             if path.name.startswith("."):
                 if age > STALE:
                     discard(path)
             elif is_id(path.name) and path.name not in needed:
-                found.append((age, path))
-    for _, folder in sorted(found)[max(0, kept - len(needed)) :]:
+                folders.append((age, path))
+    for _, folder in sorted(folders)[max(0, kept - len(needed)) :]:
         shutil.rmtree(folder, ignore_errors=True)

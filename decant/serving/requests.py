@@ -1,6 +1,6 @@
-"""What goes over the wire, and the one way from a request's bytes to an answer's.
+"""Request and answer formats, and the path from a request's bytes to an answer's.
 
-The HTTP service and `decant recommend` both call `respond`, so they answer alike.
+The HTTP service and `decant recommend` share this code, so that they answer alike.
 """
 
 import re
@@ -24,7 +24,7 @@ from decant.runtime.engine import (
 from decant.suggest import SHOWN, suggest
 
 MAX_BODY = 1_000_000  # bytes
-MAX_EVENTS = Serve().max_events  # of one history that are read, where nothing else is set
+MAX_EVENTS = Serve().max_events  # events read of one history, by default
 DEFAULT_K = 10
 
 Attribute = str | int | float | bool | None
@@ -36,29 +36,29 @@ class MalformedError(RequestError):
 
 
 class HistoryEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One behaviour of the user on one item; `item` alone may stand for it."""
+    """One behaviour of the user on an item; a plain item id is accepted instead."""
 
     item: Annotated[ItemId, msgspec.Meta(description="the item's id")]
     behaviour: Annotated[
-        str | None, msgspec.Meta(description="such as view or purchase; none: the weakest there is")
+        str | None, msgspec.Meta(description="such as view or purchase; default: the weakest one")
     ] = None
     time: Annotated[
         float | str | None,
         msgspec.Meta(
             description="seconds since 1970, or ISO 8601 (UTC unless it names a zone). "
-            "Events are put in order by it; those without one follow in the order given"
+            "Events are sorted by it; those without a time follow, in the order of the list"
         ),
     ] = None
     rating: float | None = None
 
 
 class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who asks: raw attributes, and what they did so far."""
+    """A user: raw attributes and history."""
 
     user: Annotated[
         dict[str, msgspec.Raw],
         msgspec.Meta(
-            description="raw attributes, none of them required",
+            description="raw attributes, all optional",
             extra_json_schema={
                 "additionalProperties": {"type": ["string", "number", "boolean", "null"]}
             },
@@ -67,34 +67,34 @@ class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history: Annotated[
         list[str | int | float | HistoryEvent],
         msgspec.Meta(
-            description="item ids or events, the oldest first; empty for a new user. Of a long "
-            "one the newest are read, the last of the list"
+            description="item ids or events, oldest first; empty for a new user. Of a long "
+            "history only the newest events, at the end of the list, are read"
         ),
     ] = []
     k: Annotated[
         int,
         msgspec.Meta(
-            description="how many items, up to the catalogue's size",
+            description="number of items, up to the size of the catalogue",
             extra_json_schema={"minimum": 1},
         ),
     ] = DEFAULT_K
 
 
 class ScoredItem(msgspec.Struct, frozen=True):
-    """A recommended item; scores of different students cannot be compared."""
+    """A recommended item; scores of different students are not comparable."""
 
     item: str
     score: float
 
 
 class RecommendAnswer(msgspec.Struct, frozen=True):
-    """The best items, best first; fewer than k where the user has seen nearly everything."""
+    """The best items, best first; fewer than k if the user has seen almost all items."""
 
     items: list[ScoredItem]
     student: Annotated[
         str,
         msgspec.Meta(
-            description="the model that answered; `popular` where no item of the history is known: "
+            description="the model that answered; `popular` if no item of the history is known: "
             "the segment's most popular items"
         ),
     ]
@@ -103,29 +103,28 @@ class RecommendAnswer(msgspec.Struct, frozen=True):
     unknown_items: Annotated[
         list[str],
         msgspec.Meta(
-            description="items of the history that the release does not know, the first "
-            f"{MOST_NAMES} of them"
+            description=f"items of the history that the release does not know, at most {MOST_NAMES}"
         ),
     ]
     unknown_attributes: Annotated[
         list[str],
         msgspec.Meta(
-            description="attributes of the user that the release does not use, the first "
-            f"{MOST_NAMES} of them"
+            description="attributes of the user that the release does not use, at most "
+            f"{MOST_NAMES}"
         ),
     ]
     unknown_values: Annotated[
         list[str],
         msgspec.Meta(
-            description="attributes whose value the release does not know, such as `female` where "
-            "it knows `F`; the models take them as not given"
+            description="attributes whose value the release does not know, such as `female` if it "
+            "knows `F`; the models treat them as missing"
         ),
     ]
     unknown_events: Annotated[
-        int, msgspec.Meta(description="events of items that the release does not know: left out")
+        int, msgspec.Meta(description="number of ignored events of unknown items")
     ]
     older_events: Annotated[
-        int, msgspec.Meta(description="events before the newest that are read: left out")
+        int, msgspec.Meta(description="number of ignored events, older than those read")
     ]
 
 
@@ -134,15 +133,15 @@ _attribute = msgspec.json.Decoder(Attribute)
 
 
 def respond(family: Family, body: bytes, max_events: int = MAX_EVENTS) -> bytes:
-    """A request's JSON → the answer's JSON; see `ask`."""
+    """Request JSON → answer JSON; see `ask`."""
     return encode(ask(family, body, max_events))
 
 
 def ask(family: Family, body: bytes, max_events: int = MAX_EVENTS) -> Answer:
-    """Answer a request's JSON; of its history the newest `max_events` are read.
+    """Answer a request's JSON, from the newest `max_events` of its history.
 
     Raises:
-        RequestError: one clear line about what is wrong with the request.
+        RequestError: the request is invalid; one line says why.
     """
     request = decode(body)
     return family.recommend(attributes(request), history(request, max_events), request.k)
@@ -154,18 +153,18 @@ def encode(answer: Answer) -> bytes:
 
 
 def decode(body: bytes) -> RecommendRequest:
-    """A request's JSON → the request, each attribute as it was written.
+    """Request JSON → request, with undecoded attributes.
 
     Raises:
-        MalformedError: it is not JSON. RequestError: a key or a type is wrong.
+        MalformedError: it is not JSON. RequestError: an invalid key or type.
     """
     try:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise RequestError(_explain(str(error))) from None
     except RecursionError:
-        raise RequestError("user: an attribute is nested too deeply, a scalar is meant") from None
-    except ValueError as error:  # msgspec's own, or broken UTF-8
+        raise RequestError("user: an attribute is nested too deeply, expected a scalar") from None
+    except ValueError as error:  # msgspec's, or invalid UTF-8
         problem = "it is empty" if not body.strip() else str(error)
         raise MalformedError(f"the body is not valid JSON: {problem}") from None
 
@@ -176,23 +175,23 @@ def attributes(request: RecommendRequest) -> dict[str, Attribute]:
     Raises:
         RequestError: one is a list or an object.
     """
-    found = {}
+    values = {}
     for name, written in request.user.items():
         try:
-            found[name] = _attribute.decode(written)
+            values[name] = _attribute.decode(written)
         except msgspec.ValidationError as error:
             raise RequestError(f"user.{name[:SHOWN]}: {_lower(str(error))}") from None
         except ValueError as error:
             problem = f"the body is not valid JSON: user.{name[:SHOWN]}: {error}"
             raise MalformedError(problem) from None
-    return found
+    return values
 
 
 def history(request: RecommendRequest, max_events: int = MAX_EVENTS) -> History:
-    """The newest events as the engine takes them, and how many older ones there are.
+    """The newest events in the engine's format, with the number of older ones.
 
     Raises:
-        RequestError: a time that is none.
+        RequestError: an invalid time.
     """
     older = max(0, len(request.history) - max_events)
     items: list[str] = []
@@ -210,13 +209,13 @@ def history(request: RecommendRequest, max_events: int = MAX_EVENTS) -> History:
         behaviours.append(behaviour)
         times.append(NAN if time is None else time)
         ratings.append(NAN if rating is None else rating)
-    found = History(items, behaviours, np.array(times), np.array(ratings), older)
-    _check_times(request, found)
-    return found
+    events = History(items, behaviours, np.array(times), np.array(ratings), older)
+    _check_times(request, events)
+    return events
 
 
 def to_wire(answer: Answer) -> dict[str, Any]:
-    """An answer as the JSON document that is sent."""
+    """An answer as a JSON document."""
     pairs = zip(answer.items, answer.scores, strict=True)
     return {
         "items": [{"item": item, "score": score} for item, score in pairs],
@@ -240,7 +239,7 @@ def _check_times(request: RecommendRequest, history: History) -> None:
     assert isinstance(given, HistoryEvent), "an id alone has no time"
     shown = f"{given.time:.15g}" if isinstance(given.time, float) else f"`{given.time}`"[:SHOWN]
     raise RequestError(
-        f"history[{number}].time is {shown}, not from 1990 to 2099; seconds since 1970 are meant "
+        f"history[{number}].time is {shown}, not from 1990 to 2099; expected seconds since 1970 "
         "(not milliseconds), or a time such as 2026-03-01T12:00:00Z"
     )
 
@@ -251,8 +250,8 @@ def _moment(number: int, time: str) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise RequestError(
-            f"history[{number}].time: `{time[:SHOWN]}` is not a time; write 2026-03-01T12:00:00Z, "
-            "or seconds since 1970"
+            f"history[{number}].time: `{time[:SHOWN]}` is not a time; expected seconds since 1970, "
+            "or a time such as 2026-03-01T12:00:00Z"
         ) from None
 
 
@@ -261,17 +260,17 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
 
 
 def _explain(message: str) -> str:
-    """msgspec's message in our words, and what is near a key."""
-    found = _MESSAGE.fullmatch(message)
-    assert found
-    path = (found["path"] or "").removeprefix("$").removeprefix(".")
-    unknown = _UNKNOWN.fullmatch(found["problem"])
+    """Rephrase msgspec's message; suggests a similar key for an unknown one."""
+    match = _MESSAGE.fullmatch(message)
+    assert match
+    path = (match["path"] or "").removeprefix("$").removeprefix(".")
+    unknown = _UNKNOWN.fullmatch(match["problem"])
     if unknown:
         kind = HistoryEvent if path.startswith("history[") else RecommendRequest
         key, place = unknown["key"], f" in {path}" if path else ""
         hint = suggest(key, kind.__struct_fields__, also_list=True)
         return f"unknown key `{key[:SHOWN]}`{place}; {hint}"
-    return f"{path or 'the body'}: {_lower(found['problem'])}"
+    return f"{path or 'the body'}: {_lower(match['problem'])}"
 
 
 def _lower(problem: str) -> str:

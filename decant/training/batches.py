@@ -7,14 +7,14 @@ import numpy as np
 
 from decant.features.sequences import Sequences, gather, ranges
 
-LOOK_AHEAD = 20  # batches sorted by length together: little padding, and still shuffled
+LOOK_AHEAD = 20  # batches sorted by length together: little padding, but still shuffled
 
 
 @dataclass(frozen=True)
 class Windows:
     """Pieces of training sequences, W of them: predict `(first, stop)` of `user`, flat indices.
 
-    An event at `first` is only context: it is the input for the first prediction.
+    The event at `first` is only the input for the first prediction.
     """
 
     user: np.ndarray
@@ -32,7 +32,7 @@ class Windows:
 
 
 def training_windows(sequences: Sequences, length: int) -> Windows:
-    """Cut each user's training events, from the newest, into windows of `length` predictions."""
+    """Split each user's training events, from the newest, into windows of `length` predictions."""
     events = np.asarray(sequences.split[:, 0])
     pieces = np.maximum(-(-(events - 1) // length), 0)
     user = np.repeat(np.arange(sequences.users), pieces)
@@ -43,7 +43,7 @@ def training_windows(sequences: Sequences, length: int) -> Windows:
 
 
 def shuffled_batches(windows: Windows, size: int, rng: np.random.Generator) -> Iterator[Windows]:
-    """All windows in random order; those of one batch are about equally long."""
+    """All windows in random order; those in a batch have similar lengths."""
     order = rng.permutation(len(windows))
     length = windows.stop - windows.first
     batches = []
@@ -58,10 +58,10 @@ def shuffled_batches(windows: Windows, size: int, rng: np.random.Generator) -> I
 def cut(
     sequences: Sequences, windows: Windows, inputs: tuple[str, ...]
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Model inputs of windows and what they must predict.
+    """Model inputs and targets of windows.
 
     Returns:
-        inputs int64 [B, T] each and `attributes` int64 [B, A]; targets int64 [B, T], 0 where
+        Inputs int64 [B, T] each and `attributes` int64 [B, A]; targets int64 [B, T], 0 where
         nothing is predicted; position int64 [B, T], the flat index of each target.
     """
     longest = int((windows.stop - windows.first).max()) - 1
@@ -75,9 +75,9 @@ def cut(
 
 
 def random_mask(windows: Windows, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Which events of windows are masked, bool [B, T]: a share of them, and the newest always.
+    """Random mask of events, bool [B, T]: a share of them, and always the newest.
 
-    When recommending, nothing stands behind the mask; so that is practised in every window.
+    At inference the mask is last, so the last position is always masked in training.
     """
     masked = rng.random((len(windows), longest_of(windows))) < share
     masked[:, -1] = True
@@ -91,18 +91,18 @@ def every_nth(windows: Windows, part: int, parts: int) -> np.ndarray:
 
 
 def longest_of(windows: Windows) -> int:
-    """Events of the longest window."""
+    """Number of events of the longest window."""
     return int((windows.stop - windows.first).max())
 
 
 def cut_masked(
     sequences: Sequences, windows: Windows, inputs: tuple[str, ...], masked: np.ndarray, mask: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Like `cut`, for filling in: masked events are predicted where they stand.
+    """Like `cut`, for masked models: masked events are predicted at their own positions.
 
     Args:
-        masked: bool [B, T]; of these, events that may be predicted become the item index `mask`,
-            and nothing else is told of them.
+        masked: bool [B, T]; those of these events that may be predicted get the item index `mask`,
+            and their other inputs become 0.
     """
     longest = masked.shape[1]
     batch = gather(sequences, inputs, windows.stop, windows.first, longest)

@@ -1,9 +1,8 @@
-"""A training's whole state on disk, so that one that was killed goes on as if it had not been.
+"""Checkpoints of the whole training state: a killed training resumes with identical results.
 
-One safetensors file, replaced as a whole; no pickle. Its key is a digest of everything that the
-result depends on: a checkpoint of other data, settings or code is not taken up, nor is one whose
-content is not what was written. Training goes on without a checkpoint that cannot be read or
-written, and says so.
+One safetensors file, replaced atomically; no pickle. Its key is a digest of everything that the
+result depends on: a checkpoint of other data, settings or code is ignored, and so is a damaged one.
+If a checkpoint cannot be read or written, training logs that and goes on without.
 """
 
 import hashlib
@@ -33,22 +32,22 @@ Log = Callable[[str], None]
 
 
 class TimeUpError(ValueError):
-    """Training has used the time it was given; what it has is saved."""
+    """Training has reached its time limit; its state is saved."""
 
     def __init__(self, minutes: float, epoch: int, epochs: int) -> None:
         self.minutes, self.epoch, self.epochs = minutes, epoch, epochs
         super().__init__(
-            f"stopped in epoch {epoch} of {epochs} after {minutes:g} minutes, as asked; the same "
-            "command goes on from here"
+            f"stopped in epoch {epoch} of {epochs} after {minutes:g} minutes, the time limit; the "
+            "same command goes on from here"
         )
 
 
 @dataclass
 class Checkpoints:
-    """Where a training's state is kept.
+    """The checkpoints of a training.
 
-    `version`: digest of the code, part of the key. `minutes`: after so many, training stops with
-    `TimeUpError`, to go on another time; None: no limit.
+    `version`: digest of the code, part of the key. `minutes`: time limit, after which training
+    stops with `TimeUpError`, to be resumed later; None: no limit.
     """
 
     folder: Path
@@ -59,26 +58,31 @@ class Checkpoints:
     _failed: bool = False
 
     def due(self) -> bool:
-        """Is it time to save?"""
+        """Whether it is time to save."""
         return time.monotonic() - self._saved >= SAVE_EVERY or self.time_is_up()
 
     def time_is_up(self) -> bool:
-        """Has the time that was given been used?"""
+        """Whether the time limit is reached."""
         return self.minutes is not None and time.monotonic() - self._began >= 60 * self.minutes
 
     def write(
         self, key: str, tensors: dict[str, Tensor], facts: dict[str, Any], log: Log | None = None
     ) -> None:
-        """Replace what is saved; say so once where it cannot be.
+        """Replace the saved state; log once if that fails.
 
         Raises:
-            OSError: it cannot be, and training is to stop after `minutes` and go on from here.
+            OSError: saving fails, and there is a time limit, so that training must be resumable.
         """
         path = self.folder / STATE
         temporary = path.with_suffix(".tmp")
         kept = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        told = json.dumps(facts)
-        noted = {"format": FORMAT, "key": key, "facts": told, "content": _content(kept, told)}
+        facts_json = json.dumps(facts)
+        noted = {
+            "format": FORMAT,
+            "key": key,
+            "facts": facts_json,
+            "content": _content(kept, facts_json),
+        }
         self._saved = time.monotonic()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -90,13 +94,13 @@ class Checkpoints:
             if self.minutes is not None:
                 raise
             if log is not None and not self._failed:
-                log(f"no checkpoint is saved, training goes on without: {unusable(path, error)}")
+                log(f"checkpoint not saved, training continues without: {unusable(path, error)}")
             self._failed = True
 
     def read(
         self, key: str, log: Log | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was saved under this key; None if there is none that can be taken up."""
+        """The state saved under this key; None if there is no usable one."""
         path = self.folder / STATE
         if not os.path.lexists(path):
             return None
@@ -111,54 +115,54 @@ class Checkpoints:
         if not why and noted.get("content") == _content(tensors, noted["facts"]):
             return tensors, json.loads(noted["facts"])
         if log is not None:
-            log(f"the checkpoint {path} is left out, training starts anew: {why or 'damaged'}")
+            log(f"checkpoint {path} ignored, training starts from scratch: {why or 'damaged'}")
         return None
 
 
 def _difference(noted: dict[str, str], key: str) -> str:
-    """Why a checkpoint is none of this training, empty if it is one."""
+    """Why a checkpoint is not of this training, empty if it is."""
     if noted.get("format") != FORMAT or "facts" not in noted:
-        return "another version of Decant wrote it"
+        return "it was written by another version of Decant"
     return "" if noted.get("key") == key else "it is of other data, settings or code"
 
 
 def _content(tensors: dict[str, Tensor], facts: str) -> str:
-    """Digest of what a checkpoint holds: safetensors files have no checksum."""
+    """Digest of the content of a checkpoint: safetensors files have no checksum."""
     return digest([facts, *(part for name in sorted(tensors) for part in (name, tensors[name]))])
 
 
 def digest(parts: Iterable[Any]) -> str:
-    """SHA-256 of arrays, tensors and what JSON can hold, in this order."""
-    found = hashlib.sha256()
+    """SHA-256 of arrays, tensors and JSON values, in this order."""
+    hasher = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
             part = part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         if isinstance(part, np.ndarray):
-            found.update(f"{part.dtype.str}{part.shape}".encode())
-            found.update(np.ascontiguousarray(part).data)
+            hasher.update(f"{part.dtype.str}{part.shape}".encode())
+            hasher.update(np.ascontiguousarray(part).data)
         else:
-            found.update(json.dumps(part, sort_keys=True).encode() + b"\n")
-    return found.hexdigest()
+            hasher.update(json.dumps(part, sort_keys=True).encode() + b"\n")
+    return hasher.hexdigest()
 
 
 def packed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors under names that begin with `prefix`."""
+    """Tensors with `prefix` added to their names."""
     return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
 
 
 def unpacked(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose names begin with `prefix`, without it."""
+    """Tensors with names that begin with `prefix`, which is removed."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimizer remembers of every parameter, named `<number>.<what>`."""
+    """The state of an optimizer for every parameter, named `<number>.<key>`."""
     state = optimizer.state_dict()["state"]
     return {f"{n}.{what}": t for n, of_one in state.items() for what, t in of_one.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Give an optimizer back what it remembered."""
+    """Restore the state of an optimizer."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, what = name.split(".")
@@ -169,19 +173,19 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 def key_of(
     state: TrainState, checkpoints: Checkpoints, epochs: int, learning_rate: float, keep_start: bool
 ) -> str:
-    """Digest of everything that the end of this training depends on."""
+    """Digest of everything that the result of this training depends on."""
     supervision, sequences = state.supervision, state.sequences
     windows = supervision.windows(np.random.default_rng(state.seed))
     known = supervision.knowledge
     arrays = () if known is None else (getattr(known, array.name) for array in fields(known))
-    taught = [
+    knowledge_rows = [
         part for rows in arrays if rows is not None for part in getattr(rows, "files", [rows])
     ]
     return digest([
         checkpoints.version, torch.__version__, state.settings.model_dump(), epochs,
         learning_rate, keep_start, state.seed, state.fabric.world_size,
         supervision.exclude_seen, asdict(supervision.weights), supervision.temperature,
-        supervision.relation_heads, supervision.cvar_fraction, supervision.l2_sp, *taught,
+        supervision.relation_heads, supervision.cvar_fraction, supervision.l2_sp, *knowledge_rows,
         windows.user, windows.first, windows.stop,
         supervision.selection.user, supervision.selection.position,
         *(np.asarray(getattr(sequences, array.name)) for array in fields(sequences)),
@@ -189,10 +193,10 @@ def key_of(
     ])  # fmt: skip
 
 
-def take_up(
+def resume(
     state: TrainState, checkpoints: Checkpoints, key: str, progress: Progress, log: Log | None
 ) -> Progress:
-    """The state that was saved, if every process has one of this very training; else the given."""
+    """Restore the saved state if every process has one of this training; else keep `progress`."""
     saved = checkpoints.read(key, log)
     if total_of(state.fabric, saved is None) or saved is None:
         return progress
@@ -209,7 +213,7 @@ def take_up(
         torch.cuda.set_rng_state(tensors["random_cuda"][state.fabric.global_rank])
     report = Report(**facts["report"])
     if log is not None:
-        log(f"going on from a checkpoint: epoch {len(report.losses) + 1}, step {facts['step'] + 1}")
+        log(f"resuming from a checkpoint: epoch {len(report.losses) + 1}, step {facts['step'] + 1}")
     return Progress(
         report,
         facts["shuffling"],
@@ -223,7 +227,7 @@ def take_up(
 def save_progress(
     state: TrainState, checkpoints: Checkpoints, key: str, progress: Progress, log: Log | None
 ) -> None:
-    """Save the state as it is now; the first process writes, with what every one draws from."""
+    """Save the current state; the first process writes, with the random states of all."""
     fabric = state.fabric
     random = {"random": torch.get_rng_state()}
     if fabric.device.type == "cuda":
@@ -250,7 +254,7 @@ def save_progress(
 
 
 def every_process(fabric: Fabric, state: Tensor) -> Tensor:
-    """The same tensor of every process, one row each."""
+    """Gather a tensor of every process, one row each."""
     if fabric.world_size == 1:
         return state[None]
     own = state.to(fabric.device)

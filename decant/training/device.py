@@ -1,4 +1,4 @@
-"""Where and how precisely a model is trained: device, processes, number format."""
+"""Device, processes and precision of training."""
 
 import logging
 import os
@@ -11,13 +11,13 @@ from lightning_fabric import Fabric
 
 from decant.params.models import Distill, Training
 
-PAYS = 1.5  # bfloat16 is taken where it multiplies at least so many times faster than float32
-PROBE = (1024, 128, 1024)  # about the shapes that are multiplied in training
+PAYS = 1.5  # bfloat16 is used if its products are at least this many times faster
+PROBE = (1024, 128, 1024)  # similar to the shapes of products in training
 TRIES = 5
 
 
 class MissingDeviceError(ValueError):
-    """This machine does not have the device that the settings name."""
+    """This machine does not have the configured device."""
 
     def __init__(self, device: str, block: str) -> None:
         self.device, self.block = device, block
@@ -28,12 +28,12 @@ class MissingDeviceError(ValueError):
 
 
 def make_fabric(settings: Training) -> Fabric:
-    """Device and precision as set; `auto` takes an accelerator where there is one.
+    """Device and precision as configured; `auto` uses an accelerator if there is one.
 
-    Under `torchrun` it is one of several processes (gloo on CPUs, NCCL on GPUs).
+    Under `torchrun` this is one of several processes (gloo on CPUs, NCCL on GPUs).
 
     Raises:
-        MissingDeviceError: there is no such device here.
+        MissingDeviceError: this machine does not have the device.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     there["gpu"] = any(there.values())
@@ -55,19 +55,19 @@ def make_fabric(settings: Training) -> Fabric:
 
 
 def device_of(settings: Training) -> torch.device:
-    """Where a model with these settings is trained, and runs fastest.
+    """The device on which a model with these settings is trained.
 
     Raises:
-        MissingDeviceError: there is no such device here.
+        MissingDeviceError: this machine does not have the device.
     """
     return make_fabric(settings).device
 
 
 def bfloat16_pays(device: str) -> bool:
-    """Is it worth its lower precision? Yes on a CUDA device; on a CPU by trying it once.
+    """Whether bfloat16 is worth its lower precision: on CUDA if supported; on a CPU if measured.
 
-    What the CPU says of itself does not tell: with the same instructions it was several times
-    faster on one machine, and slower on another.
+    The instruction set of a CPU does not predict it: with the same instructions bfloat16 was
+    several times faster on one machine, and slower on another.
     """
     if device in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
@@ -86,12 +86,12 @@ def bfloat16_speed() -> float:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """Duration of a call in seconds."""
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
 
 
 def block_of(settings: Training) -> str:
-    """The block of params.yaml that these settings are."""
+    """The block of params.yaml that these settings come from."""
     return "distill" if isinstance(settings, Distill) else "teacher"

@@ -1,4 +1,4 @@
-"""The one training loop, for teacher and students."""
+"""The training loop of the teacher and all students."""
 
 import math
 import time
@@ -11,17 +11,17 @@ import torch
 from tqdm import tqdm
 
 from decant.features.sequences import Sequences, training_counts
-from decant.models.cold_start import settle_untrained
+from decant.models.cold_start import reset_untrained
 from decant.models.recommender import Architecture, Recommender
 from decant.params.models import Distill, Training
 from decant.training.batches import shuffled_batches
-from decant.training.checkpoint import Checkpoints, TimeUpError, key_of, save_progress, take_up
+from decant.training.checkpoint import Checkpoints, TimeUpError, key_of, resume, save_progress
 from decant.training.device import block_of
 from decant.training.state import Progress, Report, TrainState, copied, make_state, total_of
 from decant.training.step import take_step
 from decant.training.supervision import Supervision
 
-BAR_EVERY = 5.0  # seconds between two looks of the progress bar
+BAR_EVERY = 5.0  # seconds between updates of the progress bar
 
 Log = Callable[[str], None]
 OnEpoch = Callable[[int, float], None]
@@ -29,12 +29,12 @@ OnEpoch = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast a model is trained, and what is kept on the way.
+    """Length, learning rate, seed and outputs of a training.
 
-    `keep_start`: the model as it came is a candidate too (epoch -1). `log`: takes a line after
-    each epoch; with it there is a progress bar on stderr. `checkpoints`: where the state is saved,
-    so that a training that was killed goes on. `on_epoch`: takes each epoch, from 1, and its
-    NDCG@10; what it raises ends training.
+    `keep_start`: the initial model is a candidate for the best epoch too (epoch -1). `log`: called
+    with a line after each epoch; also shows a progress bar on stderr. `checkpoints`: saves the
+    state, so that a killed training resumes. `on_epoch`: called with each epoch, from 1, and its
+    NDCG@10; its exceptions end training.
     """
 
     epochs: int
@@ -47,21 +47,21 @@ class Plan:
 
 
 class NothingToLearnError(ValueError):
-    """There is no event that a model could be trained to predict."""
+    """There are no events to train on."""
 
     def __init__(self) -> None:
         super().__init__(
-            "there is nothing to train on: no user has two events before the validation window, "
-            "the later of a target behaviour; see features.target_behaviours and split"
+            "nothing to train on: no user has two events before the validation window of which "
+            "the later has a target behaviour; see features.target_behaviours and split"
         )
 
 
 class LossNotFiniteError(ValueError):
-    """Training has diverged: what it would go on from is no model."""
+    """Training has diverged."""
 
     def __init__(self, loss: float, epoch: int, setting: str) -> None:
         self.loss, self.epoch, self.setting = loss, epoch, setting
-        super().__init__(f"the loss is not a number at epoch {epoch} ({loss}); lower {setting}")
+        super().__init__(f"the loss is not finite at epoch {epoch} ({loss}); lower {setting}")
 
 
 def train(
@@ -73,13 +73,13 @@ def train(
 ) -> Report:
     """Train `model` in place; it ends with the weights of its best epoch on the selection cases.
 
-    Items that no training event has are then left to their given vectors: see `models.cold_start`.
+    Items without training events then only keep their content vectors, see `models.cold_start`.
     Under `torchrun` every process takes a part of each batch; all end with the same weights.
 
     Raises:
-        NothingToLearnError: no event can be trained on, and the start is no candidate.
-        LossNotFiniteError: training diverges. MissingDeviceError: it cannot be done where it is
-            asked for.
+        NothingToLearnError: there are no events to train on, and `keep_start` is not set.
+        LossNotFiniteError: training diverges.
+        MissingDeviceError: this machine does not have the device.
         TimeUpError: `checkpoints.minutes` have passed.
     """
     epochs, log, checkpoints = plan.epochs, plan.log, plan.checkpoints
@@ -92,51 +92,51 @@ def train(
     key = ""
     if checkpoints is not None:
         key = key_of(state, checkpoints, epochs, plan.learning_rate, plan.keep_start)
-        progress = take_up(state, checkpoints, key, progress, log)
+        progress = resume(state, checkpoints, key, progress, log)
     report = progress.report
     with bar_of(state, epochs, progress, log) as bar:
-        while not over(report, epochs, settings.patience):
+        while not is_over(report, epochs, settings.patience):
             epoch = len(report.losses)
             rng.bit_generator.state = progress.shuffling
             for _ in steps_of_epoch(state, rng, progress, bar):
-                if checkpoints is not None and agreed(state, checkpoints.due()):
+                if checkpoints is not None and any_process(state, checkpoints.due()):
                     save_progress(state, checkpoints, key, progress, log)
-                    if agreed(state, checkpoints.time_is_up()):
+                    if any_process(state, checkpoints.time_is_up()):
                         raise TimeUpError(checkpoints.minutes or 0, epoch + 1, epochs)
             end_epoch(state, progress, rng, plan)
             if checkpoints is not None:
                 save_progress(state, checkpoints, key, progress, log)
-            tell(report, epochs, bar, log)
+            report_epoch(report, epochs, bar, log)
             if plan.on_epoch is not None:
                 plan.on_epoch(epoch + 1, report.ndcg[-1])
     model.load_state_dict(progress.best)
-    settle_untrained(model, training_counts(sequences, model.architecture.items))
+    reset_untrained(model, training_counts(sequences, model.architecture.items))
     model.eval()
     return report
 
 
-def over(report: Report, epochs: int, patience: int) -> bool:
-    """Are all epochs done, or the last `patience` no better than the best?"""
+def is_over(report: Report, epochs: int, patience: int) -> bool:
+    """Whether all epochs are done, or the last `patience` ones gave no improvement."""
     done = len(report.losses)
     return done >= epochs or (done > 0 and done - 1 - report.best_epoch >= patience)
 
 
 def begin(state: TrainState, rng: np.random.Generator, keep_start: bool) -> Progress:
-    """The state before the first step. Every process draws its own dropout."""
+    """The progress before the first step; every process draws its own dropout."""
     torch.manual_seed(state.seed + state.fabric.global_rank)
     report = Report(start_ndcg=state.validate() if keep_start else None)
     return Progress(report, dict(rng.bit_generator.state), copied(state.model))
 
 
-def agreed(state: TrainState, wanted: bool) -> bool:
-    """Does any process want it? They save together, whatever their clocks say."""
+def any_process(state: TrainState, wanted: bool) -> bool:
+    """Whether any process wants it: their clocks differ, but they must save together."""
     return total_of(state.fabric, wanted) > 0
 
 
 def steps_of_epoch(
     state: TrainState, rng: np.random.Generator, progress: Progress, bar: "tqdm[NoReturn]"
 ) -> Iterator[None]:
-    """Train on the supervision's windows once, from where `progress` is; yields after each step."""
+    """Train on all windows once, from the position of `progress`; yields after each step."""
     state.model.train()
     epoch, size = len(progress.report.losses), state.settings.batch_size
     for step, windows in enumerate(shuffled_batches(state.supervision.windows(rng), size, rng)):
@@ -154,7 +154,7 @@ def steps_of_epoch(
 
 
 def end_epoch(state: TrainState, progress: Progress, rng: np.random.Generator, plan: Plan) -> None:
-    """Validate, keep what is better, and be ready for the next epoch."""
+    """Validate, keep the best weights, and prepare the next epoch."""
     report, events = progress.report, progress.events
     if not events and not plan.keep_start:
         raise NothingToLearnError
@@ -173,8 +173,8 @@ def end_epoch(state: TrainState, progress: Progress, rng: np.random.Generator, p
     progress.shuffling = dict(rng.bit_generator.state)
 
 
-def tell(report: Report, epochs: int, bar: "tqdm[NoReturn]", log: Log | None) -> None:
-    """Say how the last epoch went."""
+def report_epoch(report: Report, epochs: int, bar: "tqdm[NoReturn]", log: Log | None) -> None:
+    """Log the last epoch."""
     loss, quality = report.losses[-1], report.ndcg[-1]
     bar.set_postfix(loss=f"{loss:.3f}", best=f"{report.best:.4f}", refresh=False)
     if log is not None:
@@ -185,7 +185,7 @@ def tell(report: Report, epochs: int, bar: "tqdm[NoReturn]", log: Log | None) ->
 
 
 def bar_of(state: TrainState, epochs: int, progress: Progress, log: Log | None) -> "tqdm[NoReturn]":
-    """A progress bar over all steps, with the time that is left; none where nobody looks on."""
+    """A progress bar over all steps, with the remaining time; disabled without a log."""
     return tqdm(
         total=state.steps * epochs,
         initial=state.steps * len(progress.report.losses) + progress.step,
@@ -197,13 +197,13 @@ def bar_of(state: TrainState, epochs: int, progress: Progress, log: Log | None) 
 
 
 def rate_setting(settings: Training, learning_rate: float) -> str:
-    """The setting that a learning rate comes from: a segment's student has one of its own."""
+    """The setting that a learning rate comes from: segment students have their own."""
     own = isinstance(settings, Distill) and learning_rate == settings.segment_learning_rate
     return f"{block_of(settings)}.{'segment_' if own else ''}learning_rate"
 
 
 def seeded(shape: Architecture, vectors: Mapping[str, np.ndarray] | None, seed: int) -> Recommender:
-    """A new model whose first weights depend on the seed alone."""
+    """A new model with initial weights that depend only on the seed."""
     torch.manual_seed(seed)
     given = {name: torch.from_numpy(np.array(array)) for name, array in (vectors or {}).items()}
     return Recommender(shape, given)

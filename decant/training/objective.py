@@ -1,4 +1,4 @@
-"""The training objective: losses on labels and on what the teacher knows, weighted."""
+"""The training objective: weighted losses on labels and on the teacher's knowledge."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,17 +23,17 @@ from decant.training.softmax import Sample, chunked, sampled_log_partition, scor
 from decant.training.supervision import Supervision
 
 PROJECTIONS = ("query", "key", "value")  # of attention
-STRATA = 4  # of popularity, with as many events each
+STRATA = 4  # of popularity, each with equally many events
 
 
-@dataclass  # not frozen: Fabric copies what goes into a module
+@dataclass  # not frozen: Fabric copies the arguments of a module
 class Batch:
-    """One step's material, on the model's device.
+    """The data of one step, on the model's device.
 
-    `inputs`: int [B, T] per event input, `attributes` [B, A]. `targets` int [P], what is to be
-    predicted, and `places` int [P], at which of the B · T positions. `soft`: a teacher's ids [P, K]
-    and log-probabilities [P, K + 1]; `states` [P, D] and `relations` [3, B, T, D]: of a teacher
-    too. `sample`: items drawn in place of a catalogue that is too large.
+    `inputs`: int [B, T] per event input, `attributes` [B, A]. `targets` int [P]: the items to
+    predict; `places` int [P]: their positions among the B · T. `soft`: a teacher's ids [P, K] and
+    log-probabilities [P, K + 1]; `states` [P, D] and `relations` [3, B, T, D] are also a teacher's.
+    `sample`: items drawn in place of a catalogue that is too large.
     """
 
     inputs: dict[str, Tensor]
@@ -49,7 +49,7 @@ class Batch:
         return len(self.targets)
 
     def without_predictions(self) -> "Batch":
-        """The same, with nothing to learn from."""
+        """A copy without predictions."""
         soft = None if self.soft is None else (self.soft[0][:0], self.soft[1][:0])
         states = None if self.states is None else self.states[:0]
         targets, places = self.targets[:0], self.places[:0]
@@ -69,7 +69,7 @@ class Objective(nn.Module):
         new: Tensor | None = None,
         strata: Tensor | None = None,
     ) -> None:
-        """`new` bool [N + 1]: items without a training event, which are no wrong answers.
+        """`new` bool [N + 1]: items without training events, excluded from the negatives.
         `strata` int [N + 1]: each item's stratum of popularity, see `popularity_strata`."""
         super().__init__()
         self.model, self.supervision = model, supervision
@@ -80,7 +80,7 @@ class Objective(nn.Module):
         self.projection = _projection(model, supervision)
 
     def forward(self, batch: Batch, share: float = 1.0) -> Tensor:
-        """Mean loss of the predictions, times `share`: what they count for among processes."""
+        """Mean loss of the predictions times `share`, their weight among all processes."""
         model, table = self.model, self.model.item_embeddings()
         targets, places = batch.targets, batch.places
         with captured(model, batch.relations is not None) as attending:
@@ -112,11 +112,11 @@ class Objective(nn.Module):
     def _counts(
         self, states: Tensor, targets: Tensor, window: Tensor, table: Tensor
     ) -> Tensor | None:
-        """What each prediction counts for [P], mean 1; None if all alike. `window` int [P]: which
-        one each belongs to.
+        """The weight of each prediction [P], mean 1; None if all are equal. `window` int [P]: the
+        window of each.
 
-        Of the windows only the share with the highest mean loss counts, the conditional value at
-        risk (Rockafellar and Uryasev 2000; as an objective Levy et al. 2020).
+        Only the share of windows with the highest mean loss counts: the conditional value at risk
+        (Rockafellar and Uryasev 2000; as an objective Levy et al. 2020).
         """
         if self.supervision.cvar_fraction >= 1 or not len(targets):
             return None
@@ -128,7 +128,7 @@ class Objective(nn.Module):
                 return losses[rows].sum()
 
             chunked(note, states, table, self.model.bias)
-        return of_the_worst(losses, window, self.supervision.cvar_fraction)
+        return worst_window_weights(losses, window, self.supervision.cvar_fraction)
 
     def _of_scores(
         self, targets: Tensor, batch: Batch, counts: Tensor | None
@@ -140,19 +140,21 @@ class Objective(nn.Module):
             return (mixed if counts is None else mixed * counts[rows]).sum()
 
         def each(scores: Tensor, rows: slice) -> Tensor:
-            told = scores if self.new is None else scores.masked_fill(self.new, MASKED_SCORE)
-            hard = hard_loss(told, targets[rows])
+            candidates = scores if self.new is None else scores.masked_fill(self.new, MASKED_SCORE)
+            hard = hard_loss(candidates, targets[rows])
             if batch.soft is None:
                 return hard
-            ids, taught = batch.soft[0][rows], batch.soft[1][rows]
+            ids, teacher_log_probs = batch.soft[0][rows], batch.soft[1][rows]
             mixed = weights.hard * hard
             if weights.soft:
                 own = scores.gather(1, ids) - torch.logsumexp(scores, dim=1, keepdim=True)
-                mixed = mixed + weights.soft * soft_loss(own, taught, self.supervision.temperature)
+                mixed = mixed + weights.soft * soft_loss(
+                    own, teacher_log_probs, self.supervision.temperature
+                )
             if weights.rce_kd:
-                mixed = mixed + weights.rce_kd * rce_kd_loss(scores, ids, taught)
+                mixed = mixed + weights.rce_kd * rce_kd_loss(scores, ids, teacher_log_probs)
             if weights.stratified and self.strata is not None:
-                within = stratified_loss(scores.gather(1, ids), taught, self.strata[ids])
+                within = stratified_loss(scores.gather(1, ids), teacher_log_probs, self.strata[ids])
                 mixed = mixed + weights.stratified * within
             return mixed
 
@@ -161,31 +163,33 @@ class Objective(nn.Module):
     def _sampled(
         self, states: Tensor, targets: Tensor, table: Tensor, batch: Batch, sample: Sample
     ) -> Tensor:
-        """Of a catalogue that is too large neither the student's own top items are known nor which
-        windows are the worst: the list-wise loss is then the soft one, and all windows count."""
+        """Loss on a sample of a large catalogue: the student's top items and the worst windows are
+        then unknown, so the soft loss replaces the list-wise one, and all windows count."""
         bias, weights = self.model.bias, self.supervision.weights
         of_targets = scores_of(states, targets[:, None], table, bias)[:, 0]
         whole = sampled_log_partition(states, of_targets, targets, sample, table, bias)
         hard = whole - of_targets
         if batch.soft is None:
             return hard.sum()
-        ids, taught = batch.soft
+        ids, teacher_log_probs = batch.soft
         of_ids = scores_of(states, ids, table, bias)
         own = of_ids - whole[:, None]
-        # estimated apart, the probabilities of the K may exceed 1 in all
+        # the sum of the K separately estimated probabilities may exceed 1
         own = own - torch.logsumexp(own, dim=1, keepdim=True).clamp(min=0)
-        soft = soft_loss(own, taught, self.supervision.temperature)
+        soft = soft_loss(own, teacher_log_probs, self.supervision.temperature)
         mixed = weights.hard * hard + (weights.soft + weights.rce_kd) * soft
         if weights.stratified and self.strata is not None:
-            mixed = mixed + weights.stratified * stratified_loss(of_ids, taught, self.strata[ids])
+            mixed = mixed + weights.stratified * stratified_loss(
+                of_ids, teacher_log_probs, self.strata[ids]
+            )
         return mixed.sum()
 
 
-def of_the_worst(losses: Tensor, window: Tensor, share: float) -> Tensor:
-    """What each prediction counts for [P], mean 1: nothing outside the worst windows.
+def worst_window_weights(losses: Tensor, window: Tensor, share: float) -> Tensor:
+    """The weight of each prediction [P], mean 1: zero outside the worst windows.
 
     Args:
-        losses: [P]. window: int [P], which window each belongs to. share: of the windows.
+        losses: [P]. window: int [P], the window of each. share: the share of windows that count.
     """
     numbers, place = window.unique(return_inverse=True)
     total = torch.zeros(len(numbers), device=losses.device).index_add(0, place, losses)
@@ -198,11 +202,11 @@ def of_the_worst(losses: Tensor, window: Tensor, share: float) -> Tensor:
 
 @contextmanager
 def captured(model: Recommender, wanted: bool = True) -> Iterator[dict[str, Tensor]]:
-    """While it lasts, the last layer's queries, keys and values of a pass, [B, T, d] each."""
-    found: dict[str, Tensor] = {}
+    """Capture the last layer's queries, keys and values of a forward pass, [B, T, d] each."""
+    outputs: dict[str, Tensor] = {}
 
     def keep(name: str, layer: nn.Module, inputs: object, output: Tensor) -> None:
-        found[name] = output
+        outputs[name] = output
 
     attention = model.blocks[-1].attention
     hooks = [
@@ -210,15 +214,15 @@ def captured(model: Recommender, wanted: bool = True) -> Iterator[dict[str, Tens
         for name in (PROJECTIONS if wanted else ())
     ]
     try:
-        yield found
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()
 
 
 def popularity_strata(counts: np.ndarray) -> np.ndarray:
-    """Each item's stratum, int [N + 1]: all have about as many of the training events, the
-    items of the first are the most popular ones. `counts` float [N + 1]: training events."""
+    """Each item's stratum, int [N + 1]; all strata have about equally many training events, the
+    first one the most popular items. `counts` float [N + 1]: training events."""
     order = np.argsort(-counts, kind="stable")
     before = np.cumsum(counts[order]) - counts[order]
     strata = np.empty(len(counts), dtype=np.int64)
@@ -227,7 +231,7 @@ def popularity_strata(counts: np.ndarray) -> np.ndarray:
 
 
 def _projection(model: Recommender, supervision: Supervision) -> nn.Linear | None:
-    """From the student's states to the teacher's; the same each time."""
+    """Projection of the student's states to the teacher's width; always initialised the same."""
     states = None if supervision.knowledge is None else supervision.knowledge.states
     if states is None or not supervision.weights.states:
         return None

@@ -1,4 +1,4 @@
-"""The optimizer and the course of its learning rate."""
+"""The optimizer and its learning rate schedule."""
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ def make_optimizer(model: nn.Module, learning_rate: float, decay: float) -> torc
 def make_schedule(
     optimizer: torch.optim.Optimizer, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """A short linear warm-up, then a straight line down to a twentieth."""
+    """A short linear warm-up, then linear decay to a twentieth."""
     warm = max(1, round(WARM_UP * steps))
 
     def factor(step: int) -> float:

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-CHUNK = 256  # predictions at a time: their scores of some thousand items stay in a CPU's cache
-AT_ONCE = 2**26  # scores at a time elsewhere: a GPU is kept busy by few large steps
+CHUNK = 256  # predictions at a time: their scores of a few thousand items fit into a CPU's cache
+AT_ONCE = 2**26  # scores at a time on other devices: a GPU needs few large steps
 Loss = Callable[[Tensor, slice], Tensor]
 
 
 def chunked(loss: Loss, states: Tensor, table: Tensor, bias: Tensor) -> Tensor:
-    """Sum of a loss over all predictions without the [P, N + 1] scores in memory at once.
+    """Sum of a loss over all predictions without keeping all [P, N + 1] scores in memory.
 
-    Gradients are worked out chunk by chunk on the way forward, as in fused linear cross-entropy
+    Gradients are computed chunk by chunk in the forward pass, as in fused linear cross-entropy
     (Hsu et al. 2024), for any loss of the scores.
 
     Args:
@@ -37,7 +37,7 @@ def chunked(loss: Loss, states: Tensor, table: Tensor, bias: Tensor) -> Tensor:
 
 
 def chunks_of(states: Tensor, table: Tensor) -> Iterator[slice]:
-    """Rows that are scored together."""
+    """Slices of rows that are scored together."""
     size = CHUNK if states.device.type == "cpu" else max(CHUNK, AT_ONCE // len(table))
     return (slice(at, at + size) for at in range(0, len(states), size))
 
@@ -67,15 +67,15 @@ class _Chunked(torch.autograd.Function):
 
 @dataclass
 class Sample:
-    """Items drawn instead of the whole catalogue: `ids` int [S], and for each the logarithm of
-    how often it is expected to be among them, `log_expected` [S]."""
+    """Items drawn in place of the whole catalogue: `ids` int [S], and the logarithm of the expected
+    count of each in the sample, `log_expected` [S]."""
 
     ids: Tensor
     log_expected: Tensor
 
 
 def draw(weights: Tensor, size: int, generator: torch.Generator | None = None) -> Sample:
-    """Draw items with replacement, as likely as their weights [N + 1]; weight 0 is never drawn."""
+    """Draw items with replacement, in proportion to their weights [N + 1]."""
     ids = torch.multinomial(weights, size, replacement=True, generator=generator)
     return Sample(ids, torch.log(size * weights[ids] / weights.sum()))
 
@@ -85,8 +85,8 @@ def sampled_log_partition(
 ) -> Tensor:
     """log Σ exp(score) over the catalogue, estimated from the target and a sample → [P].
 
-    Each sampled item stands for 1 ÷ its expected count of items (the logQ correction, Bengio &
-    Senécal 2008); where it is the target it is left out, since that is counted exactly.
+    Each sampled item represents 1 ÷ its expected count of items (the logQ correction, Bengio &
+    Senécal 2008); the target is excluded from the sample, since it is included exactly.
 
     Args:
         states: [P, d]. of_targets: the targets' scores [P]. targets: int [P].

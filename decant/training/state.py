@@ -1,4 +1,4 @@
-"""A model in training: what one step of it needs, and how far it has come."""
+"""The state and the progress of a training."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,14 +19,14 @@ from decant.training.optimizer import make_optimizer, make_schedule
 from decant.training.supervision import Supervision
 from decant.training.validate import validate
 
-RARE = 0.75  # exponent of an item's events where negatives are drawn (Mikolov et al. 2013)
+RARE = 0.75  # exponent of item counts for drawing negatives (Mikolov et al. 2013)
 
 
 @dataclass
 class Report:
-    """How training went: one number per epoch, and which epoch was kept (-1: the start).
+    """Results of a training: one number per epoch, and the epoch that was kept (-1: the start).
 
-    `seconds`: of wall clock, validation included, over all runs of a training that was killed.
+    `seconds`: wall-clock time including validation, summed over all runs of a resumed training.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Report:
 
     @property
     def best(self) -> float:
-        """The NDCG of what is kept now; below any possible one if nothing is."""
+        """The NDCG of the best weights so far; below any possible one if there are none."""
         if self.best_epoch >= 0:
             return self.ndcg[self.best_epoch]
         return -1.0 if self.start_ndcg is None else self.start_ndcg
@@ -46,10 +46,10 @@ class Report:
 
 @dataclass
 class Progress:
-    """How far a training has come; what a checkpoint holds beside the model.
+    """Progress of a training, stored in checkpoints in addition to the model.
 
-    `step`: batches of this epoch that are done; `losses`, `events`: of those. `shuffling`: the
-    generator's state when the epoch began. `best`: the weights that are kept now.
+    `step`: number of finished batches of this epoch; `losses`, `events`: theirs. `shuffling`: state
+    of the generator at the start of the epoch. `best`: the best weights so far.
     """
 
     report: Report
@@ -62,7 +62,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainState:
-    """A model in training and everything that one step of it needs."""
+    """A model in training and everything that a training step needs."""
 
     model: Recommender
     sequences: Sequences
@@ -74,16 +74,16 @@ class TrainState:
     schedule: torch.optim.lr_scheduler.LRScheduler
     steps: int  # of one epoch
     seed: int
-    likely: Tensor | None  # how likely each item is drawn as a negative; None: the full softmax
+    likely: Tensor | None  # weights for drawing negatives; None: the full softmax
 
     def validate(self) -> float:
-        """NDCG@10 now; every process takes its share of the cases."""
+        """Current NDCG@10; every process takes its share of the cases."""
         fabric, selection = self.fabric, self.supervision.selection
         mine = selection.take(np.arange(fabric.global_rank, len(selection), fabric.world_size))
-        found = validate(
+        ndcg = validate(
             self.model, self.sequences, replace(self.supervision, selection=mine), fabric.autocast
         )
-        return total_of(fabric, found * len(mine)) / max(len(selection), 1)
+        return total_of(fabric, ndcg * len(mine)) / max(len(selection), 1)
 
 
 def make_state(
@@ -95,9 +95,9 @@ def make_state(
     learning_rate: float,
     seed: int,
 ) -> TrainState:
-    """Put `model` on its device and make what trains it for that many epochs."""
+    """Move `model` to its device and create its objective, optimizer and schedule."""
     fabric = make_fabric(settings)
-    model.to(fabric.device)  # before the objective copies the weights it holds on to
+    model.to(fabric.device)  # before the objective copies the initial weights
     windows = supervision.windows(np.random.default_rng(seed))
     steps = -(-len(windows) // settings.batch_size)
     module = make_objective(model, supervision, sequences)
@@ -113,16 +113,16 @@ def make_state(
 
 
 def make_objective(model: Recommender, supervision: Supervision, sequences: Sequences) -> Objective:
-    """Model and losses; the losses know how often each item was met in training."""
+    """Model and losses, with the items' training counts for the losses."""
     counts = training_counts(sequences, model.architecture.items)
     strata = torch.from_numpy(popularity_strata(counts)).to(model.bias.device)
     return Objective(model, supervision, untrained(counts), strata)
 
 
 def likely_negatives(counts: np.ndarray, settings: Training) -> Tensor | None:
-    """How likely each item is drawn as a negative [N + 1]; None where none are drawn.
+    """Weights for drawing each item as a negative [N + 1]; None for the full softmax.
 
-    By its training events, dampened; items without any are no wrong answers.
+    A power of its training events; items without events are never drawn.
     """
     if len(counts) - 1 <= settings.full_softmax_max_items:
         return None

@@ -1,4 +1,4 @@
-"""One step of training: a batch is cut, moved to the device, and learned from."""
+"""One training step: slice a batch, move it to the device, update the weights."""
 
 from typing import Any
 
@@ -23,25 +23,25 @@ CLIP = 1.0
 def take_step(
     state: TrainState, windows: Windows, seeds: tuple[int, int, int]
 ) -> tuple[Tensor, int]:
-    """One step of the optimizer: mean loss without its graph, and how much was predicted."""
+    """One optimizer step; returns the detached mean loss and the number of predictions."""
     fabric = state.fabric
     batch = prepare_batch(
         state.sequences, part_of(fabric, windows), state.supervision, state.model, fabric.device,
         settings=state.settings, likely=state.likely, rng=np.random.default_rng(seeds),
     )  # fmt: skip
-    if fabric.global_rank >= len(windows):  # a last batch, smaller than there are processes
+    if fabric.global_rank >= len(windows):  # a last batch with fewer windows than processes
         batch = batch.without_predictions()
-    own = batch.predictions
-    everybody = round(total_of(fabric, own))
-    if not everybody:
+    own_predictions = batch.predictions
+    total_predictions = round(total_of(fabric, own_predictions))
+    if not total_predictions:
         return torch.zeros((), device=fabric.device), 0
     state.optimizer.zero_grad()
-    loss = state.objective(batch, own * fabric.world_size / everybody)
+    loss = state.objective(batch, own_predictions * fabric.world_size / total_predictions)
     fabric.backward(loss)
     nn.utils.clip_grad_norm_(state.objective.parameters(), CLIP)
     state.optimizer.step()
     state.schedule.step()
-    return loss.detach(), everybody
+    return loss.detach(), total_predictions
 
 
 def part_of(fabric: Fabric, windows: Windows) -> Windows:
@@ -61,7 +61,7 @@ def prepare_batch(
     rng: np.random.Generator,
     likely: Tensor | None = None,
 ) -> Batch:
-    """Cut a batch and move it: inputs, targets, and what the predictions are compared with."""
+    """Slice a batch and move it to the device: inputs, targets, sample and the teacher's labels."""
     a = model.architecture
     if a.masked:
         masked = random_mask(windows, settings.mask_ratio, rng)
@@ -71,18 +71,18 @@ def prepare_batch(
     else:
         arrays, targets, position = cut(sequences, windows, a.event_inputs)
     sample = None if likely is None else draw(likely, settings.negatives)
-    taught = taught_at(supervision, targets, position, device)
+    teacher_labels = labels_at(supervision, targets, position, device)
     places = np.flatnonzero(targets)
     return Batch(
         to_tensors(arrays, device), to_tensor(targets.ravel()[places], device),
-        to_tensor(places, device), sample=sample, **taught,
+        to_tensor(places, device), sample=sample, **teacher_labels,
     )  # fmt: skip
 
 
-def taught_at(
+def labels_at(
     supervision: Supervision, targets: np.ndarray, position: np.ndarray, device: torch.device
 ) -> dict[str, Any]:
-    """What the teacher knows of the batch's predictions, and of its positions."""
+    """The teacher's knowledge of the batch's predictions and positions."""
     knowledge, weights = supervision.knowledge, supervision.weights
     if knowledge is None:
         return {}
@@ -90,13 +90,13 @@ def taught_at(
     def floats(rows: Rows, at: np.ndarray) -> Tensor:
         return to_tensor(rows[at].astype(np.float32), device)
 
-    predicted, found = position[targets > 0], dict[str, Any]()
+    predicted, labels = position[targets > 0], dict[str, Any]()
     if weights.soft or weights.rce_kd or weights.stratified:
         ids = to_tensor(knowledge.ids[predicted].astype(np.int64), device)
-        found["soft"] = (ids, floats(knowledge.log_probabilities, predicted))
+        labels["soft"] = (ids, floats(knowledge.log_probabilities, predicted))
     if weights.states and knowledge.states is not None:
-        found["states"] = floats(knowledge.states, predicted)
+        labels["states"] = floats(knowledge.states, predicted)
     if weights.relations and knowledge.relations is not None:
         everywhere = floats(knowledge.relations, position.ravel())
-        found["relations"] = everywhere.unflatten(0, position.shape).permute(2, 0, 1, 3)
-    return found
+        labels["relations"] = everywhere.unflatten(0, position.shape).permute(2, 0, 1, 3)
+    return labels

@@ -1,4 +1,4 @@
-"""Training material, and the supervision that a model gets from it: windows, labels, losses."""
+"""Training material, and the supervision derived from it: windows, labels, losses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from decant.training.batches import Windows, training_windows
 
 
 class Rows(Protocol):
-    """An array, or one in several files, of which some rows are taken."""
+    """An array, in one or several files, that is indexed by rows."""
 
     def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """The teacher's knowledge, a row for every event that it predicted.
+    """The teacher's knowledge, one row per predicted event.
 
-    `ids` int [E, K], its top K; `log_probabilities` float [E, K + 1], theirs and that of the
-    rest; if they were kept, `states` float [E, D], from which it predicted, and `relations` float
-    [E, 3, D], the last layer's query, key and value at the position it predicted from.
+    `ids` int [E, K]: its top K; `log_probabilities` float [E, K + 1]: theirs and that of the rest;
+    optional: `states` float [E, D] that it predicted from, and `relations` float [E, 3, D], the
+    last layer's query, key and value at that position.
     """
 
     ids: Rows
@@ -37,7 +37,7 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class Material:
-    """The data that a model learns from; `knowledge` is the teacher's, for a student.
+    """The training data of a model; `knowledge` is the teacher's, for a student.
 
     `vectors`: float [N + 1, width] by name, of the items' content.
     """
@@ -51,8 +51,8 @@ class Material:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """The weight of each loss. The first three are shares, the hard labels have the rest; the
-    others come on top."""
+    """The weight of each loss. The first three are shares, with the rest for the hard labels; the
+    others are added."""
 
     soft: float = 0.0
     rce_kd: float = 0.0
@@ -67,11 +67,11 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Supervision:
-    """The windows and labels that a model is trained on, and how they count.
+    """The windows and labels that a model is trained on, and their weights.
 
-    `windows`: drawn anew each epoch; `selection`: the validation cases that choose the best
-    epoch; `knowledge`: the teacher's, which counts by the loss `weights`; `cvar_fraction`: share
-    of each batch's windows that counts, those with the highest loss; `l2_sp`: weight of the
+    `windows`: drawn again in each epoch; `selection`: the validation cases that select the best
+    epoch; `knowledge`: the teacher's, weighted by the loss `weights`; `cvar_fraction`: share of
+    each batch's windows with the highest loss, the only ones to count; `l2_sp`: weight of the
     distance from the initial weights.
     """
 
@@ -92,7 +92,7 @@ def supervise(
     """The supervision of one model: all users' windows, or those of one segment's `members`.
 
     Raises:
-        ValueError: a loss has a weight and the knowledge that it compares with was not kept.
+        ValueError: the knowledge lacks what a weighted loss needs.
     """
     encoder, sequences = material.encoder, material.sequences
     windows = training_windows(sequences, history_read(settings, encoder))
@@ -120,7 +120,7 @@ def supervise(
 
 
 def loss_weights(settings: Training) -> LossWeights:
-    """The weight of each loss by the settings of a teacher or a student."""
+    """The loss weights in the settings of a teacher or a student."""
     if isinstance(settings, Distill):
         return LossWeights(
             settings.soft_weight,
@@ -135,10 +135,10 @@ def loss_weights(settings: Training) -> LossWeights:
 
 
 def check_kept(weights: LossWeights, knowledge: Knowledge | None) -> None:
-    """Raise if a loss has nothing to compare with: it would silently count for nothing.
+    """Check that the knowledge has everything that weighted losses need.
 
     Raises:
-        ValueError: what it needs was not kept when the knowledge was extracted.
+        ValueError: states or relations were not extracted; the loss would silently be zero.
     """
     if knowledge is None:
         return
@@ -151,7 +151,7 @@ def check_kept(weights: LossWeights, knowledge: Knowledge | None) -> None:
 def mixture(
     windows: Windows, members: np.ndarray, background_ratio: float
 ) -> Callable[[np.random.Generator], Windows]:
-    """All windows of the members and, drawn anew each time, some of all other users.
+    """All windows of the members and a sample of other users' windows, drawn again each time.
 
     Args:
         background_ratio: windows of others ÷ windows of the members.

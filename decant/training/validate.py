@@ -1,4 +1,4 @@
-"""How good a model in training is: NDCG@10 on the cases that choose its best epoch."""
+"""Validation during training: NDCG@10 on the cases that select the best epoch."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -20,8 +20,8 @@ Precision = Callable[[], AbstractContextManager[object]]
 class TorchScorer:
     """Scores cases with a model in torch; see `decant.evaluation.scoring.Scorer`.
 
-    States are worked out in the given precision, scores always in float32: in a shorter format
-    many items would tie.
+    States are computed in the given precision, scores always in float32: with less precision many
+    items would tie.
     """
 
     def __init__(self, model: Recommender, precision: Precision = nullcontext) -> None:
@@ -49,7 +49,7 @@ def to_tensors(arrays: dict[str, np.ndarray], device: torch.device) -> dict[str,
 
 
 def to_tensor(array: np.ndarray, device: torch.device) -> Tensor:
-    """An array as a tensor on a device; nobody waits until it has arrived on a GPU."""
+    """An array as a tensor on a device; copies to a GPU are asynchronous."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     if device.type != "cuda":
         return tensor.to(device)
@@ -62,7 +62,7 @@ def validate(
     supervision: Supervision,
     precision: Precision = nullcontext,
 ) -> float:
-    """Mean NDCG@10 on the cases that choose the epoch; 0 where there are none."""
+    """Mean NDCG@10 on the cases that select the epoch; 0 without cases."""
     if not len(supervision.selection):
         return 0.0
     ranking = rank(

@@ -1,4 +1,4 @@
-"""Folds that respect time: each learns from what was before its validation window."""
+"""Time-respecting folds: each is trained on the events before its validation window."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from decant.params.data import Split
 
 
 class FoldsError(ValueError):
-    """The data has not enough past for so many folds."""
+    """The data is too short for the number of folds."""
 
     def __init__(self, fold: int, count: int, lack: str) -> None:
         self.fold, self.count = fold, count
@@ -20,15 +20,15 @@ class FoldsError(ValueError):
 
 
 def make_folds(sequences: Sequences, cut: Split, count: int) -> list[Sequences]:
-    """The same events under other splits, newest first; the first is the split as it is.
+    """The same events under other splits, newest first; the first is the original split.
 
-    Fold f validates on the window that ends where that of fold f - 1 begins, and learns from
-    all before it (an expanding window; Tashman 2000). Of data split by time these are windows
-    of `cut.validation` of all events, for everybody the same; else each user's event before.
-    What is in the test window is in no fold.
+    Fold f validates on the window that ends where that of fold f - 1 begins, and is trained on
+    all events before it (an expanding window; Tashman 2000). With a split by time, the windows
+    hold a share `cut.validation` of all events and are the same for all users; else each window
+    is one event per user. Events of the test window are in no fold.
 
     Raises:
-        FoldsError: a fold has nothing to learn from or nothing to validate on.
+        FoldsError: a fold has no training events or no validation events.
     """
     folds = [
         replace(sequences, split=shifted(sequences, cut, back) if back else sequences.split)
@@ -36,14 +36,16 @@ def make_folds(sequences: Sequences, cut: Split, count: int) -> list[Sequences]:
     ]
     for number, fold in enumerate(folds, 1):
         if not (fold.split[:, 0] > 1).any():
-            raise FoldsError(number, count, "no user with two events to learn from")
+            raise FoldsError(number, count, "no user with two events to train on")
         if not len(selection_cases(fold, cut.cases_per_user)):
-            raise FoldsError(number, count, "no event of the picking half of users to validate on")
+            raise FoldsError(
+                number, count, "no event of the selection half of users to validate on"
+            )
     return folds
 
 
 def shifted(sequences: Sequences, cut: Split, back: int) -> np.ndarray:
-    """The split of `back` windows earlier, int [U, 2]: see `Sequences.split`."""
+    """The split moved back by `back` windows, int [U, 2]; see `Sequences.split`."""
     if cut.method == "leave-one-out":
         return np.maximum(np.asarray(sequences.split) - back, 0)
     offsets, times = np.asarray(sequences.offsets), np.asarray(sequences.times)

@@ -1,4 +1,4 @@
-"""The outcome of a search: a table, whether the best is surely better, the change to make."""
+"""The outcome of a search: table, significance of the best trial, proposed change."""
 
 import difflib
 import json
@@ -28,15 +28,15 @@ from decant.tuning.study import (
 
 ROWS = 10  # of the table
 TRIALS, DIFF = "trials.json", "params.diff"
-COUNTED = {STOPPED: "stopped early", UNFIT: "do not fit together", FAILED: "failed"}
+COUNTED = {STOPPED: "stopped early", UNFIT: "invalid combinations", FAILED: "failed"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The best trial against the current settings.
+    """The best trial compared with the current settings.
 
-    `gain`: of NDCG@10 per user, on the cases of all folds; None where the best is the current.
-    `changes`: the settings to write, empty unless the gain is surely above 0.
+    `gain`: in NDCG@10 per user, on the cases of all folds; None if the current settings are best.
+    `changes`: the settings to write, empty unless the gain is significantly above 0.
     """
 
     plan: Plan
@@ -52,9 +52,9 @@ class Comparison:
 
     @property
     def trained(self) -> list[TrialResult]:
-        """Trials that were trained to their end, the best first."""
-        trained = [one for one in self.results if one.outcome == DONE and one.same_as is None]
-        return sorted(trained, key=lambda one: (-(one.value or 0.0), one.number))
+        """Trials trained to completion, best first."""
+        trained = [r for r in self.results if r.outcome == DONE and r.same_as is None]
+        return sorted(trained, key=lambda result: (-(result.value or 0.0), result.number))
 
 
 def compare(plan: Plan, results: list[TrialResult], folder: Path, resamples: int) -> Comparison:
@@ -77,7 +77,7 @@ def user_quality(folder: Path, result: TrialResult) -> np.ndarray:
 
 
 def table(comparison: Comparison) -> str:
-    """The best trials and that of the current settings, a line each."""
+    """The best trials and the current settings, one line each."""
     rows, current = comparison.trained, comparison.current
     rows = rows[:ROWS] if current in rows[:ROWS] else [*rows[: ROWS - 1], current]
     head = ["trial", "NDCG@10", "vs current", *current.settings, "parameters", "time"]
@@ -104,16 +104,16 @@ def _row(result: TrialResult, current: TrialResult) -> list[str]:
 
 
 def counts(results: Sequence[TrialResult]) -> str:
-    """Number of trials, and of those that have no line."""
+    """Number of trials, and of those without a line."""
     number = Counter(result.outcome for result in results)
     parts = [f"{number[outcome]} {word}" for outcome, word in COUNTED.items() if number[outcome]]
     if repeated := sum(result.same_as is not None for result in results):
-        parts.append(f"{repeated} the same as an earlier one")
+        parts.append(f"{repeated} repeat an earlier one")
     return f"{len(results)} trials" + (f": {', '.join(parts)}" if parts else "")
 
 
 def verdict(comparison: Comparison) -> str:
-    """One line: is anything better than the current settings?"""
+    """One line on whether a trial is better than the current settings."""
     stage, gain = comparison.plan.tune.stage, comparison.gain
     if gain is None:
         return f"no trial is better than the current settings of {stage}: nothing changes"
@@ -123,16 +123,16 @@ def verdict(comparison: Comparison) -> str:
         f"(95 %, {gain.n:,} users)"
     )
     if not comparison.changes:
-        return f"{line}; the interval includes 0, it may be noise: nothing changes"
+        return f"{line}; the interval includes 0, so it may be noise: nothing changes"
     others = len(comparison.trained) - 1
-    return f"{line}; the best of {others} on these users, so rather less on others"
+    return f"{line}; the best of {others} on these users, so expect less on others"
 
 
 def proposal(comparison: Comparison, text: str) -> tuple[str, str]:
-    """params.yaml with the changes, comments kept, and its unified diff; "" if there is none.
+    """params.yaml with the changes, keeping comments, and its unified diff or "".
 
     Raises:
-        EditError: it is laid out in a way that cannot be edited line by line.
+        EditError: the layout of the file cannot be edited.
     """
     if not comparison.changes:
         return text, ""
@@ -142,10 +142,10 @@ def proposal(comparison: Comparison, text: str) -> tuple[str, str]:
 
 
 def write(comparison: Comparison, folder: Path, diff: str) -> None:
-    """Write all trials and the diff; where nothing changes there is no file of a diff.
+    """Write all trials, and the diff if there are changes.
 
     Raises:
-        UnusableError: one of them cannot be written.
+        UnusableError: a file cannot be written.
     """
     plan, gain = comparison.plan, comparison.gain
     document: dict[str, Any] = {
@@ -162,10 +162,10 @@ def write(comparison: Comparison, folder: Path, diff: str) -> None:
 
 
 def put(path: Path, text: str) -> None:
-    """Write a file at once; an empty text removes it.
+    """Write a file atomically; an empty text removes it.
 
     Raises:
-        UnusableError: something else is there, or it cannot be written.
+        UnusableError: it is not a file, or cannot be written.
     """
     try:
         if not text:

@@ -1,4 +1,4 @@
-"""The run of a search: worker processes take trials from its study until none is left."""
+"""The run of a search: worker processes take trials from its study until none remain."""
 
 import asyncio
 import os
@@ -18,39 +18,41 @@ from decant.starter import signature
 from decant.tuning.space import CURRENT, Plan, Settings
 from decant.tuning.study import CASES, DONE, FAILED, STOPPED, UNFIT, Study, best_result
 
-EVERY = 15.0  # seconds between two lines about the epochs of a trial
-ERROR = "error: "  # begins the last line of a worker that ends the search
+EVERY = 15.0  # seconds between log lines about the epochs of a trial
+ERROR = "error: "  # prefix of the last line of a worker that stops the search
 
 Log = Callable[[str], None]
 OnEpoch = Callable[[int, int, float], None]  # fold and epoch, both from 1, and its NDCG@10
-RunTrial = Callable[[int, Training, OnEpoch], dict[str, Any]]  # of a trial's number and block
+RunTrial = Callable[
+    [int, Training, OnEpoch], dict[str, Any]
+]  # arguments: number and settings block of a trial
 
 
 class SearchError(ValueError):
-    """A search cannot go on."""
+    """A search cannot continue."""
 
 
 class CurrentSettingsFailError(SearchError):
-    """The current settings cannot be trained, so that nothing can be compared with them."""
+    """The current settings cannot be trained, so there is no reference."""
 
     def __init__(self, stage: str, why: str) -> None:
         super().__init__(f"the current settings of {stage} cannot be trained: {why}")
 
 
 def search(plan: Plan, study: Study, command: Sequence[str], root: Path, log: Log) -> None:
-    """Run all trials that are left in processes of `command`, which calls `work`.
+    """Run all remaining trials in processes of `command`, which calls `work`.
 
     Raises:
-        SearchError: it cannot go on. UnusableError: what is there of the search.
+        SearchError: the search cannot continue. UnusableError: its files cannot be used.
     """
     interrupted, done = study.requeue(), len(study.results())
     if not done and not interrupted and any((study.folder / CASES).glob("*.npz")):
-        log(f"{study.journal} has lost its trials: they are run again")
+        log(f"{study.journal} has lost its trials: they run again")
     workers = range(min(plan.tune.workers, plan.total))
     log(opening(plan, len(workers), done, interrupted))
 
     async def attend_all() -> None:
-        async with asyncio.TaskGroup() as group:  # waits for each worker that it has to end
+        async with asyncio.TaskGroup() as group:  # awaits workers that it cancels
             for number in workers:
                 errors = study.folder / f"worker-{number}.log"
                 group.create_task(_attend(plan, study, command, root, errors, log))
@@ -60,13 +62,13 @@ def search(plan: Plan, study: Study, command: Sequence[str], root: Path, log: Lo
             asyncio.run(attend_all())
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
-        interrupted = study.requeue()  # of a worker that was lost before the trial had its name
+        interrupted = study.requeue()  # of a worker lost before it registered for its trial
 
 
 async def _attend(
     plan: Plan, study: Study, command: Sequence[str], root: Path, errors: Path, log: Log
 ) -> None:
-    """Keep one worker running, and pass on its lines, until it finds no trial."""
+    """Keep one worker running and forward its output until no trial remains."""
     status, text = None, ""
     errors.write_bytes(b"")
     while status != 0:
@@ -81,7 +83,7 @@ async def _attend(
         finally:
             if worker.returncode is None:
                 worker.kill()
-            await worker.communicate()  # to the end of its output
+            await worker.communicate()  # read the rest of its output
         if status and text.startswith(ERROR):
             raise SearchError(text.removeprefix(ERROR))
         if status:
@@ -92,7 +94,7 @@ async def _attend(
 
 
 async def _start(command: Sequence[str], root: Path, errors: Path) -> Process:
-    # threads that wait actively slow each other down where processes outnumber cores
+    # active waiting slows everything down if processes outnumber cores
     waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
     with errors.open("ab") as file:
         return await asyncio.create_subprocess_exec(
@@ -102,21 +104,21 @@ async def _start(command: Sequence[str], root: Path, errors: Path) -> Process:
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=file,
-            start_new_session=True,  # Ctrl-C is for the search alone
+            start_new_session=True,  # Ctrl-C is only for the search
         )
 
 
 def note_loss(plan: Plan, study: Study, worker: int, why: str) -> list[int]:
-    """Note that the trial of a process that was lost has failed; returns its number.
+    """Mark the unfinished trial of a lost process as failed; return its number.
 
     Raises:
-        SearchError: the process has begun no trial, so that another would not either.
+        SearchError: the process began no trial, so that another would fail too.
     """
     begun = study.begun_by(worker)
     if not begun:
         raise SearchError(f"a worker could not begin a trial: {why}")
     lost = [number for number, ended in begun.items() if not ended]
-    if CURRENT in lost:  # not noted: the next search tries it again
+    if CURRENT in lost:  # not recorded: the next search retries it
         raise CurrentSettingsFailError(plan.tune.stage, why)
     for number in lost:
         study.finish(number, {"outcome": FAILED, "why": why})
@@ -124,10 +126,10 @@ def note_loss(plan: Plan, study: Study, worker: int, why: str) -> list[int]:
 
 
 def work(plan: Plan, folder: Path, prepare: Callable[[], RunTrial]) -> None:
-    """Be a worker: run trials until none is left, and print a line about each.
+    """Worker loop: run trials until none remain, and print a line about each.
 
-    A ValueError of a trial makes it a failed one. An OSError, and any of these in `prepare`, ends
-    the search. Any other error ends this process, and its trial has failed.
+    A ValueError in a trial marks it as failed. An OSError, or either of these in `prepare`, stops
+    the search. Any other error ends this process, and its trial counts as failed.
     """
     where = ""
     try:
@@ -138,20 +140,20 @@ def work(plan: Plan, folder: Path, prepare: Callable[[], RunTrial]) -> None:
             where = f"trial {trial.number}: "
             study.finish(trial.number, _result(plan, study, trial, settings, run_trial))
             done = len(study.results())
-            left = (time.monotonic() - began) / (done - before) * (plan.total - done)
-            print(progress(plan, study, trial.number, left))
+            remaining = (time.monotonic() - began) / (done - before) * (plan.total - done)
+            print(progress(plan, study, trial.number, remaining))
         return
     except ValueError as error:
         print(ERROR + one_line(error))
     except OSError as error:
-        print(f"{ERROR}{where}{one_line(error)}; the same command goes on from here")
+        print(f"{ERROR}{where}{one_line(error)}; rerun the same command to resume")
     sys.exit(1)
 
 
 def _result(
     plan: Plan, study: Study, trial: optuna.Trial, settings: Settings, run_trial: RunTrial
 ) -> dict[str, Any]:
-    """Run a trial, unless its settings do not fit together or had their trial before."""
+    """Run a trial, unless its settings are invalid or repeat an earlier trial."""
     try:
         block = plan.block_with(settings)
     except ValidationError as error:
@@ -168,22 +170,22 @@ def _result(
     except optuna.TrialPruned:
         return {"outcome": STOPPED, "why": "worse than half of the trials"}
     except ValueError as error:
-        if trial.number == CURRENT:  # not noted: the next search tries it again
+        if trial.number == CURRENT:  # not recorded: the next search retries it
             raise CurrentSettingsFailError(plan.tune.stage, one_line(error)) from None
         return {"outcome": FAILED, "why": one_line(error)}
 
 
 def _listener(plan: Plan, trial: optuna.Trial, epochs: int) -> OnEpoch:
-    """Print now and then how a trial goes, and stop it when it is worse than half of the others.
+    """Print the progress of a trial regularly, and stop it if it is worse than the median.
 
-    Only the first fold stops a trial: its epochs are comparable between all trials.
+    Only the first fold can stop a trial, since its epochs are comparable between all trials.
     """
-    best, spoke, folds = float("-inf"), time.monotonic(), plan.tune.folds
+    best, printed, folds = float("-inf"), time.monotonic(), plan.tune.folds
 
     def on_epoch(fold: int, epoch: int, value: float) -> None:
-        nonlocal best, spoke
-        if time.monotonic() - spoke > EVERY:
-            spoke = time.monotonic()
+        nonlocal best, printed
+        if time.monotonic() - printed > EVERY:
+            printed = time.monotonic()
             where = f"fold {fold}/{folds}, epoch {epoch}"
             print(f"trial {trial.number}: {where}: NDCG@10 {value:.4f}")
         if fold > 1 or trial.number == CURRENT:
@@ -198,7 +200,7 @@ def _listener(plan: Plan, trial: optuna.Trial, epochs: int) -> OnEpoch:
 
 
 def opening(plan: Plan, workers: int, done: int, interrupted: int) -> str:
-    """The first line: how much there is to do, and what is there already."""
+    """The first log line: the number of trials, and those done before."""
     tune = plan.tune
     line = (
         f"{plan.total} trials of {tune.stage} ({tune.method}; 0 has the current settings), "
@@ -206,18 +208,18 @@ def opening(plan: Plan, workers: int, done: int, interrupted: int) -> str:
     )
     if done or interrupted:
         line += f"; {done} done before"
-    return line + (f", {interrupted} interrupted and run again" if interrupted else "")
+    return line + (f", {interrupted} interrupted, which run again" if interrupted else "")
 
 
 def progress(plan: Plan, study: Study, number: int, seconds_left: float = 0.0) -> str:
-    """A line about a trial that has ended: its result, the best so far, the time that is left."""
+    """A line about a finished trial: its result, the best so far, the remaining time."""
     results = study.results()
-    result, best = next(one for one in results if one.number == number), best_result(results)
+    result, best = next(r for r in results if r.number == number), best_result(results)
     outcome = f"{result.outcome} ({result.why})"
     if result.outcome == DONE:
         outcome = f"NDCG@10 {result.value:.4f}"
     if result.same_as is not None:
-        outcome += f" as trial {result.same_as}, the same"
+        outcome += f" (repeats trial {result.same_as})"
     settings = ", ".join(f"{name} {value}" for name, value in result.settings.items())
     parts = [f"trial {number} of {plan.total - 1}: {outcome} [{settings}]"]
     if best is not None:

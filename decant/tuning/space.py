@@ -22,14 +22,14 @@ from decant.params.load import Params
 from decant.params.models import Training
 from decant.params.search import Range, Tune, tunable
 
-DIGITS = 3  # significant digits of a drawn number: as many as a person would write
+DIGITS = 3  # significant digits of a drawn number
 CURRENT = 0  # number of the trial of the current settings
 Settings = dict[str, Any]  # name -> value
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to search: the space, the current block, and the seed of every draw."""
+    """Plan of a search: the space, the current block, and the seed of all draws."""
 
     tune: Tune
     block: Training
@@ -37,14 +37,14 @@ class Plan:
 
     @classmethod
     def from_params(cls, params: Params) -> "Plan":
-        """The plan of params.yaml; its block has the epochs of a trial."""
+        """The plan in params.yaml; its block has the number of epochs of a trial."""
         block: Training = getattr(params, params.tune.stage)
         epochs = {} if params.tune.epochs is None else {"epochs": params.tune.epochs}
         return cls(params.tune, block.model_copy(update=epochs), params.seed)
 
     @property
     def total(self) -> int:
-        """Number of trials, that of the current settings included."""
+        """Number of trials, including that of the current settings."""
         grid = math.prod(map(len, grid_values(self.tune))) if self.tune.method == "grid" else None
         return 1 + min(self.tune.trials, grid or self.tune.trials)
 
@@ -58,13 +58,13 @@ class Plan:
         """The block with a trial's settings.
 
         Raises:
-            ValidationError: they do not fit together.
+            ValidationError: the settings are inconsistent.
         """
         return type(self.block).model_validate({**self.block.model_dump(), **settings})
 
 
 def distributions(tune: Tune) -> dict[str, BaseDistribution]:
-    """The space as Optuna reads it; a choice, which may be a list, is its JSON."""
+    """The space as Optuna distributions; choices, which may be lists, are encoded as JSON."""
     fields = tunable(tune.stage)
     return {
         name: _distribution(setting, whole=fields[name].annotation is int)
@@ -75,7 +75,7 @@ def distributions(tune: Tune) -> dict[str, BaseDistribution]:
 def _distribution(setting: Range, *, whole: bool) -> BaseDistribution:
     if setting.choices is not None:
         return CategoricalDistribution([json.dumps(choice) for choice in setting.choices])
-    low: Any = setting.low  # params.py has seen that there are both, of the right type
+    low: Any = setting.low  # params.search checks that both exist, with the right type
     high: Any = setting.high
     if whole:
         return IntDistribution(int(low), int(high), setting.log, int(setting.step or 1))
@@ -91,7 +91,7 @@ def encode(tune: Tune, settings: Settings) -> dict[str, Any]:
 
 
 def decode(tune: Tune, stored: Mapping[str, Any]) -> Settings:
-    """Settings that Optuna has stored, drawn numbers rounded."""
+    """Settings from Optuna's stored values, with drawn numbers rounded."""
     settings = {}
     for name, distribution in distributions(tune).items():
         settings[name] = stored[name]
@@ -103,7 +103,7 @@ def decode(tune: Tune, stored: Mapping[str, Any]) -> Settings:
 
 
 def rounded(value: float) -> float:
-    """A number with few digits."""
+    """A number rounded to `DIGITS` significant digits."""
     return float(f"{value:.{DIGITS}g}")
 
 
@@ -133,10 +133,10 @@ def _steps(distribution: BaseDistribution) -> Sequence[Any]:
 
 
 def preset(plan: Plan, number: int) -> dict[str, Any]:
-    """Settings that no sampler draws, as Optuna stores them: the current ones, a grid's point.
+    """Predetermined settings, as Optuna stores them: the current ones, or a point of the grid.
 
-    The points come in an order of its own for each seed. Optuna's GridSampler raises an error in
-    a study that holds another trial beside those of its grid.
+    The order of the grid's points depends on the seed. Optuna's GridSampler is not used because it
+    raises an error in a study with trials outside its grid.
     """
     if number == CURRENT:
         inside = contains(plan.tune, plan.current)
@@ -149,10 +149,10 @@ def preset(plan: Plan, number: int) -> dict[str, Any]:
 
 
 def sampler(plan: Plan, number: int) -> BaseSampler:
-    """Sampler of one trial; it depends on the number, the seed and the trials before.
+    """Sampler of one trial; depends only on its number, the seed and the earlier trials.
 
-    So an interrupted search goes on as if it had not been interrupted. TPE: Bergstra et al. 2011;
-    with a constant liar, so that trials under way at the same time keep apart.
+    A resumed search therefore draws the same settings as an uninterrupted one. TPE: Bergstra et al.
+    2011; with a constant liar, so that concurrent trials differ.
     """
     seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
     if plan.tune.method == "tpe":

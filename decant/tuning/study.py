@@ -1,7 +1,7 @@
 """The study of a search on disk: Optuna's journal of its trials, the quality of their cases.
 
-Every process of the search has the journal open, and nothing else holds any state. So a search
-that was killed goes on where it was: trials that were under way run again, with their settings.
+All processes of the search share the journal, which holds the whole state. A killed search resumes
+from it: interrupted trials run again with the same settings.
 """
 
 import fcntl
@@ -26,8 +26,8 @@ from decant.tuning.space import CURRENT, Plan, Settings
 
 NAME, JOURNAL, QUEUE = "search", "journal.log", "queue.lock"
 JOB, CASES = "job.json", "cases"  # settings for the workers; quality of each case of a trial
-ANEW = "move it away, then the search starts anew"
-WARMUP = 2  # epochs of a trial before it may be stopped: the first says little
+START_OVER = "move it away to restart the search"
+WARMUP = 2  # epochs of a trial before it may be stopped
 DONE, STOPPED, UNFIT, FAILED = "done", "stopped", "unfit", "failed"
 STATES = {
     DONE: TrialState.COMPLETE,
@@ -39,9 +39,9 @@ STATES = {
 
 @dataclass(frozen=True)
 class TrialResult:
-    """The result of a trial. `outcome`: done, stopped, unfit, failed; `why`, if not done.
+    """The result of a trial. `outcome`: done, stopped, unfit, failed; `why`: reason if not done.
 
-    `same_as`: an earlier trial with the same settings, whose result was taken.
+    `same_as`: an earlier trial with the same settings, whose result was copied.
     """
 
     number: int
@@ -56,16 +56,17 @@ class TrialResult:
 
 
 def best_result(results: Sequence[TrialResult]) -> TrialResult | None:
-    """The best of all trials that were trained to their end; at equal values the earlier one."""
+    """The best trial trained to completion; the earlier one of equal values."""
     done = [result for result in results if result.outcome == DONE and result.value is not None]
     return max(done, key=lambda result: (result.value, -result.number), default=None)
 
 
 class Study:
-    """Optuna's study in the journal of a folder, made if there is none.
+    """Optuna's study in the journal of a folder, created if missing.
 
     Raises:
-        UnusableError: the folder or the journal, which may hold hours of work and is not replaced.
+        UnusableError: the folder or the journal cannot be used. A journal may hold hours of work,
+            so it is never replaced.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,21 +85,26 @@ class Study:
             )
         except OSError as error:
             raise unusable(Path(error.filename or self.journal), error) from None
-        except (ValueError, KeyError, TypeError, AssertionError) as error:  # by the line it is at
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AssertionError,
+        ) as error:  # the type depends on the damaged line
             why = f"a line in it is damaged, or of another version: {type(error).__name__}"
-            raise UnusableError(self.journal, why, ANEW) from None
+            raise UnusableError(self.journal, why, START_OVER) from None
 
     def requeue(self) -> int:
-        """Queue each trial again that a killed search has left running; returns how many wait.
+        """Queue the unfinished trials of a killed search again; return the number of queued trials.
 
-        No other process may have the study open.
+        No other process may use the study.
         """
         for trial in self._trials(TrialState.RUNNING):
             self._storage.set_trial_state_values(self._id(trial.number), TrialState.WAITING)
         return len(self._trials(TrialState.WAITING))
 
     def begin(self, plan: Plan) -> tuple[optuna.Trial, Settings] | None:
-        """Begin the next trial, a queued one first; None if all have begun."""
+        """Begin the next trial, queued ones first; None if none remain."""
         with exclusive(self.folder / QUEUE):
             waiting = self._trials(TrialState.WAITING)
             number = waiting[0].number if waiting else len(self._trials())
@@ -116,20 +122,20 @@ class Study:
             return trial, settings
 
     def finish(self, number: int, result: dict[str, Any]) -> None:
-        """Note the result of a trial: fields of `TrialResult` that the trial does not hold."""
+        """Record the result of a trial: the fields of `TrialResult` that are not in the trial."""
         self._storage.set_trial_user_attr(self._id(number), "result", result)
         state = STATES[result["outcome"]]
         value = result["value"] if state == TrialState.COMPLETE else None
         self._study.tell(number, value, state=state)
 
     def begun_by(self, process: int) -> dict[int, bool]:
-        """Number of each trial that a process has begun -> whether it has ended."""
+        """Number of each trial that a process began -> whether it has finished."""
         trials = self._trials()
         begun = [trial for trial in trials if trial.user_attrs.get("worker") == process]
         return {trial.number: trial.state.is_finished() for trial in begun}
 
     def results(self) -> list[TrialResult]:
-        """Every trial that has ended, by number.
+        """All finished trials, by number.
 
         Raises:
             UnusableError: the journal is of another version.
@@ -146,7 +152,7 @@ class Study:
             ]
         except (KeyError, TypeError) as error:
             why = f"the result of a trial is damaged, or of another version: {error}"
-            raise UnusableError(self.journal, why, ANEW) from None
+            raise UnusableError(self.journal, why, START_OVER) from None
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=states or None)
@@ -158,17 +164,17 @@ class Study:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock that the kernel frees when its holder is killed."""
+    """Hold a lock that the kernel releases if its holder is killed."""
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 class JournalLock(JournalFileOpenLock):
-    """Lock on the journal that the kernel frees when its holder is killed.
+    """Lock on the journal that the kernel releases if its holder is killed.
 
-    Whoever gets it first removes a half-written last line: Optuna would write on behind it, and
-    reads no further than a damaged line.
+    Acquiring it removes a partly written last line, because Optuna would append to that line and
+    stop reading there.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -187,15 +193,15 @@ class JournalLock(JournalFileOpenLock):
         return True
 
     def release(self) -> None:
-        """Free the lock."""
+        """Release the lock."""
         self._held.close()
 
 
 def cut_torn_line(journal: BinaryIO) -> None:
-    """Remove a last line that a kill or a full disk has left half written.
+    """Remove a last line that was partly written because of a kill or a full disk.
 
     Raises:
-        ValueError: it is not the beginning of a line.
+        ValueError: the last line is not the start of a record.
     """
     size = journal.seek(0, os.SEEK_END)
     journal.seek(max(0, size - 1))
@@ -226,11 +232,11 @@ def load_cases(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the user and the quality of each case.
 
     Raises:
-        UnusableError: the file is gone or damaged; the trial it belongs to counts as run.
+        UnusableError: the file is missing or damaged, although its trial is recorded as done.
     """
     try:
         with np.load(path, allow_pickle=False) as saved:
             return saved["user"], saved["ndcg"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         why = f"cases/{path.name}: {getattr(error, 'strerror', None) or 'damaged'}"
-        raise UnusableError(path.parents[1], why.lower(), ANEW) from None
+        raise UnusableError(path.parents[1], why.lower(), START_OVER) from None

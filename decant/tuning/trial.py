@@ -1,4 +1,4 @@
-"""One trial: a model trained on every fold with the settings under trial."""
+"""One trial: a model trained on every fold with the trial's settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from decant.tuning.study import save_cases
 
 @dataclass(frozen=True)
 class TrialData:
-    """Data of every trial; `teacher`: the model that a student may start from."""
+    """Data shared by all trials; `teacher`: the model that a student may start from."""
 
     material: Material
     folds: list[Sequences]
@@ -36,11 +36,11 @@ class TrialData:
 def run_trial(
     data: TrialData, settings: Training, cases: Path, on_epoch: OnEpoch = lambda *_: None
 ) -> dict[str, Any]:
-    """Train on each fold; the quality of each case goes to the file `cases`.
+    """Train on each fold; write the quality of each case to the file `cases`.
 
     Returns:
-        `value`: mean NDCG@10 of the folds, `folds`: of each, with the epoch that was best;
-        `parameters` of the model.
+        `value`: mean NDCG@10 over the folds; `folds`: NDCG@10, best epoch and number of cases of
+        each; `parameters` of the model.
 
     Raises:
         LossNotFiniteError, NothingToLearnError, MissingDeviceError: see `train`; any error of
@@ -73,7 +73,7 @@ def train_fold(
     on_epoch: Callable[[int, float], None],
     teacher: Recommender | None = None,
 ) -> tuple[Recommender, int]:
-    """Train a teacher, or a general student; returns it and its best epoch, from 1."""
+    """Train a teacher or a general student; return it and its best epoch, from 1."""
     model = new_model(material, settings, seed, teacher)
     plan = Plan(settings.epochs, settings.learning_rate, seed, on_epoch=on_epoch)
     report = fit(model, material, settings, plan)

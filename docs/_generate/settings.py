@@ -76,9 +76,10 @@ def fields(document: Schema) -> Iterator[tuple[str, Schema, Any]]:
 
 def comments(text: str) -> dict[str, str]:
     """The comment behind each block and setting of params.yaml."""
-    lines, behind, document = text.splitlines(), {}, yaml.compose(text)
-    assert document is not None, "params.yaml has blocks"
-    for block, value in document.value:
+    lines, behind = text.splitlines(), {}
+    root = yaml.compose(text)
+    assert root is not None
+    for block, value in root.value:
         behind[block.value] = _end(block, value)
         for key, inner in value.value if _is_nested(value) else ():
             behind[f"{block.value}.{key.value}"] = _end(key, inner)

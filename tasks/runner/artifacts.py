@@ -15,7 +15,7 @@ SERVED_BY_GENERAL = "_served_by_general.npy"
 
 
 def load_sequences(workspace: Workspace) -> tuple[Encoder, Sequences]:
-    """The encoder and everybody's sequences."""
+    """The encoder and all sequences."""
     folder = workspace.input("features")
     return Encoder.load(folder / "encoder.json"), Sequences.load(folder / "sequences")
 
@@ -27,48 +27,48 @@ def load_vectors(workspace: Workspace) -> dict[str, np.ndarray]:
 
 
 def read_text_encoder(workspace: Workspace) -> str | None:
-    """What made the text vectors, if it makes the same of other catalogues' texts too."""
+    """Digest of the BERT that made the text vectors; None if the encoder fits one catalogue."""
     summary = json.loads((workspace.input("vectors") / SUMMARY).read_text(encoding="utf-8"))
     digest: str | None = summary["bert"]
     return digest
 
 
 def load_members(workspace: Workspace, student: str) -> np.ndarray:
-    """The users a student learns from and is for; without a rule all users."""
+    """The users a student is trained on; without a rule all users."""
     return np.load(workspace.input("segments") / f"{student}.npy", allow_pickle=False)
 
 
 def load_segment(workspace: Workspace, student: str) -> np.ndarray | None:
-    """The users of a segment's student or a variant of it; None for one that is for all users."""
+    """The users of a segment's student or its variant; None for a student of all users."""
     if workspace.params.students[student].where is None:
         return None
     return load_members(workspace, student)
 
 
 def load_groups(workspace: Workspace) -> dict[str, np.ndarray]:
-    """The users each group's student serves; general's are those of no segment."""
+    """The users that each group's student serves; general's are those in no segment."""
     folder = workspace.input("segments")
     groups = {name: load_members(workspace, name) for name in workspace.params.segments}
     return {GENERAL: np.load(folder / SERVED_BY_GENERAL, allow_pickle=False), **groups}
 
 
 def is_folded(workspace: Workspace, student: str) -> bool:
-    """Whether a student has no model of its own and its users are general's."""
+    """Whether a student is merged into general: it has no model, general serves its users."""
     return student in folded(workspace, student)
 
 
 def why_folded(workspace: Workspace, student: str) -> str:
-    """The reason for a folded student."""
+    """Why a student is merged into general."""
     first = folded(workspace, student)[0]
     if first == student:
         return f"fewer than distill.min_users ({workspace.params.distill.min_users})"
-    return f"it starts from {first}, which is"
+    return f"it starts from {first}, which is merged too"
 
 
 def folded(workspace: Workspace, student: str) -> list[str]:
-    """Of a student and those that it goes on from the folded ones, the first in time first.
+    """The students merged into general among a student and its ancestors, oldest first.
 
-    Reads the members of these alone, since a step depends on no other student's.
+    Reads only their members, since a step does not depend on other students.
     """
     students = workspace.params.students
     line = {name: students[name] for name in lineage(students, student)}

@@ -1,7 +1,7 @@
-"""What runs in a child process of a flow: DVC, tied to the life of the process that started it.
+"""DVC in a child process of a flow, which ends with its parent.
 
-`python -m tasks.runner.child state` prints the graph and what is stale as one JSON document;
-`python -m tasks.runner.child dvc …` is the command line of DVC.
+`python -m tasks.runner.child state` prints the graph and the stale stages as one JSON document;
+`python -m tasks.runner.child dvc …` runs DVC's command line.
 """
 
 import json
@@ -12,15 +12,15 @@ from typing import Any
 
 from decant.files import unusable
 
-OWN = ".dvc"  # the folder that DVC keeps for itself
+OWN = ".dvc"  # DVC's internal folder
 
 
 def state(root: Path) -> dict[str, Any]:
-    """What DVC knows of a project.
+    """DVC's view of a project.
 
     Returns:
-        `stages`: name -> {deps, outs} as paths below `root`, and `known`: it has run before;
-        `stale`: DVC's status; `remote`: the name of the default one, None if there is none.
+        `stages`: name -> {deps, outs} as paths relative to `root`, and `known`: it has run before;
+        `stale`: DVC's status; `remote`: name of the default remote, None if unset.
     """
     from dvc.repo import Repo
 
@@ -60,7 +60,7 @@ def _print_state() -> int:
 
 
 def _explain(error: Exception) -> str:
-    """An error and its cause; of a file of DVC's own, what to do with it."""
+    """An error and its cause; for an internal file of DVC, with advice."""
     causes = [cause for cause in (error, error.__cause__) if cause is not None]
     for cause in causes:
         if isinstance(cause, OSError) and isinstance(cause.filename, str):

@@ -1,4 +1,4 @@
-"""What DVC and the programs that it runs say, in words for people."""
+"""Parsing of the output of DVC and of the programs it runs."""
 
 import re
 import signal
@@ -12,9 +12,9 @@ NOISE = re.compile(
 _DVC_ERROR = re.compile(r"^ERROR: (?:failed to reproduce '[^']*': )?(.*)")
 
 
-def outcome(said: list[str]) -> Status:
-    """What DVC says it did."""
-    text = "\n".join(said)
+def outcome(lines: list[str]) -> Status:
+    """Status of a stage, from the output of `dvc repro`."""
+    text = "\n".join(lines)
     if re.search(r"^Running stage '", text, re.MULTILINE):
         return "ran"
     if "is cached - skipping run" in text:
@@ -22,32 +22,32 @@ def outcome(said: list[str]) -> Status:
     return "skipped" if "didn't change, skipping" in text else "ran"
 
 
-def last_word(said: list[str], code: int) -> str:
-    """Why a child failed, in one line: its own `error:` line before an exception before DVC's."""
-    errors = [line[len("error: ") :] for line in said if line.startswith("error: ")]
+def failure_reason(lines: list[str], code: int) -> str:
+    """Why a child failed: the last of its `error:` lines, else its exception, else DVC's error."""
+    errors = [line[len("error: ") :] for line in lines if line.startswith("error: ")]
     if errors:
         return errors[-1]
-    own = [line for line in said if not _DVC_ERROR.match(line) and not NOISE.match(line)]
-    if any(line.startswith("Traceback ") for line in own):
-        return own[-1]
-    dvc = [match[1] for line in said if (match := _DVC_ERROR.match(line))]
+    child_lines = [line for line in lines if not _DVC_ERROR.match(line) and not NOISE.match(line)]
+    if any(line.startswith("Traceback ") for line in child_lines):
+        return child_lines[-1]
+    dvc = [match[1] for line in lines if (match := _DVC_ERROR.match(line))]
     if dvc:
         return explain_exit(dvc[0])
     return explain_exit(f"exited with {code}")
 
 
 def explain_exit(text: str) -> str:
-    """Name the signal where only its number is given."""
-    found = re.search(r"exited with (-?\d+)$", text)
-    code = int(found[1]) if found else 0
+    """Replace the exit code of a signal by the signal's name."""
+    match = re.search(r"exited with (-?\d+)$", text)
+    code = int(match[1]) if match else 0
     number = -code if code < 0 else code - 128  # a shell adds 128
-    if found is None or number not in set(signal.Signals):
+    if match is None or number not in set(signal.Signals):
         return text
-    return f"{text[: found.start()]}killed by {signal.Signals(number).name}"
+    return f"{text[: match.start()]}killed by {signal.Signals(number).name}"
 
 
 def explain_status(changes: Any) -> str:
-    """DVC's status of one stage in one line."""
+    """DVC's status of a stage, in one line."""
     parts: list[str] = []
     for change in changes:
         if isinstance(change, str):
@@ -60,7 +60,7 @@ def explain_status(changes: Any) -> str:
 
 
 def some(names: list[str], shown: int = 4) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of the others."""
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -77,7 +77,7 @@ def only_edited(changes: Any) -> bool:
 def _changed(what: Any) -> list[str]:
     if not isinstance(what, dict):
         return [str(what)]
-    found: list[str] = []
+    changes: list[str] = []
     for name, how in what.items():
-        found.append(f"{', '.join(how)} in {name}" if isinstance(how, dict) else f"{name} {how}")
-    return found
+        changes.append(f"{', '.join(how)} in {name}" if isinstance(how, dict) else f"{name} {how}")
+    return changes

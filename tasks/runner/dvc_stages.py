@@ -1,6 +1,6 @@
-"""One run in one workspace: asks DVC what is stale and has it bring stages up to date.
+"""One run in one workspace: asks DVC for stale stages and lets it bring them up to date.
 
-DVC alone caches; each of its commands is a child process of its own.
+Only DVC caches; each DVC command is a child process.
 """
 
 import json
@@ -17,7 +17,7 @@ from tasks.runner.dvc_output import (
     NOISE,
     Status,
     explain_status,
-    last_word,
+    failure_reason,
     only_edited,
     outcome,
     some,
@@ -26,13 +26,13 @@ from tasks.runner.process import kill, lines, start_child
 from tasks.runner.step import SUMMARY
 
 Emit = Callable[[str], None]
-FINGERPRINT = "fingerprint"  # always stale by design, written by the flow itself
+FINGERPRINT = "fingerprint"  # always stale, since the flow itself writes it
 KEEPS_EDITS = "raw"  # its output is the user's to edit
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What one stage did: figures and paths, never data."""
+    """Outcome of one stage: figures and paths, never data."""
 
     stage: str
     status: Status
@@ -42,11 +42,11 @@ class StageResult:
 
 
 class ReportedError(RuntimeError):
-    """An error whose message says it all, in one line."""
+    """An error with a complete one-line message, shown without a stack trace."""
 
 
 class StageError(ReportedError):
-    """A stage ended with an error; `reason` is its last word, in one line."""
+    """A stage failed; `reason` is its error in one line."""
 
     def __init__(self, stage: str, reason: str) -> None:
         self.stage, self.reason = stage, reason
@@ -54,11 +54,11 @@ class StageError(ReportedError):
 
 
 class WorkspaceError(ValueError):
-    """The workspace cannot be worked in; the message says why."""
+    """The workspace is unusable; the message says why."""
 
 
 class Run:
-    """One run of a flow in one workspace: what is stale, what has been made again so far."""
+    """One run of a flow in one workspace, with its stale stages and the results so far."""
 
     def __init__(self, root: Path, state: Mapping[str, Any]) -> None:
         self.root = root
@@ -71,7 +71,7 @@ class Run:
         self._mutex = threading.Lock()
 
     def upstream(self, stage: str) -> list[str]:
-        """Stages that make what `stage` reads."""
+        """Stages with outputs that `stage` reads."""
         deps = self.stages[stage]["deps"]
         return [
             name
@@ -80,12 +80,12 @@ class Run:
         ]
 
     def downstream(self, stage: str) -> list[str]:
-        """Stages that read what `stage` makes, directly or not, in an order that can be run."""
+        """Stages that depend on `stage`, transitively, in topological order."""
         below = {stage}
         order: list[str] = []
         waiting = [name for name in self.stages if name not in (stage, FINGERPRINT)]
-        while found := [n for n in waiting if below & set(self.upstream(n))]:
-            below |= set(found)
+        while ready := [n for n in waiting if below & set(self.upstream(n))]:
+            below |= set(ready)
             waiting = [n for n in waiting if n not in below]
         while len(order) < len(below) - 1:
             done = {stage, *order}
@@ -97,22 +97,22 @@ class Run:
         return order
 
     def reason(self, stage: str) -> str | None:
-        """Why `stage` has to be looked at now, None if it need not."""
+        """Why `stage` may have to run, None if it is up to date."""
         if stage in self.stale:
             known = self.stages[stage]["known"]
-            return f"stale: {explain_status(self.stale[stage])}" if known else "not made so far"
+            return f"stale: {explain_status(self.stale[stage])}" if known else "never run"
         again = [
             name
             for name in self.upstream(stage)
             if name in self.results and self.results[name].status != "skipped"
         ]
-        return f"looking, since {some(again)} ran" if again else None
+        return f"checking, since {some(again)} ran" if again else None
 
     def perform(self, stage: str, emit: Emit, *, force: bool = False) -> StageResult:
         """Bring one stage up to date in a child process.
 
         Raises:
-            StageError: its program or DVC ended with an error.
+            StageError: its program or DVC failed.
         """
         began = time.monotonic()
         status: Status = "skipped"
@@ -120,7 +120,7 @@ class Run:
         if reason is None:
             emit("up to date")
         elif not force and stage == KEEPS_EDITS and only_edited(self.stale.get(stage)):
-            emit("taking over what was edited in " + ", ".join(self.stages[stage]["outs"]))
+            emit("accepting edits in " + ", ".join(self.stages[stage]["outs"]))
             self._dvc(stage, ["commit", "--force", stage], emit)
             status = "accepted"
         else:
@@ -135,7 +135,7 @@ class Run:
         return result
 
     def push(self, emit: Emit) -> None:
-        """Copy what the stages have made to DVC's default remote, where there is one.
+        """Copy the stages' outputs to DVC's default remote, if one is set.
 
         Raises:
             StageError: the remote cannot be written to.
@@ -146,15 +146,15 @@ class Run:
         self._dvc("push", ["push"], emit)
 
     def close(self) -> None:
-        """Kill what still runs; nothing can be started any more."""
+        """Kill running children and refuse new ones."""
         with self._mutex:
             self._closed = True
             for child in self._children:
                 kill(child)
 
     def _dvc(self, stage: str, arguments: list[str], emit: Emit) -> list[str]:
-        """Run DVC and return what it and the stage said, line by line."""
-        said: list[str] = []
+        """Run DVC and return the output of it and of the stage, by line."""
+        output: list[str] = []
         with self._mutex:
             if self._closed:
                 raise StageError(stage, "the run has ended")
@@ -163,7 +163,7 @@ class Run:
         try:
             assert child.stdout is not None
             for line in lines(child.stdout.fileno()):
-                said.append(line)
+                output.append(line)
                 if not NOISE.match(line):
                     emit(line)
             code = child.wait()
@@ -172,12 +172,12 @@ class Run:
             with self._mutex:
                 self._children.discard(child)
         if code:
-            raise StageError(stage, last_word(said, code))
-        return said
+            raise StageError(stage, failure_reason(output, code))
+        return output
 
 
 def look(root: Path) -> Run:
-    """Ask DVC, in a child process, for the graph and for what is stale.
+    """Ask DVC, in a child process, for the graph and the stale stages.
 
     Raises:
         WorkspaceError: dvc.yaml or params.yaml cannot be read.
@@ -188,12 +188,14 @@ def look(root: Path) -> Run:
     finally:
         kill(child)
     if child.returncode:
-        raise WorkspaceError(last_word(err.decode(errors="replace").splitlines(), child.returncode))
+        raise WorkspaceError(
+            failure_reason(err.decode(errors="replace").splitlines(), child.returncode)
+        )
     return Run(root, json.loads(out.decode().splitlines()[-1]))
 
 
 def read_summary(outputs: tuple[Path, ...]) -> dict[str, Any]:
-    """Figures that the step wrote last, empty if it wrote none."""
+    """The summary that a step wrote, empty if there is none."""
     for output in outputs:
         path = output / SUMMARY
         if path.is_file():

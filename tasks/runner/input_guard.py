@@ -1,4 +1,4 @@
-"""Whether what a step has read is still what it was when the step began."""
+"""Detection of inputs that change while a step reads them."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ import yaml
 
 from decant.params.load import Params, load_params
 
-Signature = dict[str, tuple[int, int]]  # of a tree: path -> size, time of the last change (ns)
+Signature = dict[str, tuple[int, int]]  # path -> size, modification time (ns)
 
 
 class InputChangedError(ValueError):
-    """Something was changed while a step read it; `names` says what."""
+    """Inputs changed while a step read them; `names` lists them."""
 
     def __init__(self, names: list[str]) -> None:
         self.names = names
@@ -23,25 +23,25 @@ class InputChangedError(ValueError):
 
 
 def signature(path: Path) -> Signature:
-    """What tells whether a file, or any file of a folder, was changed; without reading it."""
+    """Sizes and modification times of a file, or of all files in a folder."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    found = {}
+    states = {}
     for file in files:
         with suppress(FileNotFoundError):  # gone meanwhile
             state = file.stat()
             name = file.relative_to(path).as_posix() if file != path else ""
-            found[name] = (state.st_size, state.st_mtime_ns)
-    return found
+            states[name] = (state.st_size, state.st_mtime_ns)
+    return states
 
 
 def settings_read(root: Path, program: str, student: str | None) -> list[str] | None:
-    """The settings that dvc.yaml names for a program, such as `teacher` or `distill.min_users`.
+    """Settings that dvc.yaml lists for a program, such as `teacher` or `distill.min_users`.
 
     Args:
-        student: the key of a stage for each student, as in `students.${key}`.
+        student: value of `${key}` in a stage per student.
 
     Returns:
-        None where there is no dvc.yaml.
+        None without a dvc.yaml.
     """
     try:
         stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -59,7 +59,7 @@ def settings_read(root: Path, program: str, student: str | None) -> list[str] | 
 def changed_settings(
     root: Path, program: str, before: Params, student: str | None = None
 ) -> list[str]:
-    """Those settings of a program that are not what they were when it started."""
+    """The settings of a program that changed since it started."""
     then = before.model_dump(by_alias=True)
     now = load_params(root / "params.yaml").model_dump(by_alias=True)
     names = settings_read(root, program, student)
@@ -71,12 +71,12 @@ def changed_settings(
 
 
 def setting(params: Any, name: str) -> Any:
-    """One setting by its dotted name; None if it is not there, as of a student that was removed."""
+    """A setting by its dotted name; None if missing, e.g. of a removed student."""
     for part in name.split("."):
         params = params.get(part) if isinstance(params, Mapping) else None
     return params
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Keys whose values are not the same in both."""
+    """Keys whose values differ, or which only one mapping has."""
     return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))

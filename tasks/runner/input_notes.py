@@ -1,4 +1,4 @@
-"""Notes on the inputs of a model that the data lacks."""
+"""Notes on configured model inputs that the data lacks."""
 
 from decant.models.build import missing_inputs
 from decant.params.models import Training
@@ -8,7 +8,7 @@ from tasks.runner.step import Workspace
 
 
 def notes_on_inputs(workspace: Workspace, settings: Training, material: Material) -> list[str]:
-    """A line for each input that is left out because the data lacks it; printed too."""
+    """Print and return a line for each model input left out because the data lacks it."""
     missing = missing_inputs(settings, material.encoder, material.vectors)
     block = block_of(settings)
     lines = [f"{block}.inputs: `{name}` is left out: {why}" for name, why in missing.items()]

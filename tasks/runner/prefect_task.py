@@ -1,4 +1,4 @@
-"""A step as a Prefect task, and what Prefect shows of it."""
+"""Steps as Prefect tasks, with their summaries as artifacts."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from tasks.runner.step import SUMMARY_PAGE
 
 
 def stage(name: str) -> Task[..., StageResult]:
-    """The Prefect task of a step; call it with a `Run`, and a student where there is one each."""
+    """The Prefect task of a step; takes a `Run`, and a student if the step has one per student."""
 
     def bring_up_to_date(
         run: Run, student: str | None = None, *, force: bool = False
@@ -35,7 +35,7 @@ def stage(name: str) -> Task[..., StageResult]:
 
 @task(name="push", task_run_name="push", persist_result=False, cache_policy=NO_CACHE)
 def push_task(run: Run) -> None:
-    """`Run.push` as a Prefect task: the bytes that a release can be traced back to."""
+    """`Run.push` as a Prefect task."""
     run.push(get_run_logger().info)
 
 
@@ -49,7 +49,7 @@ def show(result: StageResult) -> None:
 
 
 def page(result: StageResult) -> str:
-    """The summary for people: the text that the step wrote, else its figures."""
+    """The summary in Markdown: the step's own page, else its figures."""
     for output in result.outputs:
         written = output / SUMMARY_PAGE
         if written.is_file():
@@ -58,15 +58,15 @@ def page(result: StageResult) -> str:
     return f"**{result.stage}**\n\n```json\n{figures}\n```\n"
 
 
-# OSError: of the surroundings; HTTPError: Prefect's server is gone, or its disk
+# OSError: an environment problem; HTTPError: Prefect's server is down or its disk is full
 SAYS_IT_ALL = (ReportedError, ValueError, OSError, httpx.HTTPError)
 
 
 class OneLineErrors(logging.Filter):
-    """Leaves out the stack of errors whose message says it all."""
+    """Drops the stack trace of errors with a complete one-line message."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep the record, drop the stack."""
+        """Keep the record, drop its stack trace."""
         if record.exc_info and isinstance(record.exc_info[1], SAYS_IT_ALL):
             record.exc_info, record.exc_text = None, None
         return True

@@ -1,4 +1,4 @@
-"""Child processes that end with the thread that started them, and their output line by line."""
+"""Child processes that end with the thread that started them, and their output by line."""
 
 import os
 import re
@@ -17,12 +17,12 @@ PROGRESS_EVERY = 10.0  # seconds between two lines of one progress bar
 def start_child(
     root: Path, *command: str, stderr: int = subprocess.STDOUT
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m tasks.runner.child`; it ends with the calling thread, so wait for it."""
+    """Start `python -m tasks.runner.child`; it ends with the calling thread."""
     code = str(Path(__file__).resolve().parents[2])
     environment = {
         **os.environ,
         "DVC_NO_ANALYTICS": "1",
-        # threads that wait actively slow each other down where processes outnumber cores
+        # active waiting slows everything down if processes outnumber cores
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")])),
@@ -42,7 +42,7 @@ def start_child(
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:
-    """End a child and all that it has started; one that has ended is only waited for."""
+    """Kill a child and its descendants if it still runs, and close its pipes."""
     if child.poll() is None:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
@@ -53,7 +53,7 @@ def kill(child: subprocess.Popen[bytes]) -> None:
 
 
 def lines(descriptor: int) -> Iterator[str]:
-    """Lines of a stream as they come; a bar that rewrites its line gives one now and then."""
+    """Lines of a stream as they arrive; progress bars that rewrite a line are thinned out."""
     pending = b""
     shown = 0.0
     while chunk := os.read(descriptor, 65536):

@@ -1,8 +1,8 @@
-"""What every step's program does around its one call: settings, places, errors, the summary.
+"""The frame of every step's program: settings, paths, errors, the summary.
 
 A step is a function `run(workspace) -> summary`. It reads `workspace.input(…)`, writes into
-`workspace.output(…)` and returns figures for people. Outputs are temporary folders until the
-step has succeeded; then they are renamed, so nothing half-written is ever seen.
+`workspace.output(…)` and returns figures for people. Outputs are temporary folders that are renamed
+when the step has succeeded, so that no partial output is ever visible.
 """
 
 import argparse
@@ -37,16 +37,16 @@ CHECKPOINTS = Path(".decant/checkpoints")
 SUMMARY = "summary.json"
 SUMMARY_PAGE = "summary.md"
 USER_ERROR = 2
-FIRST_SPEAKS = 3.0  # seconds: if the first of several processes fails too, it ends the others
-SIGNALLED = 128  # and the signal's number: the exit status of what a signal ended
+FIRST_SPEAKS = 3.0  # seconds that other ranks wait, so that the first reports the error
+SIGNALLED = 128  # exit status of a process ended by a signal: this plus its number
 
 
 @dataclass
 class Workspace:
-    """Where one step reads and writes: `root/data/<name>`, and the settings.
+    """Paths (`root/data/<name>`) and settings of one step.
 
-    `program`: the step's name in dvc.yaml, where the settings come from params.yaml. `rank`: of
-    several processes that do one step together, only the first leaves outputs.
+    `program`: the step's name in dvc.yaml. `rank`: number of this process in a distributed step;
+    only rank 0 writes outputs.
     """
 
     root: Path
@@ -59,7 +59,7 @@ class Workspace:
     _scratch: list[Path] = field(default_factory=list)
 
     def input(self, name: str) -> Path:
-        """Folder or file that an earlier stage made."""
+        """Folder or file of an earlier stage."""
         path = self.root / "data" / name
         if not path.exists():
             raise FileNotFoundError(f"data/{name} is missing: run the stage that makes it first")
@@ -67,10 +67,10 @@ class Workspace:
         return path
 
     def check_unchanged(self) -> None:
-        """DVC would note what is there now as what the step has read.
+        """Check that no input changed, since DVC records the current state as the one read.
 
         Raises:
-            InputChangedError: an input, or a setting of the step, is not what it was.
+            InputChangedError: an input or a setting of the step has changed.
         """
         changed = [
             (path / name).relative_to(self.root).as_posix()
@@ -92,23 +92,23 @@ class Workspace:
         return temporary
 
     def scratch(self, name: str) -> Path:
-        """A folder for the state of a long step, removed when its outputs have their names.
+        """A folder for the state of a long step, removed on `commit`.
 
-        Outside data/: DVC removes a stage's outputs before it runs again.
+        It is outside data/, because DVC removes a stage's outputs before it runs again.
         """
         folder = self.root / CHECKPOINTS / name
         self._scratch.append(folder)
         return folder
 
     def code(self) -> str:
-        """Digest of the code of this step, empty where none was made."""
+        """Digest of the code of this step, empty if unknown."""
         path = self.root / "data" / "fingerprints" / f"{self.program}.txt"
         return path.read_text("utf-8").strip() if path.is_file() else ""
 
     def commit(self, summary: Summary, page: str | None = None) -> None:
         """Write the summary into the first output and give every output its final name.
 
-        `page` is the same for people, in Markdown. A step that keeps what is there has no output.
+        `page`: the summary in Markdown. A step without outputs writes nothing.
         """
         if self.rank:
             self.discard()
@@ -125,13 +125,13 @@ class Workspace:
             shutil.rmtree(folder, ignore_errors=True)
 
     def discard(self) -> None:
-        """Remove what an unsuccessful step has written."""
+        """Remove the outputs of a failed step."""
         for temporary in self._outputs.values():
             shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON readably and the same way each time."""
+    """Write indented, deterministic JSON."""
     path.write_text(
         json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
         encoding="utf-8",
@@ -139,7 +139,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -> None:
-    """Be the command line of a step: `python -m tasks.NAME [STUDENT]`."""
+    """Command-line entry point of a step: `python -m tasks.NAME [STUDENT]`."""
     end_with_starter()
     print_what_can_be()
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
@@ -165,7 +165,7 @@ def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -
 
 
 def alone(workspace: Workspace) -> AbstractContextManager[None]:
-    """While it is entered, no other program makes these outputs; of several together the first."""
+    """Lock the step's outputs against other programs; only rank 0 takes the lock."""
     if workspace.rank:
         return nullcontext()
     name = "@".join(filter(None, [workspace.program, workspace.student]))
@@ -173,7 +173,7 @@ def alone(workspace: Workspace) -> AbstractContextManager[None]:
 
 
 def spread(program: str, params: Params) -> None:
-    """Become as many processes as the settings of a training ask for."""
+    """Restart as several processes if the settings of the training ask for it."""
     block = getattr(params, program, None)
     if isinstance(block, Training) and block.processes > 1 and "RANK" not in os.environ:
         together = ("--standalone", f"--nproc-per-node={block.processes}")
@@ -182,7 +182,7 @@ def spread(program: str, params: Params) -> None:
 
 
 def run_together(arguments: list[str]) -> int:
-    """Be `torchrun`, which leaves the last word to the process that failed; its exit status."""
+    """Run `torchrun`; return the exit status of the process that failed first."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # slow to import
     from torch.distributed.run import main as torchrun
 
@@ -200,7 +200,7 @@ def run_step(
     workspace: Workspace,
     describe: Callable[[Summary], str] | None = None,
 ) -> Summary:
-    """Run a step; its outputs appear all at once, or not at all."""
+    """Run a step; its outputs appear all at once or not at all."""
     try:
         summary = run(workspace)
         workspace.check_unchanged()
@@ -212,7 +212,7 @@ def run_step(
 
 
 def known_student(name: str, params: Params) -> str:
-    """`name`, if it is one of the students.
+    """Return `name` if it is a student.
 
     Raises:
         ValueError: it is not.
@@ -223,7 +223,7 @@ def known_student(name: str, params: Params) -> str:
 
 
 def explain(error: ValueError | OSError) -> str:
-    """An error in one line, for a person; of a file that runs keep, what to do with it too."""
+    """An error in one line; for a file in .decant, with advice."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         if os.path.relpath(error.filename).startswith(f"{FOLDER}{os.sep}"):
             return str(unusable(Path(error.filename), error))

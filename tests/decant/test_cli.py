@@ -71,9 +71,9 @@ def test_every_command_has_help_and_a_module_that_registers_it(name: str) -> Non
         ([], "the following arguments are required: COMMAND"),
         (["recomend"], "no command `recomend`; did you mean `recommend`?"),
         (["zzz"], "no command `zzz`; commands: configure, fetch"),
-        (["--bogus"], "`decant --help` shows how"),
+        (["--bogus"], "see `decant --help`"),
         (["releases", "--bogus"], "unrecognized arguments: --bogus"),
-        (["promote"], "the following arguments are required: ID; `decant promote --help`"),
+        (["promote"], "the following arguments are required: ID; see `decant promote --help`"),
     ],
 )
 def test_what_is_typed_wrongly_is_one_line(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from decant.commands.releases import CHANNELS
 from decant.lock import BusyError
-from flows.console import complain, guarded
+from flows.console import print_error, run_cli
 from flows.retrain import (
     Channel,
     NotReleasableError,
@@ -74,14 +74,14 @@ def test_errors_are_one_line_and_a_status(
     def command() -> int:
         raise error
 
-    assert guarded(command) == status
+    assert run_cli(command) == status
     said = capsys.readouterr().err
     assert said.startswith("decant: error: ")
     assert said.count("\n") == 1
 
 
 def test_a_terminal_of_ascii_gets_an_outcome_too() -> None:
-    code = "from flows.console import guarded\nguarded(lambda: print('a → b') or 0)"
+    code = "from flows.console import run_cli\nrun_cli(lambda: print('a → b') or 0)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=REPOSITORY, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True,
@@ -91,7 +91,7 @@ def test_a_terminal_of_ascii_gets_an_outcome_too() -> None:
 
 
 def test_complaints_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    assert complain(ValueError("x"), 2) == 2
+    assert print_error(ValueError("x"), 2) == 2
     assert capsys.readouterr().out == ""
 
 

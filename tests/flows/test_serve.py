@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from decant.params.release import Schedule
-from flows.console import guarded
+from flows.console import run_cli
 from flows.serve import deployments, main
 from flows.server import ServerError, free_port, lasting_server, try_port
 
@@ -46,7 +46,7 @@ def test_a_port_in_use_is_one_line() -> None:
 
 @pytest.mark.parametrize("port", ["abc", "99999", "-1", "8o", ""])
 def test_a_port_that_is_none_is_one_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded(lambda: main(["--with-server", f"--port={port}"])) == 2
+    assert run_cli(lambda: main(["--with-server", f"--port={port}"])) == 2
     said = capsys.readouterr().err
     assert f"invalid port `{port}`: expected 1 to 65535" in said
     assert said.startswith("decant: error: argument --port: ")

@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from pydantic import ValidationError
 
 from decant.params.load import Params, ParamsError, parse_params
-from flows.console import guarded
+from flows.console import run_cli
 from flows.tune import Options, main, with_options
 from flows.tune import tune as tune_flow
 from tasks.tune import SearchSummary
@@ -43,7 +43,7 @@ def test_help_names_the_options_and_trial_0(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("option", ["--trials=0", "--trials=many", "--workers=-2", "--folds=2"])
 def test_a_wrong_option_is_one_line(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded(lambda: main([option])) == 2
+    assert run_cli(lambda: main([option])) == 2
     output = capsys.readouterr().err
     assert output.startswith("decant: error: ") and output.count("\n") == 1
 
@@ -85,6 +85,6 @@ def test_the_summary_says_where_to_look_and_whether_params_yaml_changed() -> Non
     lines = str(SUMMARY).splitlines()
     assert lines[:2] == ["a table", "trial 3 is better"]
     assert "trials   .decant/tuning/x/ (trials.json, params.diff)" in lines
-    assert lines[-1] == "params.yaml: as it was; `--apply` writes the change"
+    assert lines[-1] == "params.yaml: unchanged; `--apply` writes the change"
     nothing = SearchSummary("a table", "nothing changes", "", SUMMARY.folder, False)
     assert str(nothing).splitlines()[-1] == "trials   .decant/tuning/x/ (trials.json)"

@@ -38,6 +38,17 @@ def test_wrong_settings_are_found_before_anything_starts(project: Any) -> None:
     assert project.started() == []
 
 
+def test_a_setting_that_params_yaml_lacks_is_found_before_anything_starts(project: Any) -> None:
+    path = project.root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    del params["raw"]["seed"]
+    path.write_text(yaml.safe_dump(params))
+    advice = r"lacks `raw\.seed`, which dvc\.yaml names: `decant configure --upgrade`"
+    with pytest.raises(WorkspaceError, match=advice), workspace(project.root):
+        pass
+    assert project.started() == []
+
+
 def add_students(root: Path, **rules: dict[str, Any]) -> None:
     """Add students to params.yaml, each with its rule and priority."""
     path = root / "params.yaml"
@@ -49,7 +60,7 @@ def add_students(root: Path, **rules: dict[str, Any]) -> None:
 def test_rules_that_serve_nobody_are_found_before_anything_starts(project: Any) -> None:
     young, younger = {"where": "age < 30", "priority": 1}, {"where": "age < 20"}
     add_students(project.root, young=young, younger=younger)
-    wrong = r"students\.younger\.where: .* never serve anybody"
+    wrong = r"students\.younger\.where: .* never serve a user"
     with pytest.raises(RuleError, match=wrong), workspace(project.root):
         pass
     assert project.started() == []

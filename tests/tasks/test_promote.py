@@ -80,7 +80,7 @@ def test_a_damaged_or_missing_pointer_is_written_anew(
     assert rolled_back(root, params, second, "production") is None
     result = promote(root, params, second)
     assert (result.moved, result.before, result.number) == (True, first, 2)
-    assert "it was written anew" in caplog.text
+    assert "it was repaired" in caplog.text
     assert open_registry(params.registry, root).rollback().release == first
 
 

@@ -74,7 +74,7 @@ def test_publishing_again_is_no_news(candidate: Candidate) -> None:
     again = publish(root, params)
     assert again.promotable
     assert not again.new
-    assert "was published already" in describe(again)
+    assert "already published" in describe(again)
 
 
 def test_a_candidate_that_failed_the_gate_is_refused_and_reported(candidate: Candidate) -> None:
@@ -285,7 +285,7 @@ def test_what_would_keep_a_release_from_the_registry_is_known_before(
 
 def test_no_candidate_says_what_to_do(make_workspace: MakeWorkspace) -> None:
     root = make_workspace()
-    with pytest.raises(CandidateError, match="`make run` makes one"):
+    with pytest.raises(CandidateError, match="`make run` creates one"):
         publish(root, load_params(root / "params.yaml"))
 
 

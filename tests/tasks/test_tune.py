@@ -88,8 +88,8 @@ def test_the_winning_setting_is_shown_and_written_only_if_asked(
         "+  learning_rate: 0.02       # far too low",
     ]
     assert (root / shown.folder / "params.diff").read_text() == shown.diff
-    assert "params.yaml: as it was; `--apply` writes the change" in str(shown)
-    assert "3 trials: 1 the same as an earlier one" in shown.table  # a grid of two, and now
+    assert "params.yaml: unchanged; `--apply` writes the change" in str(shown)
+    assert "3 trials: 1 repeat an earlier one" in shown.table  # a grid of two, and now
     # again, with what is there: no worker starts
     monkeypatch.setattr("decant.tuning.search._start", lambda *_: pytest.fail("trained"))
     written = tune(root, params(root), lines.append, apply=True)
@@ -134,7 +134,7 @@ def test_nothing_to_search_is_one_line(root: Path) -> None:
 def test_a_teacher_that_starts_from_another_is_not_searched(root: Path) -> None:
     settings = params(root)
     teacher = settings.teacher.model_copy(update={"warm_start": "elsewhere"})
-    with pytest.raises(ParamsError, match=r"`teacher\.warm_start`: trials start from nothing"):
+    with pytest.raises(ParamsError, match=r"`teacher\.warm_start`: trials train from scratch"):
         plan_of(settings.model_copy(update={"teacher": teacher}))
 
 

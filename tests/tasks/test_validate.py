@@ -81,7 +81,7 @@ def test_the_description_shows_the_account_and_the_reasons(tmp_path) -> None:
             r"20\.00% of the rows of all logs are bad.*first events\.csv:42",
         ),
         (log(0, "u1,i1,soon", ",i1,5"), {}, "all 2 rows of the log `events` are invalid"),
-        (log(5), {}, "5 events after validation, validate.min_events asks for 10"),
+        (log(5), {}, "5 events after validation, validate.min_events requires 10"),
         (log(40), {"min_users": 6}, "5 users after validation"),
         (log(40), {"min_items": 5}, "4 items after validation"),
     ],
@@ -97,7 +97,7 @@ def test_a_log_that_is_not_fit_stops_the_run(
 def test_bad_rows_are_pointed_at_only_where_there_are_some(tmp_path) -> None:
     with pytest.raises(validate.DataRejectedError) as none:
         run_step(validate.run, workspace(tmp_path, log(1)))
-    assert str(none.value) == "1 event after validation, validate.min_events asks for 10"
+    assert str(none.value) == "1 event after validation, validate.min_events requires 10"
     with pytest.raises(validate.DataRejectedError) as some:
         run_step(validate.run, workspace(tmp_path, log(5, ",i1,5"), max_quarantined=1))
     assert str(some.value).endswith(

@@ -23,7 +23,7 @@ def read_attributes(
 def attributes_of(
     table: Table, name: str, columns: Sequence[str], numeric: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The `columns` of a table with its origin, `numeric` ones as numbers; and the lost cells.
+    """The `columns` of a table with their origin, `numeric` ones parsed; and the unparsed cells.
 
     The first column is the id.
     """
@@ -39,7 +39,7 @@ def attributes_of(
 
 
 def _cells(table: Table, column: str) -> pd.Series:
-    """An attribute's values in their one form; a title is text that nothing is compared with."""
+    """An attribute's values in canonical form; a title stays text, as it is never compared."""
     if column == Columns.TITLE:
         return table.column(column)
     return attribute_values(table.cells[column])

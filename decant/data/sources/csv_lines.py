@@ -1,8 +1,8 @@
-"""Delimited text line by line: slower than pandas, and every line is accounted for.
+"""Delimited text line by line: slower than pandas, but every line is accounted for.
 
-A cell may hold line breaks if it is quoted as RFC 4180 says. A quotation mark that is merely stray
-would swallow all lines up to the next one: its line is malformed, and the next line is read anew.
-Where both could be meant, all lines of the quotation are malformed.
+A cell may contain line breaks if it is quoted as in RFC 4180. A stray quotation mark would swallow
+all lines up to the next one: its line is malformed, and reading resumes with the next line. If a
+quotation could be either, all its lines are malformed.
 """
 
 import csv
@@ -10,16 +10,16 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 STRAY = "a quotation mark that is not closed in the line"
-AMBIGUOUS = "in a quotation over lines of which each could be a row"
+AMBIGUOUS = "inside a quotation over several lines that could each be a row"
 TOO_LONG = f"a cell of more than {csv.field_size_limit():,} characters, a stray quotation mark?"
 
 
 def read_records(
     lines: Sequence[str], separator: str, width: int
 ) -> Iterator[tuple[int, list[str], str | None]]:
-    """Each record: the line it begins in, from 1; its `width` cells; what is wrong with it.
+    """Each record: its first line, from 1; its `width` cells; the problem or None.
 
-    Short lines are filled up. Each line of a malformed record is a record of empty cells.
+    Short lines are padded. Each line of a malformed record becomes a record of empty cells.
     """
     at = 0
     while at < len(lines):
@@ -31,21 +31,21 @@ def read_records(
         at += size
 
 
-def miscounted(found: int, width: int) -> str:
-    """What is wrong with a line that has another number of fields than it should."""
-    return f"{found} fields in a line instead of {width}"
+def miscounted(fields: int, width: int) -> str:
+    """The problem of a line with a wrong number of fields."""
+    return f"{fields} fields in a line instead of {width}"
 
 
 def _record(
     lines: Sequence[str], at: int, separator: str, width: int
 ) -> tuple[list[str], int, str | None]:
-    """The record that begins at index `at`: its cells, how many lines it has, what is wrong."""
+    """The record that begins at index `at`: its cells, its number of lines, the problem."""
     rest = (lines[i] for i in range(at, len(lines)))
-    # the last line gets one behind it, so that a quotation open at the end is seen to run on
+    # an extra line at the end, so that a quotation still open there is seen to continue
     reader = csv.reader(itertools.chain(rest, [""]), delimiter=separator)
     try:
         fields = next(reader)
-    except csv.Error:  # there is but one: a cell beyond the limit
+    except csv.Error:  # the only possible one: a cell beyond the size limit
         return [], 1, TOO_LONG
     size = reader.line_num
     if size > 1:
@@ -60,7 +60,7 @@ def _record(
 
 
 def _ends_well(block: Sequence[str], separator: str, width: int) -> bool:
-    """Whether lines are one record of `width` cells whose quotations end before a separator."""
+    """Whether lines are one record of `width` cells with all quotations properly closed."""
     try:
         return len(next(csv.reader(block, delimiter=separator, strict=True))) == width
     except csv.Error:

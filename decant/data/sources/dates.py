@@ -1,7 +1,8 @@
 """Dates as people and programs write them → seconds since 1970 in UTC, float64, NaN if unreadable.
 
-Every function takes cells as str without missing ones and keeps their index. `zone`: of cells that
-name none; an hour that a clock shows twice is the first of both, one that it skips is moved on.
+Every function takes cells as str, none of them missing, and keeps their index. `zone`: the time
+zone of cells without one; for an hour that occurs twice the first is taken, a skipped hour is
+shifted forward.
 """
 
 from zoneinfo import ZoneInfo
@@ -13,10 +14,10 @@ import pyarrow.compute as pc
 
 from decant.features.values import EARLIEST, LATEST
 
-ORDERS = {  # what a date of numbers alone may mean -> for people
+ORDERS = {  # possible orders of a numeric date -> shown as
     "day-first": "day/month/year",
     "month-first": "month/day/year",
-    "year-first": "year/month/day of two digits",
+    "year-first": "two-digit year/month/day",
 }
 _TIME = (
     r"(?:[T ,:]+(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})"
@@ -49,9 +50,9 @@ _ZONED = r"[T ]\d{1,2}(?::?\d{2}).*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 
 
 def seconds(stamps: pd.Series, zone: str) -> pd.Series:
-    """Seconds of timestamps; without a zone they are local times of `zone`."""
+    """Timestamps as seconds; those without a zone are local times of `zone`."""
     if getattr(stamps.dtype, "tz", None) is None:
-        twice = np.ones(len(stamps), dtype=bool)  # the first of two hours of one name
+        twice = np.ones(len(stamps), dtype=bool)  # the first of two equal hours
         stamps = stamps.dt.tz_localize(ZoneInfo(zone), ambiguous=twice, nonexistent="shift_forward")
     micros = stamps.dt.tz_convert("UTC").dt.as_unit("us").astype("int64") / 1e6
     return micros.where(stamps.notna()).astype("float64")
@@ -65,18 +66,18 @@ def by_format(written: pd.Series, form: str, zone: str) -> pd.Series:
 
 
 def iso(written: pd.Series, zone: str) -> pd.Series:
-    """Read ISO 8601 and its everyday variants, such as a comma before the fraction."""
-    found = pd.to_datetime(written, format="ISO8601", utc=True, errors="coerce")
-    local = found.notna() & ~written.str.contains(_ZONED)
-    read = seconds(found, zone)
-    read[local] = seconds(found[local].dt.tz_localize(None), zone)
+    """Read ISO 8601 and common variants, such as a comma before the fraction."""
+    stamps = pd.to_datetime(written, format="ISO8601", utc=True, errors="coerce")
+    local = stamps.notna() & ~written.str.contains(_ZONED)
+    read = seconds(stamps, zone)
+    read[local] = seconds(stamps[local].dt.tz_localize(None), zone)
     parts = _extract(written[read.isna()], _YEAR_FIRST)
     read[parts.index] = _join(parts, parts["year"], parts["month"], parts["day"], zone)
     return read
 
 
 def compact(digits: pd.Series, zone: str) -> pd.Series:
-    """Read digits alone: YYYYMMDD, then hours, minutes, seconds and a fraction, as far as given."""
+    """Read plain digits: YYYYMMDD, optionally hours, minutes, seconds and a fraction."""
     pieces = {
         name: digits.str[a:b].where(digits.str.len() >= b, "0")
         for name, (a, b) in {
@@ -91,7 +92,7 @@ def compact(digits: pd.Series, zone: str) -> pd.Series:
 
 
 def with_month_names(written: pd.Series, zone: str) -> pd.Series:
-    """Read dates with an English month's name: `1 Mar 2026`, `Mar 1, 2026`, ctime, web servers'."""
+    """Read dates with English month names: `1 Mar 2026`, `Mar 1, 2026`, ctime, web server logs."""
     read = pd.Series(np.nan, index=written.index, dtype="float64")
     named = written[written.str.contains("[A-Za-z]{3}")]
     ordered = named.str.replace(_CTIME, r"\g<day> \g<name> \g<year> \g<clock>", regex=True)
@@ -102,7 +103,7 @@ def with_month_names(written: pd.Series, zone: str) -> pd.Series:
 
 
 def by_order(written: pd.Series, zone: str) -> pd.DataFrame:
-    """Readings of dates of numbers alone, a column for each of `ORDERS`, where there is one."""
+    """Readings of numeric dates, a column for each of `ORDERS`; rows without any are dropped."""
     parts = _extract(written, _NUMBERS)
     a, b, c = parts["a"], parts["b"], parts["c"]
     year, day = c.where(c.str.len() > 1), c.where(c.str.len() < 3)
@@ -117,36 +118,36 @@ def by_order(written: pd.Series, zone: str) -> pd.DataFrame:
 
 
 def _extract(written: pd.Series, pattern: str) -> pd.DataFrame:
-    """The named groups of a pattern as str, for the cells that match; marks must be alike."""
+    """The named groups of a pattern as str, for matching cells; both separators must be equal."""
     cells = pa.array(written.to_numpy(dtype=object), pa.string(), from_pandas=True)
-    found = pc.extract_regex(cells, pattern)
-    groups = {field.name: found.field(field.name) for field in found.type}
+    matches = pc.extract_regex(cells, pattern)
+    groups = {field.name: matches.field(field.name) for field in matches.type}
     parts = pd.DataFrame(
         {name: pd.Series(group.to_pandas(), dtype="str") for name, group in groups.items()}
     )
     parts.index = written.index
-    matched = pd.Series(found.is_valid().to_numpy(zero_copy_only=False), index=written.index)
+    matched = pd.Series(matches.is_valid().to_numpy(zero_copy_only=False), index=written.index)
     if "mark" in parts:
         matched &= parts["mark"] == parts["again"]
     return parts[matched].replace("", np.nan)
 
 
 def _months(names: pd.Series) -> pd.Series:
-    """The numbers of months as str, by their names or the beginnings of them."""
+    """Month names or their prefixes → month numbers as str."""
     return names.map({name: _month(name) for name in names.dropna().unique()}).astype("str")
 
 
 def _month(name: object) -> str | None:
-    """The number of a month by its name or the beginning of it."""
-    told = str(name).lower()
-    found = [n for n, month in enumerate(_MONTHS, start=1) if month.startswith(told)]
-    return str(found[0]) if len(found) == 1 and len(told) >= 3 else None
+    """The number of a month from its name or an unambiguous prefix."""
+    letters = str(name).lower()
+    numbers = [n for n, month in enumerate(_MONTHS, start=1) if month.startswith(letters)]
+    return str(numbers[0]) if len(numbers) == 1 and len(letters) >= 3 else None
 
 
 def _join(
     parts: pd.DataFrame, year: pd.Series, month: pd.Series, day: pd.Series, zone: str
 ) -> pd.Series:
-    """Seconds from the pieces of dates; `parts` has those of the time of day."""
+    """Seconds from the parts of dates; `parts` has those of the time of day."""
     read = pd.Series(np.nan, index=parts.index, dtype="float64")
     whole = pd.DataFrame({"year": _years(year), "month": _number(month), "day": _number(day)})
     clock = _clock(parts)
@@ -160,7 +161,7 @@ def _join(
 
 
 def _clock(parts: pd.DataFrame) -> pd.Series:
-    """Seconds of the day, 0 where no time is told, NaN where it is none."""
+    """Seconds since midnight, 0 without a time of day, NaN if it is invalid."""
     hour, minute, second = (_number(parts[name]).fillna(0.0) for name in _CLOCK)
     hour = _of_the_day(hour, parts.get("half"))
     fraction = ("0." + parts["fraction"].fillna("0")).astype("float64")
@@ -169,34 +170,34 @@ def _clock(parts: pd.DataFrame) -> pd.Series:
 
 
 def _number(digits: pd.Series) -> pd.Series:
-    """Digits as float64; `pd.to_numeric`, which looks for more than digits, is ten times slower."""
+    """Digits as float64; ten times faster than `pd.to_numeric`, which accepts more than digits."""
     return digits.astype("float64")
 
 
 def _years(digits: pd.Series) -> pd.Series:
-    """Years of two digits lie from 1970 to 2069, any other has four."""
+    """Years as numbers; two-digit years are from 1970 to 2069, all others must have four digits."""
     numbers, length = _number(digits), digits.str.len()
     short = numbers + np.where(numbers < 70, 2000, 1900)
     return numbers.where(length == 4).mask(length == 2, short)
 
 
 def _of_the_day(hour: pd.Series, half: pd.Series | None) -> pd.Series:
-    """Hours of a clock of twelve with am and pm → of the day; NaN if it has no such hour."""
+    """Hours with am or pm → hours of the day; NaN for invalid ones."""
     if half is None or not half.notna().any():
         return hour
-    told = half.str[0].str.lower()
-    of_twelve = (hour % 12 + 12 * told.eq("p")).where((hour >= 1) & (hour <= 12))
+    letter = half.str[0].str.lower()
+    of_twelve = (hour % 12 + 12 * letter.eq("p")).where((hour >= 1) & (hour <= 12))
     return hour.where(half.isna(), of_twelve)
 
 
 def _in_zone(stamps: pd.Series, offset: pd.Series | None, zone: str) -> pd.Series:
-    """Seconds of local times; those with an offset, such as +02:00, are of that."""
+    """Local times as seconds; an offset such as +02:00 overrides `zone`."""
     read = seconds(stamps, zone)
-    told = offset[stamps.index].dropna() if offset is not None else None
-    if told is None or not len(told):
+    offsets = offset[stamps.index].dropna() if offset is not None else None
+    if offsets is None or not len(offsets):
         return read
-    shift = told.str.extract(r"(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?").fillna("0")
+    shift = offsets.str.extract(r"(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?").fillna("0")
     amount = shift["hours"].astype("int64") * 3600 + shift["minutes"].astype("int64") * 60
-    at_utc = seconds(stamps[told.index], "UTC")
-    read[told.index] = at_utc - amount.where(shift["sign"] != "-", -amount)
+    at_utc = seconds(stamps[offsets.index], "UTC")
+    read[offsets.index] = at_utc - amount.where(shift["sign"] != "-", -amount)
     return read

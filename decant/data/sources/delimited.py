@@ -1,4 +1,4 @@
-"""Tables in files: read as text, every row with its file and line, columns checked by name."""
+"""Read tables as text, with the file and line of every row; check columns by name."""
 
 import csv
 import io
@@ -30,14 +30,14 @@ from decant.suggest import suggest
 PARQUET = (".parquet", ".pq")
 TAB_SEPARATED = (".tsv", ".tab")
 UUID_BYTES = 16
-NOT_IDS = "holds lists, objects, bytes or truth values: an id is a text or a whole number"
+NOT_IDS = "holds lists, objects, bytes or booleans: an id must be a text or a whole number"
 NAMES = {mark: name for name, mark in DELIMITERS.items()}
-# pandas would make floats of them where one is missing, and large ids would become the same
+# pandas would convert them to floats if one is missing, and large ids would collide
 _EXACT = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
 
 
 class MissingColumnError(ValueError):
-    """A table lacks a column; says which file, the nearest name and all that there are."""
+    """A table lacks a column; the message has the file, the nearest name and all columns."""
 
     def __init__(
         self,
@@ -56,18 +56,18 @@ class MissingColumnError(ValueError):
 
 
 class EmptyLogError(ValueError):
-    """The logs hold no row at all."""
+    """The logs have no rows."""
 
     def __init__(self, files: Sequence[str]) -> None:
         self.files = list(files)
         shown = ", ".join(files[:4]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")
-        super().__init__(f"{shown}: no events; there is nothing to learn from")
+        super().__init__(f"{shown}: no events; there is nothing to train on")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one or more files. `cells`: the columns; `origin`: file, row and what is malformed
-    about that line, aligned with it. `note`: what was found out about the file, if anything."""
+    """Rows of one or more files. `cells`: the columns; `origin`: file, row and problem of each
+    line, aligned with `cells`. `note`: a detected property of the file, if any."""
 
     cells: pd.DataFrame
     origin: pd.DataFrame
@@ -81,11 +81,11 @@ class Table:
         return text(self.cells[name])
 
     def ids(self, name: str) -> pd.Series:
-        """A column of ids, each in its one form.
+        """A column of ids in canonical form.
 
         Raises:
-            UnreadableTableError: its cells are lists, bytes or truth values, or numbers too large
-                to be told apart.
+            UnreadableTableError: its cells are lists, bytes or booleans, or numbers too large to
+                be distinguished.
         """
         values = self.cells[name]
         rows, problem = unusable_ids(values)
@@ -106,14 +106,14 @@ def read_table(
 ) -> Table:
     """Read one delimited (also .gz …) or Parquet file; cells of delimited text stay text.
 
-    `columns` names those of a file without a header. Without a `separator` the file's own is
-    found: the first that gives the `needed` columns. `row` counts lines from 1, the header
-    included. A malformed line (too many fields, a stray quotation mark) is a row of missing cells
-    that says so.
+    `columns` are the names for a file without a header. Without a `separator` it is detected: the
+    first one that yields the `needed` columns. `row` counts lines from 1, the header included. A
+    malformed line (too many fields, a stray quotation mark) is a row of missing cells with the
+    problem in `malformed`.
 
     Raises:
-        UnreadableTableError: empty, wrong encoding, two columns of one name, not what its name
-            says.
+        UnreadableTableError: empty, wrong encoding, duplicate column names, not in the format of
+            its suffix.
     """
     file = name_within(path, root)
     if _suffix(path) in PARQUET:
@@ -128,7 +128,7 @@ def read_table(
         )
         cells = _read_lines(content, separator, encoding, names, header)
     except UnicodeDecodeError:
-        decode(content, file, encoding)  # raises, and knows the line
+        decode(content, file, encoding)  # raises with the line number
         raise
     if cells is not None:
         table = with_origin(cells, file, first_row=1 + header)
@@ -143,10 +143,10 @@ def read_table(
 
 
 def find_separator(content: bytes, encoding: str, usual: str, needed: Sequence[str]) -> str:
-    """The mark between the fields of a file, judged by its header.
+    """The field separator of a file, detected from its header.
 
-    The first that gives all `needed` columns, the `usual` one in front; else the one that gives
-    the most columns, blanks left out.
+    The first one, beginning with `usual`, that yields all `needed` columns; else the one that
+    yields the most columns, blanks excluded.
     """
     marks = list(dict.fromkeys([usual, *DELIMITERS.values()]))
     columns = {mark: _names(content, encoding, mark) for mark in marks}
@@ -157,7 +157,7 @@ def find_separator(content: bytes, encoding: str, usual: str, needed: Sequence[s
 
 
 def stack(parts: Sequence[Table]) -> Table:
-    """The rows of several tables below one another."""
+    """Concatenate the rows of several tables."""
     assert parts, "at least one file"
     return Table(
         pd.concat([part.cells for part in parts], ignore_index=True),
@@ -166,7 +166,7 @@ def stack(parts: Sequence[Table]) -> Table:
 
 
 def with_origin(cells: pd.DataFrame, file: str, first_row: int) -> Table:
-    """Rows of one file as a table; they are consecutive, from line `first_row`, and well formed."""
+    """Well-formed rows of one file as a table, in consecutive lines from `first_row`."""
     rows = np.arange(first_row, first_row + len(cells), dtype=np.int64)
     return located(cells, file, rows)
 
@@ -177,7 +177,7 @@ def located(
     rows: Sequence[int] | np.ndarray,
     malformed: list[Any] | None = None,
 ) -> Table:
-    """Rows of one file as a table, each with its line and what is malformed about it."""
+    """Rows of one file as a table, each with its line and its problem if malformed."""
     origin = {
         Columns.FILE: pd.Series(file, index=range(len(cells)), dtype="str"),
         Columns.ROW: np.asarray(rows, dtype=np.int64),
@@ -195,7 +195,7 @@ def require(table: Table, file: str, needed: dict[str, str] | Sequence[str]) -> 
 
 
 def read_split(path: Path, root: Path, columns: Sequence[str], separator: str) -> Table:
-    """Read a small Latin-1 file whose separator is more than one character or may be quoted."""
+    """Read a small Latin-1 file with a long separator, or with literal quotation marks."""
     lines = path.read_text(encoding="latin-1").split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -214,21 +214,21 @@ def _suffix(path: Path) -> str:
 
 
 def _header(content: bytes, file: str, separator: str, encoding: str) -> list[str]:
-    """Names of the columns; one without a name gets its number."""
+    """Names of the columns; a column without a name gets its number."""
     lines = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
     try:
         names = next(csv.reader(lines, delimiter=separator), [])
     except csv.Error as error:
-        raise UnreadableTableError(file, f"line 1 is no header: {error}") from None
+        raise UnreadableTableError(file, f"line 1 is not a header: {error}") from None
     if not any(name.strip() for name in names):
         raise UnreadableTableError(
             file,
             "no header in line 1"
             if content.strip()
-            else "the file is empty: export it again, or take it away",
+            else "the file is empty: export it again, or remove it",
         )
     if any(mark in name for name in names for mark in "\n\r\0"):
-        problem = "line 1 is no header: a stray quotation mark, or not a text file"
+        problem = "line 1 is not a header: a stray quotation mark, or not a text file"
         raise UnreadableTableError(file, problem)
     names = [clean(name) for name in names]
     _one_of_each(names, file)
@@ -236,7 +236,7 @@ def _header(content: bytes, file: str, separator: str, encoding: str) -> list[st
 
 
 def _names(content: bytes, encoding: str, separator: str) -> list[str]:
-    """What the first line names with this mark between; nothing if it is not a header with it."""
+    """Column names in the first line with this separator; empty if it cannot be split."""
     lines = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
     try:
         return [clean(name) for name in next(csv.reader(lines, delimiter=separator), [])]
@@ -255,7 +255,7 @@ def _one_of_each(names: Sequence[str], file: str) -> None:
 def _read_lines(
     content: bytes, separator: str, encoding: str, names: Sequence[str], header: int
 ) -> pd.DataFrame | None:
-    """All rows, if each is one line with no more cells than there are names; else None."""
+    """All rows, if each is one line with at most as many cells as names; else None."""
     try:
         cells = pd.read_csv(
             io.BytesIO(content),
@@ -270,14 +270,14 @@ def _read_lines(
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError):
         return None
-    # pandas takes cells beyond the names for an index
+    # pandas makes an index of cells beyond the names
     even = isinstance(cells.index, pd.RangeIndex)
     one_line_each = b'"' not in content or len(cells) + header == count_lines(content)
     return cells if even and one_line_each else None
 
 
 def count_lines(content: bytes) -> int:
-    """Lines of a text, however they end."""
+    """Number of lines of a text, with any line ends."""
     ends = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
     return ends + (not content.endswith((b"\n", b"\r")))
 
@@ -285,7 +285,7 @@ def count_lines(content: bytes) -> int:
 def _read_records(
     content: str, file: str, separator: str, names: Sequence[str], header: int
 ) -> Table:
-    """Slower: lines may be uneven, cells may hold line breaks."""
+    """Slower: lines may have different lengths, cells may contain line breaks."""
     records = list(read_records(split_lines(content), separator, len(names)))[header:]
     cells = pd.DataFrame([fields for _, fields, _ in records], columns=list(names), dtype="str")
     return located(
@@ -310,12 +310,12 @@ def _read_parquet(path: Path, file: str) -> pd.DataFrame:
 
 
 def _digits(content: bytes) -> str:
-    """Bytes of a fixed number, which are no text: 16 are a UUID."""
+    """Fixed-size binary as text: 16 bytes are a UUID, others become hexadecimal."""
     return str(uuid.UUID(bytes=content)) if len(content) == UUID_BYTES else content.hex()
 
 
 def unusable_ids(values: pd.Series) -> tuple[np.ndarray, str]:
-    """Which cells cannot be ids, bool [rows], and what they are."""
+    """Cells that cannot be ids, bool [rows], and the problem."""
     kind = values.dtype
     if pd.api.types.is_bool_dtype(kind):
         return values.notna().to_numpy(), NOT_IDS
@@ -323,7 +323,7 @@ def unusable_ids(values: pd.Series) -> tuple[np.ndarray, str]:
         bits = np.finfo(getattr(kind, "numpy_dtype", kind)).nmant + 1
         large = (values.abs() >= 2.0**bits).fillna(False).to_numpy(dtype=bool)
         return large, (
-            f"is floating point and beyond 2^{bits}, where neighbours are the same number: store "
+            f"is floating point and beyond 2^{bits}, where adjacent integers are equal: store "
             "ids as whole numbers or as text"
         )
     if pd.api.types.is_object_dtype(kind):

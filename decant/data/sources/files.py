@@ -1,4 +1,4 @@
-"""What a file holds: unpacked, as bytes or as text, with a clear word when it cannot be had."""
+"""Read, unpack and decode files; raises UnreadableTableError with a reason."""
 
 import bz2
 import codecs
@@ -16,7 +16,7 @@ _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, Ru
 
 
 class UnreadableTableError(ValueError):
-    """A file is there but is not the table it should be."""
+    """A file exists but is not the expected table."""
 
     def __init__(self, file: str, problem: str) -> None:
         self.file, self.problem = file, problem
@@ -24,18 +24,18 @@ class UnreadableTableError(ValueError):
 
 
 def name_within(path: Path, root: Path) -> str:
-    """The file's name within the source's folder."""
+    """The file's path relative to the source's folder."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def read_content(path: Path, file: str) -> bytes:
-    """All bytes of a file; one that ends in .gz, .bz2, .xz or .zip is unpacked.
+    """All bytes of a file; .gz, .bz2, .xz and .zip files are unpacked.
 
-    UTF-16 that says so in its first two bytes, as spreadsheets save it, becomes UTF-8.
+    UTF-16 with a byte order mark, as spreadsheets save it, becomes UTF-8.
 
     Raises:
-        UnreadableTableError: it is packed in another way or cut off, or a .zip does not hold one
-            file.
+        UnreadableTableError: the file is not of this format or truncated, or a .zip does not
+            contain exactly one file.
     """
     content = _unpacked(path, file)
     if not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -57,7 +57,7 @@ def _unpacked(path: Path, file: str) -> bytes:
             content: bytes = packed.read()
         return content
     except _BROKEN as error:
-        problem = f"cannot be unpacked as {kind}, it is cut off or something else: {error}"
+        problem = f"cannot be unpacked as {kind}, it is truncated or in another format: {error}"
         raise UnreadableTableError(file, problem) from None
 
 
@@ -65,7 +65,7 @@ def decode(content: bytes, file: str, encoding: str = "utf-8-sig") -> str:
     """Content as text.
 
     Raises:
-        UnreadableTableError: a byte is none of this encoding; says in which line.
+        UnreadableTableError: invalid bytes in this encoding; the message has the line.
     """
     try:
         return content.decode(encoding)
@@ -77,7 +77,7 @@ def decode(content: bytes, file: str, encoding: str = "utf-8-sig") -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text with their ends: \\n, \\r or both, nothing else (`str.splitlines`)."""
+    """The lines of a text with their ends: \\n, \\r or both, unlike `str.splitlines`."""
     return io.StringIO(text, newline="").readlines()
 
 
@@ -85,5 +85,5 @@ def _only_member(path: Path, file: str) -> bytes:
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         if len(names) != 1:
-            raise UnreadableTableError(file, f"holds {len(names)} files, it must be one")
+            raise UnreadableTableError(file, f"contains {len(names)} files, expected one")
         return archive.read(names[0])

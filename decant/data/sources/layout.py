@@ -1,4 +1,4 @@
-"""Which files each source is made of, and a clear word when they are not there."""
+"""The files of each source; raises MissingFilesError if some are missing."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from decant.suggest import MANY, suggest
 
 DEMO_IMAGES = "images.parquet"
 DEMO_LOGS = ("views.csv", "carts.csv", "purchases.csv")
-MOVIELENS_1M_LOGS = ("ratings.dat", "sequences.csv", "ml-1m.txt")  # the first that is there
+MOVIELENS_1M_LOGS = ("ratings.dat", "sequences.csv", "ml-1m.txt")  # the first that exists
 _FIXED = {
     "demo": (*DEMO_LOGS, "users.csv", "items.csv"),
     "movielens-100k": ("u.data", "u.user", "u.item", "u.genre"),
@@ -21,7 +21,7 @@ SHOWN_FILES = 8  # in one message
 
 
 class MissingFilesError(ValueError):
-    """Files of a source are not there: `source`, `folder`, `missing` and what to do."""
+    """Files of a source are missing; the message says what to do."""
 
     def __init__(self, source: str, folder: Path, missing: list[str]) -> None:
         self.source, self.folder, self.missing = source, folder, missing
@@ -34,7 +34,7 @@ class MissingFilesError(ValueError):
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a source: `root` is the folder that their names are relative to."""
+    """The files of a source; their names are relative to `root`."""
 
     root: Path
     events: tuple[Path, ...]
@@ -44,7 +44,7 @@ class Files:
 
 
 def required_files(source: str, settings: Ingest | None = None) -> list[str]:
-    """Names or patterns of the files a source is made of, for people; `a or b` is a choice."""
+    """Names or patterns of the files of a source, for messages; `a or b` is a choice."""
     settings = settings or Ingest()
     if source in _FIXED:
         return list(_FIXED[source])
@@ -62,13 +62,13 @@ def check_present(source: str, folder: Path, settings: Ingest | None = None) -> 
     """The files of a source within `folder` (for online-retail also a single CSV file).
 
     Raises:
-        MissingFilesError: one or more are not there; each is named, with what to do.
+        MissingFilesError: one or more files are missing; the message lists them.
     """
     settings = settings or Ingest()
     if not folder.exists():
         raise MissingFilesError(source, folder, required_files(source, settings))
     if folder.is_file() and source != "online-retail":
-        raise MissingFilesError(source, folder, ["a file: give the folder that holds it"])
+        raise MissingFilesError(source, folder, ["this is a file: give its folder"])
     if source == "movielens-1m":
         return _movielens_1m(folder)
     if source == "online-retail":
@@ -79,17 +79,17 @@ def check_present(source: str, folder: Path, settings: Ingest | None = None) -> 
     if source == "movielens-100k":
         return Files(folder, (folder / "u.data",), folder / "u.user", folder / "u.item")
     logs = tuple(folder / name for name in DEMO_LOGS)
-    images = folder / DEMO_IMAGES  # an older shop has none
+    images = folder / DEMO_IMAGES  # an older demo shop has none
     vectors = {IMAGE: images} if images.is_file() else {}
     return Files(folder, logs, folder / "users.csv", folder / "items.csv", vectors)
 
 
 def _movielens_1m(folder: Path) -> Files:
-    found = [name for name in MOVIELENS_1M_LOGS if (folder / name).is_file()]
-    if not found:
-        missing = f"none of {', '.join(MOVIELENS_1M_LOGS)} is there"
+    logs = [name for name in MOVIELENS_1M_LOGS if (folder / name).is_file()]
+    if not logs:
+        missing = f"none of {', '.join(MOVIELENS_1M_LOGS)} exists"
         raise MissingFilesError("movielens-1m", folder, [missing])
-    log = found[0]
+    log = logs[0]
     if log == "ml-1m.txt":  # its ids are not those of users.dat and movies.dat
         return Files(folder, (folder / log,))
     _demand("movielens-1m", folder, ("users.dat", "movies.dat"))
@@ -100,9 +100,9 @@ def _online_retail(folder: Path) -> Files:
     if folder.is_file():
         return Files(folder.parent, (folder,))
     for pattern in ("*.csv", "by-day/*.csv"):
-        if found := in_natural_order(folder.glob(pattern)):
-            return Files(folder, found)
-    raise MissingFilesError("online-retail", folder, ["no *.csv or by-day/*.csv is there"])
+        if files := in_natural_order(folder.glob(pattern)):
+            return Files(folder, files)
+    raise MissingFilesError("online-retail", folder, ["no *.csv or by-day/*.csv"])
 
 
 def _own_patterns(settings: Ingest) -> dict[str, str | None]:
@@ -118,21 +118,23 @@ def _own_patterns(settings: Ingest) -> dict[str, str | None]:
 
 
 def _own_files(folder: Path, settings: Ingest) -> Files:
-    found: dict[str, tuple[Path, ...]] = {}
+    files: dict[str, tuple[Path, ...]] = {}
     missing = []
     for key, pattern in _own_patterns(settings).items():
         if pattern is None:
             continue
-        found[key] = _matches(folder, pattern)
-        if not found[key]:
+        files[key] = _matches(folder, pattern)
+        if not files[key]:
             missing.append(f"no file `{pattern}` (ingest.{key}); {_hint(folder, pattern)}")
-        elif key != "events" and len(found[key]) > 1:
-            missing.append(f"ingest.{key} `{pattern}` names {len(found[key])} files, not one")
+        elif key != "events" and len(files[key]) > 1:
+            missing.append(
+                f"ingest.{key} `{pattern}` matches {len(files[key])} files, expected one"
+            )
     if missing:
         raise MissingFilesError("files", folder, missing)
-    one = {key: paths[0] for key, paths in found.items()}
+    one = {key: paths[0] for key, paths in files.items()}
     vectors = {name: one[f"vectors.{name}"] for name in settings.vectors}
-    return Files(folder, found["events"], one.get("users"), one.get("items"), vectors)
+    return Files(folder, files["events"], one.get("users"), one.get("items"), vectors)
 
 
 def _matches(folder: Path, pattern: str) -> tuple[Path, ...]:
@@ -140,13 +142,13 @@ def _matches(folder: Path, pattern: str) -> tuple[Path, ...]:
     if path.is_absolute() or ".." in path.parts or not path.parts:
         return ()
     try:
-        return in_natural_order(found for found in folder.glob(pattern) if found.is_file())
-    except ValueError:  # `**` beside other characters is no pattern
+        return in_natural_order(file for file in folder.glob(pattern) if file.is_file())
+    except ValueError:  # `**` next to other characters is an invalid pattern
         return ()
 
 
 def in_natural_order(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Paths with numbers in their names in the order of the numbers: events-2 before events-10."""
+    """Sort paths by the numbers in their names: events-2 before events-10."""
     return tuple(sorted(paths, key=_natural))
 
 
@@ -171,8 +173,8 @@ def _demand(source: str, folder: Path, names: tuple[str, ...]) -> None:
 
 def _what_to_do(source: str) -> str:
     if source == "demo":
-        return "`make run` makes the demo shop"
-    give = f"`make run SOURCE={source} FROM=folder` takes them from a folder"
+        return "`make run` generates the demo shop"
+    give = f"`make run SOURCE={source} FROM=folder` reads them from a folder"
     if source in _FETCHED:
         return f"`decant fetch {source}` downloads them, {give}"
     return f"{give}, and `ingest` in params.yaml names them" if source == "files" else give
@@ -180,7 +182,7 @@ def _what_to_do(source: str) -> str:
 
 @dataclass(frozen=True)
 class OwnTable:
-    """A table: its file, and its names of the columns of ids and titles (items alone)."""
+    """A table: its file, and its column names of ids and titles (items only)."""
 
     file: str
     id: str
@@ -188,13 +190,13 @@ class OwnTable:
 
 
 def users_table(settings: Ingest) -> OwnTable | None:
-    """The table of users, None without one."""
+    """The table of users, None if not configured."""
     given = settings.users
     return None if given is None else OwnTable(given.file, given.id or settings.user)
 
 
 def items_table(settings: Ingest) -> OwnTable | None:
-    """The table of items, None without one."""
+    """The table of items, None if not configured."""
     given = settings.items
     if given is None:
         return None
@@ -210,6 +212,6 @@ def vector_tables(settings: Ingest) -> dict[str, OwnTable]:
 
 
 def separator(settings: Ingest) -> str | None:
-    """The mark between the fields of every file; None: found in each."""
+    """The field separator of every file; None: detected per file."""
     given = settings.delimiter
     return None if given is None else DELIMITERS.get(given, given)

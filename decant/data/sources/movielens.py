@@ -1,4 +1,4 @@
-"""MovieLens 100K and 1M as their publisher packs them.
+"""MovieLens 100K and 1M in the publisher's formats.
 
 Harper & Konstan 2015, "The MovieLens Datasets: History and Context". ZIP codes are reduced to
 their first digit (`region`); in MovieLens 1M `age` is the lower end of an age range.
@@ -26,7 +26,7 @@ from decant.data.tables import (
 
 RATING = "rating"
 GENRES = "genres"
-OCCUPATIONS = (  # MovieLens 1M gives numbers; these are its README's words
+OCCUPATIONS = (  # MovieLens 1M has numbers; these are the names in its README
     "other",
     "academic/educator",
     "artist",
@@ -75,10 +75,10 @@ def read_100k(folder: Path) -> Tables:
 
 
 def read_1m(folder: Path) -> Tables:
-    """Read MovieLens 1M from the best log that is there.
+    """Read MovieLens 1M from the most complete log available.
 
-    `ratings.dat` has times; `sequences.csv` (user_id, position, movie_id, rating) only order;
-    `ml-1m.txt` ("user item" a line) only order, and ids of its own, so no attributes.
+    `ratings.dat` has times; `sequences.csv` (user_id, position, movie_id, rating) only an order;
+    `ml-1m.txt` ("user item" lines) only an order, and ids of its own, so no attributes.
 
     Raises:
         MissingFilesError, MissingColumnError, UnreadableTableError, EmptyLogError: with the file's
@@ -103,7 +103,7 @@ def read_1m(folder: Path) -> Tables:
 
 
 def _ratings_dat(files: Files) -> Table:
-    # one character is a separator that pandas reads fast; the field between two is empty
+    # pandas reads single-character separators fast; every second field is then empty
     names = (Columns.USER, "_1", Columns.ITEM, "_2", Columns.RATING, "_3", Columns.TIME)
     return read_table(files.events[0], files.root, columns=names, separator=":", encoding="latin-1")
 
@@ -156,7 +156,7 @@ def _users(people: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
     columns = (Columns.USER, "age", "gender", "occupation")
     users, cells = attributes_of(people, "users", columns, ("age",))
     code = people.column("zip").str[:1]
-    # other countries' codes begin with a letter
+    # codes of other countries begin with a letter
     region = code.where(code.str.isdigit().eq(True) | code.isna(), "other")
     parts = [users[list(columns)], region.rename("region"), users[list(ORIGIN)]]
     return pd.concat(parts, axis=1), cells

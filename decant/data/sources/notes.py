@@ -1,4 +1,4 @@
-"""What was decided while tables were read, counted, and said in a line each."""
+"""Decisions made while reading tables, counted, one line each."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -14,18 +14,18 @@ SHOWN = 3  # different values in one line
 
 @dataclass
 class Notes:
-    """`missing`: cells taken as missing, by `table.column` and spelling; `lines`: all others."""
+    """`missing`: counts of missing cells by `table.column` and spelling; `lines`: other notes."""
 
     missing: dict[str, Counter[str]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     _respelt: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, *lines: str) -> None:
-        """Note something else, once."""
+        """Add lines, each only once."""
         self.lines += [line for line in dict.fromkeys(lines) if line not in self.lines]
 
     def take_missing(self, name: str, values: pd.Series, spellings: Collection[str]) -> pd.Series:
-        """The cells of `table.column` without spellings of a missing value, which are counted."""
+        """Replace spellings of a missing value in the cells of `table.column`, and count them."""
         written = text(values)
         spelt = written.isin(list(spellings))
         if not spelt.any():
@@ -34,7 +34,7 @@ class Notes:
         return values.mask(spelt)
 
     def compare_ids(self, name: str, written: pd.Series, ids: pd.Series) -> None:
-        """Count ids that were written otherwise than they are kept: `12.0`, other Unicode forms."""
+        """Count ids changed by normalisation, such as `12.0` or other Unicode forms."""
         if not pd.api.types.is_string_dtype(written):
             return
         stripped = written.str.strip()
@@ -45,14 +45,14 @@ class Notes:
             self._respelt[name] = (count + int(other.sum()), example or first)
 
     def all(self) -> tuple[str, ...]:
-        """Every line."""
+        """All lines."""
         return (*self.lines, *self._of_missing(), *self._of_ids())
 
     def _of_missing(self) -> list[str]:
         return [
-            f"{name}: {found.total():,} {_cells(found.total())} taken as missing "
-            f"({most_common(found)}; ingest.missing lists these spellings)"
-            for name, found in self.missing.items()
+            f"{name}: {spellings.total():,} {_cells(spellings.total())} taken as missing "
+            f"({most_common(spellings)}; ingest.missing lists these spellings)"
+            for name, spellings in self.missing.items()
         ]
 
     def _of_ids(self) -> list[str]:
@@ -60,16 +60,16 @@ class Notes:
         for name, (count, example) in self._respelt.items():
             shown = "" if name.endswith(f".{Columns.USER}") else f", such as `{example}`"
             lines.append(
-                f"{name}: {count:,} {_cells(count)} brought to the one form of the id{shown} "
-                "(12.0 is 12; one Unicode form, no invisible characters)"
+                f"{name}: {count:,} {_cells(count)} normalised to the canonical form of "
+                f"an id{shown} (12.0 is 12; one Unicode form, no invisible characters)"
             )
         return lines
 
 
-def most_common(found: Counter[str]) -> str:
+def most_common(counts: Counter[str]) -> str:
     """The most frequent values with their counts."""
-    more = len(found) - SHOWN
-    shown = ", ".join(f"`{value}` {count:,}" for value, count in found.most_common(SHOWN))
+    more = len(counts) - SHOWN
+    shown = ", ".join(f"`{value}` {count:,}" for value, count in counts.most_common(SHOWN))
     return shown + (f" and {more} more" if more > 0 else "")
 
 

@@ -1,11 +1,10 @@
 """Online Retail (Chen, Sain & Guo 2012): the order lines of a real shop.
 
-Only lines that sold a product are purchases. The others keep their place in the log with a
-behaviour of their own, and `validate` sets them aside, counted, as what they are: a `cancellation`
-(invoice C…), a `correction` (a quantity of zero or less without a cancelled invoice) or a `charge`
-(postage, fees, vouchers, manual entries: codes without five digits in front). Order lines without a
-customer are kept too and fall to the check of users. Codes differ in case for one and the same
-product, so they are written in capitals.
+Only lines that sold a product are purchases. The others get a behaviour of their own, by which
+`validate` counts them and sets them aside: a `cancellation` (invoice C…), a `correction` (a
+quantity of zero or less without a cancelled invoice) or a `charge` (postage, fees, vouchers, manual
+entries: codes without five leading digits). Order lines without a customer are kept for the check
+of users. Codes of one product differ in case, so they are converted to upper case.
 """
 
 from pathlib import Path
@@ -38,14 +37,14 @@ _COLUMNS = (
     "CustomerID",
     "Country",
 )
-MONTH_FIRST = "month-first"  # 12/1/2010 8:26, as its publisher writes times
+MONTH_FIRST = "month-first"  # 12/1/2010 8:26, the publisher's format
 _PRODUCT = r"\d{5}[A-Z]*"
 
 
 def read(folder: Path) -> Tables:
     """Read a folder of CSV files, its `by-day/`, or one CSV file.
 
-    Items have the most frequent description as title and the median price; users a `country`.
+    Items get the most frequent description as title and the median price; users a `country`.
 
     Raises:
         MissingFilesError, MissingColumnError, UnreadableTableError, EmptyLogError: with the file's
@@ -86,7 +85,7 @@ def _read_file(path: Path, root: Path) -> Table:
     except UnreadableTableError as error:
         if "not utf-8" not in error.problem:
             raise
-        table = read_table(path, root, encoding="latin-1")  # as spreadsheets export it
+        table = read_table(path, root, encoding="latin-1")  # as exported by spreadsheets
     require(table, name_within(path, root), _COLUMNS)
     return Table(table.cells[list(_COLUMNS)], table.origin)
 
@@ -111,7 +110,7 @@ def _items(item: pd.Series, log: Table) -> pd.DataFrame:
 def _one_row_each(
     name: str, keys: pd.Series, columns: dict[str, pd.Series], log: Table
 ) -> pd.DataFrame:
-    """One row for each key in order of first appearance, with the origin of that appearance."""
+    """One row per key in order of first appearance, with the origin of that row."""
     first = keys.notna() & ~keys.duplicated()
     table = pd.DataFrame({name: keys[first]})
     for column, values in columns.items():

@@ -1,4 +1,4 @@
-"""A team's own log of events: one or more tables, or a line of items for each user."""
+"""A team's own event log: one or more tables, or a line of items per user."""
 
 import re
 from pathlib import Path
@@ -23,16 +23,16 @@ from decant.data.tables import ORIGIN, make_events, no_cells
 from decant.params.data import Ingest
 
 SOURCE = "events"
-SECOND_LINE = "a second line of its user (a table of events has `layout: table`)"
+SECOND_LINE = "a second line of the same user (for a table of events set `layout: table`)"
 QUOTED = "a quotation mark in a line of `layout: sequences`"
 ROLES = ("user", "item", "time", "behaviour", "rating")
 FILES_SHOWN = 12
-ROUNDED = ("float16", "float32", "Float32")  # types in which a second of today has no number
+ROUNDED = ("float16", "float32", "Float32")  # types that cannot represent a current second
 _HEADERS = ("user", "user_id", "userid")
 
 
 def read_events(files: Files, settings: Ingest, notes: Notes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The events in the order of their rows, and the cells that could not be read.
+    """The events in the order of their rows, and the unparsed cells.
 
     Raises:
         MissingColumnError, UnreadableTableError, EmptyLogError, AmbiguousTimesError,
@@ -75,7 +75,7 @@ def _table_of_events(
 def _read_part(
     path: Path, root: Path, roles: dict[str, str], settings: Ingest, notes: Notes
 ) -> Table:
-    """One file's columns by role; ids have their one form, so that files can be put together."""
+    """One file's columns by role; ids in canonical form, so that files can be concatenated."""
     file = name_within(path, root)
     part = read_table(path, root, separator=separator(settings), needed=tuple(roles.values()))
     require(part, file, {column: f"ingest.{role}" for role, column in roles.items()})
@@ -87,18 +87,18 @@ def _read_part(
     if (kind := cells.get(Columns.TIME, pd.Series(dtype="str")).dtype) in ROUNDED:
         problem = f"`{roles[Columns.TIME]}` holds times as {kind}, which rounds them to minutes"
         raise UnreadableTableError(file, f"{problem}: store them as timestamps or whole numbers")
-    found = Table(pd.DataFrame(cells), part.origin)
+    by_role = Table(pd.DataFrame(cells), part.origin)
     for role in (Columns.USER, Columns.ITEM):
-        ids = found.ids(role)
-        notes.compare_ids(f"events.{role}", found.cells[role], ids)
+        ids = by_role.ids(role)
+        notes.compare_ids(f"events.{role}", by_role.cells[role], ids)
         cells[role] = ids
     if Columns.BEHAVIOUR in roles:
-        cells[Columns.BEHAVIOUR] = found.column(Columns.BEHAVIOUR)
+        cells[Columns.BEHAVIOUR] = by_role.column(Columns.BEHAVIOUR)
     return Table(pd.DataFrame(cells), part.origin)
 
 
 def _times(parts: list[Table], settings: Ingest, notes: Notes) -> tuple[pd.Series, pd.DataFrame]:
-    """Times of all files, float64 seconds, and the cells that hold none."""
+    """Times of all files, float64 seconds, and the unparsed cells."""
     named = [(str(p.origin[Columns.FILE].iloc[0]), p.cells[Columns.TIME]) for p in parts if len(p)]
     seconds, forms = parse_times(named, settings.time_format, settings.timezone)
     notes.add(*map(str, forms))
@@ -108,15 +108,15 @@ def _times(parts: list[Table], settings: Ingest, notes: Notes) -> tuple[pd.Serie
 
 
 def _order(files: Files, settings: Ingest, events: pd.DataFrame) -> list[str]:
-    """How events are put in order, where that is not the time alone."""
+    """Notes on how events are ordered, if not by time alone."""
     if Columns.TIME in events and events[Columns.TIME].notna().any():
         timed = events[[Columns.USER, Columns.TIME]].dropna()
         equal = int(timed.duplicated(keep=False).sum())
         if not equal:
             return []
         return [
-            f"{equal:,} of {len(events):,} events have the time of another event of their user: "
-            "they keep the order of files and rows"
+            f"{equal:,} of {len(events):,} events share their time with another event of the same "
+            "user: they keep the order of files and rows"
         ]
     names = [name_within(path, files.root) for path in files.events]
     if len(names) == 1:
@@ -149,18 +149,20 @@ def _sequences(files: Files, settings: Ingest, notes: Notes) -> pd.DataFrame:
 
 
 def _read_lines(path: Path, root: Path, user: str) -> Table:
-    """One line per user: the user, then items in order, between blanks or commas."""
+    """One line per user: the user, then items in order, separated by blanks or commas."""
     file = name_within(path, root)
     content = read_content(path, file)
     if content.startswith(b"PAR1"):
         raise UnreadableTableError(
-            file, "is Parquet, which `layout: sequences` is not: a line of text each"
+            file, "is Parquet, but `layout: sequences` expects text with a line per user"
         )
     lines = [line.strip() for line in split_lines(decode(content, file))]
     fields = [re.split(r"[\s,]+", line) for line in lines]
     if fields and fields[0][0].casefold() in (user.casefold(), *_HEADERS):
-        problem = f"line 1 begins with `{fields[0][0]}`, a header: `layout: sequences` has none"
-        raise UnreadableTableError(file, problem)
+        raise UnreadableTableError(
+            file,
+            f"line 1 begins with `{fields[0][0]}`, a header; `layout: sequences` allows none",
+        )
     cells = pd.DataFrame(
         {
             Columns.USER: pd.Series([row[0] for row in fields], dtype="str"),

@@ -1,4 +1,4 @@
-"""A team's own tables, laid out as `ingest` in params.yaml says."""
+"""A team's own tables, as configured by `ingest` in params.yaml."""
 
 import re
 from collections import Counter
@@ -28,13 +28,13 @@ from decant.data.vectors import read_modalities
 from decant.params.data import Ingest
 
 RESERVED = (Columns.FILE, Columns.ROW, Columns.MALFORMED, Columns.REASON)
-SAME_IDS = 0.5  # share of a column's cells that are ids of the events: it is the column of ids
+SAME_IDS = 0.5  # a column with at least this share of event ids is the column of ids
 
 
 class UnmatchedIdsError(ValueError):
-    """A table has a row for none of the ids in the events; shows how both write them.
+    """No id of the events has a row in a table; the message shows the form of both ids.
 
-    Ids of users must not get into logs, so letters and digits are masked.
+    User ids must not get into logs, so letters and digits are masked.
     """
 
     def __init__(self, key: str, events: pd.DataFrame, table: pd.DataFrame) -> None:
@@ -42,21 +42,21 @@ class UnmatchedIdsError(ValueError):
         first, second = (_first_id(frame, key) for frame in (events, table))
         super().__init__(
             f"no {key} of the events has a row in the table of {key}s: ids look like {first} and "
-            f"like {second} (9: a digit, a: a letter); they must be the same"
+            f"like {second} (9: a digit, a: a letter); they must be equal"
         )
 
 
 def read(folder: Path, settings: Ingest) -> Tables:
-    """Read the tables that `settings` names; those of users and items are optional.
+    """Read the configured tables; those of users and items are optional.
 
-    An attribute is numeric if nine in ten of its cells are numbers and none is a code (see
-    `cells.codes`); else text.
+    An attribute is numeric if at least 90 % of its cells are numbers and none is a code (see
+    `parse.codes`); else text.
 
     Raises:
         MissingFilesError, MissingColumnError, UnreadableTableError, EmptyLogError: with the file's
             name.
-        AmbiguousTimesError, ContradictoryTimesError: day and month cannot be told apart.
-        UnmatchedIdsError: a table of users or items is about others than the events.
+        AmbiguousTimesError, ContradictoryTimesError: the order of day and month is unclear.
+        UnmatchedIdsError: a table of users or items has no id of the events.
     """
     files = check_present("files", folder, settings)
     notes = Notes()
@@ -68,8 +68,8 @@ def read(folder: Path, settings: Ingest) -> Tables:
         (Columns.USER, files.users, users),
         (Columns.ITEM, files.items, items),
     ):
-        found, different = with_a_row(events, table, key)
-        if path is not None and different and not found:
+        matched, different = with_a_row(events, table, key)
+        if path is not None and different and not matched:
             raise UnmatchedIdsError(key, events, table)
     return Tables(
         events=in_order_of_arrival([events]),
@@ -94,9 +94,9 @@ def read_users(
     notes: Notes,
     events: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of users, and the cells that could not be read; both empty without a file.
+    """The table of users, and the unparsed cells; both empty without a file.
 
-    `events`: where a wrong column of ids is looked for in the table.
+    `events`: used to suggest the right column if the column of ids is missing.
     """
     named = users_table(settings)
     if path is None or named is None:
@@ -111,7 +111,7 @@ def read_items(
     notes: Notes,
     events: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The same of the table of items."""
+    """The same for the table of items."""
     named = items_table(settings)
     if path is None or named is None:
         return no_items(), no_cells()
@@ -138,10 +138,8 @@ def _attributes(
     others = [column for column in map(str, table.cells) if column not in needed]
     clash = [column for column in others if column in (*RESERVED, *columns)]
     if clash:
-        raise UnreadableTableError(
-            file, f"the column `{clash[0]}` has a name that is taken: rename it"
-        )
-    cells = {  # an item's id may be its title too
+        raise UnreadableTableError(file, f"the column name `{clash[0]}` is reserved: rename it")
+    cells = {  # an item's id may also be its title
         column: notes.take_missing(f"{name}.{column}", table.cells[theirs], settings.missing)
         for column, theirs in {**columns, **{c: c for c in others}}.items()
     }
@@ -153,7 +151,7 @@ def _attributes(
 
 
 def _columns(name: str, named: OwnTable) -> dict[str, str]:
-    """Our columns of a table → theirs."""
+    """Our column names → those of the file."""
     if named.title is None:
         return {Columns.USER if name == "users" else Columns.ITEM: named.id}
     return {Columns.ITEM: named.id, Columns.TITLE: named.title}
@@ -162,8 +160,8 @@ def _columns(name: str, named: OwnTable) -> dict[str, str]:
 def _require(
     table: Table, file: str, name: str, columns: dict[str, str], events: pd.DataFrame | None
 ) -> None:
-    """Raise `MissingColumnError`, which names the column that looks like the one of ids, unless
-    all of `columns` (ours → theirs) are there."""
+    """Raise `MissingColumnError` unless all of `columns` (ours → theirs) exist; it suggests a
+    column that looks like the ids."""
     for ours, theirs in columns.items():
         if theirs in table.cells:
             continue
@@ -177,23 +175,23 @@ def _require(
 
 
 def _column_of_ids(table: Table, known: set[str]) -> str | None:
-    """The column most of whose cells are ids of the events."""
+    """The column with the most event ids, if at least `SAME_IDS` of its cells are."""
     shares = {str(c): float(ids(table.cells[c]).isin(known).mean()) for c in table.cells}
     best = max(shares, key=shares.__getitem__, default=None)
     return best if best is not None and shares[best] >= SAME_IDS else None
 
 
 def _is_numeric(name: str, values: pd.Series, notes: Notes) -> bool:
-    """Whether a column is one of numbers; noted where a few cells decide that, or are lost."""
+    """Whether a column is numeric; adds a note if a few cells decide that, or are lost."""
     others = Counter(not_numbers(values).tolist())
     odd = others or Counter(codes(values).tolist())
     count, numbers = int(values.notna().sum()), int(values.notna().sum()) - others.total()
     numeric = looks_numeric(values)
-    hint = "ingest.missing can list what means missing"
+    hint = "ingest.missing can list spellings of missing values"
     if others and numeric:
         notes.add(
-            f"{name} is read as numbers: {others.total():,} of {count:,} cells are no number and "
-            f"left empty ({most_common(others)}); {hint}"
+            f"{name} is read as numbers: {others.total():,} of {count:,} cells are not numbers "
+            f"and left empty ({most_common(others)}); {hint}"
         )
     elif odd and not numeric and numbers >= (1 - NUMERIC_SHARE) * count:
         notes.add(
@@ -204,7 +202,7 @@ def _is_numeric(name: str, values: pd.Series, notes: Notes) -> bool:
 
 
 def _first_id(frame: pd.DataFrame, key: str) -> str:
-    """The form and the place of a table's first id."""
+    """The masked form and the place of a table's first id."""
     named = frame[frame[key].notna()]
     if not len(named):
         return "nothing at all"

@@ -1,4 +1,4 @@
-"""Text cells → numbers; what cannot be read becomes missing, and is kept as it was."""
+"""Text cells → numbers; unreadable cells become missing and are listed as written."""
 
 import numpy as np
 import pandas as pd
@@ -10,19 +10,19 @@ NUMERIC_SHARE = 0.9  # a column with at least this share of numbers is a numeric
 
 
 def parse_numbers(values: pd.Series) -> pd.Series:
-    """As float64; NaN where there is no finite number."""
+    """Cells as float64; NaN where there is no finite number."""
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
     return numbers.where(np.isfinite(numbers))
 
 
 def not_numbers(values: pd.Series) -> pd.Series:
-    """The cells that are there and are not numbers."""
+    """The present cells that are not numbers."""
     present = values.dropna()
     return present[parse_numbers(present).isna()]
 
 
 def codes(values: pd.Series) -> pd.Series:
-    """The cells whose digits are not an amount: a zero in front (`007`), or a repeated `5+`."""
+    """The cells that are codes, not amounts: a leading zero (`007`), or a repeated `5+`."""
     others = not_numbers(values)
     repeated = others[others.str.contains(r"\d") & others.duplicated(keep=False)]
     present = values.dropna()
@@ -30,7 +30,7 @@ def codes(values: pd.Series) -> pd.Series:
 
 
 def looks_numeric(values: pd.Series) -> bool:
-    """Whether nearly all cells that are there are numbers, and none is a code."""
+    """Whether nearly all present cells are numbers, and none is a code."""
     count, others = int(values.notna().sum()), not_numbers(values)
     nearly_all = count > 0 and count - len(others) >= NUMERIC_SHARE * count
     return nearly_all and not len(codes(values))
@@ -39,20 +39,20 @@ def looks_numeric(values: pd.Series) -> bool:
 def unparsed(
     table: str, column: str, values: pd.Series, parsed: pd.Series, origin: pd.DataFrame
 ) -> pd.DataFrame:
-    """The cells of `values` that are there but have no counterpart in `parsed`.
+    """The cells that are present in `values` but missing in `parsed`.
 
-    `origin` holds file and row of each; all three are aligned by position.
+    `origin` has the file and row of each; all three are aligned by position.
     """
     lost = values.notna().to_numpy() & parsed.isna().to_numpy()
-    found = origin.loc[lost, [Columns.FILE, Columns.ROW]].reset_index(drop=True)
-    found = found.assign(table=table, column=column, value=text(values[lost]).to_numpy())
-    return found[list(CELL_COLUMNS)].astype(
+    cells = origin.loc[lost, [Columns.FILE, Columns.ROW]].reset_index(drop=True)
+    cells = cells.assign(table=table, column=column, value=text(values[lost]).to_numpy())
+    return cells[list(CELL_COLUMNS)].astype(
         {c: "int64" if c == Columns.ROW else "str" for c in CELL_COLUMNS}
     )
 
 
 def most_frequent(keys: pd.Series, values: pd.Series) -> pd.Series:
-    """For each key, in order of first appearance, its most frequent value; of several, the first.
+    """The most frequent value of each key, in order of first appearance; ties go to the first.
 
     Index: keys. Missing values do not count.
     """

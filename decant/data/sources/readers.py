@@ -1,4 +1,4 @@
-"""The one function that reads any source."""
+"""Read any source by its name."""
 
 from pathlib import Path
 
@@ -9,16 +9,15 @@ from decant.params.data import Ingest
 
 
 def read(source: str, folder: Path, settings: Ingest) -> Tables:
-    """Read the tables of `source` from `folder`; user ids are still the raw ones.
+    """Read the tables of `source` from `folder`, with raw user ids.
 
-    Nothing is dropped: a cell that cannot be read is missing in its table and listed in
-    `Tables.unparsed`.
+    No row is dropped: an unreadable cell is missing in its table and listed in `Tables.unparsed`.
 
     Raises:
-        MissingFilesError: files are not there.
+        MissingFilesError: files are missing.
         MissingColumnError: a table lacks a column.
-        UnreadableTableError: a file is not the table it should be.
-        EmptyLogError: the logs hold no row.
+        UnreadableTableError: a file is not the expected table.
+        EmptyLogError: the logs have no rows.
     """
     if source == "demo":
         return reader.read(folder)

@@ -1,8 +1,8 @@
-"""Time cells → seconds since 1970 in UTC: form and unit are decided from all cells of a file.
+"""Time cells → seconds since 1970 in UTC; format and unit are inferred from all cells of a file.
 
-What a cell alone tells (a unit by its size, ISO 8601, a month's name) is decided cell by cell.
-Whether `3/1/2026` is in January or in March only other cells can tell: those of its file, else
-those of the other files if these dates then lie no further apart, else nobody, which is an error.
+Unambiguous cells (a unit by its magnitude, ISO 8601, a month name) are decided one by one. Whether
+`3/1/2026` is in January or in March is decided by the other cells of its file, else by the other
+files, unless another order gives a shorter time span; else it is an error.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,39 +20,42 @@ from decant.params.data import TIME_FORMS, TIME_UNITS
 
 UNITS = dict(zip(TIME_UNITS, (1.0, 1e3, 1e6, 1e9), strict=True))
 ISO = "iso"
-AS_OTHERS = " as the other files are, since no cell tells"
+AS_OTHERS = " like the other files, since no cell decides"
 KNOWN = (
     "times are read as seconds, milliseconds, microseconds or nanoseconds since 1970, "
     "2026-03-01T12:00:00Z (ISO 8601), 20260301, 20260301120000, 1/3/2026 12:00, 1 Mar 2026; "
-    "ingest.time_format names any other form; 1.7E+12 has lost its last digits"
+    "set ingest.time_format for any other format; 1.7E+12 has lost its last digits"
 )
 UTC_NAME = "UTC"
 _NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
 _POWER = r"^[+-]?\d(?:\.(?P<decimals>\d*))?[eE]\+?\d+$"
-_DECIMALS = 7  # of 1.7487360E+09 and 1.7487360E+12, to 100 s; fewer is what a spreadsheet left over
-_HOURS = r"(?:19|20)\d{8}"  # 2026030112, which is a second of 2034 too
+_DECIMALS = 7  # as in 1.7487360E+09, accurate to 100 s; fewer come from a spreadsheet's rounding
+_HOURS = r"(?:19|20)\d{8}"  # 2026030112, also a second in 2034
 _COMPACT = (8, 12, 14, 17, 20)  # digits of 20260301, 202603011200, …120000, with ms, with µs
-_SINCE_1991 = 6.63e17  # less, as nanoseconds, is what .NET counts from the year 1
-_CONTRADICTED = 0.05  # share of the cells that tell an order and tell another one than most
+_SINCE_1991 = 6.63e17  # nanoseconds; smaller numbers are .NET ticks from the year 1
+_CONTRADICTED = 0.05  # tolerated share of decisive cells with another order than most
 
 
 class AmbiguousTimesError(ValueError):
-    """Day and month cannot be told apart; `readings` are what a cell could mean, by order."""
+    """The order of day and month is unclear; `readings`: possible readings of a cell by order."""
 
     def __init__(self, file: str, cells: int, example: str, readings: dict[str, str]) -> None:
         self.file, self.example, self.readings = file, example, readings
         shown = " or ".join(f"{moment} ({order})" for order, moment in readings.items())
-        untold = (
-            "the only time cell does not tell" if cells == 1 else f"none of {cells:,} cells tells"
+        doubt = (
+            "the only time cell does not decide"
+            if cells == 1
+            else f"none of {cells:,} cells decides"
         )
         super().__init__(
-            f"{file}: the time `{example}` is {shown}, and {untold} which: set ingest.time_format "
-            f"to {' or '.join(readings)}, or to a format such as `%d/%m/%Y %H:%M`"
+            f"{file}: the time `{example}` may be {shown}, and {doubt} which: set "
+            f"ingest.time_format to {' or '.join(readings)}, or to a format such as "
+            "`%d/%m/%Y %H:%M`"
         )
 
 
 class ContradictoryTimesError(ValueError):
-    """Some cells of a file can only be day first and others only month first."""
+    """Some cells of a file can only be day-first and others only month-first."""
 
     def __init__(self, file: str, examples: dict[str, tuple[str, int]]) -> None:
         self.file, self.examples = file, examples
@@ -60,14 +63,14 @@ class ContradictoryTimesError(ValueError):
             f"{count:,} only {order}, such as `{cell}`" for order, (cell, count) in examples.items()
         )
         super().__init__(
-            f"{file}: of its times some can be read {shown}: repair the file, or set "
+            f"{file}: contradictory times, {shown}: repair the file, or set "
             f"ingest.time_format to {' or '.join(examples)} (the others go to quarantine)"
         )
 
 
 @dataclass(frozen=True)
 class TimeForm:
-    """One form in which times were found: how many cells, and one as written and as read."""
+    """A format of times: number of cells and files, and an example as written and as read."""
 
     form: str
     cells: int
@@ -85,7 +88,7 @@ class TimeForm:
 @dataclass
 class _Cells:
     """The times of one file. `written` str; `seconds` float64, NaN where not read so far; `form`
-    str; `dates`: readings by order of the cells that an order decides, with their index."""
+    str; `dates`: readings, by order, of the cells that depend on the order, with their index."""
 
     file: str
     written: pd.Series
@@ -94,13 +97,13 @@ class _Cells:
     dates: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def put(self, seconds: pd.Series, form: str) -> None:
-        """Keep what was read of cells not read so far."""
-        found = seconds[seconds.notna() & self.seconds[seconds.index].isna()]
-        self.seconds[found.index] = found
-        self.form[found.index] = form
+        """Store the seconds of cells not read so far."""
+        new = seconds[seconds.notna() & self.seconds[seconds.index].isna()]
+        self.seconds[new.index] = new
+        self.form[new.index] = form
 
-    def left(self) -> pd.Series:
-        """The cells that nothing could read so far."""
+    def unread(self) -> pd.Series:
+        """The cells not read so far."""
         return self.written[self.written.notna() & self.seconds.isna()]
 
 
@@ -113,20 +116,20 @@ def parse_times(
     """Read the time cells of one or more files.
 
     Args:
-        parts: a file's name and its cells, of any type.
-        form: a name of `TIME_FORMS` or a strptime format, None to decide by the cells.
-        zone: of times that name none.
-        usual: the order of day and month where no cell tells it; None: that is an error.
+        parts: names of files and their cells, of any type.
+        form: one of `TIME_FORMS` or a strptime format; None: inferred from the cells.
+        zone: time zone of times without one.
+        usual: the order of day and month if no cell decides; None: that is an error.
 
     Returns:
-        Seconds since 1970 in UTC, float64, of all parts below one another, NaN where there is no
-        readable time; the forms that were found, the most frequent first.
+        Seconds since 1970 in UTC, float64, of all parts concatenated, NaN where unreadable; the
+        formats of the cells, the most frequent first.
 
     Raises:
-        AmbiguousTimesError, ContradictoryTimesError: day and month cannot be told apart.
+        AmbiguousTimesError, ContradictoryTimesError: the order of day and month is unclear.
     """
     files = [_read(file, cells.reset_index(drop=True), form, zone) for file, cells in parts]
-    _settle(files, form, usual)
+    _decide_orders(files, form, usual)
     seconds = [file.seconds for file in files] or [pd.Series(dtype="float64")]
     return pd.concat(seconds, ignore_index=True), _forms(files)
 
@@ -134,7 +137,7 @@ def parse_times(
 def parse_column(
     values: pd.Series, origin: pd.DataFrame, usual: str | None = None
 ) -> tuple[pd.Series, list[TimeForm]]:
-    """`parse_times` of a column whose rows come from the files that `origin` names; same index."""
+    """`parse_times` of a column with rows of several files, given by `origin`; keeps the index."""
     names = origin[Columns.FILE].to_numpy()
     changes = np.flatnonzero(names[1:] != names[:-1]) + 1
     starts, ends = [0, *changes], [*changes, len(names)]
@@ -154,33 +157,33 @@ def _read(file: str, values: pd.Series, form: str | None, zone: str) -> _Cells:
     if pd.api.types.is_datetime64_any_dtype(values):
         cells.put(dates.seconds(values, zone), "timestamps")
     elif form in UNITS:
-        cells.put(_epochs(cells.left()) / UNITS[form], f"{form} since 1970")
+        cells.put(_epochs(cells.unread()) / UNITS[form], f"{form} since 1970")
     elif form is not None and form not in TIME_FORMS:
-        cells.put(dates.by_format(cells.left(), form, zone), f"`{form}`")
+        cells.put(dates.by_format(cells.unread(), form, zone), f"`{form}`")
     else:
         _guess(cells, form, zone)
     return cells
 
 
 def _guess(cells: _Cells, form: str | None, zone: str) -> None:
-    """Every form that a cell alone tells, then the readings of what an order decides."""
+    """Read the unambiguous cells; store the readings of those that depend on the order."""
     if form is None:
         _numeric(cells, zone)
-    if len(left := cells.left()):
+    if len(left := cells.unread()):
         cells.put(dates.iso(left, zone), "ISO 8601")
-    if form == ISO or not len(left := cells.left()):
+    if form == ISO or not len(left := cells.unread()):
         return
-    cells.put(dates.with_month_names(left, zone), "dates with a month's name")
-    cells.dates = dates.by_order(cells.left(), zone)
+    cells.put(dates.with_month_names(left, zone), "dates with a month name")
+    cells.dates = dates.by_order(cells.unread(), zone)
 
 
 def _numeric(cells: _Cells, zone: str) -> None:
-    """Compact dates, and epochs in the one unit that gives a plausible year.
+    """Read compact dates, and epochs in the unit that gives a plausible year.
 
     Raises:
         AmbiguousTimesError: all could be hours (2026030112) as well as seconds.
     """
-    left = cells.left()
+    left = cells.unread()
     numbers = left[left.str.fullmatch(_NUMBER)]
     if not len(numbers):
         return
@@ -193,19 +196,19 @@ def _numeric(cells: _Cells, zone: str) -> None:
             raise AmbiguousTimesError(cells.file, len(whole), first, readings)
     digits = whole[whole.str.len().isin(_COMPACT)]
     if len(digits):
-        cells.put(dates.compact(digits, zone), "dates in digits alone")
-    epochs = _epochs(cells.left()[cells.left().index.intersection(numbers.index)])
+        cells.put(dates.compact(digits, zone), "dates of digits only")
+    epochs = _epochs(cells.unread()[cells.unread().index.intersection(numbers.index)])
     for unit, factor in UNITS.items():
-        found = epochs / factor
-        plausible = (found >= EARLIEST) & (found < LATEST)
+        seconds = epochs / factor
+        plausible = (seconds >= EARLIEST) & (seconds < LATEST)
         if unit == "nanoseconds":
             plausible &= epochs >= _SINCE_1991
-        cells.put(found.where(plausible), f"{unit} since 1970")
-    cells.put(epochs, "seconds since 1970, of no plausible year")
+        cells.put(seconds.where(plausible), f"{unit} since 1970")
+    cells.put(epochs, "seconds since 1970, in no plausible year")
 
 
 def _epochs(written: pd.Series) -> pd.Series:
-    """Numbers as float64; NaN where they are none, or powers of ten that have all been rounded."""
+    """Numbers as float64; NaN for other cells, and for exponents if all have been rounded."""
     numbers = pd.to_numeric(written, errors="coerce").astype("float64")
     powers = written[written.str.contains("[eE]")].str.extract(_POWER)["decimals"]
     if powers.notna().any() and powers.str.len().max() < _DECIMALS:
@@ -213,8 +216,8 @@ def _epochs(written: pd.Series) -> pd.Series:
     return numbers.where(np.isfinite(numbers))
 
 
-def _settle(files: list[_Cells], form: str | None, usual: str | None) -> None:
-    """Decide the order of day and month in each file, and keep that reading."""
+def _decide_orders(files: list[_Cells], form: str | None, usual: str | None) -> None:
+    """Decide the order of day and month in each file, and store that reading."""
     if form in dates.ORDERS:
         orders: list[str | None] = [form for _ in files]
     else:
@@ -233,14 +236,14 @@ def _settle(files: list[_Cells], form: str | None, usual: str | None) -> None:
 
 
 def _lies_closer(readings: pd.DataFrame, order: str) -> bool:
-    """Whether another order reads as many dates and leaves less time between first and last."""
+    """Whether another order reads as many dates with a shorter time span."""
     whole = readings.loc[:, readings.notna().sum() == readings[order].notna().sum()]
     span = whole.max() - whole.min()
     return bool((span < span[order]).any())
 
 
 def _order(file: _Cells) -> str | None:
-    """The order that reads most of a file's dates; None if several do and differ.
+    """The order that reads most of a file's dates; None if several do with different results.
 
     Raises:
         ContradictoryTimesError: too many cells can only be read in another order.
@@ -276,13 +279,13 @@ def _ambiguous(file: _Cells) -> AmbiguousTimesError:
 
 
 def _forms(files: Iterable[_Cells]) -> list[TimeForm]:
-    found: dict[str, TimeForm] = {}
+    forms: dict[str, TimeForm] = {}
     for file in files:
         read = file.form[file.seconds.notna()]
         for name in map(str, read.unique()):
             index = np.flatnonzero(read == name)
-            before, first = found.get(name), read.index[index[0]]
-            found[name] = TimeForm(
+            before, first = forms.get(name), read.index[index[0]]
+            forms[name] = TimeForm(
                 name,
                 len(index) + (before.cells if before else 0),
                 1 + (before.files if before else 0),
@@ -290,11 +293,11 @@ def _forms(files: Iterable[_Cells]) -> list[TimeForm]:
                 before.example if before else str(file.written[first]),
                 before.read if before else moment(float(file.seconds[first])),
             )
-    return sorted(found.values(), key=lambda form: (-form.cells, form.form))
+    return sorted(forms.values(), key=lambda form: (-form.cells, form.form))
 
 
 def moment(seconds: float) -> str:
-    """A time for people; beyond the calendar, its year."""
+    """A time as readable text; beyond the calendar only its year."""
     try:
         moment = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):

@@ -1,6 +1,6 @@
-"""Traditional recommenders, fitted on the training events: the bar every model has to clear.
+"""Traditional recommenders, fitted on the training events, as baselines.
 
-Each is a function of the sequences that returns a `Scorer`. N items; index 0 is no item.
+Each is a function of the sequences that returns a `Scorer`. N items; index 0 is the padding.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Fit = Callable[[Sequences, int], Scorer]
 
 CONTENT = "content_knn"
 HYBRID = "hybrid"
-LARGEST_INVERSE = 15_000  # items: EASE's matrix and its inverse are 4 GB then, and some minutes
+LARGEST_INVERSE = 15_000  # items: EASE's matrix and its inverse then take 4 GB and some minutes
 
 BASELINES: dict[str, Fit] = {
     "popularity": popularity,
@@ -35,7 +35,7 @@ BASELINES: dict[str, Fit] = {
 }
 INVERTED = ("ease", "recency_ease")
 NAMES = (*BASELINES, CONTENT, HYBRID)
-# the hybrid mixes two kinds
+# the hybrid mixes baselines of two kinds
 KINDS = {
     **{name: name for name in (*BASELINES, CONTENT)},
     **dict.fromkeys(INVERTED, "ease"),
@@ -44,20 +44,20 @@ KINDS = {
 
 
 def applicable(items: int, vectors: np.ndarray | None) -> tuple[dict[str, Fit], dict[str, str]]:
-    """The baselines that this catalogue allows, and why each other one is left out.
+    """The baselines for this catalogue, and the reason for leaving out each other one.
 
-    `vectors`: float [N + 1, width], of the items' content; None if there are none.
+    `vectors`: float [N + 1, width], the items' content vectors; None without any.
     """
     fits, left_out = dict(BASELINES), {}
     if items > LARGEST_INVERSE:
         for name in INVERTED:
             del fits[name]
             left_out[name] = (
-                f"{items:,} items; it inverts a matrix of items × items, so it is measured up to "
-                f"{LARGEST_INVERSE:,}"
+                f"{items:,} items; it inverts an items × items matrix, which is limited to "
+                f"{LARGEST_INVERSE:,} items"
             )
     if vectors is None or not vectors.any():
-        left_out[CONTENT] = "the items have no vectors; embed.encoder makes them of their text"
+        left_out[CONTENT] = "the items have no vectors; embed.encoder computes them from texts"
     else:
         fits[CONTENT] = content_knn(vectors)
     return fits, left_out

@@ -1,4 +1,4 @@
-"""Chains of items: what follows the last items of the history."""
+"""Markov chains: the items that follow the last ones of the history."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from decant.features.sequences import Cases, Sequences, training_counts
 def markov(
     *, steps: int, step_decay: float, back: int, back_decay: float, shrink: float, damp: float
 ) -> Callable[[Sequences, int], Scorer]:
-    """A chain of item transitions over a window.
+    """A Markov chain of item transitions over a window.
 
     T[a, b] sums `step_decay`^(h-1) over every b that follows an a by h ≤ `steps`; the score of b
     sums `back_decay`^j · T[a, b] / (Σ T[a, ·] + `shrink`) / (count of b + 20)^`damp` over the
@@ -29,7 +29,7 @@ def markov(
         count = training_counts(sequences, items)
         shares = sparse.diags_array(1 / (total + shrink)) @ moves
         weights = sparse.csr_array(shares @ sparse.diags_array((count + 20) ** -damp))
-        popular = 1e-9 * count / count.sum()  # orders what no transition reaches
+        popular = 1e-9 * count / count.sum()  # orders items without transitions
 
         def score(sequences: Sequences, chosen: Cases) -> np.ndarray:
             recent = histories(sequences, chosen, items, decay=back_decay, back=back)

@@ -1,6 +1,6 @@
-"""What traditional models are fitted on: sparse counts of the training events, and of histories.
+"""Sparse counts of training events and histories, to fit traditional models on.
 
-N items; index 0 is no item.
+N items; index 0 is the padding.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from decant.features.sequences import Cases, Sequences, ranges, training_events
 
 
 def user_items(sequences: Sequences, items: int) -> sparse.csr_array:
-    """1 where a user has had an item in training, float [U, N + 1]."""
+    """1 for the items of each user in training, float [U, N + 1]."""
     taken = np.asarray(sequences.items)[training_events(sequences)]
     seen = pairs(_training_users(sequences), taken, (sequences.users, items + 1))
     seen.data[:] = 1
@@ -18,7 +18,7 @@ def user_items(sequences: Sequences, items: int) -> sparse.csr_array:
 
 
 def follows(sequences: Sequences, items: int, steps: int) -> sparse.csr_array:
-    """How often an item stands `steps` events after another one in training, float [N + 1, N + 1].
+    """Count of each item `steps` events after another one in training, float [N + 1, N + 1].
 
     Rows are the earlier items.
     """
@@ -33,8 +33,8 @@ def histories(
 ) -> sparse.csr_array:
     """Weights of the items before each case, float [C, N + 1].
 
-    The event j back from the end weighs `decay`^j, those of one item add up; only the last `back`
-    events count, all of them if it is None.
+    The event j back from the end weighs `decay`^j; weights of the same item add up. Only the last
+    `back` events count, or all if None.
     """
     start = np.asarray(sequences.offsets)[chosen.user]
     if back is not None:

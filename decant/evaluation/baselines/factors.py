@@ -1,4 +1,4 @@
-"""Matrix factorisation by the `implicit` library, on one thread so that a seed decides all."""
+"""Matrix factorisation by the `implicit` library, on one thread to be reproducible."""
 
 import threading
 
@@ -14,23 +14,23 @@ FACTORS = 64
 SEED = 0
 IALS_RIDGE = 1.0  # better on MovieLens-1M's validation than 10 or 30 with heavier positives
 IALS_ROUNDS = 15
-BPR_ROUNDS = 20  # 60 are no better on MovieLens-1M's validation, nor is half of the rate
+BPR_ROUNDS = 20  # neither 60 nor half the rate is better on MovieLens-1M's validation
 BPR_RATE = 0.05
 BPR_RIDGE = 0.01
-MAP_RIDGE = 1e-3  # keeps the map defined where there are fewer users than factors
+MAP_RIDGE = 1e-3  # keeps the map defined with fewer users than factors
 
-IMPORTING = threading.Lock()  # two threads that import parts of `implicit` wait for one another
+IMPORTING = threading.Lock()  # two threads importing parts of `implicit` can deadlock
 
 
 def ials(sequences: Sequences, items: int) -> Scorer:
     """Weighted least squares of users' and items' factors (Hu, Koren & Volinsky 2008).
 
-    A user's factors are solved anew for each history.
+    A user's factors are solved again for each history.
     """
     with IMPORTING:
         from implicit.cpu.als import AlternatingLeastSquares
 
-    with threadpool_limits(1, user_api="blas"):  # the library warns of more
+    with threadpool_limits(1, user_api="blas"):  # the library warns otherwise
         model = AlternatingLeastSquares(
             factors=FACTORS,
             regularization=IALS_RIDGE,
@@ -50,10 +50,10 @@ def ials(sequences: Sequences, items: int) -> Scorer:
 
 
 def bpr(sequences: Sequences, items: int) -> Scorer:
-    """Factors that put what was taken above what was not (Rendle et al. 2009).
+    """Factors that rank taken items above others (Rendle et al. 2009).
 
-    So that a history counts as it is, and new users have factors: a user's are a linear map of the
-    mean factors of the history's items, the map that comes closest to training's users.
+    A user's factors are a linear map, fitted to those of training users, of the mean factors of the
+    history's items: this follows the current history and also serves new users.
     """
     with IMPORTING:
         from implicit.cpu.bpr import BayesianPersonalizedRanking
@@ -82,7 +82,7 @@ def bpr(sequences: Sequences, items: int) -> Scorer:
 
 
 def _means(taken: sparse.csr_array, factors: np.ndarray) -> np.ndarray:
-    """Mean factors of the items of each row, and a 1: float [rows, F + 1]; zeros for no items."""
+    """Mean factors of the items of each row, and a 1: float [rows, F + 1]; zeros without items."""
     count = np.asarray(taken.sum(axis=1)).ravel()[:, None]
     return np.hstack([taken @ factors.astype(np.float64), count]) / np.maximum(count, 1)
 

@@ -1,4 +1,4 @@
-"""A mixture of the two best traditional models, chosen on the half of validation that picks."""
+"""A mixture of the two best traditional models, chosen on the selection half of validation."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ def mix(first: Scorer, second: Scorer, weight: float) -> Scorer:
 def standardised(scores: np.ndarray) -> np.ndarray:
     """Each case's scores less their mean over the catalogue, in standard deviations.
 
-    float [C, N + 1]; zero where all items score the same, and for index 0, which is no item.
+    float [C, N + 1]; zero where all items have the same score, and for index 0 (padding).
     """
     items = scores[:, 1:].astype(np.float64)
     centred = items - items.mean(axis=1, keepdims=True)
@@ -52,7 +52,7 @@ def best_weight(
     k: int,
     exclude_seen: bool,
 ) -> float:
-    """That of `WEIGHTS` with the highest NDCG@k on the cases; the lowest of equals."""
+    """The one of `WEIGHTS` with the highest NDCG@k on the cases; the lowest in a tie."""
     reached = np.zeros(len(WEIGHTS))
     for _, batch, masked in batches(sequences, chosen, items, exclude_seen=exclude_seen):
         a, b = (standardised(model(sequences, batch)) for model in (first, second))
@@ -63,9 +63,9 @@ def best_weight(
 
 
 def best_two(quality: dict[str, float], kinds: dict[str, str]) -> tuple[str, str] | None:
-    """The best model and the best of another kind; None if there is but one kind.
+    """The best model and the best of another kind; None if there is only one kind.
 
-    Two forms of one model agree too much to gain by each other. The earlier name wins a tie.
+    Models of one kind are too similar for a mixture to gain. The earlier name wins a tie.
     """
     order = sorted(quality, key=lambda name: -quality[name])
     others = [name for name in order if kinds[name] != kinds[order[0]]]

@@ -1,4 +1,4 @@
-"""EASE: one closed-form linear model of which items go together (Steck 2019)."""
+"""EASE: a closed-form linear model of item co-occurrence (Steck 2019)."""
 
 import numpy as np
 from scipy import linalg
@@ -8,22 +8,23 @@ from decant.evaluation.scoring import Scorer
 from decant.features.sequences import Cases, Sequences, training_counts
 
 # the best of a grid on MovieLens-1M's validation; on the demo's, a decay of 0.5 is better
-RIDGE = 200.0  # what is added to each item's count: the more, the closer to plain co-occurrence
-WINDOW = 20  # events that are fitted together, for the model that heeds recency
-DECAY = 0.7  # weight of an event one step further back, in its history
+RIDGE = 200.0  # added to each item's count; the larger, the closer to plain co-occurrence
+WINDOW = 20  # events fitted together in the recency-aware model
+DECAY = 0.7  # its weight per step back in the history
 
 
 def ease(sequences: Sequences, items: int) -> Scorer:
-    """A user's items, each predicted from the others."""
+    """Predict each of a user's items from the others."""
     seen = user_items(sequences, items)
     return _scorer(weights((seen.T @ seen).toarray(), RIDGE), items, decay=1.0)
 
 
 def recency_ease(sequences: Sequences, items: int) -> Scorer:
-    """EASE of what is taken at about the same time; in a history, the last events weigh most.
+    """EASE of items taken at about the same time; the last events of a history weigh most.
 
-    It is fitted on every window of `WINDOW` events in a row (those that a user's ends cut too) in
-    place of a user's whole row, and a history's events weigh `DECAY`^j, j back from the end.
+    It is fitted on all windows of `WINDOW` consecutive events, including partial ones at both ends
+    of a user's sequence, in place of whole users; a history's events weigh `DECAY`^j, j back from
+    the end.
     """
     return _scorer(weights(window_gram(sequences, items, WINDOW), RIDGE), items, decay=DECAY)
 
@@ -31,7 +32,7 @@ def recency_ease(sequences: Sequences, items: int) -> Scorer:
 def window_gram(sequences: Sequences, items: int, width: int) -> np.ndarray:
     """XᵀX / `width` of the matrix X with one row per window, float [N + 1, N + 1].
 
-    Two events h apart are in `width` - h windows together.
+    Two events h apart share `width` - h windows.
     """
     gram = np.zeros((items + 1, items + 1))
     for h in range(1, width):
@@ -42,7 +43,7 @@ def window_gram(sequences: Sequences, items: int, width: int) -> np.ndarray:
 
 
 def weights(gram: np.ndarray, ridge: float) -> np.ndarray:
-    """Of item a for item b, float32 [N + 1, N + 1], zero for itself; `gram` is overwritten.
+    """Weights of item a for item b, float32 [N + 1, N + 1], zero diagonal; overwrites `gram`.
 
     The minimum of |X - XB|² + `ridge` |B|² with a zero diagonal is B = I - P / diag(P) by columns,
     P the inverse of XᵀX + `ridge` I.

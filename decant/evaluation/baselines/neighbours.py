@@ -10,18 +10,18 @@ from decant.evaluation.scoring import Scorer
 from decant.features.sequences import Cases, Sequences, training_counts
 
 NEIGHBOURS = 10  # of each item; best of 5 to 400 on MovieLens-1M's validation
-ROWS = 256  # items whose neighbours are looked for at a time
-CONTENT_DECAY = 0.7  # weight of an item one step further back, in a profile of content
+ROWS = 256  # items whose neighbours are computed at a time
+CONTENT_DECAY = 0.7  # weight per step back in a content profile
 
 
 def popularity(sequences: Sequences, items: int) -> Scorer:
-    """What everybody takes."""
+    """Score items by their training events."""
     count = training_counts(sequences, items)
     return lambda sequences, chosen: np.broadcast_to(count, (len(chosen), items + 1))
 
 
 def item_knn(sequences: Sequences, items: int) -> Scorer:
-    """Items whose users are the same as those of the history's items (Deshpande & Karypis 2004).
+    """Items with similar users to those of the history's items (Deshpande & Karypis 2004).
 
     An item is a column of the users' rows, each of unit length; the score of b sums the cosines
     of b and those items of the history that are among its `NEIGHBOURS` nearest.
@@ -38,9 +38,9 @@ def item_knn(sequences: Sequences, items: int) -> Scorer:
 
 
 def nearest(columns: sparse.csc_array, most: int) -> sparse.csr_array:
-    """Inner products of each column with its `most` nearest others, [N + 1, N + 1], a row each.
+    """Inner products of each column with its `most` nearest others, [N + 1, N + 1], one row each.
 
-    Where several are equally near, the lower index wins.
+    In a tie the lower index wins.
     """
     everything, kept = columns.tocsr(), []
     for start in range(0, columns.shape[1], ROWS):
@@ -59,15 +59,15 @@ def nearest(columns: sparse.csc_array, most: int) -> sparse.csr_array:
 
 
 def content_knn(vectors: np.ndarray) -> Callable[[Sequences, int], Scorer]:
-    """Items whose content is like that of the history's last items.
+    """Items with similar content to that of the history's last items.
 
     `vectors`: float [N + 1, width], of unit length or zero. The score is the inner product with
-    the history's vectors, summed with weights that fall by `CONTENT_DECAY` a step back.
+    the sum of the history's vectors, weighted by `CONTENT_DECAY`^j, j back from the end.
     """
 
     def fit(sequences: Sequences, items: int) -> Scorer:
         count = training_counts(sequences, items)
-        popular = 1e-9 * count / max(count.sum(), 1)  # orders what has no content
+        popular = 1e-9 * count / max(count.sum(), 1)  # orders items without content
 
         def score(sequences: Sequences, chosen: Cases) -> np.ndarray:
             profile = histories(sequences, chosen, items, decay=CONTENT_DECAY) @ vectors

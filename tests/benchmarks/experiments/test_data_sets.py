@@ -1,102 +1,146 @@
-"""What is told of a data set's teachers, from files as the training program writes them."""
+"""Figures of a data set's runs, one per seed, from outputs as the stages write them."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from benchmarks.experiments import data_sets
-from benchmarks.experiments.data_sets import NotDoneError, lift, outcome_of, run, with_interval
-from benchmarks.experiments.teachers import NOT_DONE, TEACHERS
-from benchmarks.harness.checkout import Clone
-from decant.evaluation.baselines import NAMES
+from benchmarks.experiments.data_sets import (
+    FinishedRun,
+    NotDoneError,
+    bench,
+    lift,
+    outcome_of,
+    read_run,
+    run_graph,
+    with_interval,
+)
+from benchmarks.harness.checkout import Clone, Ended
 from decant.evaluation.metrics import ndcg
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
 USERS = 40
+WOMEN = np.arange(0, USERS, 2)
+MODELS = ("teacher", "markov", "hybrid", "general/int8", "women/int8", "general/distilled")
 
 
-def ranks_of(seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    return {
-        window: {"users": list(range(USERS)), "ranks": rng.integers(1, 15, USERS).tolist()}
+def ranks(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 15, USERS)
+
+
+def write_run(root: Path, seed: int, *, ships: bool = True) -> None:
+    """Outputs of a run with one case per user; the ranks of a model differ between seeds."""
+    tables = [
+        pd.DataFrame(
+            {
+                "model": model, "window": window, "user": np.arange(USERS),
+                "position": np.arange(USERS), "rank": ranks(100 * seed + number),
+            }
+        )
+        for number, model in enumerate(MODELS)
         for window in ("validation", "test")
-    }
+    ]  # fmt: skip
+    for folder in ("evaluation", "gate", "segments", "models/teacher"):
+        (root / "data" / folder).mkdir(parents=True, exist_ok=True)
+    pd.concat(tables).to_parquet(root / "data/evaluation/cases.parquet")
+    np.save(root / "data/segments/women.npy", WOMEN)
+    verdict = {"best_baseline": "hybrid", "segments": {"women": {"ships": ships}}}
+    metrics = {"k": 10, "catalogue": 50, "groups": {"all": {"users": USERS}}}
+    for name, content in (
+        ("gate/verdict", verdict),
+        ("evaluation/metrics", metrics),
+        ("models/teacher/summary", {"parameters": 7}),
+    ):
+        (root / f"data/{name}.json").write_text(json.dumps(content))
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Clone:
-    """A project in which two teachers and every traditional model were measured."""
-    folder = tmp_path / TEACHERS
-    folder.mkdir(parents=True)
-    models = {name: ranks_of(number) for number, name in enumerate(NAMES, start=10)}
-    quality = {
-        n: {"validation": {"all": {"ndcg": number / 100}}, "test": {"all": {"ndcg": 0.9}}}
-        for number, n in enumerate(NAMES)
-    }
-    metrics = {
-        "k": 10, "catalogue": 50, "groups": {"all": {"users": USERS}}, "models": quality,
-        "left_out": {},
-    }  # fmt: skip
-    facts = {"parameters": 7, "events": 100, "seconds": 4.0, "device": "CPU, 1 threads"}
-    for name, content in {
-        "baselines": {"metrics": metrics, "models": models},
-        "seed-7": {**facts, **ranks_of(1)},
-        "seed-8": {**facts, **ranks_of(2)},
-        "ensemble": ranks_of(3),
-    }.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
-    (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
-    return Clone(tmp_path)
+def runs(tmp_path: Path) -> dict[int, FinishedRun]:
+    finished = {}
+    for seed in (7, 8):
+        write_run(tmp_path, seed)
+        finished[seed] = read_run(tmp_path)
+    return finished
 
 
-def test_a_teacher_is_the_mean_of_its_seeds_and_its_spread_is_theirs(project: Clone) -> None:
-    figures = outcome_of(project, [7, 8], "movielens-1m", "full").figures
-    each = [ndcg(np.array(ranks_of(seed)["test"]["ranks"]), 10).mean() for seed in (1, 2)]
+def mean(seed: int, model: str) -> float:
+    return float(ndcg(ranks(100 * seed + MODELS.index(model)), 10).mean())
+
+
+def test_a_teacher_is_the_mean_of_its_seeds_and_its_spread_is_theirs(
+    runs: dict[int, FinishedRun],
+) -> None:
+    figures = outcome_of(runs, PARAMS, "movielens-1m", "full").figures
+    each = [mean(seed, "teacher") for seed in (7, 8)]
     assert figures["teacher.ndcg@10"]["value"] == pytest.approx(np.mean(each))
     assert figures["teacher.ndcg@10.spread"]["value"] == pytest.approx(np.std(each, ddof=1))
-    assert figures["teacher.seed.7.ndcg@10"]["value"] == pytest.approx(each[0])
-    assert figures["training.events_per_s"]["value"] == 25.0
-    assert "teacher.ensemble.hr@10" in figures
+    assert figures["teacher.seed.8.ndcg@10"]["value"] == pytest.approx(each[1])
 
 
-def test_the_best_traditional_model_is_the_best_on_validation(project: Clone) -> None:
-    outcome = outcome_of(project, [7, 8], "movielens-1m", "full")
-    assert outcome.protocol["best traditional model"] == NAMES[-1]
+def test_the_family_serves_each_user_by_the_student_of_their_group(
+    runs: dict[int, FinishedRun],
+) -> None:
+    figures = outcome_of(runs, PARAMS, "movielens-1m", "full").figures
+    values = ndcg(ranks(700 + MODELS.index("general/int8")), 10)
+    values[WOMEN] = ndcg(ranks(700 + MODELS.index("women/int8")), 10)[WOMEN]
+    assert figures["family.seed.7.ndcg@10"]["value"] == pytest.approx(values.mean())
+    assert figures["accepted.seed.7"]["value"] == 1
+
+
+def test_a_student_that_is_not_accepted_serves_nobody(tmp_path: Path) -> None:
+    write_run(tmp_path, 7, ships=False)
+    figures = outcome_of({7: read_run(tmp_path)}, PARAMS, "demo", "full").figures
+    assert figures["family.ndcg@10"]["value"] == pytest.approx(mean(7, "general/int8"))
+
+
+def test_the_bar_is_the_traditional_model_that_the_gate_takes(
+    runs: dict[int, FinishedRun],
+) -> None:
+    outcome = outcome_of(runs, PARAMS, "movielens-1m", "full")
+    assert outcome.protocol["best traditional model"] == "hybrid"
     bar = outcome.figures["baseline.best.ndcg@10"]["value"]
-    assert bar == outcome.figures[f"baseline.{NAMES[-1]}.ndcg@10"]["value"]
-    ours = outcome.figures["teacher.ndcg@10"]["value"]
-    assert outcome.figures["teacher.lift"]["value"] == pytest.approx(ours / bar - 1)
+    assert bar == outcome.figures["baseline.hybrid.ndcg@10"]["value"]
+    for model in ("teacher", "family"):
+        ours = outcome.figures[f"{model}.ndcg@10"]["value"]
+        assert outcome.figures[f"{model}.lift"]["value"] == pytest.approx(ours / bar - 1)
 
 
-def test_every_model_stands_in_the_table_best_first(project: Clone) -> None:
-    outcome = outcome_of(project, [7, 8], "movielens-1m", "full")
-    lines = outcome.shown.splitlines()[1:]
+def test_every_model_stands_in_the_table_best_first(runs: dict[int, FinishedRun]) -> None:
+    lines = outcome_of(runs, PARAMS, "movielens-1m", "full").shown.splitlines()[1:]
     shown = [float(line.split()[1]) for line in lines]
     assert shown == sorted(shown, reverse=True)
     names = {line.split()[0] for line in lines}
-    assert names >= {f"baseline.{n}" for n in NAMES} | {"teacher", "teacher.ensemble"}
+    assert names >= {"teacher", "family", "baseline.markov", "baseline.hybrid"}
+    assert not [name for name in names if "general" in name]
 
 
-def test_the_models_that_taught_the_teachers_stand_beside_them(project: Clone) -> None:
-    params = yaml.safe_load((project.root / "params.yaml").read_text())
-    params["teacher"]["ensemble"] = 2
-    (project.root / "params.yaml").write_text(yaml.safe_dump(params))
-    for name in ("alone-1", "alone-2", "alone"):
-        (project.root / TEACHERS / f"{name}.json").write_text(json.dumps(ranks_of(4)))
-    outcome = outcome_of(project, [7, 8], "movielens-1m", "full")
-    value = ndcg(np.array(ranks_of(4)["test"]["ranks"]), 10).mean()
-    for name in ("alone.1", "alone.2", "alone"):
-        assert outcome.figures[f"teacher.{name}.ndcg@10"]["value"] == pytest.approx(value)
-    assert outcome.protocol["alone"].startswith("2 models without a teacher")
+def test_one_seed_has_no_spread(runs: dict[int, FinishedRun]) -> None:
+    figures = outcome_of({7: runs[7]}, PARAMS, "movielens-1m", "full").figures
+    assert not [name for name in figures if "spread" in name]
 
 
-def test_one_seed_has_neither_spread_nor_ensemble(project: Clone) -> None:
-    figures = outcome_of(project, [7], "movielens-1m", "full").figures
-    assert not [name for name in figures if "spread" in name or "ensemble" in name]
+def test_each_seed_is_a_run_of_the_flow_with_that_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
+    seeds: list[int] = []
+
+    def flow(project: Clone, minutes: float | None) -> None:
+        seeds.append(project.read("params.yaml")["seed"])
+        write_run(project.root, seeds[-1])
+
+    monkeypatch.setattr(data_sets, "prepare", lambda *given: None)
+    monkeypatch.setattr(data_sets, "run_graph", flow)
+    outcome = bench(
+        Clone(tmp_path), print, source="demo", given=None, profile="full", seeds=3, minutes=None
+    )
+    assert seeds == outcome.seeds == [7, 8, 9]
+    assert outcome.figures["teacher.seed.9.ndcg@10"]["value"] == pytest.approx(mean(9, "teacher"))
 
 
 def test_an_interval_holds_the_mean_and_is_narrower_with_more_users() -> None:
@@ -114,12 +158,24 @@ def test_a_lift_over_itself_is_exactly_nothing() -> None:
     assert (result["value"], result["low"], result["high"]) == pytest.approx((0, 0, 0))
 
 
-@pytest.mark.parametrize(
-    ("status", "message"), [(NOT_DONE, "time is up; the same command goes on"), (1, "status 1")]
-)
-def test_a_program_that_is_not_done_is_told(
-    project: Clone, monkeypatch: pytest.MonkeyPatch, status: int, message: str
+def test_a_flow_that_has_not_reached_the_gate_is_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_sets.Clone, "show", lambda self, *arguments: status)
-    with pytest.raises(NotDoneError, match=message):
-        run(project, "7")
+    asked: list[float | None] = []
+
+    def show(self: Clone, *arguments: str, minutes: float | None = None) -> int:
+        asked.append(minutes)
+        return 1
+
+    said = ["gate is stale", "Data and pipelines are up to date."]
+    monkeypatch.setattr(Clone, "show", show)
+    monkeypatch.setattr(Clone, "run", lambda self, *arguments: Ended(0, said.pop(0), 0.0))
+    with pytest.raises(NotDoneError, match="ended with status 1; rerun the same command"):
+        run_graph(Clone(tmp_path), 5.0)
+    run_graph(Clone(tmp_path), None)  # the gate's verdict does not matter
+    assert asked == [5.0, None]
+
+
+def test_without_time_left_nothing_is_started(tmp_path: Path) -> None:
+    with pytest.raises(NotDoneError, match="time is up"):
+        run_graph(Clone(tmp_path), 0.0)

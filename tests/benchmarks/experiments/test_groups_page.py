@@ -21,8 +21,8 @@ def figure(value: float) -> Figure:
 @pytest.fixture
 def figures() -> dict[str, Figure]:
     gains = {
-        f"gain.{kind}.{group}": figure(gain)
-        for kind, gain in ((SEGMENT, 0.05), (FROM_ATTRIBUTES, -0.02))
+        f"gain.{variant}.{group}": figure(gain)
+        for variant, gain in ((SEGMENT, 0.05), (FROM_ATTRIBUTES, -0.02))
         for group in (ALL, *GROUPS)
     }
     return {f"difference.{name}": figure(value) for name, value in GROUPS.items()} | gains

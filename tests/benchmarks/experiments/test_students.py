@@ -62,7 +62,7 @@ def figures(scores: Scores) -> dict[str, Any]:
     return dict(groups_outcome(scores, {"a": 0.3, "b": 0.1}, "demo", "quick").figures)
 
 
-def test_a_kind_for_groups_serves_each_group_by_its_own_student(scores: Scores) -> None:
+def test_a_variant_for_groups_serves_each_group_by_its_own_student(scores: Scores) -> None:
     served = scores.served("segment", TEST)
     assert (served[0][0], served[150][0]) == (1.0, 0.0)
     partly = scores.served("segment", TEST, {"a"})
@@ -107,10 +107,10 @@ def test_distillation_is_compared_with_the_same_student_without_the_teacher(
     assert "distillation.attributes.gain" in figures
 
 
-def test_every_kind_stands_in_the_table_and_in_the_protocol(scores: Scores) -> None:
+def test_every_variant_stands_in_the_table_and_in_the_protocol(scores: Scores) -> None:
     outcome = groups_outcome(scores, {"a": 0.3, "b": 0.1}, "demo", "quick")
-    assert {line.split()[0] for line in outcome.shown.splitlines() if line} >= set(scores.kinds)
-    assert set(scores.kinds) <= set(outcome.protocol)
+    assert {line.split()[0] for line in outcome.shown.splitlines() if line} >= set(scores.variants)
+    assert set(scores.variants) <= set(outcome.protocol)
     assert "<svg" in outcome.picture
 
 

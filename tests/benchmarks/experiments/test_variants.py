@@ -53,7 +53,7 @@ def test_a_variant_differs_in_what_its_name_says() -> None:
     assert family.students[f"{group}_scratch"].init is None
 
 
-def test_where_students_read_the_attributes_the_other_kind_does_not() -> None:
+def test_where_students_read_the_attributes_the_other_variant_does_not() -> None:
     comparison = compare_groups(aware())
     assert "attributes" not in comparison.general
     inputs = comparison.general["attribute_blind"].student["overrides"]["inputs"]
@@ -61,7 +61,7 @@ def test_where_students_read_the_attributes_the_other_kind_does_not() -> None:
     assert "from_attribute_blind" in comparison.groups
 
 
-def test_a_kind_that_is_left_out_is_no_student() -> None:
+def test_a_variant_that_is_left_out_is_no_student() -> None:
     comparison = compare_groups(COMMITTED, ("prior", "cvar"))
     assert not [name for name in comparison.students if "prior" in name or "cvar" in name]
     assert {"prior", "cvar"} & set(comparison.texts) == set()
@@ -70,13 +70,13 @@ def test_a_kind_that_is_left_out_is_no_student() -> None:
 @pytest.mark.parametrize(
     ("without", "message"),
     [
-        ("narrow", "leave out narrow_segment too: it starts from `narrow`"),
-        ("general", "the others are compared with `general`"),
-        (SEGMENT, "the others are compared with `segment`"),
-        ("priro", "no kind `priro`; there are undistilled"),
+        ("narrow", "leave out narrow_segment too, which start from `narrow`"),
+        ("general", "`general` is the reference"),
+        (SEGMENT, "`segment` is the reference"),
+        ("priro", "no variant `priro`; known: undistilled"),
     ],
 )
-def test_a_kind_that_cannot_be_left_out_is_an_error(without: str, message: str) -> None:
+def test_a_variant_that_cannot_be_left_out_is_an_error(without: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compare_groups(COMMITTED, (without,))
 

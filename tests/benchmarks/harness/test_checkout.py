@@ -35,7 +35,7 @@ def test_a_command_runs_in_the_clone_with_its_environment_and_not_the_callers(
     code = "import os; e = os.environ; print(os.getcwd(), e['COLOUR'], sorted({'PREFECT_API_URL', "
     ended = workspace.run("-c", code + "'PYTHONPATH'} & set(e))); raise SystemExit(3)")
     assert ended.status == 3
-    assert ended.said == f"{workspace.root} green []\n"
+    assert ended.output == f"{workspace.root} green []\n"
 
 
 def test_what_a_command_started_is_found_until_it_ends(workspace: Clone) -> None:
@@ -100,7 +100,7 @@ def test_what_a_flow_says_of_its_stages_is_read() -> None:
     ],
 )
 def test_a_clear_complaint_is_one_line_and_a_status(status: int, said: str, clear: bool) -> None:
-    assert (Ended(status, said, 1.0).complaint() is not None) is clear
+    assert (Ended(status, said, 1.0).error_line() is not None) is clear
 
 
 def test_the_reason_of_a_failure_is_its_error_line_or_the_last() -> None:

@@ -40,7 +40,7 @@ def test_an_output_without_one_of_its_files_is_half_written(tmp_path: Path) -> N
     assert done.half_written(make(tmp_path / "same", "a.npy", "summary.json")) == []
     assert done.half_written(Clone(tmp_path / "nothing")) == []
     torn = make(tmp_path / "torn", "a.npy")
-    assert done.half_written(torn) == ["data/features is half-written"]
+    assert done.half_written(torn) == ["data/features is incomplete"]
     assert files(torn, "data/features") == ["a.npy"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from decant.cli import main
 from decant.commands import configure as command
 from decant.commands.configure import ConfigureError, configure
 from decant.data.sources.layout import MissingFilesError
@@ -25,6 +26,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "project"
     root.mkdir()
     shutil.copy(REPOSITORY / "params.yaml", root)
+    shutil.copy(REPOSITORY / "dvc.yaml", root)
     shutil.copytree(REPOSITORY / "presets", root / "presets")
     return root
 
@@ -117,7 +119,9 @@ def test_files_of_an_earlier_folder_do_not_stay(
     configure(root, "online-retail", files["online-retail"])
     copied = root / "data/raw/online-retail/by-day"
     assert [path.name for path in copied.iterdir()] == ["2010-12-02.csv"]
-    assert "removed by-day/2010-12-01.csv, not among the files given" in capsys.readouterr().err
+    assert (
+        "removed by-day/2010-12-01.csv, which the source does not have" in capsys.readouterr().err
+    )
 
 
 def test_the_sources_own_folder_is_left_as_it_is(root: Path, files: dict[str, Path]) -> None:
@@ -153,7 +157,7 @@ def test_a_rule_that_does_not_parse_is_refused_before_anything_runs(
     path = root / "params.yaml"
     text = path.read_text().replace("where: \"gender == 'F' and age < 35\"", 'where: "age <"')
     path.write_text(text)
-    with pytest.raises(RuleError, match=r"students\.women_under_35\.where: cannot read `age <`"):
+    with pytest.raises(RuleError, match=r"students\.women_under_35\.where: cannot parse `age <`"):
         configure(root, source, files.get(source))
     assert path.read_text() == text
 
@@ -183,7 +187,7 @@ def test_suspicious_rules_are_noted_before_anything_runs(
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
     assert len(notes) == 3
     assert "families and students.typo have priority 5 and can match the same user" in notes[0]
-    assert "8 of 40 users have a size that is no number (`5+` 8)" in notes[1]
+    assert "8 of 40 users have a size that is not a number (`5+` 8)" in notes[1]
     assert "no user has the age `19 - 24`; did you mean `19-24`?" in notes[2]
 
 
@@ -243,7 +247,7 @@ def test_a_misspelt_source_or_profile_names_the_nearest(root: Path) -> None:
 
 
 def test_the_demo_shop_takes_no_files(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigureError, match="leave FROM out"):
+    with pytest.raises(ConfigureError, match="omit FROM"):
         configure(root, "demo", tmp_path)
 
 
@@ -267,7 +271,7 @@ def test_the_command_shows_the_difference_and_says_when_there_is_none(
     parser = argparse.ArgumentParser()
     command.add_commands(parser.add_subparsers())
     words = ["configure", "--source", "files", "--from", str(files["files"])]
-    for expected in ("+source: files", "nothing changed"):
+    for expected in ("+source: files", "unchanged, source"):
         given = parser.parse_args(words)
         assert given.func(given) == 0
         shown = capsys.readouterr()
@@ -281,7 +285,9 @@ def test_the_command_warns_of_settings_without_effect(
     monkeypatch.chdir(root)
     path = root / "params.yaml"
     path.write_text(rewrite(path.read_text(), {"distill": {"temperature": 2}}))
-    assert command.run(argparse.Namespace(source=None, origin=None, profile=None)) == 0
+    assert (
+        command.run(argparse.Namespace(source=None, origin=None, profile=None, upgrade=False)) == 0
+    )
     assert capsys.readouterr().err == (
         "warning: `distill.temperature` has no effect: only the soft-label loss reads it, and "
         "`distill.soft_weight` is 0\n"
@@ -300,3 +306,41 @@ def test_the_command_leaves_a_run_that_is_under_way_alone(
         given.func(given)
     assert (root / "params.yaml").read_text() == before
     assert not (root / "data/raw/files").exists()
+
+
+def run(monkeypatch: pytest.MonkeyPatch, root: Path, *arguments: str) -> int:
+    monkeypatch.chdir(root)
+    return main(["configure", *arguments])
+
+
+def test_old_settings_are_renamed_by_the_command_that_their_error_names(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "params.yaml"
+    current = path.read_text("utf-8")
+    path.write_text(current.replace("  cvar_fraction:", "  worst:"), "utf-8")
+    assert run(monkeypatch, root) == 2
+    assert "`decant configure --upgrade` renames them" in capsys.readouterr().err
+    assert run(monkeypatch, root, "--upgrade") == 0
+    assert "+  cvar_fraction: 1.0" in capsys.readouterr().out
+    assert path.read_text("utf-8") == current
+    assert run(monkeypatch, root, "--upgrade") == 0
+    assert "unchanged" in capsys.readouterr().out
+
+
+def test_renaming_leaves_a_file_alone_that_is_wrong_otherwise(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "params.yaml"
+    wrong = path.read_text("utf-8").replace("  cvar_fraction: 1.0", "  worst: 7.0")
+    path.write_text(wrong, "utf-8")
+    assert run(monkeypatch, root, "--upgrade") == 2
+    assert "distill.cvar_fraction" in capsys.readouterr().err
+    assert path.read_text("utf-8") == wrong
+
+
+def test_renaming_goes_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, root, "--upgrade", "--source=demo") == 2
+    assert "--upgrade goes alone" in capsys.readouterr().err

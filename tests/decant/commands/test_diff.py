@@ -28,7 +28,7 @@ def test_two_commits_are_compared_as_text(root: Path, capsys: pytest.CaptureFixt
     assert main(["diff", "HEAD~1", "HEAD", "--root", str(root)]) == 0
     text = capsys.readouterr().out
     assert "\n  seed " in text and "3  4\n" in text
-    assert "A: data/evaluation/metrics.json was not made by any stage" in text
+    assert "A: data/evaluation/metrics.json is not an output of any stage" in text
 
 
 def test_the_second_side_is_the_workspace(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

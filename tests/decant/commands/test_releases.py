@@ -76,7 +76,7 @@ def test_promote_and_rollback_say_what_moved(
     a, b, c = (registry.publish(make_candidate(model=name), EXTRA) for name in "abc")
     assert decant("promote", a) == f"production: nothing -> {a}\n"
     assert decant("promote", b, "--reason", "better") == f"production: {a} -> {b}\n"
-    assert decant("promote", b).startswith(f"production points at {b} already, since 2")
+    assert decant("promote", b).startswith(f"production already points at {b}, since 2")
     decant("promote", c)
     assert decant("rollback", "--to", a, "--reason", "bad") == f"production: {c} -> {a}\n"
     assert [change.reason for change in registry.history()] == ["", "better", "", "bad"]
@@ -112,7 +112,9 @@ def test_a_channel_that_is_asked_for_is_made(
     release = registry.publish(make_candidate(), EXTRA)
     said = decant("promote", release, "--channel", "staging", "--new-channel")
     assert said == f"staging: nothing -> {release}\n"
-    assert decant("promote", release, "--channel", "staging").startswith("staging points at")
+    assert decant("promote", release, "--channel", "staging").startswith(
+        "staging already points at"
+    )
     assert release in decant("status", "--channel", "staging")
 
 
@@ -122,7 +124,7 @@ def test_a_rollback_to_no_earlier_release_lists_those_there_are(
     a, b, c = (registry.publish(make_candidate(model=name), EXTRA) for name in "abc")
     for release in (a, b, c):
         registry.promote(release)
-    with pytest.raises(NothingToRollBackError, match=f"`nope` was no release.*: {b}, {a}$"):
+    with pytest.raises(NothingToRollBackError, match=f"`nope` matches no release.*: {b}, {a}$"):
         decant("rollback", "--to", "nope")
 
 
@@ -138,7 +140,7 @@ def test_status_before_anything_was_made(decant: Decant) -> None:
     assert "production  nothing promoted yet" in decant("status")
     result = json.loads(decant("status", "--json"))
     assert (result["release"], result["releases"]) == (None, 0)
-    assert "`make run` makes one" in result["workspace"]["problem"]
+    assert "`make run` creates one" in result["workspace"]["problem"]
 
 
 def test_status_tells_what_is_served_and_what_waits(

@@ -78,8 +78,8 @@ def test_the_command_answers_like_the_service(shop: Any) -> None:
     assert answered.returncode == 0
     assert answered.stdout == response.text + "\n"
     assert answered.stderr.splitlines() == [
-        "decant: note: left out, the release does not know these items: gone",
-        "decant: note: left out, the release does not know these attributes: hobby",
+        "decant: note: ignored, the release does not know these items: gone",
+        "decant: note: ignored, the release does not know these attributes: hobby",
     ]
 
 
@@ -97,7 +97,7 @@ def test_a_value_that_the_release_does_not_know_is_noted(shop: Any) -> None:
     shop.promote(1)
     answered = decant(shop.root, "recommend", "--user", '{"gender": "female", "age": "old"}')
     assert answered.returncode == 0
-    note = "decant: note: taken as not given, the release does not know this value of"
+    note = "decant: note: treated as missing, the release does not know this value of"
     assert answered.stderr.splitlines() == [
         f"{note} gender; it knows F, M",
         f"{note} age; it knows numbers",
@@ -141,7 +141,7 @@ def test_events_come_from_a_file_or_stdin(shop: Any) -> None:
         (["--events", "params.yaml"], "--events params.yaml: not valid JSON"),
         (["--events", "a", "--history", "b"], "not allowed with argument"),
         (["--channel", "canary"], "no release was promoted to canary yet"),
-        (["--channel", "Canary"], "`Canary` is no name of a channel"),
+        (["--channel", "Canary"], "invalid channel name `Canary`"),
         (["--root", "nowhere"], "nowhere/params.yaml"),
     ],
     ids=range(11),

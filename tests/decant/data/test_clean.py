@@ -193,7 +193,7 @@ def test_a_log_with_no_good_row_stops_the_run_however_small_it_is() -> None:
 )
 def test_too_few_events_users_or_items_stop_the_run(rows: list[Row], what: str) -> None:
     with pytest.raises(
-        TooFewError, match=f"1 {what[:-1]} after validation, validate.min_{what} asks for 2"
+        TooFewError, match=f"1 {what[:-1]} after validation, validate.min_{what} requires 2"
     ):
         judge(cleaned(log(rows)), limits(min_events=2), no_cells())
 

@@ -113,7 +113,7 @@ def test_the_users_id_is_no_attribute() -> None:
 
 
 def test_a_rule_that_does_not_parse_is_an_error() -> None:
-    with pytest.raises(RuleError, match=r"students\.women\.where: cannot read"):
+    with pytest.raises(RuleError, match=r"students\.women\.where: cannot parse"):
         assign(USERS, HISTORY, students(women="gender = 'F'"), 1)
 
 
@@ -125,7 +125,7 @@ def test_a_rule_that_matches_nobody_is_an_error() -> None:
 
 def test_a_rule_whose_users_all_go_elsewhere_is_an_error() -> None:
     rules = students(women=("gender == 'F'", 2), old_women=("gender == 'F' and age > 35", 1))
-    message = "`gender == 'F' and age > 35` matches none of the 5 of 8 users that rules asked"
+    message = "`gender == 'F' and age > 35` matches none of the 5 of 8 users left by rules"
     with pytest.raises(SegmentError, match=re.escape(message)):
         assign(USERS, HISTORY, rules, 1)
 
@@ -146,7 +146,7 @@ def test_values_that_are_no_numbers_where_a_rule_compares_with_one_are_counted()
     users = pd.DataFrame({"user": list("abcd"), "size": ["1", "4", "5+", None]})
     (line,) = check_rules(students(big="size >= 4"), (), users)
     assert line == (
-        "students.big: `size >= 4`: 1 of 3 users have a size that is no number (`5+` 1): a "
+        "students.big: `size >= 4`: 1 of 3 users have a size that is not a number (`5+` 1): a "
         "comparison with a number never holds for them"
     )
 
@@ -162,7 +162,7 @@ def test_rules_are_checked_without_users_too() -> None:
     ("rule", "why"),
     [
         ("city == 'lyon'", "no user has the city `lyon`; did you mean `Lyon`? known: Lyon"),
-        ("city == 'NULL'", "`NULL` stands for no city at all, see ingest.missing"),
+        ("city == 'NULL'", "`NULL` means a missing city, see ingest.missing"),
         ("age > 90", ""),
     ],
 )
@@ -198,3 +198,37 @@ def test_the_popular_items_of_a_group_are_those_of_its_training_events(make_sequ
         "b": [["z", 3]],
         "c": [],
     }
+
+
+def test_users_are_assigned_by_their_group_of_taste() -> None:
+    taste = ["1", "1", "2", None, "2", "1", None, "1"]
+    rules = students(first="taste == 1", young_second="taste == 2 and age < 45")
+    result = assign(USERS, HISTORY, rules, 1, taste)
+    assert groups(result) == {
+        "first": [0, 1, 5, 7],
+        "young_second": [2],
+        "general": [3, 4, 6],
+    }
+
+
+def test_a_rule_on_taste_without_groups_names_the_setting() -> None:
+    message = "unknown attribute `taste` in `taste == 1`; set distill.taste_groups to the number"
+    with pytest.raises(RuleError, match=re.escape(message)):
+        assign(USERS, HISTORY, students(first="taste == 1"), 1)
+    with pytest.raises(RuleError, match="unknown attribute `taste`"):
+        check_rules(students(first="taste == 1"), (), USERS)
+
+
+def test_a_group_of_taste_that_does_not_exist_has_no_users() -> None:
+    rules = students(ninth="taste == 9")
+    assert check_rules(rules, (), USERS, taste_groups=2) == []
+    with pytest.raises(SegmentError, match="`taste == 9` matches none of 8 users"):
+        assign(USERS, HISTORY, rules, 1, ["1"] * 8)
+
+
+def test_a_column_of_the_users_named_taste_is_an_attribute_unless_there_are_groups() -> None:
+    users = USERS.assign(taste=["jazz", "rock"] * 4)
+    rules = students(jazz="taste == 'jazz'")
+    assert groups(assign(users, HISTORY, rules, 1))["jazz"] == [0, 2, 4, 6]
+    with pytest.raises(RuleError, match="`taste` is the group by taste .*; rename the users' col"):
+        assign(users, HISTORY, rules, 1, ["1"] * 8)

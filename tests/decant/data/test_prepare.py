@@ -205,7 +205,9 @@ def test_a_column_that_tells_users_apart_is_no_attribute(run: Run) -> None:
     size = MOST_VALUES + 1
     events = log(*((f"u{n}", "i", "view", n) for n in range(size)))
     people = pd.DataFrame({"user": events["user"], "phone": [f"p{n}" for n in range(size)]})
-    message = r"`phone` has 32,768 different values, at most 32,767 are told apart; it is an id"
+    message = (
+        r"`phone` has 32,768 different values, at most 32,767 are supported; it looks like an id"
+    )
     with pytest.raises(FeaturesError, match=message):
         run(events=events, users=people, attributes=["phone"])
 

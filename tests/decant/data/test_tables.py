@@ -120,7 +120,7 @@ def test_an_id_that_a_spreadsheet_has_rounded_makes_its_row_malformed(written: s
     table.loc[1, Columns.ITEM] = written
     malformed = make_events(dict(table.items()))[Columns.MALFORMED]
     assert pd.isna(malformed[0])
-    assert "an id of the item that a spreadsheet has rounded" in malformed[1]
+    assert "the item id is rounded by a spreadsheet" in malformed[1]
 
 
 @pytest.mark.parametrize("mark", ["\0", "\n", "\x1b", "\x85", "\u2028"])

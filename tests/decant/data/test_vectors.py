@@ -76,10 +76,10 @@ def test_ids_that_are_numbers_are_the_ids_of_the_events(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("item\na\n", "has no column of numbers: vectors are one column of lists, or numeric"),
-        ("item,v0,name\na,1,hat\nb,2,pan\n", "the column `name` holds no numbers"),
-        ("item,v0\n", "has no vector that can be used: it has no rows"),
-        ("item,v0\n,1\n", "has no vector that can be used: no item"),
+        ("item\na\n", "has no numeric column: expected one column of lists, or only numeric"),
+        ("item,v0,name\na,1,hat\nb,2,pan\n", "the column `name` is not numeric"),
+        ("item,v0\n", "has no valid vector: it has no rows"),
+        ("item,v0\n,1\n", "has no valid vector: no item"),
     ],
 )
 def test_a_table_of_something_else_is_told_in_a_line(

@@ -21,7 +21,7 @@ def test_what_the_cache_lacks_is_named(project: Any, better: Any) -> None:
     project.forget(better, "data/raw/events.csv")
     with pytest.raises(NotCachedError, match=r"data/raw/events\.csv is not in DVC's cache"):
         project.side("HEAD").outputs.read("data/raw/events.csv")
-    with pytest.raises(NotCachedError, match="not made by any stage"):
+    with pytest.raises(NotCachedError, match="not an output of any stage"):
         project.side("HEAD").outputs.read("data/raw/other.csv")
 
 

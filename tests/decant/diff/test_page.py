@@ -7,7 +7,7 @@ import pytest
 
 from decant.diff.compare import compare
 from decant.diff.layout import as_text
-from decant.diff.page import folded, sections, value
+from decant.diff.page import grouped, sections, value
 
 NewRun = Callable[..., Any]
 
@@ -32,7 +32,7 @@ def test_the_conclusion_says_who_gained_and_what_it_cost(
     assert lines[1:] == [
         "  better: women",
         "  the same ranks: general",
-        "  family's size 2.00 kB",
+        "  size of the family 2.00 kB",
         "  all models together trained on 1,640 → 1,480 predictions",
         "  gate passed, 1 checks → passed, 1 checks",
     ]
@@ -50,7 +50,7 @@ def test_settings_and_stages_are_told_with_their_causes(
         "evaluate after distill@women changed",
         "gate after evaluate the same",
         "candidate after evaluate changed",
-        "not touched: raw, features, segments, teacher",
+        "unchanged: raw, features, segments, teacher",
     ]
 
 
@@ -80,12 +80,12 @@ def test_what_is_missing_is_said_with_how_to_get_it(
     project.commit(new_run())
     project.commit(better)
     project.forget(better, "data/evaluation/cases.parquet")
-    assert "no DVC remote is set that could have what is missing" in shown(project)
+    assert "no DVC remote is set to fetch missing outputs from" in shown(project)
     (project.root / ".dvc/config").write_text("[core]\n    remote = store\n")
     text = shown(project)
     assert "B: data/evaluation/cases.parquet is not in DVC's cache: figures without" in text
     assert "`dvc fetch -r store --all-commits data/evaluation" in text
-    assert "means over cases, as each run wrote them down" in text
+    assert "means over cases, as recorded by each run" in text
 
 
 def test_a_side_whose_figures_are_gone_still_has_its_settings_and_stages(
@@ -98,7 +98,7 @@ def test_a_side_whose_figures_are_gone_still_has_its_settings_and_stages(
         project.forget(better, place)
     text = shown(project)
     assert "distill.segment_epochs  6  2" in text and "means over" not in text
-    assert "not known → not known" in text  # the bytes are those of A too, so the cache has neither
+    assert "unknown → unknown" in text  # the bytes are those of A too, so the cache has neither
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_side_whose_figures_are_gone_still_has_its_settings_and_stages(
     ],
 )
 def test_a_step_for_several_students_is_one_name(names: list[str], text: list[str]) -> None:
-    assert folded(names) == text
+    assert grouped(names) == text
 
 
 def test_a_setting_is_shown_on_one_line_and_cut_where_it_is_long() -> None:

@@ -86,7 +86,7 @@ def test_a_group_that_is_another_is_compared_as_b_has_it(project: Any, new_run: 
     assert row(quality, "family", "women").users == 20
     assert row(quality, "family", "general").users == 40
     assert row(quality, "family", "general").verdict == WORSE  # ten of them were women's
-    assert "10 users are in another group on B: each group is compared as B has it" in quality.notes
+    assert "10 users are in another group in B: groups are compared as in B" in quality.notes
 
 
 def test_users_with_other_numbers_are_found_by_their_pseudonyms(
@@ -106,7 +106,7 @@ def test_users_with_other_numbers_are_found_by_their_pseudonyms(
     assert row(quality, "teacher", "all").verdict == SAME
     assert row(quality, "teacher", "all").users == 59
     assert row(quality, "family", "women").users == 29
-    assert "test: 59 cases are in both, of 60 on A and 59 on B" in quality.notes
+    assert "test: 59 shared cases, of 60 in A and 59 in B" in quality.notes
 
 
 def test_runs_of_other_users_are_compared_without_an_interval(
@@ -115,7 +115,7 @@ def test_runs_of_other_users_are_compared_without_an_interval(
     strangers = new_run(people=[f"q{n}" for n in range(60)])
     quality = compared(project, new_run(), strangers)
     assert not quality.paired and quality.missing is None
-    assert "no case is in both runs: figures without an interval" in quality.notes
+    assert "the runs share no case: figures without an interval" in quality.notes
     assert row(quality, "family", "women").verdict == UNKNOWN
 
 
@@ -126,7 +126,7 @@ def test_another_cutoff_measures_both_sides_at_bs(project: Any, new_run: NewRun)
     assert quality.k == 3
     assert row(quality, "family", "general").b == 0  # ranked fourth
     assert row(quality, "family", "all").verdict == SAME
-    assert "both sides are measured at k = 3, that of B" in quality.notes
+    assert "both sides are measured at B's k = 3" in quality.notes
 
 
 @pytest.mark.parametrize(

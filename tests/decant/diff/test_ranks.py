@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 
 from decant.diff.cache import NotCachedError
-from decant.diff.ranks import lasting, pair, read_cases, read_groups, same_index, served
+from decant.diff.ranks import (
+    pair,
+    read_cases,
+    read_groups,
+    same_index,
+    served,
+    with_persistent_keys,
+)
 
 
 def test_everybody_has_the_rank_of_who_serves_them() -> None:
@@ -73,7 +80,7 @@ def test_lasting_names_hold_without_a_clock(project: Any, new_run: Callable[...,
     project.commit(run)
     outputs = project.side("HEAD").outputs
     cases = read_cases(outputs).query("model == 'teacher'")
-    rows, groups = lasting(cases, pd.Series({0: "women", 1: "general"}), outputs)
+    rows, groups = with_persistent_keys(cases, pd.Series({0: "women", 1: "general"}), outputs)
     assert set(rows["event"]) == {"i1@nan", "i2@nan"}
     assert groups.to_dict() == {"p000": "women", "p001": "general"}
 

@@ -46,7 +46,7 @@ def test_settings_that_its_stages_did_not_run_with_are_named() -> None:
         (b"\xff", "it is not UTF-8"),
         (b"- a\n", "expected a mapping, got list"),
         (b"", "expected a mapping, got NoneType"),
-        (b"stages: [a]\n", "its `stages` are no mapping"),
+        (b"stages: [a]\n", "its `stages` are not a mapping"),
         (b"stages: {ingest: {deps: []}}\n", "stage `ingest` has no command"),
         (b"stages: {ingest: {cmd: a, outs: [{md5: a}]}}\n", "files without path and md5"),
         (

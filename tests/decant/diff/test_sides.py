@@ -135,7 +135,7 @@ def test_settings_that_were_changed_after_the_run_are_noted(
     )
     assert project.side("HEAD").notes == []
     [note] = project.side("workspace").notes
-    assert note == "distill.segment_epochs in params.yaml: not what its stages ran with"
+    assert note == "distill.segment_epochs in params.yaml: the stages ran with other values"
 
 
 def test_figures_that_the_cache_lacks_are_noted(project: Any, new_run: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from decant.distillation.student import Material
-from decant.distillation.teacher import Taught, learn_from, train_teacher
+from decant.distillation.teacher import TrainedTeacher, learn_from, train_teacher
 from decant.models.build import architecture
 from decant.models.recommender import Recommender
 from decant.params.models import Teacher
@@ -27,7 +27,9 @@ def settings_with(**changes: Any) -> Teacher:
     return Teacher.model_validate({**given, **changes})
 
 
-def taught(cycle: Any, folder: Path, *, minutes: float | None = None, **changes: Any) -> Taught:
+def taught(
+    cycle: Any, folder: Path, *, minutes: float | None = None, **changes: Any
+) -> TrainedTeacher:
     """A teacher of seed 3 on the circle."""
     settings = settings_with(**changes)
 

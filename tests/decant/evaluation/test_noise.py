@@ -234,7 +234,7 @@ def test_behaviour_and_rating_go_with_their_event(sequences: Sequences, chosen: 
 def test_two_cases_of_one_user_are_refused(sequences: Sequences) -> None:
     twice = Cases(np.array([3, 3]), sequences.offsets[3] + np.array([2, 3]))
     for noise in kinds(LENGTH).values():
-        with pytest.raises(NoiseError, match="one case of a user at a time"):
+        with pytest.raises(NoiseError, match="one case per user"):
             noise(sequences, twice, 0.1, 1)
 
 

@@ -11,7 +11,7 @@ from decant.evaluation.noise import kinds
 from decant.evaluation.robustness import (
     CLEAN,
     Curves,
-    Misled,
+    NoisyScorer,
     Trial,
     measure,
     measure_all,
@@ -77,14 +77,14 @@ def test_what_reads_the_last_item_suffers_exactly_where_that_changes(asked: Tria
 
 def test_share_zero_ranks_as_clean_histories_do(asked: Trial) -> None:
     for noise in kinds(10).values():
-        misled = Misled(next_of_last, asked.sequences, asked.chosen, noise, 0.0, 1)
+        misled = NoisyScorer(next_of_last, asked.sequences, asked.chosen, noise, 0.0, 1)
         given = misled(asked.sequences, asked.chosen)
         assert (given == next_of_last(asked.sequences, asked.chosen)).all()
 
 
 def test_every_case_is_scored_from_its_own_noisy_history_in_any_batch(asked: Trial) -> None:
     noise = asked.noises["insert"]
-    misled = Misled(next_of_last, asked.sequences, asked.chosen, noise, 0.5, 1)
+    misled = NoisyScorer(next_of_last, asked.sequences, asked.chosen, noise, 0.5, 1)
     whole = misled(asked.sequences, asked.chosen)
     mixed = np.random.default_rng(0).permutation(len(asked.chosen))[:50]
     assert (misled(asked.sequences, asked.chosen.take(mixed)) == whole[mixed]).all()
@@ -103,7 +103,7 @@ def test_noise_neither_masks_the_target_nor_unmasks_a_seen_item(asked: Trial, ki
         return scores
 
     noise = asked.noises[kind]
-    misled = Misled(noisy_items_first, asked.sequences, asked.chosen, noise, 0.5, 1)
+    misled = NoisyScorer(noisy_items_first, asked.sequences, asked.chosen, noise, 0.5, 1)
     ranking = rank(misled, asked.sequences, asked.chosen, ITEMS, k=ITEMS, exclude_seen=True)
     seen = seen_mask(asked.sequences, asked.chosen, ITEMS)
     shown = np.zeros_like(seen)
@@ -143,7 +143,7 @@ def test_the_curve_is_the_mean_over_the_draws(asked: Trial) -> None:
     single = [
         ndcg(
             rank(
-                Misled(
+                NoisyScorer(
                     next_of_last, asked.sequences, asked.chosen, asked.noises["shuffle"], 0.5, s
                 ),
                 asked.sequences,

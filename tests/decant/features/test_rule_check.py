@@ -53,9 +53,11 @@ def test_a_rule_that_may_match_is_let_through(text: str) -> None:
 
 
 def test_a_rule_whose_users_all_go_to_others_is_an_error_that_names_them() -> None:
-    with pytest.raises(RuleError, match="`age > 40` can never serve anybody: all it .* go to a,"):
+    with pytest.raises(
+        RuleError, match="`age > 40` can never serve a user: all that it .* go to a,"
+    ):
         warnings_of(a=("age > 30", 2), b=("age > 40", 1))
-    with pytest.raises(RuleError, match=r"students\.c\.where: .* go to a or b, asked before"):
+    with pytest.raises(RuleError, match=r"students\.c\.where: .* go to a or b, evaluated before"):
         warnings_of(a=("age > 30", 2), b=("age <= 30", 2), c=("age < 90 and gender == 'F'", 1))
     with pytest.raises(RuleError, match=r"students\.b\.where"):
         warnings_of(b=("age > 30", 5), a=("age > 30", 5))  # the same priority: the name decides
@@ -72,7 +74,7 @@ def test_two_rules_of_one_priority_that_both_match_somebody_are_told() -> None:
     )
     assert line == (
         "students.alt and students.zwei have priority 10 and can match the same user (age 35-44, "
-        "size 1): alt is asked first, by its name; different priorities say which is meant"
+        "size 1): alt is evaluated first, by its name; set different priorities to decide"
     )
 
 

@@ -1,20 +1,26 @@
-"""Clusters of taste: who takes alike things stands together."""
+"""Groups by taste: users who take similar items are together, by one rule in every place."""
+
+import json
 
 import numpy as np
 import pytest
 
 from decant.features.sequences import Sequences
-from decant.features.taste import taste_groups
+from decant.features.taste import TasteGroups, fit_taste_groups
 
 USERS, LENGTH, ITEMS = 60, 12, 20
 
 
 @pytest.fixture
 def two_tastes() -> Sequences:
-    """Even users take of items 1 to 10, odd users of 11 to 20, until the last two events."""
+    """Two users of three take of items 1 to 10, the third of 11 to 20, until the last two events;
+    the last user has no training event."""
     rng = np.random.default_rng(0)
-    items = rng.integers(1, 11, (USERS, LENGTH)) + 10 * (np.arange(USERS) % 2)[:, None]
+    second = np.arange(USERS) % 3 == 2
+    items = rng.integers(1, 11, (USERS, LENGTH)) + 10 * second[:, None]
     items[:, -2:] = 1  # validation and test, which must not be looked at
+    split = np.tile([LENGTH - 2, LENGTH - 1], (USERS, 1))
+    split[-1, 0] = 0
     zeros = np.zeros(USERS * LENGTH, dtype=np.int64)
     return Sequences(
         offsets=np.arange(0, USERS * LENGTH + 1, LENGTH),
@@ -25,24 +31,47 @@ def two_tastes() -> Sequences:
         times=zeros.astype(float),
         target=np.ones(USERS * LENGTH, dtype=bool),
         attributes=np.zeros((USERS, 0), dtype=np.int64),
-        split=np.tile([LENGTH - 2, LENGTH - 1], (USERS, 1)),
+        split=split,
     )
 
 
-def test_users_who_take_alike_things_are_one_group(two_tastes: Sequences) -> None:
-    result = taste_groups(two_tastes, ITEMS, np.arange(USERS), 2, seed=1)
-    assert {tuple(users % 2) for users in result.values()} == {(0,) * 30, (1,) * 30}
+def test_users_who_take_similar_items_are_one_group_and_the_largest_is_the_first(
+    two_tastes: Sequences,
+) -> None:
+    groups = fit_taste_groups(two_tastes, ITEMS, 2, seed=1).groups(two_tastes)
+    expected = ["2" if user % 3 == 2 else "1" for user in range(USERS - 1)]
+    assert groups == [*expected, None]
 
 
-def test_every_member_is_in_one_group_and_nobody_else(two_tastes: Sequences) -> None:
-    members = np.arange(5, 40)
-    result = taste_groups(two_tastes, ITEMS, members, 4, seed=1)
-    assert list(result) == ["taste_1", "taste_2", "taste_3", "taste_4"]
-    assert sorted(np.concatenate(list(result.values()))) == members.tolist()
-    sizes = [len(users) for users in result.values()]
-    assert sizes == sorted(sizes, reverse=True) and sizes[-1] > 0
+def test_a_history_of_a_request_is_assigned_like_that_of_a_user(two_tastes: Sequences) -> None:
+    taste = fit_taste_groups(two_tastes, ITEMS, 2, seed=1)
+    assert taste.group(np.array([1, 2, 2])) == "1"
+    assert taste.group(np.array([0, 15])) == "2"
+    assert taste.group(np.array([], dtype=np.int64)) is None
+    assert taste.group(np.array([0])) is None
 
 
 def test_the_same_seed_makes_the_same_groups(two_tastes: Sequences) -> None:
-    first, second = (taste_groups(two_tastes, ITEMS, np.arange(USERS), 3, seed=4) for _ in range(2))
-    assert all(np.array_equal(first[name], second[name]) for name in first)
+    first, second = (fit_taste_groups(two_tastes, ITEMS, 3, seed=4) for _ in range(2))
+    assert np.array_equal(first.affinity, second.affinity)
+
+
+def test_groups_are_the_same_after_a_file(two_tastes: Sequences) -> None:
+    taste = fit_taste_groups(two_tastes, ITEMS, 2, seed=1)
+    stored = json.loads(json.dumps(taste.to_lists()))
+    assert np.array_equal(TasteGroups.from_lists(stored, ITEMS).affinity, taste.affinity)
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([[1.0]] * ITEMS, "shape"),
+        ([[]] * (ITEMS + 1), "shape"),
+        ([[float("nan")]] * (ITEMS + 1), "not finite"),
+        ([["a"]] * (ITEMS + 1), "could not convert"),
+        (3, "shape"),
+    ],
+)
+def test_a_damaged_file_is_refused(rows: list[list[float]], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        TasteGroups.from_lists(rows, ITEMS)

@@ -47,7 +47,7 @@ def test_each_input_that_is_left_out_has_a_reason(
     wanted = EVERYTHING.model_copy(update={"inputs": [*EVERYTHING.inputs, "image", "sound"]})
     assert missing_inputs(wanted, make_encoder(9, 5), VECTORS) == {
         "behaviour": "all events have one behaviour",
-        "rating": "no two ratings differ, or there are none",
+        "rating": "there are no ratings, or all are equal",
         "attributes": "features.attributes is empty",
         "image": "the items have no vectors named image",
     }

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from decant.models.cold_start import settle_untrained
+from decant.models.cold_start import reset_untrained
 from decant.models.recommender import Architecture, Recommender
 
 SHAPE = Architecture(
@@ -28,7 +28,7 @@ def test_an_item_without_events_is_its_text_alone_with_a_rare_items_bias() -> No
     model = some_model()
     counts = np.array([0, 0, *range(1, 11), 0])
     before = model.item_embeddings().detach().clone()
-    assert settle_untrained(model, counts) == 2
+    assert reset_untrained(model, counts) == 2
     after = model.item_embeddings().detach()
     torch.testing.assert_close(after[2:12], before[2:12])
     torch.testing.assert_close(after[[1, 12]], model.vectors[0]().detach()[[1, 12]])
@@ -40,7 +40,7 @@ def test_where_every_item_or_none_has_events_nothing_changes() -> None:
     for counts in (np.ones(13), np.zeros(13)):
         model = some_model()
         before = {name: t.clone() for name, t in model.state_dict().items()}
-        settle_untrained(model, counts)
+        reset_untrained(model, counts)
         assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
 
 

@@ -93,7 +93,7 @@ def test_a_new_item_stands_where_its_nearest_text_does(former: tuple[Recommender
     assert (result.by_id, result.by_text, result.new) == (2, 1, 1)
     torch.testing.assert_close(model.item.weight[3], former[0].item.weight[7])
     torch.testing.assert_close(model.item.weight[4], before)
-    assert "2 items by id, 1 by text, 1 anew" in result.line()
+    assert "2 items by id, 1 by text, 1 new" in result.line()
 
 
 def test_without_a_shared_item_texts_compare_if_one_encoder_made_them(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_what_is_no_teacher_is_told_in_a_line(
     former: tuple[Recommender, Path], tmp_path: Path
 ) -> None:
     model = randomised(SHAPE, unit_rows(8, 1), 2)
-    with pytest.raises(TransferError, match=r"holds no model\.safetensors: give a run's"):
+    with pytest.raises(TransferError, match=r"has no model\.safetensors: set it to"):
         start_from(model, tmp_path, IDS)
     (former[1] / bundle.WEIGHTS).write_bytes(b"broken")
     with pytest.raises(TransferError, match="cannot be read: .*changed after it was written"):

@@ -22,7 +22,7 @@ from decant.params.effects import (
 )
 from decant.params.load import Params, parse_params
 from decant.params.types import SOURCES
-from decant.training.loop import over
+from decant.training.loop import is_over
 from decant.training.state import Report
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -153,6 +153,12 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
             ("min_users", 9), ("prior_weight", 1),
         )
     },
+    "distill.taste_groups": [
+        ({"distill": {"taste_groups": 3}, "students": {
+            "general": {"init": "teacher"}, "a": {"init": "general", "where": "tastes == 1"}}},
+         {"students": {"general": {"init": "teacher"},
+                       "a": {"init": "general", "where": "age < 3 or taste == 1"}}}),
+    ],
     **{
         f"{block}.mask_ratio": [({block: {"mask_ratio": 0.1}},
                                  {b: {"objective": "masked"} for b in ("teacher", "distill")})]
@@ -297,7 +303,7 @@ def test_of_a_sampled_catalogue_the_list_is_soft_labels_and_no_sequence_is_the_w
 def ends_early(epochs: int, patience: int, *, trained_on: bool) -> bool:
     """Whether a training that never gets better ends before its last epoch."""
     report = Report(start_ndcg=1.0 if trained_on else None)
-    while not over(report, epochs, patience):
+    while not is_over(report, epochs, patience):
         report.losses.append(1.0)
         report.best_epoch = -1 if trained_on else 0
     return len(report.losses) < epochs
@@ -354,7 +360,7 @@ def test_another_value_than_the_presets_is_told(tmp_path: Path) -> None:
         update={"distill": params.distill.model_copy(update={"segment_epochs": 5})}
     )
     (line,) = warnings_in(tmp_path, own)
-    assert line.startswith("`distill.segment_epochs` has no effect: `students` has none but")
+    assert line.startswith("`distill.segment_epochs` has no effect: `students` has only general")
 
 
 @pytest.mark.parametrize("content", ["", "a: [", "- 1", "settings: 3", "\udcff"])
@@ -377,7 +383,7 @@ def test_the_catalogue_of_the_last_run_is_known(tmp_path: Path) -> None:
     summaries(tmp_path, "files", 900)
     (line,) = warnings_in(tmp_path, params)
     assert line.endswith(
-        "`teacher.full_softmax_max_items` (50,000) items is not sampled, and there are 900"
+        "`teacher.full_softmax_max_items` (50,000) items is not sampled, and this one has 900"
     )
 
 

@@ -36,7 +36,7 @@ SETTINGS = {
     "distill": f"{TRAINING} soft_weight rce_kd_weight stratified_weight states_weight "
     "attention_relation_weight relation_heads temperature init_layers init_item_embeddings "
     "cvar_fraction adapter_rank segment_learning_rate segment_epochs l2_sp background_ratio "
-    "max_length prior_weight prior_shrinkage min_users",
+    "max_length prior_weight prior_shrinkage min_users taste_groups",
     "compress": "heads_kept hidden_kept recover_epochs max_loss",
     "evaluate": "k latency_requests resamples",
     "gate": "margin resamples min_retention min_lift min_size_ratio min_latency_ratio "
@@ -119,7 +119,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         (
             {"distill": {"soft_weight": 0.7, "rce_kd_weight": 0.4}},
             "distill: soft_weight, rce_kd_weight and stratified_weight are shares of the loss, "
-            "together ",
+            "with a sum of 1.1: ",
         ),
         (
             {"distill": {"init_layers": [2], "layers": 1}, "teacher": {"layers": 2}},
@@ -132,7 +132,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ),
         (
             {"distill": {"objective": "masked", "soft_weight": 0.2}},
-            "distill.objective masked needs teacher.objective: masked; a teacher of the next ",
+            "distill.objective masked needs teacher.objective: masked; a teacher with objective ",
         ),
         ({"distill": {"states_weight": 1}}, "distill.states_weight needs knowledge.states: true"),
         (
@@ -180,7 +180,7 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ),
         (
             {"ingest": {"vectors": {"text": "text.parquet"}}},
-            "`ingest.vectors`: `text` is an input already: call these vectors otherwise",
+            "`ingest.vectors`: `text` is an input already: rename these vectors",
         ),
         ({"teacher": {"device": "tpu9"}}, "`teacher.device`: Input should be 'auto', 'cpu', 'gpu'"),
         ({"seed": 2**32}, "`seed`: Input should be less than 4294967296"),
@@ -188,11 +188,11 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ({"registry": {"folder": " "}}, "`registry.folder`: String should have at least 1 char"),
         (
             {"schedule": {"cron": "banana"}},
-            "`schedule.cron`: `banana` is no schedule (1 fields): five fields are meant",
+            "`schedule.cron`: invalid cron expression `banana` (1 fields): expected five fields",
         ),
         (
             {"schedule": {"cron": "0 24 * * *"}},
-            "`schedule.cron`: `0 24 * * *` is no schedule (bad hour)",
+            "`schedule.cron`: invalid cron expression `0 24 * * *` (bad hour)",
         ),
         (
             {"schedule": {"timezone": "Europe/Berln"}},
@@ -238,7 +238,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(given: Any, problem: str)
         ),
         (
             {"ingest": {"layout": "sequences", "time": "ts", "rating": "stars"}},
-            "`ingest`: layout: sequences is items alone and has no time or rating: remove",
+            "`ingest`: layout: sequences holds only items, no time or rating: remove",
         ),
         (
             {"ingest": {"user": "id", "item": "id"}},
@@ -265,7 +265,7 @@ def test_all_problems_are_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, "no such file; run from the project's folder"),
+        (None, "file not found; run from the project's folder"),
         (b"a: [", "not valid YAML"),
         (b"- a", "expected a mapping of blocks, got list"),
         (b"", "expected a mapping of blocks, got NoneType"),
@@ -390,17 +390,19 @@ def test_an_old_key_names_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RENAMED, "distill.top_share", "distill.epochs")
     monkeypatch.setitem(RENAMED, "learner", "distill")
     assert problems({"distill": {"top_share": 0.3}, "learner": {}, "techer": {}}) == [
-        "`distill.top_share` was renamed to `distill.epochs`",
-        "`learner` was renamed to `distill`",
+        "`distill.top_share` was renamed to `distill.epochs`, `learner` was renamed to `distill`: "
+        "`decant configure --upgrade` renames them in params.yaml",
         "unknown key `techer`; did you mean `teacher`?",
     ]
     searched = {"stage": "distill", "folds": 1, "space": {"top_share": {"low": 0.1, "high": 1}}}
     own = {"general": {"init": "teacher", "overrides": {"top_share": 0.3}}}
     assert problems({"students": own}) == [
-        "students.general.overrides: `distill.top_share` was renamed to `distill.epochs`"
+        "students.general.overrides: `distill.top_share` was renamed to `distill.epochs`: "
+        "`decant configure --upgrade` renames them in params.yaml"
     ]
     assert problems({"tune": searched}) == [
-        "`tune`: space.top_share: `distill.top_share` was renamed to `distill.epochs`"
+        "`tune`: space.top_share: `distill.top_share` was renamed to `distill.epochs`: "
+        "`decant configure --upgrade` renames them in params.yaml"
     ]
 
 

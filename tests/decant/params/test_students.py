@@ -55,11 +55,11 @@ def test_a_student_has_the_settings_of_distill_and_its_own_in_their_place() -> N
     [
         (
             {"init": None, "overrides": {"dimensoin": 32}},
-            "no setting `dimensoin` of one student; did you mean `dimension`?",
+            "no setting `dimensoin` that can differ between students; did you mean `dimension`?",
         ),
         (
             {"init": None, "overrides": {"threads": 2}},
-            "students.x.overrides: no setting `threads` of one student",
+            "students.x.overrides: no setting `threads` that can differ",
         ),
         (
             {"init": None, "overrides": {"dimension": 0}},
@@ -81,7 +81,7 @@ def test_a_student_has_the_settings_of_distill_and_its_own_in_their_place() -> N
             {"init": None, "overrides": {"inputs": ["item", "txt"]}},
             "students.x.overrides.inputs: no input `txt`; did you mean `text`?",
         ),
-        ({"init": "x"}, "students.x.init leads back to itself: x → x"),
+        ({"init": "x"}, "students.x.init forms a cycle: x → x"),
         ({"init": "wmen"}, "students.x.init: no model `wmen`; did you mean `women`?"),
         (
             {"init": "general", "where": WOMEN, "priority": 10},
@@ -103,7 +103,7 @@ def test_a_student_cannot_read_more_than_the_one_it_starts_from() -> None:
 
 
 def test_a_circle_of_students_is_refused() -> None:
-    assert "leads back to itself: a → b → a" in problem(a={"init": "b"}, b={"init": "a"})
+    assert "forms a cycle: a → b → a" in problem(a={"init": "b"}, b={"init": "a"})
 
 
 def test_hard_labels_need_no_knowledge() -> None:

@@ -125,7 +125,7 @@ def test_anything_but_true_is_no_pass(make_parts: MakeParts, tmp_path: Path, pas
 def test_a_segment_without_a_verdict_is_an_error(make_parts: MakeParts, tmp_path: Path) -> None:
     parts = make_parts()
     parts.verdict.write_text('{"passed": true, "segments": {"women": {"ships": true}}}')
-    with pytest.raises(CandidateError, match="says nothing about men"):
+    with pytest.raises(CandidateError, match="verdict lacks men"):
         made(parts, tmp_path / "out")
 
 
@@ -149,7 +149,7 @@ def test_a_bundle_without_a_model_is_incomplete(make_parts: MakeParts, tmp_path:
 def test_a_changed_bundle_is_noticed(make_parts: MakeParts, tmp_path: Path) -> None:
     parts = make_parts()
     (parts.bundles / "women/int8/model.onnx").write_text("changed")
-    with pytest.raises(CandidateError, match=r"women/int8/model\.onnx is missing or was changed"):
+    with pytest.raises(CandidateError, match=r"women/int8/model\.onnx is missing, or was changed"):
         made(parts, tmp_path / "out")
 
 
@@ -161,12 +161,12 @@ def test_a_changed_candidate_is_noticed(make_parts: MakeParts, tmp_path: Path) -
         check_candidate(tmp_path / "out")
     forged = {**candidate, "data": "0" * 64}
     (tmp_path / "forged" / "candidate.json").write_text(json.dumps(forged))
-    with pytest.raises(CandidateError, match="the id is not that of its content"):
+    with pytest.raises(CandidateError, match="the id does not match its content"):
         check_candidate(tmp_path / "forged")
 
 
 def test_no_candidate_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(CandidateError, match=r"has no candidate\.json: `make run` makes one"):
+    with pytest.raises(CandidateError, match=r"has no candidate\.json: `make run` creates one"):
         check_candidate(tmp_path)
 
 

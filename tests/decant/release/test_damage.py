@@ -150,20 +150,22 @@ DAMAGES = {
     "other channel": Damage(lambda w: w.change(channel="canary"), DAMAGED),
     "unknown id": Damage(lambda w: w.change(release=UNKNOWN), f"names {UNKNOWN}, which is not in"),
     "beginning of an id": Damage(
-        lambda w: w.change(release=w.releases["c"][:8]), "the beginning of release "
+        lambda w: w.change(release=w.releases["c"][:8]), "a prefix of release "
     ),
-    "empty id": Damage(lambda w: w.change(release=""), "names no release (``)"),
-    "slash": Damage(lambda w: w.change(release="a/b"), "names no release (`a/b`)", local=True),
-    "dots": Damage(lambda w: w.change(release="../.."), "names no release (`../..`)", local=True),
-    "two lines": Damage(lambda w: w.change(release="a\nb"), "names no release (`a b`)", local=True),
+    "empty id": Damage(lambda w: w.change(release=""), "invalid release id (``)"),
+    "slash": Damage(lambda w: w.change(release="a/b"), "invalid release id (`a/b`)", local=True),
+    "dots": Damage(lambda w: w.change(release="../.."), "invalid release id (`../..`)", local=True),
+    "two lines": Damage(
+        lambda w: w.change(release="a\nb"), "invalid release id (`a b`)", local=True
+    ),
     "folder": Damage(
         lambda w: w.replace_by_folder(POINTER), "is a folder", blocked=True, local=True
     ),
     "link to nothing": Damage(
-        lambda w: w.link("nowhere"), "is a symbolic link to nothing", local=True
+        lambda w: w.link("nowhere"), "is a broken symbolic link", local=True
     ),
     "link to itself": Damage(
-        lambda w: w.link("production.json"), "a symbolic link leads back to itself", local=True
+        lambda w: w.link("production.json"), "a symbolic link forms a cycle", local=True
     ),
     "pipe": Damage(
         lambda w: (w.path(POINTER).unlink(), os.mkfifo(w.path(POINTER))),
@@ -274,9 +276,9 @@ class Said:
         assert self.status == 0, self.lines
         assert all(line.startswith("decant: warning: ") for line in self.lines)
         message = [line for line in self.lines if f" {POINTER} in the registry" in line]
-        assert len(message) == (1 if damage.told else 0), self.lines
+        assert len(message) == (1 if damage.message else 0), self.lines
         for line in message:
-            assert damage.told and damage.told in line
+            assert damage.message and damage.message in line
             assert words in line
             if damage.known:
                 assert f"its history ends at {world.releases[damage.known]}, promoted 20" in line
@@ -308,7 +310,7 @@ def decant(
 
 
 Decant = Callable[..., Said]
-ANEW = "`decant promote RELEASE --channel production` writes it anew"
+REPAIR = "`decant promote RELEASE --channel production` repairs it"
 
 
 def id_of(world: World, model: str | None) -> str | None:
@@ -326,11 +328,11 @@ def check_releases(world: World, damage: Damage, decant: Decant) -> None:
     """`releases` lists them all and marks the one that the history knows to be in production."""
     known = id_of(world, damage.known)
     said = decant("releases", "--json")
-    said.warned_of(damage, ANEW, world)
+    said.warned_of(damage, REPAIR, world)
     shown = {row["id"]: row["channels"] for row in json.loads(said.out)}
     assert shown == {r: ["production"] if r == known else [] for r in world.releases.values()}
     said = decant("releases")
-    said.warned_of(damage, ANEW, world)
+    said.warned_of(damage, REPAIR, world)
     marked = [line for line in said.out.splitlines() if "<- production" in line]
     assert [line.split()[0] for line in marked] == ([known] if known else [])
     assert len(said.out.splitlines()) == len(MODELS)
@@ -340,46 +342,48 @@ def check_status(world: World, damage: Damage, decant: Decant) -> None:
     """`status` shows the release that the history knows, and says that it is damaged."""
     known = id_of(world, damage.known)
     said = decant("status", "--json")
-    said.warned_of(damage, ANEW, world)
+    said.warned_of(damage, REPAIR, world)
     result = json.loads(said.out)
-    assert (result["release"], result["damaged"]) == (known, damage.told is not None)
-    assert [damage.told in problem for problem in result["problems"]] == [True] * result["damaged"]
+    assert (result["release"], result["damaged"]) == (known, damage.message is not None)
+    assert [damage.message in problem for problem in result["problems"]] == [True] * result[
+        "damaged"
+    ]
     assert result.get("previous") == id_of(world, damage.before)
     assert result.get("students") == (["general"] if known else None)
     said = decant("status")
-    said.warned_of(damage, ANEW, world)
+    said.warned_of(damage, REPAIR, world)
     first = said.out.splitlines()[0]
-    assert first.startswith(f"production  {known or 'damaged, no release is known'}")
-    assert ("damaged" in first) == (damage.told is not None)
+    assert first.startswith(f"production  {known or 'damaged, release unknown'}")
+    assert ("damaged" in first) == (damage.message is not None)
 
 
 def check_trace(world: World, damage: Damage, decant: Decant) -> None:
     """`trace` shows the moves of a release that can be read."""
     for model in "abc":
         said = decant("trace", world.releases[model], "--json")
-        said.warned_of(damage, ANEW, world)
+        said.warned_of(damage, REPAIR, world)
         moves = json.loads(said.out)["channels"]
         expected = [("production", "promote", f"try {model}")] if model in damage.moves else []
         assert [(m["channel"], m["action"], m["reason"]) for m in moves] == expected
-        if not damage.told and damage.moves == "abc":
+        if not damage.message and damage.moves == "abc":
             assert said.lines == []  # the pointer stands in for its damaged entry
     said = decant("trace", world.releases["c"])
-    said.warned_of(damage, ANEW, world)
+    said.warned_of(damage, REPAIR, world)
     assert ("never promoted" in said.out) == ("c" not in damage.moves)
 
 
 def assert_strict(world: World, damage: Damage) -> None:
     """The service is told what is wrong: `channel` raises, and never says that nothing is there."""
-    if damage.told is None:
+    if damage.message is None:
         assert world.registry.channel() == Change(**world.pointer)
-    elif UNKNOWN in damage.told:  # whoever loads the release is told that there is none
+    elif UNKNOWN in damage.message:  # whoever loads the release is told that there is none
         assert world.registry.channel() == Change(**{**world.pointer, "release": UNKNOWN})
     else:
         with pytest.raises(RegistryError) as caught:
             world.registry.channel()
-        assert damage.told in str(caught.value)
+        assert damage.message in str(caught.value)
         assert "\n" not in str(caught.value)
-        assert "writes it anew" in str(caught.value)
+        assert "repairs it" in str(caught.value)
 
 
 @CASES
@@ -391,7 +395,7 @@ def test_promote_writes_the_pointer_anew_and_rollback_works_afterwards(
     if damage.blocked:
         said.refused("channels", "move it away")
         return
-    said.warned_of(damage, "it was written anew", world)
+    said.warned_of(damage, "it was repaired", world)
     assert said.out == f"production: {known or 'unknown'} -> {d}\n"
     change = world.registry.channel()
     assert change is not None
@@ -415,14 +419,14 @@ def test_promoting_what_was_in_production_writes_the_pointer_anew(
     if damage.blocked:
         said.refused("channels", "move it away")
         return
-    said.warned_of(damage, "it was written anew", world)
+    said.warned_of(damage, "it was repaired", world)
     change = world.registry.channel()
     assert change is not None
-    assert (change.release, change.number) == (c, 4 if damage.told else 3)
+    assert (change.release, change.number) == (c, 4 if damage.message else 3)
     below = [world.releases["a"], world.releases["b"]] if damage.known else []
     assert change.trail == below
     said = decant("promote", c)
-    assert said.out.startswith(f"production points at {c} already")
+    assert said.out.startswith(f"production already points at {c}")
     assert said.lines == []
 
 
@@ -435,10 +439,10 @@ def test_rollback_goes_back_from_what_the_history_says(
     if damage.blocked:
         said.refused("channels", "move it away")
     elif before is None:
-        assert damage.told
-        said.refused(damage.told, "nothing in its history can be read", ANEW)
+        assert damage.message
+        said.refused(damage.message, "nothing in its history can be read", REPAIR)
     else:
-        said.warned_of(damage, "it was written anew", world)
+        said.warned_of(damage, "it was repaired", world)
         assert said.out == f"production: {id_of(world, damage.known)} -> {before}\n"
         change = world.registry.channel()
         assert change is not None

@@ -37,7 +37,7 @@ def test_what_is_named_is_read_from_where_it_is_stored(place: ReleaseFolder) -> 
 def test_a_copy_holds_nothing_beside(place: ReleaseFolder) -> None:
     copy = ReleaseFolder(place.folder, place.files, copied=True)
     aside = "router.json.0123456789abcdef"
-    assert copy.problems() == [f"{aside} is not named by its manifest; remove it"]
+    assert copy.problems() == [f"{aside} is not listed in its manifest; remove it"]
     os.replace(place.folder / aside, place.folder / "router.json")
     assert copy.problems() == []
 
@@ -53,7 +53,7 @@ def test_every_problem_is_a_line(place: ReleaseFolder) -> None:
 
 def test_strange_names_are_shown_as_ascii(place: ReleaseFolder) -> None:
     (place.folder / "a\nb\u202e").write_bytes(b"")
-    assert place.problems() == [r"'a\nb\u202e' is not named by its manifest; remove it"]
+    assert place.problems() == [r"'a\nb\u202e' is not listed in its manifest; remove it"]
 
 
 def test_what_is_not_named_is_not_read(place: ReleaseFolder) -> None:

@@ -39,7 +39,7 @@ def test_what_leads_elsewhere_or_cannot_be_seen_is_no_name(path: str) -> None:
     ],
 )
 def test_names_that_some_file_systems_take_for_one_are_two_too_many(one: str, other: str) -> None:
-    assert name_problems([one, other]) == [f"`{one}` and `{other}` differ in case alone"]
+    assert name_problems([one, other]) == [f"`{one}` and `{other}` differ only in case"]
 
 
 @pytest.mark.parametrize(

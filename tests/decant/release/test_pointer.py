@@ -49,9 +49,9 @@ def test_numbers_are_compared_as_numbers(store: Store) -> None:
         (b"", "Invalid JSON"),
         (dump(change(7)), "it is change 7"),
         (dump(change(1, channel="canary")), "it belongs to channel `canary`"),
-        (dump(change(1, release="abc")), "it names no release"),
-        (dump(change(1, trail=["abc"])), "what was there before is no release"),
-        (dump(change(1, previous="../..")), "what was there before is no release"),
+        (dump(change(1, release="abc")), "invalid release id"),
+        (dump(change(1, trail=["abc"])), "invalid id of an earlier release"),
+        (dump(change(1, previous="../..")), "invalid id of an earlier release"),
         (dump(change(1, reason="x" * LARGEST_RECORD)), "it has more than 1,000,000 bytes"),
     ],
 )

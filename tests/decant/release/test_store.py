@@ -73,7 +73,7 @@ def test_a_file_larger_than_a_chunk_arrives_in_pieces(store: Store, tmp_path: Pa
 
 def test_a_key_is_written_once(store: Store) -> None:
     store.write_new("a", b"first")
-    with pytest.raises(KeyExistsError, match="`a` exists already"):
+    with pytest.raises(KeyExistsError, match="`a` already exists"):
         store.write_new("a", b"second")
     assert store.read("a") == b"first"
 
@@ -265,14 +265,14 @@ def test_a_link_to_nothing_in_the_place_of_a_folder_is_named(tmp_path: Path, lin
         lambda: local.list("a/"),
         lambda: local.swap(key, None, b""),
     ):
-        with pytest.raises(StoreError, match=f"{link}:? (is )?a symbolic link to nothing"):
+        with pytest.raises(StoreError, match=f"{link}:? (is )?a broken symbolic link"):
             use()
 
 
 def test_a_link_to_nothing_is_replaced_like_any_version(tmp_path: Path) -> None:
     local = LocalStore(tmp_path)
     (tmp_path / "key").symlink_to("nowhere")
-    with pytest.raises(ObstructedKeyError, match="key is a symbolic link to nothing") as caught:
+    with pytest.raises(ObstructedKeyError, match="key is a broken symbolic link") as caught:
         local.read_versioned("key")
     assert not local.exists("key")
     with pytest.raises(SwapLostError):
@@ -296,7 +296,7 @@ def test_what_cannot_be_read_is_replaced_like_any_version(
     with monkeypatch.context() as patch:
         patch.setattr(stores, "pieces", denied)
         for read in (local.read, local.read_versioned):
-            with pytest.raises(UnreadableKeyError, match="key cannot be read: Perm.*the right"):
+            with pytest.raises(UnreadableKeyError, match="key cannot be read: Perm.*grant"):
                 read("key")
         version = _unread_version(local)
         with pytest.raises(SwapLostError):

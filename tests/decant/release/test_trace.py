@@ -127,7 +127,7 @@ def test_what_is_no_yaml_is_left_out(
     )
     result = trace(registry, release)
     assert result["stages"] == result["params"] == {}
-    assert f"dvc.lock of release {release} is left out: not YAML" in caplog.text
+    assert f"dvc.lock of release {release} is ignored, not YAML" in caplog.text
 
 
 @pytest.mark.parametrize("lock", [{}, {"stages": None}, {"stages": []}])

@@ -61,7 +61,7 @@ def test_a_missing_number_is_said_to_be_missing(show: object) -> None:
 def test_a_value_can_be_told_from_its_threshold(
     value: float | None, threshold: float, texts: tuple[str, str]
 ) -> None:
-    assert formats.telling_apart(value, threshold) == texts
+    assert formats.distinguishable(value, threshold) == texts
 
 
 def test_the_value_of_a_figure_is_its_value_or_missing() -> None:

@@ -80,8 +80,7 @@ def test_a_missing_figure_stays_missing_in_its_row_alone(run: Any) -> None:
     [
         ({}, ""),
         ({"ndcg": 0.5}, ""),
-        ({"taken": False, "weights": "float32"}, "rejected, lost too much quality: as the step "
-         "before"),
+        ({"taken": False, "weights": "float32"}, "rejected, lost too much quality: unchanged"),
         ({"taken": True, "weights": "int8"}, "int8 weights"),
         ({"taken": True, "heads_kept": 1.0, "hidden_kept": 0.5, "parameters": 4321},
          "100 % of heads and 50 % of hidden units kept, 4,321 parameters"),

@@ -55,7 +55,7 @@ def test_a_group_that_was_not_measured_has_no_sizes(run: Any) -> None:
 
 def test_the_period_is_in_days_and_data_without_a_clock_says_so() -> None:
     assert period({"first_time": 0.0, "last_time": 86400.0}) == "1970-01-01 to 1970-01-02 (UTC)"
-    assert period({"first_time": None, "last_time": None}).startswith("no clock")
+    assert period({"first_time": None, "last_time": None}).startswith("no times")
 
 
 def test_unreadable_cells_are_listed_by_column() -> None:

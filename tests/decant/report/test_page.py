@@ -122,7 +122,7 @@ def test_a_run_that_failed_says_so_first_and_names_what_failed(run: Any) -> None
 def test_a_verdict_without_checks_is_a_failure(run: Any) -> None:
     reader = read(run.change(verdict={}).evidence())
     assert "must not be released: there are no checks" in reader.text
-    assert "The verdict holds no check" in reader.text
+    assert "The verdict has no checks" in reader.text
 
 
 @pytest.mark.parametrize(

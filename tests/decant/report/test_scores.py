@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decant.report.scores import FAMILY, mean, ratio, share, shipped
+from decant.report.scores import FAMILY, mean, ratio, released_students, share
 
 
 def test_a_mean_is_the_evaluations_own_figure_within_its_interval(run: Any) -> None:
@@ -19,7 +19,7 @@ def test_a_mean_is_the_evaluations_own_figure_within_its_interval(run: Any) -> N
 
 
 def test_the_family_is_as_the_gate_saw_it(run: Any) -> None:
-    assert shipped(run.verdict) == ["general", "women"]
+    assert released_students(run.verdict) == ["general", "women"]
     for group in ("all", "women", "men"):
         result = mean(run.scores(), FAMILY, group)
         assert result is not None

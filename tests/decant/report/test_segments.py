@@ -98,7 +98,7 @@ def test_variants_stand_beside_the_student_that_serves(run: Any) -> None:
         "of": "women", "ships": False, "reason": "not better than general on validation",
         "gain": -0.01, "lower_bound": -0.02, "users": 9, "test": {"gain": 0.003},
     }  # fmt: skip
-    assert "Variants: trained and judged" not in page(run.evidence())
+    assert "Variants: trained and evaluated" not in page(run.evidence())
     run.verdict["variants"] = {"narrow": judged, "wide": {**judged, "ships": True}}
     rows = variant_rows(run.evidence())
     assert [(row.name, row.serving, row.gain, row.test) for row in rows] == [
@@ -107,4 +107,4 @@ def test_variants_stand_beside_the_student_that_serves(run: Any) -> None:
     ]
     assert [row.reason for row in rows] == [judged["reason"], "would be accepted"]
     shown = page(run.evidence())
-    assert "Variants: trained and judged" in shown and ">narrow<" in shown
+    assert "Variants: trained and evaluated" in shown and ">narrow<" in shown

@@ -30,7 +30,7 @@ def test_only_measured_figures_are_in_the_sentence(run: Any, without: Any) -> No
     nobody = run.cases[run.cases["model"] == "nobody"]
     bare = without(without(run.metrics, "latency_us"), "bytes")
     text = sentence(run.change(metrics=bare, cases=nobody).evidence())
-    assert text == "The family may be released; nothing of it was measured on the test window."
+    assert text == "The family may be released; nothing was measured on the test window."
 
 
 def test_a_failed_gate_says_how_many_checks_failed(run: Any) -> None:

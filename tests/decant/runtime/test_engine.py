@@ -99,7 +99,7 @@ def test_the_history_alone_says_how_long_it_is(tiny: Any) -> None:
 
 
 def test_a_history_is_as_long_as_it_was_before_it_was_cut(tiny: Any) -> None:
-    cut = replace(History.of(bare(1, 2)), older=1)
+    cut = replace(History.from_events(bare(1, 2)), older=1)
     assert tiny.family.recommend({}, cut, 3).segment == "readers"
     assert tiny.family.recommend({}, bare(1, 2), 3).segment == "general"
 
@@ -212,7 +212,7 @@ def test_a_segment_without_a_list_is_answered_by_its_student(tiny: Any) -> None:
     "popular", [[], {"general": 3}, {"general": [["gone", 1]]}, {"general": [["item-01"]]}]
 )
 def test_lists_of_popular_items_that_are_none_are_not_loaded(tiny: Any, popular: Any) -> None:
-    with pytest.raises(BundleError, match="no lists of popular items"):
+    with pytest.raises(BundleError, match="invalid lists of popular items"):
         with_popular(tiny, popular)
 
 
@@ -265,7 +265,7 @@ def test_a_changed_model_is_not_loaded(tiny: Any) -> None:
 
 def test_a_file_that_is_no_model_is_not_loaded(tiny: Any) -> None:
     tiny.rewrite("women", graph=b"no graph")
-    with pytest.raises(BundleError, match="not a model that can be run"):
+    with pytest.raises(BundleError, match="not a valid model"):
         Family(tiny.folder, "r")
 
 
@@ -354,3 +354,28 @@ def test_a_rule_that_cannot_be_read_is_not_loaded(tiny: Any) -> None:
     (tiny.folder / "router.json").write_text(json.dumps(router))
     with pytest.raises(RuleError):
         Family(tiny.folder, "r")
+
+
+def with_taste(tiny: Any, rows: Any) -> Family:
+    """The family with groups of taste, of which group 2 goes to the student `women`."""
+    router = json.loads((tiny.folder / "router.json").read_text("utf-8"))
+    router["students"]["women"]["where"] = "taste == 2"
+    router["taste"] = rows
+    (tiny.folder / "router.json").write_text(json.dumps(router), "utf-8")
+    return Family(tiny.folder, "0123456789abcdef")
+
+
+def test_a_history_is_routed_by_its_group_of_taste(tiny: Any) -> None:
+    rows = [[0.0, 0.0]] + [[1.0, 0.0]] * 6 + [[0.0, 2.0]] * 6
+    family = with_taste(tiny, rows)
+    assert family.recommend({}, bare(1), 3).student == "general"
+    assert family.recommend({}, bare(1, 9), 3).student == "women"
+    assert family.recommend({}, [], 3).student == "general"
+    answer = family.recommend({"taste": "2"}, bare(1), 3)
+    assert answer.student == "general" and answer.unknown_attributes == ["taste"]
+
+
+@pytest.mark.parametrize("rows", [[[0.0, 1.0]] * 3, [["a"]] * (N + 1), None])
+def test_groups_of_taste_for_other_items_are_refused(tiny: Any, rows: Any) -> None:
+    with pytest.raises(BundleError, match="is not a router"):
+        with_taste(tiny, rows)

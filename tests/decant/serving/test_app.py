@@ -125,7 +125,7 @@ def test_an_error_of_ours_is_one_line_of_json(shop: Any, monkeypatch: pytest.Mon
     with TestClient(app, raise_server_exceptions=False) as client:
         response = client.post("/recommend", content=b"{}")
     assert response.status_code == 500
-    assert response.json() == {"error": "internal error; the service's log says more"}
+    assert response.json() == {"error": "internal error; see the service's log"}
 
 
 def test_healthz_says_what_is_served(client: TestClient, shop: Any) -> None:
@@ -364,7 +364,7 @@ def test_a_student_that_no_manifest_names_is_never_served(shop: Any) -> None:
         wait_for(client, second)
     shutil.copytree(students / "women", students / "readers")
     with serving(shop.source, 0.02) as base, httpx.Client(base_url=base) as client:
-        health = asked(client, lambda health: "readers is not named" in str(health))
+        health = asked(client, lambda health: "readers is not listed" in str(health))
         assert "release" not in health
 
 
@@ -404,5 +404,5 @@ def test_a_student_that_fails_on_one_request_is_one_line(
     answer = client.post("/recommend", json={"history": ["item-03"]})
     assert answer.status_code == 503
     assert "student general of release" in answer.json()["error"]
-    assert answer.json()["error"].endswith("cannot answer this: index 5 is out of bounds")
+    assert answer.json()["error"].endswith("cannot answer this request: index 5 is out of bounds")
     assert [record.message for record in caplog.records] == [answer.json()["error"]]

@@ -180,7 +180,7 @@ def test_many_idle_connections_make_room_for_new_ones_the_oldest_first(
         for _ in range(100):
             stack.enter_context(closing(connect(port)))
         assert ask(port) == 200
-    assert len([r for r in caplog.records if "as many as may be" in r.getMessage()]) == 1
+    assert len([r for r in caplog.records if "which is the limit" in r.getMessage()]) == 1
 
 
 def test_a_half_sent_request_makes_room_for_a_new_one(serving: Serving) -> None:
@@ -234,8 +234,8 @@ def test_the_oldest_idle_connection_makes_room_before_a_half_sent_one() -> None:
 
 def test_the_number_of_connections_leaves_descriptors_for_the_service() -> None:
     files = raise_file_limit()
-    assert Limits.of(Serve()).connections == max(files - RESERVE, FEWEST)
-    assert Limits.of(Serve(max_connections=7)).connections == 7
+    assert Limits.from_settings(Serve()).connections == max(files - RESERVE, FEWEST)
+    assert Limits.from_settings(Serve(max_connections=7)).connections == 7
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= files
 
 
@@ -281,13 +281,16 @@ def test_a_signal_ends_the_service_though_a_client_has_sent_half_a_body(
         half, nothing = map(received, sockets)
         assert nothing == b""
         if len(signals) == 1:
-            assert half.startswith(b"HTTP/1.1 503 ") and b"the service ends; try again" in half
+            assert (
+                half.startswith(b"HTTP/1.1 503 ")
+                and b"the service is shutting down; try again" in half
+            )
         else:
             assert half == b""
         assert running.wait(PATIENCE) == status
         said = running.stderr.read()
         assert "Traceback" not in said and " ERROR " not in said
-        lines = said.count("the body of a request is not complete 1 s after the signal to end")
+        lines = said.count("the body of a request was not complete 1 s after the shutdown signal")
         assert lines == (len(signals) == 1)
 
 

@@ -20,7 +20,7 @@ from decant.runtime import engine
 from decant.serving import preload
 from decant.serving import preload_child as attempts
 from decant.serving.preload import NotLoadedError, Preload, environment
-from decant.serving.preload_child import attempt, in_any_order
+from decant.serving.preload_child import attempt, in_random_order
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 LONG = 300.0  # seconds; no test waits for them
@@ -194,7 +194,7 @@ def test_histories_of_every_length_are_tried_while_there_is_time(
 
 
 def test_nobody_knows_in_which_order() -> None:
-    first, second = in_any_order(2000), in_any_order(2000)
+    first, second = in_random_order(2000), in_random_order(2000)
     assert sorted(first) == sorted(second) == [*range(1, 2000)]
     assert first != second
-    assert in_any_order(1) == []
+    assert in_random_order(1) == []

@@ -65,7 +65,7 @@ def test_a_time_of_no_plausible_year_is_refused(time: Any, shown: str) -> None:
     with pytest.raises(RequestError) as caught:
         events("a", {"item": "b", "time": time})
     assert str(caught.value).startswith(
-        f"history[1].time is {shown}, not from 1990 to 2099; seconds"
+        f"history[1].time is {shown}, not from 1990 to 2099; expected seconds"
     )
 
 
@@ -116,8 +116,8 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
         ),
         (
             {"history": [{"item": "a", "time": "soon"}]},
-            "history[0].time: `soon` is not a time; write 2026-03-01T12:00:00Z, or seconds since "
-            "1970",
+            "history[0].time: `soon` is not a time; expected seconds since 1970, or a time such as "
+            "2026-03-01T12:00:00Z",
         ),
         ({"user": {"a": {"b": 1}}}, "user.a: expected bool | int | float | str | null, got object"),
     ],

@@ -152,7 +152,7 @@ def test_nothing_added_is_overlooked(shop: Any, release: str, place: str, as_lin
         added.parent.mkdir(exist_ok=True)
         added.symlink_to("/etc") if as_link else added.write_bytes(b"more")
         for use in (shop.source.load, shop.registry.promote):
-            with pytest.raises(DamagedReleaseError, match="not named by its manifest; remove it"):
+            with pytest.raises(DamagedReleaseError, match="not listed in its manifest; remove it"):
                 use(release)
         added.unlink()
 
@@ -342,9 +342,9 @@ RULE = {"where": "gender == 'F'", "priority": 10}
         ),
         ({"verdict.json:segments": {}}, "documents cannot be read: 'women'"),
         ({"candidate.json:source": "files"}, "manifest.json has the source demo, candidate.json"),
-        ({"candidate.json:students": {"general": {}}}, "a student that candidate.json does not"),
+        ({"candidate.json:students": {"general": {}}}, "a student missing from candidate.json"),
         ({"candidate.json:folded": ["women"]}, "manifest.json has the folded"),
-        ({"candidate.json:raw": {"views.csv": "1" * 64}}, "lists raw data of another"),
+        ({"candidate.json:raw": {"views.csv": "1" * 64}}, "lists raw data with another"),
         ({"candidate.json:passed": False}, "candidate.json contradicts verdict.json"),
         (
             {"students/women/manifest.json:files": {}},
@@ -384,7 +384,7 @@ def test_no_changed_copy_is_served(shop: Any, release: str) -> None:
             shutil.copytree(whole, kept)
     for name in ("more", "comparison.json", "students/women/model.onnx.0123456789abcdef"):
         (kept / name).write_bytes(b"")
-        with pytest.raises(DamagedReleaseError, match="is not named by its manifest"):
+        with pytest.raises(DamagedReleaseError, match="is not listed in its manifest"):
             copies.load_kept(release)
         (kept / name).unlink()
     assert copies.load_kept(release).release == release

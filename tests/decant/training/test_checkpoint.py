@@ -51,7 +51,7 @@ def test_a_damaged_file_is_left_out_with_a_line(
     assert saved.read("one", said.append) is None
     assert len(said) == 1 and "\n" not in said[0]
     assert said[0].startswith(
-        f"the checkpoint {tmp_path / STATE} is left out, training starts anew"
+        f"checkpoint {tmp_path / STATE} ignored, training starts from scratch"
     )
 
 
@@ -68,7 +68,7 @@ def test_what_is_no_file_is_left_out_with_a_line_and_does_not_stop_training(
     assert saved.read("one", said.append) is None
     saved.write("one", {"a": torch.zeros(2)}, {}, said.append)
     saved.write("one", {"a": torch.zeros(2)}, {}, said.append)
-    assert "is left out" in said[0]
+    assert "ignored, training starts from scratch" in said[0]
     assert len(said) == (2 if kind == "folder" else 1), "a link is replaced, a folder is not"
 
 
@@ -81,8 +81,8 @@ def test_a_checkpoint_of_another_training_or_version_says_which(
     assert saved.read("two", said.append) is None
     monkeypatch.setattr(checkpoint, "FORMAT", "another")
     assert saved.read("one", said.append) is None
-    assert [line.partition("anew: ")[2] for line in said] == [
-        "it is of other data, settings or code", "another version of Decant wrote it",
+    assert [line.partition("scratch: ")[2] for line in said] == [
+        "it is of other data, settings or code", "it was written by another version of Decant",
     ]  # fmt: skip
 
 
@@ -104,7 +104,8 @@ def test_nothing_half_written_is_seen(tmp_path: Path, monkeypatch: pytest.Monkey
     said: list[str] = []
     for _ in range(2):
         saved.write("one", {"a": torch.ones(2)}, {}, said.append)
-    assert len(said) == 1 and "training goes on without" in said[0] and "make room" in said[0]
+    assert len(said) == 1 and "training continues without" in said[0]
+    assert "free disk space" in said[0]
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
     result = saved.read("one")
     assert result is not None and not result[0]["a"].any()

@@ -24,7 +24,7 @@ from decant.training.loop import (
     train,
 )
 from decant.training.losses import hard_loss, rce_kd_loss, soft_loss, stratified_loss, with_rest
-from decant.training.objective import Batch, Objective, of_the_worst, popularity_strata
+from decant.training.objective import Batch, Objective, popularity_strata, worst_window_weights
 from decant.training.optimizer import make_optimizer, make_schedule
 from decant.training.state import Report
 from decant.training.step import prepare_batch
@@ -361,9 +361,9 @@ def test_a_student_comes_near_its_teachers_states_and_relations(
 def test_only_the_worst_windows_count() -> None:
     losses = torch.tensor([1.0, 3.0, 9.0, 2.0, 2.0, 8.0])
     window = torch.tensor([4, 4, 4, 7, 7, 9])  # means 13/3, 2 and 8
-    assert of_the_worst(losses, window, 1 / 3).tolist() == [0, 0, 0, 0, 0, 6]
-    assert of_the_worst(losses, window, 2 / 3).tolist() == [1.5, 1.5, 1.5, 0, 0, 1.5]
-    assert of_the_worst(losses, window, 1e-3).tolist() == [0, 0, 0, 0, 0, 6]
+    assert worst_window_weights(losses, window, 1 / 3).tolist() == [0, 0, 0, 0, 0, 6]
+    assert worst_window_weights(losses, window, 2 / 3).tolist() == [1.5, 1.5, 1.5, 0, 0, 1.5]
+    assert worst_window_weights(losses, window, 1e-3).tolist() == [0, 0, 0, 0, 0, 6]
 
 
 def test_a_loss_of_the_worst_windows_is_theirs(data: Any) -> None:

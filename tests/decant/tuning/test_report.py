@@ -86,7 +86,7 @@ def test_what_may_be_noise_is_not_proposed_and_the_verdict_says_so(
     assert comparison.best.number == 1 and comparison.gain is not None
     assert comparison.gain.low < 0 < comparison.gain.high
     assert comparison.changes == {}
-    assert "the interval includes 0, it may be noise: nothing changes" in verdict(comparison)
+    assert "the interval includes 0, so it may be noise: nothing changes" in verdict(comparison)
     text = (REPOSITORY / "params.yaml").read_text()
     assert proposal(comparison, text) == (text, "")
 
@@ -110,7 +110,7 @@ def test_the_gain_is_paired_over_users(plan: Plan, tmp_path: Path) -> None:
         f"[{comparison.gain.low:+.4f}, {comparison.gain.high:+.4f}] per user (95 %, 80 users)"
         in said
     )
-    assert "the best of 1 on these users, so rather less on others" in said
+    assert "the best of 1 on these users, so expect less on others" in said
 
 
 def test_the_table_has_the_best_first_and_always_the_current_settings(
@@ -126,7 +126,7 @@ def test_the_table_has_the_best_first_and_always_the_current_settings(
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[2:-1]] == ["19", *map(str, range(18, 10, -1)), "0"]
     assert lines[-2].split()[:2] == ["0", "(current)"]
-    assert lines[-1] == "20 trials: 1 do not fit together, 1 failed"
+    assert lines[-1] == "20 trials: 1 invalid combinations, 1 failed"
     assert len({len(line) for line in lines[:-1]}) == 1
 
 

@@ -139,7 +139,7 @@ def test_a_search_that_is_killed_goes_on_and_leaves_no_process(
     lines: list[str] = []
     results = run(plan, log=lines.append)
     after = Counter(number for number, _ in begun(tmp_path))
-    assert "interrupted and run again" in lines[0]
+    assert "interrupted, which run again" in lines[0]
     assert [r.number for r in results] == list(range(7))
     assert before[3] == 1 and after[3] == 2
     assert all(after[n] == 1 for n in (0, 1, 2))
@@ -249,7 +249,7 @@ def test_a_worker_that_is_lost_between_two_trials_fails_none(
 def test_a_full_disk_ends_the_search_and_its_trial_is_run_again(
     make_plan: MakePlan, run: Run, tmp_path: Path
 ) -> None:
-    with pytest.raises(SearchError, match=r"^trial 2: .*No space left.* goes on from here$"):
+    with pytest.raises(SearchError, match=r"^trial 2: .*No space left.* to resume$"):
         run(make_plan(trials=3), full=2)
     (tmp_path / "room").touch()
     results = run(make_plan(trials=3), full=2)
@@ -281,7 +281,7 @@ def test_a_search_that_has_lost_its_journal_says_that_it_starts_anew(
     (tmp_path / JOURNAL).write_bytes(b"")
     lines: list[str] = []
     assert len(run(make_plan(trials=1), log=lines.append)) == 2
-    assert lines[0] == f"{tmp_path / JOURNAL} has lost its trials: they are run again"
+    assert lines[0] == f"{tmp_path / JOURNAL} has lost its trials: they run again"
 
 
 @pytest.mark.parametrize(

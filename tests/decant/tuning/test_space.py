@@ -25,21 +25,25 @@ def problem(**tune: Any) -> str:
 @pytest.mark.parametrize(
     ("name", "setting", "expected"),
     [
-        ("dropot", {"low": 0, "high": 1}, "searched; did you mean `dropout`?"),
-        ("threads", {"low": 1, "high": 2}, "no setting of teacher that can be searched"),
-        ("soft_weight", {"low": 0, "high": 1}, "no setting of teacher that can be searched"),
+        (
+            "dropot",
+            {"low": 0, "high": 1},
+            "not a searchable setting of teacher; did you mean `dropout`?",
+        ),
+        ("threads", {"low": 1, "high": 2}, "not a searchable setting of teacher"),
+        ("soft_weight", {"low": 0, "high": 1}, "not a searchable setting of teacher"),
         ("dropout", {"low": 0.0, "high": 1.5}, "1.5 is not allowed: Input should be less than 1"),
         ("dimension", {"choices": [16, 4]}, "4 is not allowed: Input should be greater"),
         ("layers", {"low": 1.5, "high": 3}, "1.5 is not allowed: Input should be a valid integer"),
         ("inputs", {"choices": [["item", "a b"]]}, "['item', 'a b'] is not allowed"),
         ("inputs", {"low": 1, "high": 2}, "1 is not allowed"),
-        ("precision", {"low": 1, "high": 2}, "no setting of teacher"),
-        ("processes", {"low": 1, "high": 2}, "no setting of teacher"),
+        ("precision", {"low": 1, "high": 2}, "not a searchable setting of teacher"),
+        ("processes", {"low": 1, "high": 2}, "not a searchable setting of teacher"),
         ("dropout", {"low": 0.4, "high": 0.4}, "low 0.4 is not below high 0.4"),
         ("dropout", {"low": 0.0, "high": 0.4, "log": True}, "low 0.0 must be above 0 with log"),
-        ("learning_rate", {**RATE, "step": 1e-3}, "log and step do not go together"),
-        ("dropout", {"low": 0.1}, "give low and high, or choices"),
-        ("dropout", {"low": 0.1, "high": 0.2, "choices": [0.1]}, "give choices alone"),
+        ("learning_rate", {**RATE, "step": 1e-3}, "log and step cannot be combined"),
+        ("dropout", {"low": 0.1}, "set low and high, or choices"),
+        ("dropout", {"low": 0.1, "high": 0.2, "choices": [0.1]}, "set choices alone"),
     ],
 )
 def test_a_wrong_range_is_one_line_that_says_what_is_allowed(
@@ -69,13 +73,13 @@ def test_a_grid_needs_steps() -> None:
 
 def test_epochs_are_searched_or_given() -> None:
     line = problem(epochs=2, space={"epochs": {"low": 1, "high": 3}})
-    assert "space.epochs has no effect beside tune.epochs" in line
+    assert "space.epochs conflicts with tune.epochs" in line
 
 
 def test_a_student_is_searched_in_one_fold_and_by_what_matters_to_general() -> None:
     assert "set folds: 1 for stage: distill" in problem(stage="distill", folds=2)
     line = problem(stage="distill", folds=1, space={"l2_sp": {"low": 0.0, "high": 1.0}})
-    assert "space.l2_sp: no setting of distill" in line
+    assert "space.l2_sp: not a searchable setting of distill" in line
     parse_params({"tune": {"stage": "distill", "folds": 1, "space": {"soft_weight": RATE}}})
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.runner.dvc_output import explain_status, last_word
+from tasks.runner.dvc_output import explain_status, failure_reason
 
 
 @pytest.fixture
@@ -13,10 +13,10 @@ def said() -> Iterator[list[str]]:
 
 
 def test_the_last_error_line_wins(said: list[str]) -> None:
-    assert last_word(said, 2) == "two"
-    assert last_word(said[-1:], 2) == "exited with 2"
-    assert last_word([], -9) == "killed by SIGKILL"
-    assert last_word(["ERROR: failed to run: x, exited with 137"], 1) == (
+    assert failure_reason(said, 2) == "two"
+    assert failure_reason(said[-1:], 2) == "exited with 2"
+    assert failure_reason([], -9) == "killed by SIGKILL"
+    assert failure_reason(["ERROR: failed to run: x, exited with 137"], 1) == (
         "failed to run: x, killed by SIGKILL"
     )
 

@@ -99,14 +99,14 @@ def test_a_stage_says_why_it_is_looked_at(project: Any) -> None:
         return lines[0]
 
     run = look(project.root)
-    assert said("raw") == "not made so far"
-    assert said("ingest") == "not made so far"
+    assert said("raw") == "never run"
+    assert said("ingest") == "never run"
     bring_up_to_date(project.root)
     project.add_row()
     run = look(project.root)
     run.perform("raw", silent)
     assert said("ingest") == "stale: data/raw/demo modified"
-    assert said("distill@men") == "looking, since ingest ran"
+    assert said("distill@men") == "checking, since ingest ran"
     assert said("names") == "up to date"
 
 

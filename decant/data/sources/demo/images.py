@@ -1,34 +1,34 @@
-"""The demo shop's images, as the vectors that an image model would give.
+"""Image vectors of the demo shop, like those of an image model.
 
-They hold what no title says: items of one chain look alike, and popular items look good.
+They carry information that titles lack: items of one chain look alike, and so do popular items.
 """
 
 import numpy as np
 
-from decant.data.sources.demo.process import SUCCESSOR_WEIGHTS, Law
+from decant.data.sources.demo.process import SUCCESSOR_WEIGHTS, Process
 
 WIDTH = 32
-CHAIN = 1.0  # how much of an item's look its neighbours in the chains share
+CHAIN = 1.0  # weight of the styles of an item's neighbours in the chains
 NOISE = 0.5
 
 
-def draw_images(law: Law, rng: np.random.Generator) -> np.ndarray:
+def draw_images(process: Process, rng: np.random.Generator) -> np.ndarray:
     """Vectors float32 [N, WIDTH] of the items' images.
 
-    Each item has a style of its own, float [N, WIDTH], standard normal; its image is that style,
-    the mean style of the items that follow it or that it follows, its popularity along one
-    direction, and noise.
+    Each item has a standard normal style, float [N, WIDTH]; its image is the sum of that style,
+    the mean style of its predecessors and successors, its popularity along one direction, and
+    noise.
     """
-    style = rng.normal(size=(law.items, WIDTH))
-    near, weight = np.zeros_like(style), np.zeros((law.items, 1))
-    for after in law.successors:  # of each group of users
+    style = rng.normal(size=(process.items, WIDTH))
+    near, weight = np.zeros_like(style), np.zeros((process.items, 1))
+    for after in process.successors:  # of each group of users
         for rank, share in enumerate(SUCCESSOR_WEIGHTS):
             follower = after[:, rank]
             near += share * style[follower]
             np.add.at(near, follower, share * style)
             weight += share
             np.add.at(weight, follower, share)
-    liked = np.log(law.popularity)
+    liked = np.log(process.popularity)
     liked = (liked - liked.mean()) / liked.std()
     near /= weight
     look = style + CHAIN * near / near.std()

@@ -1,4 +1,4 @@
-"""The demo shop: a seeded e-commerce log with a known law and about one per cent of dirt."""
+"""The demo shop: a seeded e-commerce log from a known process, with about 1 % of dirty rows."""
 
 import csv
 import hashlib
@@ -16,10 +16,10 @@ import pandas as pd
 from decant.data.sources.demo.images import draw_images
 from decant.data.sources.demo.process import (
     INTERESTS,
-    Law,
+    Process,
     Walk,
     draw_interests,
-    draw_law,
+    draw_process,
     longest_walk,
     next_item_distribution,
     take,
@@ -29,8 +29,8 @@ from decant.params.data import Raw
 
 OPENED = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
 DAYS = 90
-IMAGES = 1  # images have a random stream of their own: with or without them the logs are the same
-BLOCK = 2000  # users drawn at a time, so that memory does not grow with the shop
+IMAGES = 1  # random stream of the images, so that the logs do not depend on them
+BLOCK = 2000  # users drawn at a time, which bounds memory
 CARTS, BUYS = 0.35, 0.5  # share of views that go into the cart, and of carts that are bought
 REGIONS = ("north", "south", "east", "west")
 CATEGORIES = ("garden", "kitchen", "books", "games", "sports", "music", "tools", "fashion")
@@ -50,29 +50,29 @@ LOGS = ("views", "carts", "purchases")
 
 
 def generate(folder: Path, settings: Raw) -> dict[str, Any]:
-    """Write the shop's tables and its law's best ranking into `folder`, all at once.
+    """Write the shop's tables and the process's best ranking into `folder`, which appears at once.
 
     Files: `views.csv`, `carts.csv`, `purchases.csv` (user, item, time), `users.csv`,
-    `items.csv`, `images.parquet` (item, vector), `oracle.csv` (for every step a user made: the rank
+    `items.csv`, `images.parquet` (item, vector), `oracle.csv` (for every step of a user: the rank
     of the item taken in the best ranking, and that ranking's expected NDCG@10), `demo.json`
     (settings, sha256 of each file).
 
     Returns:
-        What `demo.json` holds.
+        The content of `demo.json`.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     rng = np.random.default_rng(settings.seed)
-    law = draw_law(settings.items, rng)
+    process = draw_process(settings.items, rng)
     users = draw_users(settings, rng)
-    steps = pd.concat(walk_users(law, users, settings, rng), ignore_index=True)
+    steps = pd.concat(walk_users(process, users, settings, rng), ignore_index=True)
     names = item_names(settings.items)
     for log, rows in split_into_logs(steps, users, names, rng).items():
         _write(temporary / f"{log}.csv", soil_events(rows, settings.dirty, rng))
     _write(temporary / "users.csv", soil_users(users, settings, rng))
-    _write(temporary / "items.csv", draw_items(law, names, settings, rng))
-    images = draw_images(law, np.random.default_rng([settings.seed, IMAGES]))
+    _write(temporary / "items.csv", draw_items(process, names, settings, rng))
+    images = draw_images(process, np.random.default_rng([settings.seed, IMAGES]))
     draw = pd.DataFrame({"item": names, "vector": list(images)})
     draw.to_parquet(temporary / DEMO_IMAGES, index=False)
     oracle = pd.DataFrame(
@@ -101,7 +101,7 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def draw_users(settings: Raw, rng: np.random.Generator) -> pd.DataFrame:
-    """Users with their true attributes: user, age, gender, region and the law's `group`."""
+    """Users with their true attributes: user, age, gender, region and `group` of the process."""
     age = rng.integers(16, 75, settings.users)
     woman = rng.random(settings.users) < 0.5
     return pd.DataFrame(
@@ -116,34 +116,36 @@ def draw_users(settings: Raw, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def walk_users(
-    law: Law, users: pd.DataFrame, settings: Raw, rng: np.random.Generator
+    process: Process, users: pd.DataFrame, settings: Raw, rng: np.random.Generator
 ) -> Iterator[pd.DataFrame]:
     """Every step of every user: user and item as row numbers, time, rank, expected (NDCG@10)."""
     for start in range(0, len(users), BLOCK):
         group = users["group"].to_numpy()[start : start + BLOCK]
         interests = draw_interests(len(group), rng)
-        lengths = rng.poisson(settings.steps, len(group)).clip(3, longest_walk(law.items))
-        block = _walk_block(law, group, interests, lengths, rng)
+        lengths = rng.poisson(settings.steps, len(group)).clip(3, longest_walk(process.items))
+        block = _walk_block(process, group, interests, lengths, rng)
         block["time"] = draw_times(block["user"].to_numpy(), lengths, rng)
         block["user"] += start
         yield block
 
 
 def _walk_block(
-    law: Law,
+    process: Process,
     group: np.ndarray,
     interests: np.ndarray,
     lengths: np.ndarray,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    walk = Walk.start(len(group), law.items)
+    walk = Walk.start(len(group), process.items)
     discount = 1 / np.log2(np.arange(2, 12))
     steps = []
     for step in range(int(lengths.max())):
         active = np.flatnonzero(lengths > step)
-        chance = next_item_distribution(law, group[active], interests[active], walk.of(active))
+        chance = next_item_distribution(
+            process, group[active], interests[active], walk.subset(active)
+        )
         chosen = (chance.cumsum(axis=1) < rng.random((len(active), 1))).sum(axis=1)
-        chosen = chosen.clip(max=law.items - 1)
+        chosen = chosen.clip(max=process.items - 1)
         p = chance[np.arange(len(active)), chosen]
         best = -np.sort(-np.partition(chance, -10, axis=1)[:, -10:], axis=1)
         steps.append(
@@ -156,13 +158,13 @@ def _walk_block(
                 }
             )
         )
-        take(law, interests, walk, active, chosen)
+        take(process, interests, walk, active, chosen)
     # a stable sort by user keeps each user's steps in their order
     return pd.concat(steps).sort_values("user", kind="stable", ignore_index=True)
 
 
 def draw_times(user: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Seconds since the epoch, int [E], rising within each user: visits of a few steps each."""
+    """Seconds since the epoch, int [E], increasing per user: visits of a few steps each."""
     session = (np.arange(len(user)) - (lengths.cumsum() - lengths)[user]) // 4
     starts = rng.random((len(lengths), int(session.max()) + 1))
     starts[np.arange(starts.shape[1]) > (lengths[:, None] - 1) // 4] = 2
@@ -177,9 +179,9 @@ def draw_times(user: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) 
 
 
 def _strictly_rising(time: np.ndarray, user: np.ndarray) -> np.ndarray:
-    """Push visits that overlap apart: at least a minute between two steps of one user."""
+    """Separate overlapping visits: at least a minute between two steps of a user."""
     shifted = time - 60 * np.arange(len(time))
-    lift = user * (4 * DAYS * 86400)  # makes each user's values exceed the one before's
+    lift = user * (4 * DAYS * 86400)  # makes each user's values exceed those of the previous user
     return np.maximum.accumulate(shifted + lift) - lift + 60 * np.arange(len(time))
 
 
@@ -190,7 +192,7 @@ def item_names(items: int) -> np.ndarray:
 def split_into_logs(
     steps: pd.DataFrame, users: pd.DataFrame, names: np.ndarray, rng: np.random.Generator
 ) -> dict[str, pd.DataFrame]:
-    """The three logs of the same steps: each is viewed, some go into the cart, some are bought."""
+    """Three logs of the same steps: all are viewed, some go into the cart, some are bought."""
     step = pd.DataFrame(
         {
             "user": users["user"].to_numpy()[steps["user"]],
@@ -209,26 +211,26 @@ def split_into_logs(
 
 
 def draw_items(
-    law: Law, names: np.ndarray, settings: Raw, rng: np.random.Generator
+    process: Process, names: np.ndarray, settings: Raw, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """The catalogue: item, title, category (an interest of the law), brand, price."""
-    category = np.array(CATEGORIES)[law.interest % INTERESTS]
+    """The catalogue: item, title, category (an interest of the process), brand, price."""
+    category = np.array(CATEGORIES)[process.interest % INTERESTS]
     title = [
         " ".join([*rng.choice(ADJECTIVES, 2, replace=False), rng.choice(NOUNS[c])])
         for c in category
     ]
-    brand = rng.choice(BRANDS, law.items)
-    price = np.exp(rng.normal(3, 0.7, law.items)).round(2).astype(object)
+    brand = rng.choice(BRANDS, process.items)
+    price = np.exp(rng.normal(3, 0.7, process.items)).round(2).astype(object)
     table = pd.DataFrame(
         {"item": names, "title": title, "category": category, "brand": brand, "price": price}
     )
-    wrong = rng.random(law.items) < settings.dirty
+    wrong = rng.random(process.items) < settings.dirty
     table.loc[wrong, "price"] = rng.choice(["", "-1.0", "free"], wrong.sum())
     return table
 
 
 def soil_events(rows: pd.DataFrame, dirty: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Write times as people do, and spoil a share of the rows: each kind of dirt equally often."""
+    """Format times as text, and corrupt a share of the rows, all kinds of errors equally often."""
     time = pd.to_datetime(rows["time"], unit="s").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     rows = rows.assign(time=time.astype(object))
     kind = np.where(rng.random(len(rows)) < dirty, rng.integers(0, 7, len(rows)), -1)
@@ -242,7 +244,7 @@ def soil_events(rows: pd.DataFrame, dirty: float, rng: np.random.Generator) -> p
 
 
 def soil_users(users: pd.DataFrame, settings: Raw, rng: np.random.Generator) -> pd.DataFrame:
-    """Attributes as the shop knows them: some missing, some impossible, some users twice."""
+    """Corrupted attributes: some missing, some impossible, some users listed twice."""
     table = users.drop(columns="group").astype(object)
     for column in ("age", "gender", "region"):
         table.loc[rng.random(len(table)) < settings.missing, column] = ""

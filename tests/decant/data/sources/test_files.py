@@ -52,7 +52,7 @@ def test_what_is_cut_off_or_not_packed_is_an_error_with_the_files_name(
 
 
 def test_an_archive_of_several_files_is_an_error(tmp_path) -> None:
-    with pytest.raises(UnreadableTableError, match="holds 2 files, it must be one"):
+    with pytest.raises(UnreadableTableError, match="contains 2 files, expected one"):
         read_content(write(tmp_path, "log.zip", zipped("a", "b")), "log")
 
 

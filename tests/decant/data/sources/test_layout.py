@@ -99,11 +99,11 @@ def test_what_is_no_pattern_is_named_with_its_setting(tmp_path, name: str) -> No
 @pytest.mark.parametrize("source", ["files", "movielens-100k", "movielens-1m", "demo"])
 def test_a_file_in_place_of_the_folder_is_told(tmp_path, source: str) -> None:
     touch(tmp_path, "log.csv")
-    with pytest.raises(MissingFilesError, match=r"log\.csv: a file: give the folder that holds it"):
+    with pytest.raises(MissingFilesError, match=r"log\.csv: this is a file: give its folder"):
         check_present(source, tmp_path / "log.csv")
 
 
 def test_a_table_of_users_is_one_file(tmp_path) -> None:
     touch(tmp_path, "events.csv", "u1.csv", "u2.csv")
-    with pytest.raises(MissingFilesError, match=r"ingest\.users `u\*\.csv` names 2 files"):
+    with pytest.raises(MissingFilesError, match=r"ingest\.users `u\*\.csv` matches 2 files"):
         check_present("files", tmp_path, Ingest(users="u*.csv"))

@@ -137,7 +137,7 @@ def test_a_table_of_other_users_is_an_error_that_shows_how_both_write_them(tmp_p
         tables(tmp_path, files, users="users.csv")
     assert str(caught.value) == (
         "no user of the events has a row in the table of users: ids look like `9` (events.csv:2) "
-        "and like `9.9` (users.csv:2) (9: a digit, a: a letter); they must be the same"
+        "and like `9.9` (users.csv:2) (9: a digit, a: a letter); they must be equal"
     )
 
 
@@ -181,10 +181,10 @@ def test_a_misspelt_column_names_its_setting(tmp_path) -> None:
 
 def test_a_column_whose_name_is_taken_is_an_error(tmp_path) -> None:
     files = {"events.csv": "user,item\nu,1\n", "users.csv": "user,row\nu,1\n"}
-    with pytest.raises(UnreadableTableError, match=r"users\.csv: the column `row`"):
+    with pytest.raises(UnreadableTableError, match=r"users\.csv: the column name `row`"):
         tables(tmp_path, files, users="users.csv")
     files |= {"items.csv": "item,name,title\n1,a,b\n"}
-    with pytest.raises(UnreadableTableError, match=r"items\.csv: the column `title`"):
+    with pytest.raises(UnreadableTableError, match=r"items\.csv: the column name `title`"):
         tables(tmp_path, files, items="items.csv", item_title="name")
 
 
@@ -202,7 +202,9 @@ def test_ids_have_their_one_form_before_files_are_put_together(tmp_path) -> None
     assert result.events[["user", "item"]].fillna("").to_numpy().tolist() == [
         ["12", "caf\u00e9"], ["13", "7"], ["12", "caf\u00e9"], ["", "7"],
     ]  # fmt: skip
-    assert any("events.item: 2 cells brought to the one form of the id" in n for n in result.notes)
+    assert any(
+        "events.item: 2 cells normalised to the canonical form of an id" in n for n in result.notes
+    )
 
 
 def test_no_note_shows_a_users_id(tmp_path) -> None:
@@ -257,7 +259,7 @@ def test_a_column_that_a_few_cells_make_text_or_that_loses_some_says_so(tmp_path
         in (message["users.size"])
     )
     assert "there are `5+` 4" in message["users.size"]
-    assert "4 of 40 cells are no number and left empty (`old` 4)" in message["users.age"]
+    assert "4 of 40 cells are not numbers and left empty (`old` 4)" in message["users.age"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -327,8 +329,8 @@ def test_equal_times_keep_the_order_of_rows_and_are_counted(tmp_path) -> None:
     result = tables(tmp_path, {"events.csv": rows}, time="time")
     assert result.events["item"].tolist() == ["w", "z", "y", "x"]
     assert result.notes[-1] == (
-        "2 of 4 events have the time of another event of their user: they keep the order of files "
-        "and rows"
+        "2 of 4 events share their time with another event of the same user: they keep the "
+        "order of files and rows"
     )
 
 

@@ -121,7 +121,7 @@ def test_each_epoch_is_read_in_the_unit_that_gives_a_plausible_year() -> None:
 def test_a_number_of_no_plausible_year_is_left_as_it_is_and_named(cell: str) -> None:
     seconds, (form,) = parse_times([("f.csv", series(cell))])
     assert seconds.tolist() == [float(cell)]
-    assert "of no plausible year" in form.form
+    assert "in no plausible year" in form.form
 
 
 def test_whether_the_day_comes_first_is_seen_from_all_cells() -> None:
@@ -144,9 +144,9 @@ def test_where_no_cell_tells_day_from_month_both_readings_are_shown() -> None:
     with pytest.raises(AmbiguousTimesError) as caught:
         read("1/1/2024", "2/1/2024", "3/1/2024", "unknown")
     assert str(caught.value) == (
-        "f.csv: the time `2/1/2024` is 2024-01-02 (day-first) or 2024-02-01 (month-first), and "
-        "none of 3 cells tells which: set ingest.time_format to day-first or month-first, or to a "
-        "format such as `%d/%m/%Y %H:%M`"
+        "f.csv: the time `2/1/2024` may be 2024-01-02 (day-first) or 2024-02-01 (month-first), and "
+        "none of 3 cells decides which: set ingest.time_format to day-first or month-first, or to "
+        "a format such as `%d/%m/%Y %H:%M`"
     )
 
 
@@ -190,7 +190,7 @@ def test_a_file_that_does_not_tell_the_order_is_read_as_the_others_and_that_is_s
     seconds, forms = parse_times([("a.csv", message), ("b.csv", untold)])
     assert seconds.tolist()[2:] == [utc(2025, 2, 1), utc(2025, 2, 2), utc(2025, 2, 12)]
     assert [str(form) for form in forms] == [
-        "3 times in b.csv read as day/month/year as the other files are, since no cell tells: "
+        "3 times in b.csv read as day/month/year like the other files, since no cell decides: "
         "`1/2/2025` is 2025-02-01 00:00:00 UTC",
         "2 times in a.csv read as day/month/year: `13/1/2025` is 2025-01-13 00:00:00 UTC",
     ]
@@ -198,7 +198,9 @@ def test_a_file_that_does_not_tell_the_order_is_read_as_the_others_and_that_is_s
 
 def test_a_file_whose_dates_lie_closer_in_another_order_than_the_others_is_an_error() -> None:
     parts = [("a.csv", series("13/1/2025", "14/1/2025")), ("b.csv", series(*DAYS_OF_JULY))]
-    with pytest.raises(AmbiguousTimesError, match=r"^b\.csv: the time `07/01/2025` is 2025-01-07"):
+    with pytest.raises(
+        AmbiguousTimesError, match=r"^b\.csv: the time `07/01/2025` may be 2025-01-07"
+    ):
         parse_times(parts)
 
 

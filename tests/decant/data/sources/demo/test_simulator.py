@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from decant.data.sources.demo.process import (
-    Law,
+    Process,
     Walk,
     draw_interests,
-    draw_law,
+    draw_process,
     longest_walk,
     next_item_distribution,
     take,
@@ -116,29 +116,31 @@ def test_times_rise_strictly_within_each_user(seed: int) -> None:
 
 
 def walk_of(
-    law: Law, users: int, rng: np.random.Generator
+    process: Process, users: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     group, interests = rng.integers(0, 4, users), draw_interests(users, rng)
-    lengths = rng.integers(3, longest_walk(law.items), users)
-    return group, interests, _walk_block(law, group, interests, lengths, rng)
+    lengths = rng.integers(3, longest_walk(process.items), users)
+    return group, interests, _walk_block(process, group, interests, lengths, rng)
 
 
-def replay(law: Law, group: np.ndarray, interests: np.ndarray, steps: pd.DataFrame) -> np.ndarray:
-    """The law's distribution before each step, [E, N], following each user alone."""
+def replay(
+    process: Process, group: np.ndarray, interests: np.ndarray, steps: pd.DataFrame
+) -> np.ndarray:
+    """The process's distribution before each step, [E, N], following each user alone."""
     rows = []
     for user, own in steps.groupby("user"):
-        walk = Walk.start(1, law.items)
+        walk = Walk.start(1, process.items)
         who = slice(int(user), int(user) + 1)
         for item in own["item"]:
-            rows.append(next_item_distribution(law, group[who], interests[who], walk)[0])
-            take(law, interests[who], walk, np.array([0]), np.array([item]))
+            rows.append(next_item_distribution(process, group[who], interests[who], walk)[0])
+            take(process, interests[who], walk, np.array([0]), np.array([item]))
     return np.array(rows)
 
 
 def test_the_oracle_is_the_best_ranking_of_the_law() -> None:
-    law = draw_law(48, np.random.default_rng(5))
-    group, interests, steps = walk_of(law, 30, np.random.default_rng(6))
-    chance = replay(law, group, interests, steps)
+    process = draw_process(48, np.random.default_rng(5))
+    group, interests, steps = walk_of(process, 30, np.random.default_rng(6))
+    chance = replay(process, group, interests, steps)
     chosen = chance[np.arange(len(steps)), steps["item"]]
     assert (chosen > 0).all()
     assert steps["rank"].tolist() == (chance >= chosen[:, None]).sum(axis=1).tolist()
@@ -147,11 +149,11 @@ def test_the_oracle_is_the_best_ranking_of_the_law() -> None:
 
 
 def test_what_users_do_is_as_frequent_as_the_law_says() -> None:
-    law = draw_law(48, np.random.default_rng(5))
-    group, interests, steps = walk_of(law, 400, np.random.default_rng(7))
-    chance = replay(law, group, interests, steps)
+    process = draw_process(48, np.random.default_rng(5))
+    group, interests, steps = walk_of(process, 400, np.random.default_rng(7))
+    chance = replay(process, group, interests, steps)
     chosen = chance[np.arange(len(steps)), steps["item"]]
-    # by the law itself, an item of chance p is taken in a share p of the cases
+    # by the process itself, an item of chance p is taken in a share p of the cases
     for low, high in pairwise([0, 0.01, 0.03, 0.1, 0.2, 0.4, 1.01]):
         expected = chance[(chance >= low) & (chance < high)].sum()
         taken = ((chosen >= low) & (chosen < high)).sum()
@@ -163,14 +165,14 @@ def test_what_users_do_is_as_frequent_as_the_law_says() -> None:
 
 
 def test_groups_behave_differently() -> None:
-    law = draw_law(48, np.random.default_rng(5))
+    process = draw_process(48, np.random.default_rng(5))
     rng = np.random.default_rng(8)
     interests = draw_interests(200, rng)
     walk = Walk.start(200, 48)
     everybody = np.zeros(200, dtype=int)
-    first = next_item_distribution(law, everybody, interests, walk).argmax(axis=1)
-    take(law, interests, walk, np.arange(200), first)
-    by_group = [next_item_distribution(law, everybody + g, interests, walk) for g in range(4)]
+    first = next_item_distribution(process, everybody, interests, walk).argmax(axis=1)
+    take(process, interests, walk, np.arange(200), first)
+    by_group = [next_item_distribution(process, everybody + g, interests, walk) for g in range(4)]
     for a in range(4):
         for b in range(a):
             apart = np.abs(by_group[a] - by_group[b]).sum(axis=1) / 2
