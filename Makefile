@@ -54,6 +54,6 @@ $(READY): constraints.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-clean: ## remove the environment and caches; data and releases stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache *.egg-info
+clean: ## remove the environment, caches and the site; data and releases stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache site .coverage *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """The settings reference: from decant.params, params.yaml and its comments."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,9 @@ def fields(document: Schema) -> Iterator[tuple[str, Schema, Any]]:
 
 def comments(text: str) -> dict[str, str]:
     """The comment behind each block and setting of params.yaml."""
-    lines, behind = text.splitlines(), {}
-    root = yaml.compose(text)
-    assert root is not None
-    for block, value in root.value:
+    lines, behind, document = text.splitlines(), {}, yaml.compose(text)
+    assert document is not None, "params.yaml has blocks"
+    for block, value in document.value:
         behind[block.value] = _end(block, value)
         for key, inner in value.value if _is_nested(value) else ():
             behind[f"{block.value}.{key.value}"] = _end(key, inner)
@@ -139,15 +138,24 @@ def page(root: Path) -> str:
     parts = [INTRODUCTION, "## At the top", table(HEAD, map(cells, single)), *students()]
     for block, listed in blocks.items():
         if listed[0] not in single:
-            parts += [f"## {block}", BLOCKS[block], table(HEAD, map(cells, listed))]
-    return "\n\n".join(parts) + "\n"
+            shared = shared_reasons(listed)
+            about = [BLOCKS[block], *(f"No effect where {plain(reason)}." for reason in shared)]
+            rows = [cells(setting, shared) for setting in listed]
+            parts += [f"## {block}", " ".join(about), table(HEAD, rows)]
+    return "\n\n".join([*parts, *parts_of_settings()]) + "\n"
 
 
-def cells(setting: Setting) -> tuple[str, ...]:
-    """One row of a table."""
+def shared_reasons(listed: Sequence[Setting]) -> list[str]:
+    """Why no setting of a block has an effect: reasons that each of them has."""
+    first, *others = [without_effect(setting.key) for setting in listed]
+    return [reason for reason in first if all(reason in reasons for reasons in others)]
+
+
+def cells(setting: Setting, shared: Sequence[str] = ()) -> tuple[str, ...]:
+    """One row of a table; `shared`: reasons that the block has told already."""
     name = setting.key.rpartition(".")[2]
     meaning = plain(setting.meaning)
-    if reasons := without_effect(setting.key):
+    if reasons := [reason for reason in without_effect(setting.key) if reason not in shared]:
         why = plain("; or where ".join(reasons))
         meaning += f'<br><span class="effect">No effect where {why}.</span>'
     shown = [literal(value) for value in (setting.default, setting.shipped)]
@@ -158,15 +166,29 @@ def cells(setting: Setting) -> tuple[str, ...]:
 
 def students() -> list[str]:
     """The keys of one student."""
-    keys = Params.model_json_schema()["$defs"]["Student"]["properties"]
+    return ["### One student", BLOCKS["students"], *keys_of("Student", "students.NAME")]
+
+
+def parts_of_settings() -> Iterator[str]:
+    """The keys of settings that are mappings themselves."""
+    for name, meanings in (
+        ("UsersTable", "table"),
+        ("ItemsTable", "table"),
+        ("Range", "tune.space.NAME"),
+    ):
+        yield f"## {name}"
+        yield from keys_of(name, meanings)
+
+
+def keys_of(name: str, meanings: str) -> list[str]:
+    """The keys of a mapping, as a table."""
     listed = [
         (
-            f"`{name}`",
+            f"`{key}`",
             values(schema),
             literal(schema["default"]) if "default" in schema else "must be given",
-            plain(MEANINGS[f"students.NAME.{name}"]),
+            plain(MEANINGS[f"{meanings}.{key}"]),
         )
-        for name, schema in keys.items()
+        for key, schema in Params.model_json_schema()["$defs"][name]["properties"].items()
     ]
-    head = ("key", "values", "default", "meaning")
-    return ["### One student", BLOCKS["students"], table(head, listed)]
+    return [table(("key", "values", "default", "meaning"), listed)]
