@@ -1,11 +1,12 @@
 """Results of a benchmark, as data (NAME.json) and as a page (NAME.md)."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
+
+from decant.files import replace_file
 
 FOLDER = Path("docs/results")
 
@@ -71,21 +72,9 @@ def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Pat
     paths = []
     for kind, content in pages.items():
         path = folder / f"{result['name']}.{kind}"
-        replace_text(path, content)
+        replace_file(path, content)
         paths.append(path)
     return paths
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON in one line, atomically."""
-    replace_text(path, json.dumps(content, allow_nan=False) + "\n")
-
-
-def replace_text(path: Path, content: str) -> None:
-    """Write a file atomically, under a temporary name first."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(content, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def page(result: Mapping[str, Any], outcome: Outcome) -> str:
