@@ -14,36 +14,49 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
 OVERVIEW = RESULTS / "README.md"
 MARK = "<!-- figures: python -m docs._generate.results -->"
-BEST, TEACHER, FAMILY = "baseline.best.ndcg@10", "teacher.ndcg@10", "family.ndcg@10"
-# data set, and where its figures are: (file, name) of best traditional model, teacher, family
-ROWS = (
-    ("demo shop", ("demo", BEST), ("demo", TEACHER), ("demo", FAMILY)),
-    ("MovieLens 100K", ("movielens-100k", BEST), ("movielens-100k", TEACHER), None),
-    (
-        "MovieLens 1M",
-        ("movielens-1m", BEST),
-        ("movielens-1m", TEACHER),
-        ("movielens-1m-groups", "released.ndcg@10"),
-    ),
-    ("Online Retail", ("online-retail", BEST), ("online-retail", TEACHER), None),
-)
+DATA_SETS = {
+    "demo": "demo shop",
+    "movielens-100k": "MovieLens 100K",
+    "movielens-1m": "MovieLens 1M",
+    "online-retail": "Online Retail",
+}
+# column: names of its figure, the first that a data set's files have; is it relative?
+COLUMNS: dict[str, tuple[tuple[str, ...], bool]] = {
+    "best traditional model": (("baseline.best.ndcg@10",), False),
+    "teacher": (("teacher.ndcg@10",), False),
+    "family": (("family.ndcg@10", "released.ndcg@10"), False),
+    "teacher over best traditional": (("teacher.lift",), True),
+    "family ÷ teacher": (("retention.family", "family.retention", "released.retention"), True),
+}
 
 
 def overview() -> str:
     """The table in Markdown."""
-    rows = [(name, *map(cell, places)) for name, *places in ROWS]
-    return table(("data set", "best traditional model", "teacher", "family"), rows)
+    rows = [
+        (text, *(cell(name, *column) for column in COLUMNS.values()))
+        for name, text in DATA_SETS.items()
+    ]
+    return table(("data set", *COLUMNS), rows)
 
 
-def cell(place: tuple[str, str] | None) -> str:
-    """One figure with its interval and a link to its page."""
-    if place is None:
-        return "–"
-    name, key = place
-    results = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    figure: dict[str, Any] = results["figures"][key]
-    value, low, high = (f"{figure[part]:.4f}" for part in ("value", "low", "high"))
-    return f"[{value}]({name}.md) [{low}, {high}]"
+def cell(data_set: str, names: tuple[str, ...], relative: bool) -> str:
+    """One figure with its interval, linked to the page that has it."""
+    for page in (data_set, f"{data_set}-groups"):
+        for name in names:
+            if figure := figures(page).get(name):
+                value, low, high = (
+                    f"{100 * figure[part]:.0f}" if relative else f"{figure[part]:.4f}"
+                    for part in ("value", "low", "high")
+                )
+                value = f"{value} %" if relative else value
+                return f"[{value}]({page}.md) [{low}, {high}]"
+    return "–"
+
+
+def figures(page: str) -> dict[str, Any]:
+    """The figures of one page of results; none where it has not been measured."""
+    path = RESULTS / f"{page}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["figures"] if path.is_file() else {}
 
 
 def renewed(page: str) -> str:
