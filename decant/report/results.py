@@ -6,9 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from decant.files import replace_file
+from decant.files import ContentError, read_json, replace_file
 
 FOLDER = Path("docs/results")
+KEYS = ("name", "command", "commit", "protocol", "seeds", "seconds", "figures")
+
+
+class ResultsError(ValueError):
+    """A results file that cannot be read; the message says how to get a current one."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {why}; `decant bench {path.stem}` measures it again")
 
 
 class Figure(TypedDict):
@@ -60,6 +69,29 @@ def document(
         "seconds": round(seconds, 1),
         "figures": outcome.figures,
     }
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a results file.
+
+    Raises:
+        ResultsError: it is damaged, or of an earlier layout; the message names what is missing.
+    """
+    try:
+        result = read_json(path)
+    except ContentError as error:
+        raise ResultsError(path, str(error)) from None
+    missing = [key for key in KEYS if key not in result]
+    if missing:
+        raise ResultsError(path, f"an earlier layout, without `{'`, `'.join(missing)}`")
+    figures = result["figures"]
+    if not isinstance(figures, dict):
+        raise ResultsError(path, "an earlier layout, in which `figures` is not a mapping")
+    for name, figure in figures.items():
+        if not isinstance(figure, dict) or {*figure} != {*Figure.__annotations__}:
+            parts = ", ".join(Figure.__annotations__)
+            raise ResultsError(path, f"an earlier layout: `{name}` is not a figure of {parts}")
+    return result
 
 
 def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Path]:
