@@ -1,4 +1,4 @@
-"""Digests of files, reproducible JSON, errors for unusable files."""
+"""Files: digests, reproducible JSON, atomic writes, errors for unusable ones."""
 
 import errno
 import hashlib
@@ -74,6 +74,13 @@ def readable(content: Any) -> bytes:
 def write_json(path: Path, content: Any) -> None:
     """Write readable JSON."""
     path.write_bytes(readable(content))
+
+
+def replace_file(path: Path, content: bytes | str) -> None:
+    """Write a file atomically: under a temporary name, then renamed."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(temporary, path)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from decant.columns import Columns
 from decant.evaluation.evaluate import HOPS, evaluate
 from decant.features.sequences import Cases, Sequences
+from decant.files import write_json
 from decant.models.cost import multiply_adds_of
 from decant.params.types import TEACHER
 from tasks.runner.artifacts import (
@@ -19,7 +20,7 @@ from tasks.runner.artifacts import (
     load_vectors,
     model_folder,
 )
-from tasks.runner.step import Summary, Workspace, program, write_json
+from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:

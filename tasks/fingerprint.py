@@ -6,10 +6,11 @@ Also digests inputs outside data/: the pseudonym key, a BERT, a teacher to start
 import ast
 import hashlib
 import importlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from decant.files import replace_file
 
 PACKAGES = ("decant", "tasks")
 FOLDER = Path("data/fingerprints")
@@ -137,9 +138,7 @@ def write_changed(path: Path, text: str) -> None:
     """Write a file atomically, unless its content is the same already."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, text)
 
 
 def _runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:

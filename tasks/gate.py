@@ -7,9 +7,10 @@ import json
 
 import pandas as pd
 
+from decant.files import write_json
 from decant.release.gate import judge
 from tasks.runner.artifacts import is_folded, load_groups
-from tasks.runner.step import Summary, Workspace, program, write_json
+from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:

@@ -15,8 +15,8 @@ from decant.data.tables import (
     write_frames,
 )
 from decant.data.vectors import write_vectors
-from decant.files import digest_tree
-from tasks.runner.step import Summary, Workspace, program, write_json
+from decant.files import digest_tree, write_json
+from tasks.runner.step import Summary, Workspace, program
 
 FILES_SHOWN = 8
 

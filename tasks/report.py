@@ -1,18 +1,18 @@
 """Write the HTML report of the run."""
 
-import json
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from decant.files import read_json, write_json
 from decant.params.types import GENERAL
 from decant.report.evidence import Evidence, Origin, gather
 from decant.report.headline import group_rows, headline, learning_rows, model_rows
 from decant.report.page import page
 from decant.report.verdict import sentence
 from tasks.runner.artifacts import load_groups
-from tasks.runner.step import Summary, Workspace, program, write_json
+from tasks.runner.step import Summary, Workspace, program
 
 PAGE = "index.html"
 
@@ -23,7 +23,7 @@ def run(workspace: Workspace) -> Summary:
     Also writes metrics.json and three tables for `dvc metrics` and `dvc plots`.
     """
     evidence = read_evidence(workspace)
-    teacher = read_json(workspace, "models/teacher/summary.json")
+    teacher = read_json(workspace.input("models/teacher/summary.json"))
     output = workspace.output("report")
     (output / PAGE).write_text(page(evidence), encoding="utf-8")
     write_json(output / "metrics.json", headline(evidence))
@@ -48,31 +48,25 @@ def read_evidence(workspace: Workspace) -> Evidence:
     serving = {GENERAL: params.students[GENERAL], **params.segments}
     with np.load(evaluation / "top.npz", allow_pickle=False) as top:
         return gather(
-            metrics=read_json(workspace, "evaluation/metrics.json"),
-            verdict=read_json(workspace, "gate/verdict.json"),
+            metrics=read_json(workspace.input("evaluation/metrics.json")),
+            verdict=read_json(workspace.input("gate/verdict.json")),
             cases=pd.read_parquet(evaluation / "cases.parquet"),
             top=top,
             members=load_groups(workspace),
             hops={
-                name: read_json(workspace, f"compressed/{name}/summary.json").get("hops", {})
+                name: read_json(workspace.input(f"compressed/{name}/summary.json")).get("hops", {})
                 for name in serving
             },
             students=serving,
             origin=Origin(
-                read_json(workspace, "validated/summary.json"),
-                read_json(workspace, "features/summary.json"),
-                read_json(workspace, "segments/summary.json"),
+                read_json(workspace.input("validated/summary.json")),
+                read_json(workspace.input("features/summary.json")),
+                read_json(workspace.input("segments/summary.json")),
             ),
             evaluation=params.evaluate,
             gate=params.gate,
             seed=params.seed,
         )
-
-
-def read_json(workspace: Workspace, name: str) -> dict[str, Any]:
-    """A JSON file of an earlier stage."""
-    content: dict[str, Any] = json.loads(workspace.input(name).read_text(encoding="utf-8"))
-    return content
 
 
 def describe(summary: Summary) -> str:

@@ -8,9 +8,10 @@ from decant.data.profile import profile_line, profiles
 from decant.features.encode import Encoder
 from decant.features.sequences import Sequences
 from decant.features.taste import fit_taste_groups
+from decant.files import write_json
 from decant.params.types import GENERAL
 from tasks.runner.artifacts import SERVED_BY_GENERAL
-from tasks.runner.step import Summary, Workspace, program, write_json
+from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:

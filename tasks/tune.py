@@ -1,7 +1,5 @@
 """Search for better settings of one stage on validation; see `decant.tuning`."""
 
-import hashlib
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from decant.files import canonical, digest, digest_file
 from decant.params.edit import replace
 from decant.params.load import Params, ParamsError, load_params
 from decant.tuning.report import DIFF, TRIALS, compare, proposal, put, table, verdict, write
@@ -91,7 +90,7 @@ def run_search(
     """Run the remaining trials in `tune.workers` processes."""
     log(f"state in {folder.relative_to(root)}; an interrupted search resumes from there")
     study = Study(folder)
-    put(folder / JOB, json.dumps(params.model_dump(mode="json", by_alias=True)))
+    put(folder / JOB, canonical(params.model_dump(mode="json", by_alias=True)).decode())
     command = (sys.executable, "-m", "tasks.trial", str(folder))
     search(plan_of(params), study, command, root, log)
     return study.results()
@@ -128,12 +127,10 @@ def folder_of(root: Path, params: Params) -> Path:
         "seed": params.seed,
         "split": params.split.model_dump(mode="json"),
     }
-    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
-    digest.update(fingerprint(root, "tasks.trial").encode())
+    parts = [canonical(inputs), fingerprint(root, "tasks.trial").encode()]
     for name in READS[params.tune.stage]:
         place = root / "data" / name
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.is_file():
-                digest.update(path.relative_to(root).as_posix().encode())
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return root / FOLDER / digest.hexdigest()[:16]
+                parts.append(f"{path.relative_to(root).as_posix()} {digest_file(path)}".encode())
+    return root / FOLDER / digest(parts)[:16]

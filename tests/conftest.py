@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ from moto.server import ThreadedMotoServer
 pytest_plugins = ["tests.fixtures.known_data", "tests.fixtures.releases", "tests.fixtures.service"]
 REPOSITORY = Path(__file__).resolve().parents[1]
 BUCKET = "releases"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell starts background jobs so, and their children inherit it: tests of Ctrl-C would hang
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STEP = '''"""A trivial step: NAME OUTPUT INPUT…; control/NAME can make it fail, crash or wait."""
 import hashlib, json, os, pathlib, sys, time

@@ -52,11 +52,11 @@ def test_every_place_that_a_page_names_exists() -> None:
 
 
 def test_what_is_wrong_on_a_page_is_seen() -> None:
-    text = "`teacher.width: 3` `decant stattus` `make nothing` in decant/no_such.py, tasks/NAME.py"
+    text = "`teacher.width: 3` `decant show` `make nothing` in decant/no_such.py, tasks/NAME.py"
     assert pages.settings_named(text) == ["teacher.width"]
-    assert pages.inline_commands(text) == ["decant stattus", "make nothing"]
+    assert pages.inline_commands(text) == ["decant show", "make nothing"]
     assert pages.places_named(text) == ["decant/no_such.py"]
-    for line in ("decant stattus", "decant status --jso x", "make nothing", "make run PROT=1",
+    for line in ("decant show", "decant status --jso x", "make nothing", "make run PROT=1",
                  "python -m flows.tune --aply", "python -m no_such", "rm x"):  # fmt: skip
         with pytest.raises((AssertionError, ValueError)):
             pages.check(line)

@@ -20,6 +20,7 @@ from benchmarks.harness.checkout import Clone
 from benchmarks.harness.demo_workspace import change_params
 from decant.evaluation.baselines import HYBRID, KINDS
 from decant.evaluation.evaluate import RELEASED
+from decant.evaluation.intervals import paired_gain, ratio_draws
 from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.types import GENERAL, TEACHER
@@ -188,25 +189,18 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def draws(users: int) -> np.ndarray:
-    """How often each user is in each resample, float [R, V]; the same for every model."""
-    rng = np.random.default_rng(0)
-    return rng.multinomial(users, np.full(users, 1 / users), RESAMPLES) / users
-
-
 def with_interval(seed_values: list[np.ndarray]) -> Figure:
     """Mean over seeds and users; the interval is by resampling users."""
     values = np.mean(seed_values, axis=0)
-    low, high = np.quantile(draws(len(values)) @ values, [0.025, 0.975])
-    return {
-        "value": float(values.mean()), "low": float(low), "high": float(high), "n": len(values)
-    }  # fmt: skip
+    mean = paired_gain(values, np.zeros_like(values), RESAMPLES, 0)
+    return {"value": mean.gain, "low": mean.low, "high": mean.high, "n": mean.n}
 
 
 def lift(seed_values: list[np.ndarray], bar: np.ndarray) -> Figure:
     """Relative gain over the bar; users are resampled for both together."""
-    ours, weights = np.mean(seed_values, axis=0), draws(len(bar))
-    low, high = np.quantile(weights @ ours / (weights @ bar) - 1, [0.025, 0.975])
+    ours = np.mean(seed_values, axis=0)
+    ratios = ratio_draws(ours, bar, np.arange(len(bar)), RESAMPLES, 0)
+    low, high = np.quantile(ratios - 1, [0.025, 0.975])
     value = float(ours.mean() / bar.mean() - 1)
     return {"value": value, "low": float(low), "high": float(high), "n": len(bar)}
 

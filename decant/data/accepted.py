@@ -5,9 +5,10 @@ writes.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from decant.files import readable, replace_file
 
 FOLDER = Path(".decant/accepted")
 
@@ -51,9 +52,7 @@ def remember(root: Path, source: str, key: str, rows: dict[str, int]) -> None:
     """Record the rows of an accepted run."""
     path = root / FOLDER / f"{source}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps({"key": key, "rows": rows}, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, readable({"key": key, "rows": rows}))
 
 
 def _read(path: Path) -> dict[str, Any]:

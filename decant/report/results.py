@@ -1,13 +1,23 @@
 """Results of a benchmark, as data (NAME.json) and as a page (NAME.md)."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+from decant.files import ContentError, read_json, replace_file
+
 FOLDER = Path("docs/results")
+KEYS = ("name", "command", "commit", "protocol", "seeds", "seconds", "figures")
+
+
+class ResultsError(ValueError):
+    """A results file that cannot be read; the message says how to get a current one."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {why}; `decant bench {path.stem}` measures it again")
 
 
 class Figure(TypedDict):
@@ -61,6 +71,29 @@ def document(
     }
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Read a results file.
+
+    Raises:
+        ResultsError: it is damaged, or of an earlier layout; the message names what is missing.
+    """
+    try:
+        result = read_json(path)
+    except ContentError as error:
+        raise ResultsError(path, str(error)) from None
+    missing = [key for key in KEYS if key not in result]
+    if missing:
+        raise ResultsError(path, f"an earlier layout, without `{'`, `'.join(missing)}`")
+    figures = result["figures"]
+    if not isinstance(figures, dict):
+        raise ResultsError(path, "an earlier layout, in which `figures` is not a mapping")
+    for name, figure in figures.items():
+        if not isinstance(figure, dict) or {*figure} != {*Figure.__annotations__}:
+            parts = ", ".join(Figure.__annotations__)
+            raise ResultsError(path, f"an earlier layout: `{name}` is not a figure of {parts}")
+    return result
+
+
 def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Path]:
     """Write NAME.json and NAME.md, and NAME.svg if there is a picture; return their paths."""
     text = json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -71,21 +104,9 @@ def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Pat
     paths = []
     for kind, content in pages.items():
         path = folder / f"{result['name']}.{kind}"
-        replace_text(path, content)
+        replace_file(path, content)
         paths.append(path)
     return paths
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON in one line, atomically."""
-    replace_text(path, json.dumps(content, allow_nan=False) + "\n")
-
-
-def replace_text(path: Path, content: str) -> None:
-    """Write a file atomically, under a temporary name first."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(content, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def page(result: Mapping[str, Any], outcome: Outcome) -> str:

@@ -3,11 +3,11 @@
 Run: `python -m docs._generate.results` writes it into docs/results/README.md.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from decant.report.results import read
 from docs._generate.schema import table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,8 @@ def cell(data_set: str, names: tuple[str, ...], relative: bool) -> str:
 def figures(page: str) -> dict[str, Any]:
     """The figures of one page of results; none where it has not been measured."""
     path = RESULTS / f"{page}.json"
-    return json.loads(path.read_text(encoding="utf-8"))["figures"] if path.is_file() else {}
+    values: dict[str, Any] = read(path)["figures"] if path.is_file() else {}
+    return values
 
 
 def renewed(page: str) -> str:

@@ -19,7 +19,8 @@ HEAD = ("setting", "values", "default", "`params.yaml`", "meaning")
 INTRODUCTION = """# Settings
 
 Every setting of `params.yaml`, made from the code that reads it. An unknown key, a wrong type or a
-value out of range is an error before anything runs. The default counts where a key is missing; the
+value out of range is an error before anything runs. The default counts where a key is
+missing (a run asks that those of stages are there: `decant configure --upgrade` writes them); the
 value in `params.yaml` is that of the file as it comes, for the demo shop. `decant configure`
 replaces some of them with those of the source's preset (`presets/`). A setting without effect is
 named at the start of a run.
@@ -76,10 +77,9 @@ def fields(document: Schema) -> Iterator[tuple[str, Schema, Any]]:
 
 def comments(text: str) -> dict[str, str]:
     """The comment behind each block and setting of params.yaml."""
-    lines, behind = text.splitlines(), {}
-    root = yaml.compose(text)
-    assert root is not None
-    for block, value in root.value:
+    lines, behind, document = text.splitlines(), {}, yaml.compose(text)
+    assert document is not None, "params.yaml has blocks"
+    for block, value in document.value:
         behind[block.value] = _end(block, value)
         for key, inner in value.value if _is_nested(value) else ():
             behind[f"{block.value}.{key.value}"] = _end(key, inner)

@@ -6,7 +6,6 @@ when the step has succeeded, so that no partial output is ever visible.
 """
 
 import argparse
-import json
 import logging
 import os
 import shutil
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from decant.files import FOLDER, unusable
+from decant.files import FOLDER, unusable, write_json
 from decant.lock import only_program
 from decant.params.load import Params, load_params
 from decant.params.models import Training
@@ -128,14 +127,6 @@ class Workspace:
         """Remove the outputs of a failed step."""
         for temporary in self._outputs.values():
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write indented, deterministic JSON."""
-    path.write_text(
-        json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
-        encoding="utf-8",
-    )
 
 
 def program(run: Callable[[Workspace], Summary], *, for_student: bool = False) -> None:

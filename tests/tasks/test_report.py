@@ -11,10 +11,11 @@ import yaml
 
 from decant.evaluation.baselines import NAMES
 from decant.evaluation.metrics import hit, ndcg
+from decant.files import write_json
 from decant.params.load import load_params
 from decant.release.gate import judge
 from tasks.report import describe, run
-from tasks.runner.step import Workspace, run_step, write_json
+from tasks.runner.step import Workspace, run_step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMS = """

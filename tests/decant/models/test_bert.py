@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from decant.files import digest_file
 from decant.models import bert
 from decant.models.bert import TextError, embed, find_bert, load_bert
-from decant.models.bundle import WEIGHTS, sha256
+from decant.models.bundle import WEIGHTS
 
 transformers = pytest.importorskip("transformers")
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "green", "small", "pan", "hose", "chess")
@@ -139,7 +140,7 @@ def test_a_pinned_package_with_other_weights_is_refused(
     shutil.copytree(folder, package / "model")
     (package / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    weights = sha256(package / "model" / WEIGHTS)
+    weights = digest_file(package / "model" / WEIGHTS)
     monkeypatch.setattr(bert, "PINNED", {"pinned_bert": weights})
     assert find_bert("pinned_bert") == package / "model"
     monkeypatch.setattr(bert, "PINNED", {"pinned_bert": "0" * 64})

@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from decant.report.results import Outcome, document, number, page, write
+from decant.report.results import Outcome, ResultsError, document, number, page, read, write
 
 KEYS = {"name", "command", "commit", "protocol", "seeds", "seconds", "figures"}
 
@@ -82,3 +83,48 @@ def test_a_picture_is_written_beside_the_page_that_shows_it(
 
 def test_another_command_than_a_benchmark_is_named(outcome: Outcome) -> None:
     assert document("demo", outcome, "a", 1, "decant demo")["command"] == "decant demo"
+
+
+def written(tmp_path: Path, **changes: Any) -> Path:
+    """A results file in which some keys are others, or missing if None."""
+    outcome = Outcome({}, [1])
+    outcome.measured("teacher.ndcg@10", 0.5)
+    content = {**document("demo", outcome, "abc", 1.0), **changes}
+    path = tmp_path / "demo.json"
+    path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}), "utf-8")
+    return path
+
+
+def test_a_results_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    figure = {"value": 0.5, "low": None, "high": None, "n": None}
+    assert read(written(tmp_path))["figures"] == {"teacher.ndcg@10": figure}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"command": None, "seeds": None}, "an earlier layout, without `command`, `seeds`"),
+        ({"figures": [1]}, "an earlier layout, in which `figures` is not a mapping"),
+        ({"figures": {"a": 0.5}}, "an earlier layout: `a` is not a figure of value, low, high, n"),
+        ({"figures": {"a": {"value": 1}}}, "an earlier layout: `a` is not a figure"),
+    ],
+)
+def test_a_results_file_of_an_earlier_layout_names_the_command_that_makes_a_new_one(
+    tmp_path: Path, changes: dict[str, Any], problem: str
+) -> None:
+    path = written(tmp_path, **changes)
+    with pytest.raises(ResultsError, match=f"{problem}.*; `decant bench demo` measures it again"):
+        read(path)
+
+
+def test_a_damaged_results_file_is_reported_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "demo.json"
+    path.write_text("{", "utf-8")
+    with pytest.raises(ResultsError, match="not valid JSON"):
+        read(path)
+
+
+def test_every_published_results_file_can_be_read() -> None:
+    files = sorted((Path(__file__).resolve().parents[3] / "docs/results").glob("*.json"))
+    assert len(files) > 10
+    assert [read(path)["name"] for path in files] == [path.stem for path in files]
