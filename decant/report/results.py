@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from decant.files import ContentError, read_json, replace_file
 
 FOLDER = Path("docs/results")
+ROWS, MOST_ROWS = 12, 40  # figures that a page lists if there are many; that it lists in full
 KEYS = ("name", "command", "commit", "protocol", "seeds", "seconds", "figures")
 
 
@@ -111,7 +112,11 @@ def write(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> list[Pat
 
 def page(result: Mapping[str, Any], outcome: Outcome) -> str:
     """A results file in Markdown."""
-    rows = [row(name, figure) for name, figure in sorted(result["figures"].items())]
+    figures = result["figures"]
+    listed = sorted(figures)
+    if len(listed) > MOST_ROWS:
+        listed = sorted(sorted(figures, key=lambda name: rank(name, figures[name]))[:ROWS])
+    left_out = len(figures) - len(listed)
     lines = [
         f"# {result['name']}",
         "",
@@ -124,8 +129,10 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
         *(["```text", outcome.shown, "```", ""] if outcome.shown else []),
         "| figure | value | 95 % interval | n |",
         "|---|--:|---|--:|",
-        *rows,
+        *(row(name, figures[name]) for name in listed),
     ]
+    if left_out:
+        lines += ["", f"{left_out} more figures: [{result['name']}.json]({result['name']}.json)."]
     if outcome.failures:
         lines += [
             "",
@@ -134,6 +141,11 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
             *(f"- {failure}" for failure in outcome.failures),
         ]
     return "\n".join(lines) + "\n"
+
+
+def rank(name: str, figure: Figure) -> tuple[bool, int, str]:
+    """The order in which people want figures: those with an interval, then general ones, first."""
+    return figure["low"] is None, name.count("."), name
 
 
 def row(name: str, figure: Figure) -> str:

@@ -128,3 +128,15 @@ def test_every_published_results_file_can_be_read() -> None:
     files = sorted((Path(__file__).resolve().parents[3] / "docs/results").glob("*.json"))
     assert len(files) > 10
     assert [read(path)["name"] for path in files] == [path.stem for path in files]
+
+
+def test_a_page_with_many_figures_lists_the_general_ones_and_names_the_file() -> None:
+    outcome = Outcome({}, [1])
+    for place in range(60):
+        outcome.measured(f"detail.of.{place}", place)
+    outcome.figures["teacher.lift"] = {"value": 0.1, "low": 0.0, "high": 0.2, "n": 9}
+    text = page(document("demo", outcome, "abc", 1.0), outcome)
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) == 12
+    assert "| `teacher.lift` | 0.1 | 0 to 0.2 | 9 |" in rows
+    assert "49 more figures: [demo.json](demo.json)." in text
