@@ -49,7 +49,9 @@ def cell(data_set: str, names: tuple[str, ...], relative: bool) -> str:
                     for part in ("value", "low", "high")
                 )
                 value = f"{value} %" if relative else value
-                return f"[{value}]({page}.md) [{low}, {high}]"
+                # an interval stays on one line
+                interval = f"[{low},\N{NO-BREAK SPACE}{high}]".replace("-", "\N{MINUS SIGN}")
+                return f"[{value}]({page}.md) {interval}".replace("[-", "[\N{MINUS SIGN}")
     return "–"
 
 
