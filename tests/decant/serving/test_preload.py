@@ -16,7 +16,7 @@ import pytest
 
 from decant.release.folder import ReleaseFolder
 from decant.release.records import DamagedReleaseError, Release
-from decant.runtime import engine
+from decant.runtime import engine, loading
 from decant.serving import preload
 from decant.serving import preload_child as attempts
 from decant.serving.preload import NotLoadedError, Preload, environment
@@ -168,7 +168,7 @@ def job(shop: Any, release: str) -> dict[str, Any]:
 def test_an_answer_that_takes_long_is_a_refusal(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     release = shop.publish(1)
     assert attempt(job(shop, release)) == {"done": True}
-    monkeypatch.setattr(engine, "SLOWEST", 0.0)
+    monkeypatch.setattr(loading, "SLOWEST", 0.0)
     assert "student general takes 0.0 s for one answer" in attempt(job(shop, release))["refused"]
 
 
