@@ -95,6 +95,18 @@ def test_the_figures_of_the_table_are_those_of_the_results_file() -> None:
     assert cells["teacher"][4] == f"{100 * figures['oracle.share.teacher']['value']:.1f}"
 
 
+def test_the_gain_of_groups_in_the_readme_is_that_of_the_results_file() -> None:
+    (shown,) = re.findall(r"gain (\d+) % over one general student", " ".join(README.split()))
+    figures = json.loads((RESULTS / "demo-groups.json").read_text(encoding="utf-8"))["figures"]
+    assert int(shown) == round(100 * figures["gain.segment.all"]["value"])
+
+
+def test_traditional_models_are_better_where_the_readme_says_so() -> None:
+    figures = json.loads((RESULTS / "online-retail.json").read_text(encoding="utf-8"))["figures"]
+    beaten = "on Online Retail the best traditional model still beats the teacher" in README
+    assert beaten == (figures["teacher.lift"]["value"] < 0)
+
+
 def test_every_place_the_readme_names_exists() -> None:
     rows = re.findall(r"^\| (`.*?) \|", README, flags=re.MULTILINE)
     made_by_runs = {"registry/"}
