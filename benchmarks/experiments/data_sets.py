@@ -163,6 +163,10 @@ def outcome_of(
             bar = first.per_user(best, TEST)["ndcg"]
             ours = [run.per_user(model, TEST)["ndcg"] for run in runs.values()]
             outcome.figures[f"{model}.lift"] = lift(ours, bar)
+    taught, teaching = (
+        [run.per_user(model, TEST)["ndcg"] for run in runs.values()] for model in (FAMILY, TEACHER)
+    )
+    outcome.figures["family.retention"] = ratio(taught, np.mean(teaching, axis=0))
     if best is not None:
         bar = first.per_user(best, TEST)["ndcg"]
         outcome.figures[f"baseline.best.ndcg@{k}"] = with_interval([bar])
@@ -197,12 +201,19 @@ def with_interval(seed_values: list[np.ndarray]) -> Figure:
 
 
 def lift(seed_values: list[np.ndarray], bar: np.ndarray) -> Figure:
-    """Relative gain over the bar; users are resampled for both together."""
+    """Relative gain over the bar."""
+    share = ratio(seed_values, bar)
+    low, value, high = (float(share[part] or 0) - 1 for part in ("low", "value", "high"))
+    return {"value": value, "low": low, "high": high, "n": share["n"]}
+
+
+def ratio(seed_values: list[np.ndarray], below: np.ndarray) -> Figure:
+    """Mean ÷ mean; users are resampled for both together."""
     ours = np.mean(seed_values, axis=0)
-    ratios = ratio_draws(ours, bar, np.arange(len(bar)), RESAMPLES, 0)
-    low, high = np.quantile(ratios - 1, [0.025, 0.975])
-    value = float(ours.mean() / bar.mean() - 1)
-    return {"value": value, "low": float(low), "high": float(high), "n": len(bar)}
+    ratios = ratio_draws(ours, below, np.arange(len(below)), RESAMPLES, 0)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    value = float(ours.mean() / below.mean())
+    return {"value": value, "low": float(low), "high": float(high), "n": len(below)}
 
 
 def protocol(

@@ -90,6 +90,8 @@ def test_the_family_serves_each_user_by_the_student_of_their_group(
     values[WOMEN] = ndcg(ranks(700 + MODELS.index("women/int8")), 10)[WOMEN]
     assert figures["family.seed.7.ndcg@10"]["value"] == pytest.approx(values.mean())
     assert figures["accepted.seed.7"]["value"] == 1
+    share = figures["family.ndcg@10"]["value"] / figures["teacher.ndcg@10"]["value"]
+    assert figures["family.retention"]["value"] == pytest.approx(share)
 
 
 def test_a_student_that_is_not_accepted_serves_nobody(tmp_path: Path) -> None:
