@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from decant.cli import Parser
 from decant.params.load import ParamsError, load_params
-from decant.suggest import suggest
+from decant.params.types import GENERAL
+from decant.suggest import nearest, suggest
 from flows.console import run_cli
 from flows.server import temporary_server
 from flows.workspace import threads, workspace
@@ -27,11 +28,15 @@ ABOUT = "Run one stage again even if it is up to date; its inputs are used as th
 
 
 class UnknownStageError(ValueError):
-    """No stage has this name; `known` are the candidates for the suggestion."""
+    """No stage has this name; `known` are the candidates for the suggestion.
 
-    def __init__(self, name: str, known: list[str]) -> None:
+    `near`: the suggestion, if it is known already.
+    """
+
+    def __init__(self, name: str, known: list[str], near: str | None = None) -> None:
         self.name, self.known = name, known
-        super().__init__(f"no stage `{name}`; {suggest(name, known, 'stages')}")
+        hint = suggest(near or name, known, "stages", also_list=near is not None)
+        super().__init__(f"no stage `{name}`; {hint}")
 
 
 def choices(root: Path) -> dict[str, Any]:
@@ -106,8 +111,13 @@ def known_stage(name: str, run: Run) -> str:
     known = [stage for stage in run.stages if stage != FINGERPRINT]
     if name in known:
         return name
-    of_students = [stage for stage in known if stage.startswith(f"{name}@")]
-    raise UnknownStageError(name, of_students or known)
+    step = nearest(name, list(dict.fromkeys(stage.partition("@")[0] for stage in known)))
+    of_students = [stage for stage in known if stage.startswith(f"{step}@")]
+    if "@" in name or not of_students:
+        raise UnknownStageError(name, known)
+    general = f"{step}@{GENERAL}"
+    near = general if general in of_students else of_students[0]
+    raise UnknownStageError(name, of_students, near)
 
 
 def main(arguments: list[str] | None = None) -> int:

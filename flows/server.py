@@ -249,7 +249,8 @@ def try_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             why = str(error.strerror).lower()
-            raise ServerError(f"port {port}: {why}; choose another with PORT=…") from None
+            hint = "choose another with --port, or `make ui PORT=…`"
+            raise ServerError(f"port {port}: {why}; {hint}") from None
 
 
 def main(arguments: list[str]) -> None:

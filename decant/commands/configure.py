@@ -126,7 +126,9 @@ def prepare_files(root: Path, source: str, origin: Path | None, settings: Ingest
         return check_present(source, folder, settings)
     files = check_present(source, origin, settings)
     wanted = wanted_files(source, files, settings)
-    copy_files(files, wanted, folder)
+    copied = copy_files(files, wanted, folder)
+    same = f", {len(wanted) - copied} unchanged" if copied < len(wanted) else ""
+    print(f"{folder.relative_to(root)}: {copied} file{'s' * (copied != 1)} copied{same}")
     if files.root.resolve() != folder.resolve():
         remove_others(folder, {folder / path.relative_to(files.root) for path in wanted})
     return check_present(source, folder, settings)
@@ -145,8 +147,12 @@ def wanted_files(source: str, files: Files, settings: Ingest) -> list[Path]:
     return list(dict.fromkeys(path for path in listed if path is not None))
 
 
-def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> None:
-    """Copy files, keeping their paths below `files.root`; skip identical ones."""
+def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> int:
+    """Copy files, keeping their paths below `files.root`; skip identical ones.
+
+    Returns:
+        The number of copied files.
+    """
     pairs = [(path, folder / path.relative_to(files.root)) for path in wanted]
     new = [(a, b) for a, b in pairs if not (b.is_file() and filecmp.cmp(a, b, shallow=False))]
     total = sum(path.stat().st_size for path, _ in new)
@@ -154,6 +160,7 @@ def copy_files(files: Files, wanted: Sequence[Path], folder: Path) -> None:
         for path, target in new:
             target.parent.mkdir(parents=True, exist_ok=True)
             copy_file(path, target, bar)
+    return len(new)
 
 
 def remove_others(folder: Path, wanted: Set[Path]) -> None:

@@ -106,7 +106,8 @@ def status(registry: Registry, root: Path, channel: str, now: datetime) -> dict[
         "workspace": workspace(registry, root),
     }
     if change := pointer.change:
-        document |= change.model_dump(mode="json", include={"at", "by", "reason", "previous"})
+        shown = {"action", "at", "by", "reason", "previous"}
+        document |= change.model_dump(mode="json", include=shown)
         document["age_s"] = round((now - change.at).total_seconds())
         try:
             release = registry.release(change.release)
@@ -287,7 +288,8 @@ def _channel_lines(document: dict[str, Any]) -> list[str]:
         state = "damaged, release unknown" if document["damaged"] else "nothing promoted yet"
         return [f"{document['channel']}  {state}"]
     damaged = ", damaged" if document["damaged"] else ""
-    since = f"for {age(document['age_s'])}, promoted by {document['by']}{damaged}"
+    moved = "rolled back" if document["action"] == "rollback" else "promoted"
+    since = f"for {age(document['age_s'])}, {moved} by {document['by']}{damaged}"
     lines = [f"{document['channel']}  {document['release']}  {since}"]
     if "students" in document:
         lines += [

@@ -60,10 +60,11 @@ def conclusion(document: Document) -> Iterator[str]:
         for row in document["quality"]["rows"]
         if (row["window"], row["model"]) == (TEST, FAMILY)
     ]
-    k = document["quality"]["k"]
+    quality = document["quality"]
+    measure = f"NDCG@{quality['k']} ({mean(quality)})"
     for row in rows:
         if row["group"] == ALL:
-            yield (f"family, NDCG@{k}: {number(row['a'])} → {number(row['b'])}, {gain_of(row)}")
+            yield f"family, {measure}: {number(row['a'])} → {number(row['b'])}, {gain_of(row)}"
     for verdict in (BETTER, WORSE, NOISE, SAME, FEW):
         names = [r["group"] for r in rows if r["group"] != ALL and r["verdict"] == verdict]
         if names:
@@ -176,12 +177,18 @@ def quality_section(document: Document, window: str) -> Section:
     return Section(f"Quality, {window}: NDCG@{quality['k']}", head, rows, "lrrrlrl", lines)
 
 
+def mean(quality: Mapping[str, Any]) -> str:
+    """What the figures are means of: with ranks of both sides users, else cases."""
+    return "mean over users" if quality["paired"] else "mean over cases"
+
+
 def legend(quality: Mapping[str, Any]) -> list[str]:
     """Notes on the figures, below their last table."""
     if not quality["paired"]:
         return ["means over cases, as recorded by each run"]
     return [
-        "means over users, on the cases that both runs have; intervals are paired by user",
+        "means over users (the table of a run: over cases), on the cases that both runs have",
+        "intervals are paired by user",
         "intervals are not corrected for multiplicity: 1 in 20 excludes 0 by chance",
     ]
 

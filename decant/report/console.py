@@ -47,10 +47,12 @@ def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str
 
 
 def legend(verdict: dict[str, Any]) -> list[str]:
-    """Explanation of the rows of user groups, if there are any."""
+    """Explanation of the means, and of the rows of user groups if there are any."""
+    means = "NDCG and HR are means over cases (`decant diff` compares means over users)"
     if not verdict.get("segments"):
-        return []
+        return [means]
     return [
+        means,
         "user groups are measured on their own users, all other rows on all users; shares are of",
         "the teacher's and the oracle's NDCG on the same users",
     ]

@@ -43,30 +43,32 @@ logger = logging.getLogger(__name__)
 class Problem(msgspec.Struct, frozen=True):
     """An error, in one line."""
 
-    error: str
+    error: Annotated[str, msgspec.Meta(description="the reason, in one line")]
 
 
 class LoadingRelease(msgspec.Struct, frozen=True):
     """The release being loaded."""
 
-    release: str
+    release: Annotated[str, msgspec.Meta(description="id of that release")]
     since: Annotated[str, msgspec.Meta(description="when loading began")]
 
 
 class Unready(msgspec.Struct, frozen=True):
     """No release is served; the reason, and the release being loaded, if any."""
 
-    error: str
-    loading: LoadingRelease | None = None
+    error: Annotated[str, msgspec.Meta(description="the reason, in one line")]
+    loading: Annotated[
+        LoadingRelease | None, msgspec.Meta(description="the release being loaded, if any")
+    ] = None
 
 
 class Health(msgspec.Struct, frozen=True):
     """The served release; `problem`: why the channel's last change could not be followed."""
 
-    status: str
-    channel: str
-    release: str
-    students: list[str]
+    status: Annotated[str, msgspec.Meta(description="always `ok`")]
+    channel: Annotated[str, msgspec.Meta(description="the channel that the service follows")]
+    release: Annotated[str, msgspec.Meta(description="id of the served release")]
+    students: Annotated[list[str], msgspec.Meta(description="the students of the release")]
     items: Annotated[int, msgspec.Meta(description="size of the catalogue, the largest k")]
     since: Annotated[str, msgspec.Meta(description="when the channel was pointed at the release")]
     loaded: Annotated[str, msgspec.Meta(description="when this process loaded the release")]
@@ -79,7 +81,12 @@ class Health(msgspec.Struct, frozen=True):
     loading: Annotated[
         LoadingRelease | None, msgspec.Meta(description="the release to be served next")
     ] = None
-    problem: str | None = None
+    problem: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="why the channel's last change could not be followed; null: no problem"
+        ),
+    ] = None
 
 
 ENDPOINTS = (

@@ -49,7 +49,10 @@ class HistoryEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "Events are sorted by it; those without a time follow, in the order of the list"
         ),
     ] = None
-    rating: float | None = None
+    rating: Annotated[
+        float | None,
+        msgspec.Meta(description="the user's rating, for models with the input `rating`"),
+    ] = None
 
 
 class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,14 +86,17 @@ class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ScoredItem(msgspec.Struct, frozen=True):
     """A recommended item; scores of different students are not comparable."""
 
-    item: str
-    score: float
+    item: Annotated[str, msgspec.Meta(description="the item's id")]
+    score: Annotated[
+        float,
+        msgspec.Meta(description="the student's score; the higher, the better, on no fixed scale"),
+    ]
 
 
 class RecommendAnswer(msgspec.Struct, frozen=True):
     """The best items, best first; fewer than k if the user has seen almost all items."""
 
-    items: list[ScoredItem]
+    items: Annotated[list[ScoredItem], msgspec.Meta(description="the best items, best first")]
     student: Annotated[
         str,
         msgspec.Meta(
@@ -99,7 +105,7 @@ class RecommendAnswer(msgspec.Struct, frozen=True):
         ),
     ]
     segment: Annotated[str, msgspec.Meta(description="the group whose rule matched the user")]
-    release: str
+    release: Annotated[str, msgspec.Meta(description="id of the release that answered")]
     unknown_items: Annotated[
         list[str],
         msgspec.Meta(

@@ -1,7 +1,6 @@
-"""What a setting means where params.yaml has no comment on it, and what each block is for.
+"""What each block is for, and what the keys inside of a setting mean.
 
-A comment in params.yaml takes the place of an entry here. `training.NAME` is the setting NAME of
-both `teacher` and `distill`.
+The meaning of a setting itself is its comment in params.yaml.
 """
 
 BLOCKS = {
@@ -28,39 +27,6 @@ BLOCKS = {
 }
 
 MEANINGS = {
-    "seed": "seed of everything that is random in training, evaluation and sampling",
-    "raw.users": "users of the demo shop",
-    "raw.items": "items of the demo shop",
-    "raw.seed": "seed of the demo shop's data",
-    "ingest.user": "column of user ids in the table of events",
-    "ingest.item": "column of item ids in the table of events",
-    "ingest.behaviour_default": "name of the behaviour of every event",
-    "ingest.rating": "column of ratings; null: there are none",
-    "ingest.item_title": "column of titles in the table of items",
-    "validate.min_events": "fewer accepted events stop the run",
-    "validate.min_users": "fewer users stop the run",
-    "validate.min_items": "fewer items stop the run",
-    "features.attributes": "columns of the table of users that models and rules may read",
-    "features.interest_tags": "tags that each user gets, for the profiles of groups",
-    "embed.dimension": "length of a hashed text vector",
-    "training.dimension": "width of the model",
-    "training.layers": "transformer layers",
-    "training.heads": "attention heads; they divide the dimension",
-    "training.dropout": "share of units that are dropped in training",
-    "training.inputs": "what an event tells the model: item, text, behaviour, rating, gap (time "
-    "since the event before), attributes, and names of ingest.vectors",
-    "training.epochs": "passes over the training events, at most",
-    "training.batch_size": "sequences in a batch",
-    "training.learning_rate": "peak learning rate of AdamW",
-    "training.weight_decay": "weight decay of AdamW",
-    "distill.temperature": "softens the probabilities that the soft-label loss compares",
-    "distill.segment_learning_rate": "peak learning rate of a segment's student, and after pruning",
-    "distill.segment_epochs": "passes over the events of a segment, at most",
-    "compress.recover_epochs": "epochs of training after pruning",
-    "evaluate.k": "length of the lists that are judged: NDCG@k, HR@k",
-    "evaluate.latency_requests": "requests whose time is measured for each model",
-    "registry.prefix": "start of every key in the bucket",
-    "schedule.cron": "minute, hour, day, month, weekday",
     "table.file": "under the folder of the source; CSV or Parquet",
     "table.id": "its column of ids; null: as in the events, or for vectors ingest.item",
     "table.title": "its column of titles; null: ingest.item_title",

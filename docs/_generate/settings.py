@@ -1,5 +1,6 @@
 """The settings reference: from decant.params, params.yaml and its comments."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from decant.params.load import Params
 from docs._generate.meanings import BLOCKS, MEANINGS
 from docs._generate.schema import Schema, literal, plain, table, values
 
-TRAINING = ("teacher", "distill")  # blocks of one class: what one says of a setting holds for both
 HEAD = ("setting", "values", "default", "`params.yaml`", "meaning")
 INTRODUCTION = """# Settings
 
@@ -29,24 +29,13 @@ named at the start of a run.
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: `schema` says what it may be, `shipped` is its value in params.yaml."""
+    """One setting: its schema, its value in params.yaml (`shipped`) and the comment there."""
 
     key: str
     schema: Schema
     default: Any
     shipped: Any
-    comment: str | None
-
-    @property
-    def meaning(self) -> str:
-        """Its comment in params.yaml, else what the docs say of it."""
-        return self.comment or MEANINGS.get(self.key) or MEANINGS.get(of_training(self.key), "")
-
-
-def of_training(key: str) -> str:
-    """The name of a setting that teacher and students share, as `meanings` lists it."""
-    block, _, name = key.partition(".")
-    return f"training.{name}" if block in TRAINING else key
+    meaning: str
 
 
 def settings(root: Path) -> list[Setting]:
@@ -57,9 +46,7 @@ def settings(root: Path) -> list[Setting]:
     for key, schema, default in fields(Params.model_json_schema()):
         block, _, name = key.partition(".")
         value = shipped[block].get(name, default) if name else shipped[block]
-        shared = [commented.get(f"{other}.{name}") for other in TRAINING if block in TRAINING]
-        comment = next(filter(None, [commented.get(key), *shared]), None)
-        listed.append(Setting(key, schema, default, value, comment))
+        listed.append(Setting(key, schema, default, value, commented.get(key, "")))
     return listed
 
 
@@ -76,15 +63,23 @@ def fields(document: Schema) -> Iterator[tuple[str, Schema, Any]]:
 
 
 def comments(text: str) -> dict[str, str]:
-    """The comment behind each block and setting of params.yaml."""
-    lines, behind, document = text.splitlines(), {}, yaml.compose(text)
+    """The comment of each block and setting of params.yaml: behind it, else right above it."""
+    lines, behind, above, document = text.splitlines(), {}, {}, yaml.compose(text)
     assert document is not None, "params.yaml has blocks"
     for block, value in document.value:
         behind[block.value] = _end(block, value)
         for key, inner in value.value if _is_nested(value) else ():
             behind[f"{block.value}.{key.value}"] = _end(key, inner)
+            above[f"{block.value}.{key.value}"] = _above(lines[: key.start_mark.line])
     rests = {key: lines[mark.line][mark.column :] for key, mark in behind.items()}
-    return {key: rest.partition("#")[2].strip() for key, rest in rests.items() if "#" in rest}
+    found = {key: rest.partition("#")[2].strip() or above.get(key) for key, rest in rests.items()}
+    return {key: comment for key, comment in found.items() if comment}
+
+
+def _above(lines: Sequence[str]) -> str:
+    """The indented comment that the lines end with."""
+    comment = itertools.takewhile(lambda line: line.startswith("  #"), reversed(lines))
+    return " ".join(line.strip(" #") for line in reversed(list(comment)))
 
 
 def _is_nested(value: yaml.Node) -> bool:

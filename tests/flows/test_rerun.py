@@ -67,6 +67,11 @@ def test_a_misspelt_stage_names_the_nearest(project: Any) -> None:
     with pytest.raises(UnknownStageError) as error:
         known_stage("distill", run)
     assert error.value.known == ["distill@general", "distill@women", "distill@men"]
+    for name in ("distill", "distil"):
+        with pytest.raises(UnknownStageError, match=r"did you mean `\w+@general`\? stages: "):
+            known_stage(name, run)
+    with pytest.raises(UnknownStageError, match=r"did you mean `distill@women`\?$"):
+        known_stage("distil@wome", run)
     with pytest.raises(UnknownStageError, match="stages: raw, ingest"):
         known_stage("xyz", run)
 

@@ -271,11 +271,13 @@ def test_the_command_shows_the_difference_and_says_when_there_is_none(
     parser = argparse.ArgumentParser()
     command.add_commands(parser.add_subparsers())
     words = ["configure", "--source", "files", "--from", str(files["files"])]
-    for expected in ("+source: files", "unchanged, source"):
+    copies = ["1 file copied", "0 files copied, 1 unchanged"]
+    for expected, copied in zip(("+source: files", "unchanged, source"), copies, strict=True):
         given = parser.parse_args(words)
         assert given.func(given) == 0
         shown = capsys.readouterr()
         assert expected in shown.out
+        assert shown.out.startswith(f"data/raw/files: {copied}\n")
         assert "no effect" not in shown.err
 
 

@@ -232,6 +232,17 @@ def test_status_of_another_channel(
     assert "nothing promoted" in decant("status")
 
 
+def test_status_tells_a_rollback_from_a_promotion(
+    decant: Decant, registry: Registry, make_candidate: MakeCandidate
+) -> None:
+    a, b = (registry.publish(make_candidate(model=name), EXTRA) for name in "ab")
+    registry.promote(a, actor="ann")
+    registry.promote(b, actor="ann")
+    registry.rollback(actor="bob")
+    assert f"{a}  for less than a minute, rolled back by bob" in decant("status")
+    assert json.loads(decant("status", "--json"))["action"] == "rollback"
+
+
 def test_an_old_release_shows_its_age(
     decant: Decant, registry: Registry, make_candidate: MakeCandidate
 ) -> None:

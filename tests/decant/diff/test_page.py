@@ -28,7 +28,8 @@ def test_the_conclusion_says_who_gained_and_what_it_cost(
     project: Any, new_run: NewRun, better: Any
 ) -> None:
     lines = page(project, new_run(), better)["In short, test window"]
-    assert lines[0] == "  family, NDCG@10: 0.4653 → 0.5177, +0.0524 [+0.0349, +0.0699], better"
+    gain = "0.4653 → 0.5177, +0.0524 [+0.0349, +0.0699], better"
+    assert lines[0] == f"  family, NDCG@10 (mean over users): {gain}"
     assert lines[1:] == [
         "  better: women",
         "  the same ranks: general",
@@ -86,6 +87,7 @@ def test_what_is_missing_is_said_with_how_to_get_it(
     assert "B: data/evaluation/cases.parquet is not in DVC's cache: figures without" in text
     assert "`dvc fetch -r store --all-commits data/evaluation" in text
     assert "means over cases, as recorded by each run" in text
+    assert "family, NDCG@10 (mean over cases): " in text
 
 
 def test_a_side_whose_figures_are_gone_still_has_its_settings_and_stages(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from decant.serving.app import ENDPOINTS
+from decant.serving.app import ENDPOINTS, openapi
 from decant.serving.openapi import Endpoint, document
 
 
@@ -57,6 +57,12 @@ def test_schemas_carry_descriptions_and_those_of_errors_come_last() -> None:
     assert schemas["Question"]["properties"]["text"]["description"] == "in one line"
     assert schemas["Question"]["required"] == ["text"]
     assert schemas["Reply"]["properties"]["text"]["default"] is None
+
+
+def test_every_field_of_the_service_has_a_description() -> None:
+    for name, schema in openapi(None)["components"]["schemas"].items():
+        missing = [key for key, field in schema["properties"].items() if "description" not in field]
+        assert missing == [], name
 
 
 def test_each_endpoint_of_the_service_says_what_it_sends_when_all_is_well() -> None:
