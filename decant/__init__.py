@@ -9,6 +9,7 @@ from typing import Any
 # imported when they are used: a command or a step loads only what it needs
 _API = [
     "Data",
+    "Event",
     "compress",
     "distill",
     "evaluate",

@@ -13,7 +13,8 @@ what production needs: a report, a gate, a registry.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from decant.models.recommender import Recommender
 from decant.params.load import load_params, parse_params
 from decant.params.students import groups_of, in_waves
 from decant.params.types import GENERAL, TEACHER
-from decant.runtime.engine import Family, encode_request
+from decant.runtime.engine import Event, Family, encode_request
 from decant.runtime.ranking import top_items
 from decant.runtime.session import Model
 from decant.serving.reload import open_source
@@ -51,6 +52,7 @@ from decant.training.validate import TorchScorer, to_tensors
 
 __all__ = [
     "Data",
+    "Event",
     "compress",
     "distill",
     "evaluate",
@@ -64,6 +66,8 @@ __all__ = [
     "save",
 ]
 ALL = "all"
+SHOWN = 10  # names in one warning
+AnyModel = Recommender | Path | str  # a trained model, or the folder of a bundle
 
 
 def fit(data: Data, *, verbose: bool = True) -> Recommender:
@@ -88,7 +92,7 @@ def fit(data: Data, *, verbose: bool = True) -> Recommender:
 def distill(
     data: Data,
     teacher: Recommender,
-    students: Sequence[str] | None = None,
+    students: Sequence[str] | str | None = None,
     *,
     verbose: bool = True,
 ) -> dict[str, Recommender]:
@@ -102,9 +106,10 @@ def distill(
         ValueError: an unknown student.
     """
     params = data.params
+    if isinstance(students, str):
+        students = [students]
     for name in students or ():
-        if name not in params.students:
-            raise ValueError(f"no student `{name}`; {suggest(name, list(params.students))}")
+        _check_student(data, name)
     trained: dict[str, Recommender] = {}
     with _knowledge(data, teacher) as knowledge:
         for name in _in_order(data, students):
@@ -121,6 +126,10 @@ def distill(
             )
             if verbose:
                 print(f"{name}: validation NDCG@10 {report.best:.4f}")
+    merged = [name for name in students or params.students if name not in trained]
+    if verbose and merged:
+        few = f"fewer than distill.min_users ({params.distill.min_users}) users"
+        print(f"{', '.join(merged)}: {few}, merged into {GENERAL}")
     return trained
 
 
@@ -130,6 +139,8 @@ def compress(
     folder: Path | str,
     name: str = GENERAL,
     teacher: Recommender | None = None,
+    *,
+    verbose: bool = True,
 ) -> Path:
     """Prune and quantise a student; each step is taken only if its quality holds.
 
@@ -139,8 +150,12 @@ def compress(
         teacher: its knowledge guides the recovery after pruning; None: events alone do.
 
     Returns:
-        The folder of the int8 bundle, which `evaluate` takes.
+        The folder of the int8 bundle, which `evaluate` and `recommend` take.
+
+    Raises:
+        ValueError: an unknown student.
     """
+    _check_student(data, name)
     with _knowledge(data, teacher) as knowledge:
         compress_student(
             _copy(student),
@@ -150,14 +165,12 @@ def compress(
             data.params.settings_of(name),
             data.params.seed,
             Path(folder),
-            log=print,
+            log=print if verbose else _quiet,
         )
     return Path(folder) / "int8"
 
 
-def evaluate(
-    data: Data, models: Mapping[str, Recommender | Path], window: str = VALIDATION
-) -> pd.DataFrame:
+def evaluate(data: Data, models: Mapping[str, AnyModel], window: str = VALIDATION) -> pd.DataFrame:
     """Rank every target of a window in the whole catalogue.
 
     Args:
@@ -170,6 +183,8 @@ def evaluate(
     """
     if window not in (VALIDATION, TEST):
         raise ValueError(f"invalid window `{window}`: expected `{VALIDATION}` or `{TEST}`")
+    if not isinstance(models, Mapping):
+        raise TypeError("models is a mapping from names to models, such as {'teacher': teacher}")
     k, sequences, encoder = data.params.evaluate.k, data.sequences, data.encoder
     chosen = cases(sequences, window, data.params.split.cases_per_user)
     rows = []
@@ -199,19 +214,42 @@ def evaluate(
 
 def recommend(
     data: Data,
-    model: Recommender,
+    model: AnyModel,
     history: Sequence[Any],
     user: Mapping[str, Any] | None = None,
     k: int = 10,
 ) -> list[str]:
-    """The k best items for a history of items, oldest first; unknown items are left out.
+    """The k best items for a history of items, oldest first.
+
+    Unknown items, attributes and values are left out, with a warning that names them.
 
     Args:
         user: raw attributes, such as `{"age": 28}`.
+
+    Raises:
+        ValueError: k is not from 1 to the catalogue's size.
+        TypeError: the history or the user has another type.
     """
     encoder = data.encoder
-    known = [encoder.item_index.get(identifier(item) or "", 0) for item in history]
-    items = np.array([item for item in known if item], dtype=np.int64)
+    if isinstance(history, str) or not isinstance(history, Iterable):
+        raise TypeError("history is a list of items, oldest first; it may be empty")
+    if user is not None and not isinstance(user, Mapping):
+        raise TypeError("user is a mapping from attributes to values, such as {'age': 28}")
+    if not isinstance(k, int) or not 1 <= k <= len(encoder.items):
+        raise ValueError(f"k is {k}; it must be a whole number from 1 to {len(encoder.items)}")
+    indices = {item: encoder.item_index.get(identifier(item) or "", 0) for item in history}
+    values = {n: attribute_value(v, encoder.missing) for n, v in (user or {}).items()}
+    _warn_of_unknown("items", [item for item, index in indices.items() if not index])
+    _warn_of_unknown("attributes", [name for name in values if name not in encoder.attributes])
+    _warn_of_unknown(
+        "values",
+        [
+            f"{name} {user[name]!r}"  # type: ignore[index]
+            for name, value in values.items()
+            if name in encoder.attributes and value and not encoder.attributes[name].index(value)
+        ],
+    )
+    items = np.array([indices[item] for item in history if indices[item]], dtype=np.int64)
     size = len(items)
     events = Events(
         users=np.zeros(size, np.int64),
@@ -220,11 +258,13 @@ def recommend(
         times=np.full(size, np.nan),
         ratings=np.full(size, np.nan),
     )
-    values = {n: attribute_value(v, encoder.missing) for n, v in (user or {}).items()}
     batch = encode_request(encoder, values, tidy(encoder, events))
-    with torch.inference_mode():
-        device = next(model.parameters()).device
-        scores = model.eval()(to_tensors(batch, device)).cpu().numpy()
+    if isinstance(model, Recommender):
+        with torch.inference_mode():
+            device = next(model.parameters()).device
+            scores = model.eval()(to_tensors(batch, device)).cpu().numpy()
+    else:
+        scores = _graph(model).scores(batch)
     masked = np.zeros(scores.shape, dtype=bool)
     masked[0, 0] = True
     if encoder.exclude_seen:
@@ -245,13 +285,24 @@ def load(folder: Path | str) -> Recommender:
     """Read a model from a bundle, such as `data/models/teacher` of a run; never a pickle.
 
     Raises:
-        BundleError: the bundle is incomplete or was changed.
+        BundleError: the bundle is incomplete or was changed, or it has only a graph: int8 bundles
+            can be evaluated and asked, not trained.
     """
-    return load_model(Path(folder))
+    folder = Path(folder)
+    bundle.check(folder)
+    if not (folder / bundle.WEIGHTS).is_file():
+        raise bundle.BundleError(
+            f"{folder} has a graph and no weights: give the folder itself to `evaluate` and "
+            "`recommend`"
+        )
+    return load_model(folder)
 
 
 def load_release(channel: str = "production", root: Path | str = ".") -> Family:
-    """Load the release on a channel of a project's registry: `.recommend(user, history, k)`.
+    """Load the release on a channel of a project's registry.
+
+    Ask it like `release.recommend({"age": 28}, [decant.Event("sku-1")], k=5)`; the answer has the
+    items, the student, and what was unknown.
 
     Raises:
         NothingToServeError and others: nothing was promoted, or the release is damaged.
@@ -314,7 +365,35 @@ def _copy(model: Recommender) -> Recommender:
     return other
 
 
-def _scorer(model: Recommender | Path, encoder: Encoder) -> Scorer:
+def _check_student(data: Data, name: str) -> None:
+    if name not in data.params.students:
+        raise ValueError(f"no student `{name}`; {suggest(name, list(data.params.students))}")
+
+
+def _warn_of_unknown(what: str, names: Sequence[Any]) -> None:
+    if names:
+        listed = ", ".join(map(str, names[:SHOWN]))
+        warnings.warn(f"unknown {what} are left out: {listed}", stacklevel=3)
+
+
+def _quiet(line: str) -> None:
+    """A log that drops every line."""
+
+
+def _scorer(model: AnyModel, encoder: Encoder) -> Scorer:
     if isinstance(model, Recommender):
         return TorchScorer(model)
-    return OnnxScorer(Model(model / bundle.GRAPH), encoder.max_length, as_served=True)
+    return OnnxScorer(_graph(model), encoder.max_length, as_served=True)
+
+
+def _graph(folder: Path | str) -> Model:
+    """The graph of a bundle.
+
+    Raises:
+        BundleError: the folder is not a complete bundle.
+        TypeError: it is not a folder either.
+    """
+    if not isinstance(folder, str | Path):
+        raise TypeError(f"a model or the folder of a bundle is needed, got {type(folder).__name__}")
+    bundle.check(Path(folder))
+    return Model(Path(folder) / bundle.GRAPH)

@@ -55,14 +55,17 @@ def prepare(
     Args:
         events: a row per event; columns as `params.ingest` names them, by default `user` and
             `item`, and if they exist `time`, `behaviour` and `rating`.
-        users: attributes, with the same column of users.
+        users: attributes, with the same column of users. Attributes that models or rules read are
+            named in `params.features.attributes` and `params.students`.
         items: titles and other columns, with the same column of items.
         params: settings; None: defaults, see `load_params` and `parse_params`.
 
     Raises:
         ValueError: the tables do not fit the settings or have too many bad rows; says which.
+        TypeError: a table is not a DataFrame, or `params` not settings.
     """
     params = params or Params()
+    _check_frames({"events": events, "users": users, "items": items}, params)
     tables = _read(events, users, items, params)
     rules = rules_for(
         OWN,
@@ -101,6 +104,19 @@ def prepare(
         folded=membership.folded,
         cleaned=cleaned,
     )
+
+
+def _check_frames(tables: dict[str, pd.DataFrame | None], params: Params) -> None:
+    for name, table in tables.items():
+        if table is None and name != "events":
+            continue
+        if not isinstance(table, pd.DataFrame):
+            raise TypeError(f"{name} must be a DataFrame, got {type(table).__name__}")
+        odd = [column for column in table.columns if not isinstance(column, str)]
+        if odd:
+            raise TypeError(f"{name} has columns whose names are not text, such as {odd[0]!r}")
+    if not isinstance(params, Params):
+        raise TypeError("params are settings: use `load_params` or `parse_params`")
 
 
 def _read(

@@ -137,6 +137,8 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(path, ["file not found; run from the project's folder"]) from None
+    except IsADirectoryError:
+        raise ParamsError(path, ["a folder, not a file: name the params.yaml in it"]) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ParamsError(path, [f"line {line} is not UTF-8: save the file as UTF-8"]) from None

@@ -12,6 +12,7 @@ import pytest
 
 import decant
 from decant import api
+from decant.models.bundle import BundleError
 from decant.models.recommender import Recommender
 
 ITEMS, EVENTS, USERS = 12, 10, 80
@@ -156,3 +157,69 @@ def test_importing_the_package_alone_loads_no_library() -> None:
     code = "import decant, sys; print('torch' in sys.modules, 'pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_compressed_student_can_be_asked_and_says_that_it_cannot_be_trained(
+    trained: Trained, tmp_path: Path
+) -> None:
+    folder = decant.compress(trained.data, trained.students["odd"], tmp_path, "odd", verbose=False)
+    assert decant.recommend(trained.data, folder, [5, 4, 3], k=1) == ["2"]
+    with pytest.raises(BundleError, match="a graph and no weights: give the folder itself"):
+        decant.load(folder)
+
+
+def test_what_is_unknown_is_named_in_a_warning(trained: Trained) -> None:
+    with pytest.warns(UserWarning) as caught:
+        decant.recommend(
+            trained.data, trained.teacher, [3, "sku"], {"kind": "blue", "plan": "gold"}
+        )
+    assert [str(warning.message) for warning in caught] == [
+        "unknown items are left out: sku",
+        "unknown attributes are left out: plan",
+        "unknown values are left out: kind 'blue'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"history": "sku"}, "history is a list of items"),
+        ({"history": None}, "history is a list of items"),
+        ({"user": "kind"}, "user is a mapping"),
+        ({"k": 0}, f"k is 0; it must be a whole number from 1 to {ITEMS}"),
+        ({"k": 1000}, "k is 1000"),
+        ({"k": 1.5}, "k is 1.5"),
+        ({"model": 3}, "a model or the folder of a bundle is needed, got int"),
+        ({"model": "no/such"}, "no/such: no manifest.json"),
+    ],
+)
+def test_a_wrong_request_is_one_clear_line(
+    trained: Trained, options: dict[str, Any], problem: str
+) -> None:
+    request = {"model": trained.teacher, "history": [3], "k": 1, **options}
+    with pytest.raises((ValueError, TypeError), match=problem):
+        decant.recommend(trained.data, **request)
+
+
+def test_other_wrong_arguments_are_one_clear_line(trained: Trained, tmp_path: Path) -> None:
+    events, _ = tables()
+    for call, problem in (
+        (lambda: decant.evaluate(trained.data, [trained.teacher]), "models is a mapping"),
+        (lambda: decant.evaluate(trained.data, {"x": tmp_path}), "no manifest.json"),
+        (lambda: decant.compress(trained.data, trained.teacher, tmp_path, "od"), "mean `odd`"),
+        (lambda: decant.prepare("events.csv"), "events must be a DataFrame, got str"),
+        (lambda: decant.prepare(pd.DataFrame({0: [1], 1: [2]})), "names are not text, such as 0"),
+        (lambda: decant.prepare(events, params={"seed": 3}), "params are settings"),
+        (lambda: decant.load_params(str(tmp_path)), "a folder, not a file"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=problem):
+            call()
+
+
+def test_one_student_may_be_named_alone_and_small_groups_are_reported(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(decant.distill(trained.data, trained.teacher, "few")) == ["general"]
+    assert "few: fewer than distill.min_users (20) users, merged into general" in (
+        capsys.readouterr().out
+    )
