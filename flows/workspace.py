@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import yaml
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from decant.data.membership import check_rules
-from decant.files import UnusableError, unusable
+from decant.files import UnusableError, replace_file, unusable
 from decant.lock import locked
 from decant.params.effects import warnings_in
 from decant.params.load import load_params
@@ -28,6 +29,7 @@ DVC_LOCKS = Path(".dvc/tmp/rwlock")
 RECORD = "dvc.lock"
 OWN_CONFIG = Path(".dvc/config.local")
 _NO_GIT = "[core]\n    no_scm = true\n"
+_STUDENT_STAGE = re.compile(rb"^  \w+@(?P<student>\w+):\n(?:    .*\n)*", re.MULTILINE)
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _OPEN: dict[Path, Run] = {}
 
@@ -149,7 +151,18 @@ def release_dead_locks(path: Path) -> None:
 
 
 def forget_students(root: Path, students: list[str]) -> None:
-    """Remove models of students no longer in params.yaml; DVC's cache keeps them."""
+    """Remove models and records of students no longer in params.yaml; DVC's cache keeps them.
+
+    DVC leaves them in dvc.lock, which a release would then name as its own.
+    """
+    record = root / RECORD
+    if record.is_file():
+        before = record.read_bytes()  # a broken one is reported later
+        after = _STUDENT_STAGE.sub(
+            lambda stage: stage[0] if stage["student"].decode() in students else b"", before
+        )
+        if after != before:
+            replace_file(record, after)
     for folder, kept in (
         ("models", {"teacher", fingerprint.SCRATCH.name, *students}),
         ("compressed", set(students)),

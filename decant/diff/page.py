@@ -49,7 +49,9 @@ def sides(document: Document) -> list[str]:
     ]
     a, b = (document[key]["release"] for key in ("a", "b"))
     if a and a == b:
-        return [*lines, f"both are release {a}: the same models, settings and data"]
+        others = document["settings"]
+        what = "models and data; settings differ" if others else "models, settings and data"
+        return [*lines, f"both are release {a}: the same {what}"]
     return [*lines, f"release {a or 'unknown'} → {b or 'unknown'}"]
 
 

@@ -4,42 +4,40 @@ The meaning of a setting itself is its comment in params.yaml.
 """
 
 BLOCKS = {
-    "raw": "The demo shop: how large it is and how much of its data is wrong.",
-    "ingest": "How your own tables are laid out, for `source: files`. "
+    "raw": "Size of the demo shop, and share of defects in its data.",
+    "ingest": "Layout of your own tables, for `source: files`. "
     "See [Your own data](../own-data.md).",
-    "validate": "The data gate: how much may be wrong or missing before a run stops.",
+    "validate": "The data gate: how many rows may be invalid or missing before a run stops.",
     "features": "From tables to model inputs.",
-    "split": "Which events train, which choose (validation) and which confirm (test).",
-    "embed": "How the text of items becomes vectors. See [Items and text](../items.md).",
-    "teacher": "The teacher's shape and training.",
-    "knowledge": "What is written down of what the teacher knows, for the students.",
-    "distill": "The students' shape, losses and training. "
+    "split": "Events for training, for model selection (validation) and for confirmation (test).",
+    "embed": "Vectors of item texts. See [Items and text](../items.md).",
+    "teacher": "Architecture and training of the teacher.",
+    "knowledge": "The teacher's output that is stored for the students.",
+    "distill": "Architecture, losses and training of the students. "
     "See [Teacher, knowledge, students](../students.md).",
     "students": "A mapping from a student's name to its keys. `general` must be there.",
-    "compress": "Pruning and quantisation. A step that costs too much quality is not taken.",
+    "compress": "Pruning and quantisation. A step that costs too much quality is skipped.",
     "evaluate": "Quality and latency of every model in every group.",
-    "gate": "The thresholds that a candidate has to pass. "
-    "See [The gate](../architecture.md#the-gate).",
-    "registry": "Where releases live: a folder, or a bucket. See [S3 registry](../s3.md).",
+    "gate": "Thresholds that a candidate must pass. See [The gate](../architecture.md#the-gate).",
+    "registry": "The store of releases: a folder or a bucket. See [S3 registry](../s3.md).",
     "serve": "Limits of the HTTP service. None of them changes a model or makes a stage stale.",
-    "schedule": "When `make ui` retrains by itself.",
-    "tune": "The search for better settings. See [Tune settings](../tune.md).",
+    "schedule": "Times of automatic retraining by `make ui`.",
+    "tune": "Search for better settings. See [Tune settings](../tune.md).",
 }
 
 MEANINGS = {
-    "table.file": "under the folder of the source; CSV or Parquet",
-    "table.id": "its column of ids; null: as in the events, or for vectors ingest.item",
-    "table.title": "its column of titles; null: ingest.item_title",
-    "tune.space.NAME.low": "the least value",
+    "table.file": "CSV or Parquet, in the folder of the source",
+    "table.id": "column of ids; null: as in the events, for vectors ingest.item",
+    "table.title": "column of titles; null: ingest.item_title",
+    "tune.space.NAME.low": "the smallest value",
     "tune.space.NAME.high": "the largest value",
-    "tune.space.NAME.log": "drawn evenly over orders of magnitude",
+    "tune.space.NAME.log": "sampled on a logarithmic scale",
     "tune.space.NAME.step": "values are low, low + step, …",
     "tune.space.NAME.choices": "a list of values, in place of low and high",
-    "students.NAME.init": "the model that it starts from: teacher, another student, or null (from "
-    "scratch)",
-    "students.NAME.where": "the rule of its users; null: all users",
-    "students.NAME.priority": "of several students whose rule matches, the highest serves",
-    "students.NAME.labels": "soft: learns from the teacher and the events; hard: from the events "
-    "alone",
-    "students.NAME.overrides": "settings of distill that this student has of its own",
+    "students.NAME.init": "initial model: teacher, another student, or null (from scratch)",
+    "students.NAME.where": "rule of its users; null: all users",
+    "students.NAME.priority": "the matching student with the highest priority serves a user",
+    "students.NAME.labels": "soft: trained on the teacher's output and the events; hard: on the "
+    "events alone",
+    "students.NAME.overrides": "settings of distill that differ for this student",
 }

@@ -10,9 +10,9 @@ from docs._generate.schema import Schema, literal, plain, table, values
 
 INTRODUCTION = """# HTTP service
 
-Made from the document that the service serves at `/openapi.json`; `/docs` is a page to try it.
+Generated from the service's own document, `/openapi.json`; `/docs` is an interactive page.
 `make serve` starts it on port 8080.
-[Running in production](../production.md#limits-of-the-service) has its limits.
+[Running in production](../production.md#limits-of-the-service) lists its limits.
 
 ```sh
 curl -s localhost:8080/recommend -d '{"history": ["i000012", "i000020"], "k": 5}'

@@ -18,12 +18,12 @@ from docs._generate.schema import Schema, literal, plain, table, values
 HEAD = ("setting", "values", "default", "`params.yaml`", "meaning")
 INTRODUCTION = """# Settings
 
-Every setting of `params.yaml`, made from the code that reads it. An unknown key, a wrong type or a
-value out of range is an error before anything runs. The default counts where a key is
-missing (a run asks that those of stages are there: `decant configure --upgrade` writes them); the
-value in `params.yaml` is that of the file as it comes, for the demo shop. `decant configure`
-replaces some of them with those of the source's preset (`presets/`). A setting without effect is
-named at the start of a run.
+Every setting of `params.yaml`, generated from the code that reads it. An unknown key, a wrong type
+or a value out of range is an error before anything runs. The default applies where a key is missing
+(settings of stages must be present: `decant configure --upgrade` adds them). The column
+`params.yaml` has the value in the file as shipped, for the demo shop. `decant configure` replaces
+some of them with those of the source's preset (`presets/`). A setting without effect is listed at
+the start of a run.
 """
 
 

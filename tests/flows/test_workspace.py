@@ -132,6 +132,18 @@ def test_models_of_students_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     assert left == {"teacher", "general"}
 
 
+def test_records_of_students_that_are_gone_are_forgotten(finished: Any) -> None:
+    record = finished.root / "dvc.lock"
+    before = yaml.safe_load(record.read_text())["stages"]
+    assert {"distill@general", "distill@women", "distill@men"} <= set(before)
+    forget_students(finished.root, ["general", "men"])
+    after = yaml.safe_load(record.read_text())["stages"]
+    assert after == {name: stage for name, stage in before.items() if name != "distill@women"}
+    unchanged = record.read_bytes()
+    forget_students(finished.root, ["general", "men"])
+    assert record.read_bytes() == unchanged
+
+
 def test_an_error_that_says_it_all_comes_without_its_stack() -> None:
     for error, kept in ((StageError("a", "b"), False), (KeyError("x"), True)):
         record = logging.LogRecord("x", 40, "", 1, "m", (), (type(error), error, None))

@@ -7,7 +7,7 @@ import pytest
 
 from decant.diff.compare import compare
 from decant.diff.layout import as_text
-from decant.diff.page import grouped, sections, value
+from decant.diff.page import grouped, sections, sides, value
 
 NewRun = Callable[..., Any]
 
@@ -118,3 +118,11 @@ def test_a_step_for_several_students_is_one_name(names: list[str], text: list[st
 def test_a_setting_is_shown_on_one_line_and_cut_where_it_is_long() -> None:
     assert value(None) == "null" and value(["a", 1]) == '["a", 1]' and value("a b") == "a b"
     assert len(value(list(range(100)))) == 48
+
+
+def test_equal_releases_of_other_settings_are_not_said_to_have_the_same() -> None:
+    side = {"name": "A", "title": "a commit", "release": "a" * 16}
+    document = {"a": side, "b": side, "settings": [{"key": "evaluate.k", "a": 10, "b": 20}]}
+    assert sides(document)[-1] == (
+        "both are release aaaaaaaaaaaaaaaa: the same models and data; settings differ"
+    )
