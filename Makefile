@@ -37,7 +37,7 @@ coverage: $(READY) ## the tests, and which lines they do not run; slower than `m
 
 docs: $(READY) ## the documentation as a site in site/, readable without a network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "site/index.html"
+	@echo "site/index.html (with search: $(BIN)/python -m http.server -d site)"
 
 ui: $(READY) ## a Prefect server with every flow and its schedule; PORT=4200
 	@$(LASTING) $(BIN)/python -m flows.serve --with-server $${PORT:+"--port=$$PORT"}

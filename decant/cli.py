@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,6 +42,14 @@ class Help(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog)
         self._action_max_length = max(map(len, COMMANDS)) + 4
+
+
+class Version(argparse.Action):
+    """Print the version of the installed package, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+        print(f"decant {version('decant')}")
+        parser.exit()
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,6 +98,7 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
         epilog="`decant COMMAND --help` describes one command.",
         formatter_class=Help,
     )
+    parser.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     subparsers: Any = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     module = COMMANDS[command][0] if command else None
     for name, (home, text) in COMMANDS.items():

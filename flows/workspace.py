@@ -83,7 +83,7 @@ def check_written(root: Path) -> None:
     if missing:
         raise WorkspaceError(
             f"params.yaml lacks {', '.join(f'`{name}`' for name in missing)}, which dvc.yaml "
-            "names: `decant configure --upgrade` adds new settings with their defaults"
+            "names: `decant configure --upgrade` adds missing settings with their defaults"
         )
 
 

@@ -80,8 +80,14 @@ def evaluate(
 
     Raises:
         NothingToEvaluateError: validation or test has no case.
+        ValueError: k is larger than the catalogue: every list would hold every item.
     """
     items = len(encoder.items)
+    if k > items:
+        raise ValueError(
+            f"evaluate.k is {k}, but the catalogue has {items} items: set it to the length of the "
+            "lists that users see"
+        )
     chosen = cases_by_window(sequences, cases_per_user)
     groups = {ALL: np.arange(sequences.users), **members}
     yardstick = Yardstick(sequences, encoder, chosen, groups, training_counts(sequences, items), k)

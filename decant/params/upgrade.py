@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node
 
 from decant.params.edit import Edit, applied, rewrite
-from decant.params.load import Params, parse_yaml
+from decant.params.load import Params, ParamsError, parse_yaml
 from decant.params.renamed import current_name
 from decant.params.types import TEACHER
 
@@ -64,21 +64,26 @@ def rename(text: str, path: Path = Path("params.yaml")) -> str:
     """Give settings of an earlier version their current names; change nothing else.
 
     Raises:
-        ParamsError: the text is not valid YAML.
+        ParamsError: the text is not valid YAML, or has a setting under both names.
     """
     parsed = parse_yaml(text, path)
     if not isinstance(parsed, dict):
         return text
     stage = (parsed.get("tune") or {}).get("stage", TEACHER)
-    return applied(text, _renames(YAML().compose(text), "", stage))
+    return applied(text, _renames(YAML().compose(text), "", stage, path))
 
 
-def _renames(node: Node, prefix: str, searched: str) -> Iterator[Edit]:
+def _renames(node: Node, prefix: str, searched: str, path: Path) -> Iterator[Edit]:
     if isinstance(node, MappingNode):
+        lines = {f"{prefix}{key.value}": key.start_mark.line + 1 for key, _ in node.value}
         for key, value in node.value:
             name = f"{prefix}{key.value}"
             current = current_name(name, searched)
             if current != name:
+                if current in lines:
+                    both = f"`{name}` (line {lines[name]}) was renamed to `{current}`"
+                    problem = f"{both}, which is there too (line {lines[current]}): remove one"
+                    raise ParamsError(path, [problem])
                 last = current.rpartition(".")[2]
                 yield Edit(key.start_mark.index, key.end_mark.index, last)
-            yield from _renames(value, f"{name}.", searched)
+            yield from _renames(value, f"{name}.", searched, path)

@@ -121,7 +121,7 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
         f"# {result['name']}",
         "",
         f"Made by `{result['command']}` in {result['seconds']:.0f} s, "
-        f"of commit `{result['commit'][:12]}`, seeds {', '.join(map(str, result['seeds']))}.",
+        f"of commit `{result['commit'][:12]}`, {seeds(result['seeds'])}.",
         "",
         *(f"- {subject}: {how}" for subject, how in result["protocol"].items()),
         "",
@@ -141,6 +141,11 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
             *(f"- {failure}" for failure in outcome.failures),
         ]
     return "\n".join(lines) + "\n"
+
+
+def seeds(numbers: list[int]) -> str:
+    """Seeds in words."""
+    return f"seed{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
 
 
 def rank(name: str, figure: Figure) -> tuple[bool, int, str]:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import types
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,10 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
         )
     assert done.returncode == cli.NO_READER
     assert done.stderr == ""
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"decant {version('decant')}\n"

@@ -188,6 +188,11 @@ def test_a_window_without_cases_is_an_error(run: Run, sequences: Sequences, wind
         run(sequences=replace(sequences, split=split))
 
 
+def test_a_list_longer_than_the_catalogue_is_an_error(run: Run) -> None:
+    with pytest.raises(ValueError, match=r"evaluate\.k is 1000, but the catalogue has \d+ items"):
+        run(k=1000)
+
+
 def test_everything_but_latency_is_the_same_each_time(run: Run) -> None:
     def steady(result: Evaluated) -> str:
         for model in result.metrics["models"].values():

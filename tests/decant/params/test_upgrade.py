@@ -76,3 +76,12 @@ def test_settings_of_single_students_are_not_named_by_the_graph() -> None:
     names = settings_in_graph(REPOSITORY / "dvc.yaml")
     assert {"distill", "distill.min_users", "students", "seed"} <= set(names)
     assert not [name for name in names if "$" in name]
+
+
+def test_a_setting_under_both_names_is_left_to_the_user() -> None:
+    problem = (
+        r"`distill\.anchor` \(line 3\) was renamed to `distill\.l2_sp`, which is there too "
+        r"\(line 2\): remove one"
+    )
+    with pytest.raises(ParamsError, match=problem):
+        rename("distill:\n  l2_sp: 0.1\n  anchor: 0.2\n")

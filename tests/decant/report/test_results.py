@@ -36,7 +36,7 @@ def test_both_files_are_written_and_nothing_else_is_left(outcome: Outcome, tmp_p
 
 def test_the_page_shows_the_command_and_each_figure_with_its_interval(outcome: Outcome) -> None:
     text = page(document("demo", outcome, "abc123", 12.34), outcome)
-    assert "Made by `decant bench demo` in 12 s, of commit `abc123`, seeds 7." in text
+    assert "Made by `decant bench demo` in 12 s, of commit `abc123`, seed 7." in text
     assert "- shop: a small one" in text
     assert "| `teacher.ndcg@10` | 0.5123 | 0.49 to 0.53 | 800 |" in text
     assert "| `faults` | 44 |  |  |" in text
