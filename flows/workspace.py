@@ -55,7 +55,9 @@ def workspace(root: Path, *, wait: bool = False) -> Iterator[Run]:
     with locked(root, wait=wait):
         params = load_params(root / "params.yaml")
         check_written(root)
-        rules = check_rules(params.segments, params.ingest.missing)
+        rules = check_rules(
+            params.segments, params.ingest.missing, taste_groups=params.distill.taste_groups
+        )
         for line in (*rules, *warnings_in(root, params)):
             logger.warning("%s", line)
         prepare(root)

@@ -21,6 +21,7 @@ from decant.data.membership import check_rules
 from decant.data.sources.layout import Files, check_present, required_files
 from decant.data.sources.notes import Notes
 from decant.data.sources.own_files import read_users
+from decant.files import replace_file
 from decant.lock import locked
 from decant.params.data import Ingest
 from decant.params.edit import Settings, replace, rewrite
@@ -32,6 +33,7 @@ from decant.suggest import suggest
 
 DEMO = "demo"
 PRESETS = Path("presets")
+OWN_SETTINGS = Path(".decant") / "params-files.yaml"
 PROFILES = ("quick", "full")
 BLOCK_SIZE = 1 << 20  # bytes copied at a time
 SHOWN = 5  # names of files in one message
@@ -62,18 +64,28 @@ def configure(
     path = root / "params.yaml"
     params = load_params(path)
     files = prepare_files(root, source, origin, params.ingest)
-    if profile is None and source == params.source:
-        check(params, files)
-        return []
-    preset = load_preset(root, source, profile or PROFILES[0], files)
-    if source == OWN:
-        preset = keep_own(preset, params, root)
     before = path.read_text(encoding="utf-8")
+    preset: Settings = {}
+    if profile is not None or source != params.source:
+        preset = load_preset(root, source, profile or PROFILES[0], files)
+        if source == OWN:
+            preset = keep_own(preset, params, root)
     after = rewrite(before, {"source": source, **preset}, path)
+    after = upgrade(after, settings_in_graph(root / "dvc.yaml"), path)
     check(parse_params(yaml.safe_load(after), path), files)
+    if params.source == OWN and source != OWN:
+        remember_own(root, before)
     if after != before:
         replace(path, after)
     return unified(before, after)
+
+
+def remember_own(root: Path, text: str) -> None:
+    """Keep params.yaml of the user's own tables for the way back from another source."""
+    (root / OWN_SETTINGS).parent.mkdir(exist_ok=True)
+    replace_file(root / OWN_SETTINGS, text)
+    print(f"note: the students and attributes of `{OWN}` are in {OWN_SETTINGS}; `decant configure "
+          f"--source={OWN}` takes them back", file=sys.stderr)  # fmt: skip
 
 
 def upgrade_settings(root: Path) -> list[str]:
@@ -206,7 +218,17 @@ def load_preset(root: Path, source: str, profile: str, files: Files | None) -> S
 
 
 def keep_own(preset: Settings, params: Params, root: Path) -> Settings:
-    """Drop students and attributes from a preset if the user has changed them."""
+    """Put the user's students and attributes in place of those of a preset.
+
+    They are those in params.yaml that its source's preset does not have; after another source,
+    those that were there before it.
+    """
+    if params.source != OWN and (root / OWN_SETTINGS).is_file():
+        own = yaml.safe_load((root / OWN_SETTINGS).read_text(encoding="utf-8"))
+        attributes = own.get("features", {}).get("attributes")
+        features = {} if attributes is None else {"attributes": attributes}
+        students = {"students": own["students"]} if "students" in own else {}
+        return {**preset, **students, "features": {**preset["features"], **features}}
     path = root / PRESETS / f"{params.source}.yaml"
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))["settings"]
     untouched = parse_params({"source": params.source, **settings}, path)

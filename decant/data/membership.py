@@ -82,8 +82,10 @@ def check_rules(
     """
     if users is None:
         rules = [parse_rule(name, s.where or "", s.priority) for name, s in segments.items()]
+        check_taste(rules, taste_groups)
         return rule_check.check(by_priority(rules))
     rules = known_rules(segments, users, taste=taste_groups > 0)
+    check_taste(rules, taste_groups)
     lines = rule_check.check(rules)
     for rule in rules:
         odd = odd_values(rule, users, missing)
@@ -91,6 +93,24 @@ def check_rules(
             raise SegmentError(rule, len(users), len(users), odd)
         lines += [f"students.{rule.segment}: `{rule.text}`: {line}" for line in odd]
     return lines
+
+
+def check_taste(rules: Sequence[Rule], groups: int) -> None:
+    """Raise if a rule names a taste group that there will not be.
+
+    Raises:
+        RuleError: it does, and there are taste groups at all.
+    """
+    known = {str(number) for number in range(1, groups + 1)}
+    for rule in rules if groups else ():
+        for constant in rule.constants:
+            if (
+                constant.attribute == TASTE
+                and not constant.in_order
+                and constant.value not in known
+            ):
+                problem = f"`{rule.text}` names the taste group {constant.value}; "
+                raise RuleError(rule.segment, f"{problem}distill.taste_groups makes 1 to {groups}")
 
 
 def _matches_anybody(rule: Rule, users: pd.DataFrame) -> bool:

@@ -211,6 +211,37 @@ def test_places_below_the_folder_are_kept(root: Path, files: dict[str, Path]) ->
     assert len(list((root / "data/raw/online-retail/by-day").iterdir())) == 2
 
 
+def test_own_groups_come_back_from_another_source(
+    root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (files["files"] / "users.csv").write_text("user,city\na,Lyon\n")
+    path = root / "params.yaml"
+    settings = yaml.safe_load(path.read_text())["ingest"] | {"users": "users.csv"}
+    students = {
+        "general": {"init": "teacher"},
+        "lyon": {"init": "general", "where": "city == 'Lyon'", "priority": 1},
+    }
+    own = {"ingest": settings, "features": {"attributes": ["city"]}, "students": students}
+    path.write_text(rewrite(path.read_text(), own))
+    configure(root, "files", files["files"])
+    before = path.read_text()
+    configure(root, "demo")
+    assert "lyon" not in load_params(path).students
+    assert "`decant configure --source=files` takes them back" in capsys.readouterr().err
+    configure(root, "files")
+    assert path.read_text() == before
+    assert load_params(path).features.attributes == ["city"]
+
+
+def test_settings_that_a_stage_needs_are_added(root: Path, files: dict[str, Path]) -> None:
+    path = root / "params.yaml"
+    configure(root, "files", files["files"])
+    text = path.read_text()
+    path.write_text(text.replace("  taste_groups:", "  # taste_groups:"))
+    diff = configure(root, "files", files["files"])
+    assert [line for line in diff if line.startswith(("+ ", "- "))] == ["+  taste_groups: 0"]
+
+
 def test_own_settings_stay_when_the_source_stays(root: Path, files: dict[str, Path]) -> None:
     configure(root, "files", files["files"])
     path = root / "params.yaml"

@@ -219,9 +219,18 @@ def test_a_rule_on_taste_without_groups_names_the_setting() -> None:
         check_rules(students(first="taste == 1"), (), USERS)
 
 
-def test_a_group_of_taste_that_does_not_exist_has_no_users() -> None:
+@pytest.mark.parametrize("users", [USERS, None])
+def test_a_group_of_taste_that_there_will_not_be_is_an_error(users: Any) -> None:
+    rules = students(ninth="age < 30 or taste == 9")
+    message = "names the taste group 9; distill.taste_groups makes 1 to 2"
+    with pytest.raises(RuleError, match=message):
+        check_rules(rules, (), users, taste_groups=2)
+    assert check_rules(students(second="taste == 2"), (), users, taste_groups=2) == []
+    assert check_rules(students(some="taste > 1"), (), users, taste_groups=2) == []
+
+
+def test_a_group_of_taste_without_users_is_an_error() -> None:
     rules = students(ninth="taste == 9")
-    assert check_rules(rules, (), USERS, taste_groups=2) == []
     with pytest.raises(SegmentError, match="`taste == 9` matches none of 8 users"):
         assign(USERS, HISTORY, rules, 1, ["1"] * 8)
 
