@@ -57,7 +57,7 @@ def applicable(items: int, vectors: np.ndarray | None) -> tuple[dict[str, Fit], 
                 f"{LARGEST_INVERSE:,} items"
             )
     if vectors is None or not vectors.any():
-        left_out[CONTENT] = "the items have no vectors; embed.encoder computes them from texts"
+        left_out[CONTENT] = "the items have no texts, or embed.encoder is none"
     else:
         fits[CONTENT] = content_knn(vectors)
     return fits, left_out
