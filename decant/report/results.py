@@ -123,10 +123,10 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
         f"Made by `{result['command']}` in {result['seconds']:.0f} s, "
         f"of commit `{result['commit'][:12]}`, {seeds(result['seeds'])}.",
         "",
+        *(["```text", outcome.shown, "```", ""] if outcome.shown else []),
+        *([f"![{result['name']}]({result['name']}.svg)", ""] if outcome.picture else []),
         *(f"- {subject}: {how}" for subject, how in result["protocol"].items()),
         "",
-        *([f"![{result['name']}]({result['name']}.svg)", ""] if outcome.picture else []),
-        *(["```text", outcome.shown, "```", ""] if outcome.shown else []),
         "| figure | value | 95 % interval | n |",
         "|---|--:|---|--:|",
         *(row(name, figures[name]) for name in listed),
