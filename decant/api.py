@@ -13,16 +13,14 @@ what production needs: a report, a gate, a registry.
 """
 
 import tempfile
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
+from decant.ask import AnyModel, open_graph, recommend
 from decant.compression.compress import compress_student
 from decant.distillation.fit import new_model
 from decant.distillation.knowledge import extract, load_knowledge
@@ -30,9 +28,8 @@ from decant.distillation.student import train_student
 from decant.distillation.teacher import train_teacher
 from decant.evaluation.metrics import hit, ndcg
 from decant.evaluation.scoring import OnnxScorer, Scorer, rank
-from decant.features.encode import Encoder, Events, tidy
+from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, cases
-from decant.features.values import attribute_value, identifier
 from decant.frames import Data, prepare
 from decant.models import bundle
 from decant.models.build import load_model, save_model
@@ -41,14 +38,12 @@ from decant.models.recommender import Recommender
 from decant.params.load import load_params, parse_params
 from decant.params.students import groups_of, in_waves
 from decant.params.types import GENERAL, TEACHER
-from decant.runtime.engine import Event, Family, encode_request
-from decant.runtime.ranking import top_items
-from decant.runtime.session import Model
+from decant.runtime.engine import Event, Family
 from decant.serving.reload import open_source
 from decant.suggest import suggest
 from decant.training.checkpoint import Checkpoints
 from decant.training.supervision import Knowledge, Material
-from decant.training.validate import TorchScorer, to_tensors
+from decant.training.validate import TorchScorer
 
 __all__ = [
     "Data",
@@ -66,8 +61,6 @@ __all__ = [
     "save",
 ]
 ALL = "all"
-SHOWN = 10  # names in one warning
-AnyModel = Recommender | Path | str  # a trained model, or the folder of a bundle
 
 
 def fit(data: Data, *, verbose: bool = True) -> Recommender:
@@ -212,67 +205,6 @@ def evaluate(data: Data, models: Mapping[str, AnyModel], window: str = VALIDATIO
     return pd.DataFrame(rows)
 
 
-def recommend(
-    data: Data,
-    model: AnyModel,
-    history: Sequence[Any],
-    user: Mapping[str, Any] | None = None,
-    k: int = 10,
-) -> list[str]:
-    """The k best items for a history of items, oldest first.
-
-    Unknown items, attributes and values are left out, with a warning that names them.
-
-    Args:
-        user: raw attributes, such as `{"age": 28}`.
-
-    Raises:
-        ValueError: k is not from 1 to the catalogue's size.
-        TypeError: the history or the user has another type.
-    """
-    encoder = data.encoder
-    if isinstance(history, str) or not isinstance(history, Iterable):
-        raise TypeError("history is a list of items, oldest first; it may be empty")
-    if user is not None and not isinstance(user, Mapping):
-        raise TypeError("user is a mapping from attributes to values, such as {'age': 28}")
-    if not isinstance(k, int) or not 1 <= k <= len(encoder.items):
-        raise ValueError(f"k is {k}; it must be a whole number from 1 to {len(encoder.items)}")
-    indices = {item: encoder.item_index.get(identifier(item) or "", 0) for item in history}
-    values = {n: attribute_value(v, encoder.missing) for n, v in (user or {}).items()}
-    _warn_of_unknown("items", [item for item, index in indices.items() if not index])
-    _warn_of_unknown("attributes", [name for name in values if name not in encoder.attributes])
-    _warn_of_unknown(
-        "values",
-        [
-            f"{name} {user[name]!r}"  # type: ignore[index]
-            for name, value in values.items()
-            if name in encoder.attributes and value and not encoder.attributes[name].index(value)
-        ],
-    )
-    items = np.array([indices[item] for item in history if indices[item]], dtype=np.int64)
-    size = len(items)
-    events = Events(
-        users=np.zeros(size, np.int64),
-        items=items,
-        behaviours=np.ones(size, np.int64),
-        times=np.full(size, np.nan),
-        ratings=np.full(size, np.nan),
-    )
-    batch = encode_request(encoder, values, tidy(encoder, events))
-    if isinstance(model, Recommender):
-        with torch.inference_mode():
-            device = next(model.parameters()).device
-            scores = model.eval()(to_tensors(batch, device)).cpu().numpy()
-    else:
-        scores = _graph(model).scores(batch)
-    masked = np.zeros(scores.shape, dtype=bool)
-    masked[0, 0] = True
-    if encoder.exclude_seen:
-        masked[0, items] = True
-    best = top_items(scores, masked, k)[0]
-    return [encoder.items[item - 1] for item in best if item]
-
-
 def save(data: Data, model: Recommender, folder: Path | str) -> None:
     """Write a model as a bundle: safetensors, ONNX graph, catalogue, manifest last."""
     folder = Path(folder)
@@ -370,12 +302,6 @@ def _check_student(data: Data, name: str) -> None:
         raise ValueError(f"no student `{name}`; {suggest(name, list(data.params.students))}")
 
 
-def _warn_of_unknown(what: str, names: Sequence[Any]) -> None:
-    if names:
-        listed = ", ".join(map(str, names[:SHOWN]))
-        warnings.warn(f"unknown {what} are left out: {listed}", stacklevel=3)
-
-
 def _quiet(line: str) -> None:
     """A log that drops every line."""
 
@@ -383,17 +309,4 @@ def _quiet(line: str) -> None:
 def _scorer(model: AnyModel, encoder: Encoder) -> Scorer:
     if isinstance(model, Recommender):
         return TorchScorer(model)
-    return OnnxScorer(_graph(model), encoder.max_length, as_served=True)
-
-
-def _graph(folder: Path | str) -> Model:
-    """The graph of a bundle.
-
-    Raises:
-        BundleError: the folder is not a complete bundle.
-        TypeError: it is not a folder either.
-    """
-    if not isinstance(folder, str | Path):
-        raise TypeError(f"a model or the folder of a bundle is needed, got {type(folder).__name__}")
-    bundle.check(Path(folder))
-    return Model(Path(folder) / bundle.GRAPH)
+    return OnnxScorer(open_graph(model), encoder.max_length, as_served=True)
