@@ -26,6 +26,7 @@ from decant.distillation.fit import new_model
 from decant.distillation.knowledge import extract, load_knowledge
 from decant.distillation.student import train_student
 from decant.distillation.teacher import train_teacher
+from decant.evaluation.evaluate import ALL, check_cutoff
 from decant.evaluation.metrics import hit, ndcg
 from decant.evaluation.scoring import OnnxScorer, Scorer, rank
 from decant.features.encode import Encoder
@@ -36,7 +37,7 @@ from decant.models.build import load_model, save_model
 from decant.models.export import export_onnx
 from decant.models.recommender import Recommender
 from decant.params.load import load_params, parse_params
-from decant.params.students import groups_of, in_waves
+from decant.params.students import folded_students, groups_of, in_waves
 from decant.params.types import GENERAL, TEACHER
 from decant.runtime.engine import Event, Family
 from decant.serving.reload import open_source
@@ -60,7 +61,6 @@ __all__ = [
     "recommend",
     "save",
 ]
-ALL = "all"
 
 
 def fit(data: Data, *, verbose: bool = True) -> Recommender:
@@ -122,7 +122,7 @@ def distill(
     merged = [name for name in students or params.students if name not in trained]
     if verbose and merged:
         few = f"fewer than distill.min_users ({params.distill.min_users}) users"
-        print(f"{', '.join(merged)}: {few}, merged into {GENERAL}")
+        print(f"merged into {GENERAL}: {', '.join(merged)} ({few}, or starts from such a student)")
     return trained
 
 
@@ -179,6 +179,7 @@ def evaluate(data: Data, models: Mapping[str, AnyModel], window: str = VALIDATIO
     if not isinstance(models, Mapping):
         raise TypeError("models is a mapping from names to models, such as {'teacher': teacher}")
     k, sequences, encoder = data.params.evaluate.k, data.sequences, data.encoder
+    check_cutoff(k, len(encoder.items))
     chosen = cases(sequences, window, data.params.split.cases_per_user)
     rows = []
     for name, model in models.items():
@@ -276,10 +277,9 @@ def _in_order(data: Data, students: Sequence[str] | None) -> list[str]:
     waves = in_waves(every)
     for wave in reversed(waves):
         needed |= {str(every[name].init) for name in wave if name in needed}
-    merged = {
-        variant for name, group in groups_of(every).items() for variant in group
-        if name in data.folded
-    }  # fmt: skip
+    users = {name: _members(data, name) for name in every}
+    sizes = {n: data.sequences.users if own is None else len(own) for n, own in users.items()}
+    merged = folded_students(every, sizes, data.params.distill.min_users)
     return [name for wave in waves for name in wave if name in needed and name not in merged]
 
 

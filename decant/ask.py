@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def recommend(
         raise TypeError("history is a list of items, oldest first; it may be empty")
     if user is not None and not isinstance(user, Mapping):
         raise TypeError("user is a mapping from attributes to values, such as {'age': 28}")
-    if not isinstance(k, int) or not 1 <= k <= len(encoder.items):
+    if not isinstance(k, Integral) or not 1 <= k <= len(encoder.items):
         raise ValueError(f"k is {k}; it must be a whole number from 1 to {len(encoder.items)}")
+    history = list(history)  # it may be an iterator
     indices = {item: encoder.item_index.get(identifier(item) or "", 0) for item in history}
     values = {n: attribute_value(v, encoder.missing) for n, v in (user or {}).items()}
     _warn_of_unknown("items", [item for item, index in indices.items() if not index])
@@ -79,7 +81,7 @@ def recommend(
     masked[0, 0] = True
     if encoder.exclude_seen:
         masked[0, items] = True
-    best = top_items(scores, masked, k)[0]
+    best = top_items(scores, masked, int(k))[0]
     return [encoder.items[item - 1] for item in best if item]
 
 

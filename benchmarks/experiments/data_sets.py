@@ -19,13 +19,12 @@ import pandas as pd
 from benchmarks.harness.checkout import Clone
 from benchmarks.harness.demo_workspace import change_params
 from decant.evaluation.baselines import HYBRID, KINDS
-from decant.evaluation.evaluate import RELEASED
 from decant.evaluation.intervals import paired_gain, ratio_draws
 from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.features.sequences import TEST, VALIDATION
-from decant.params.types import GENERAL, TEACHER
+from decant.params.types import TEACHER
 from decant.report.results import Figure, Outcome
-from decant.report.scores import FAMILY, serving
+from decant.report.scores import FAMILY, served, serving
 
 RESAMPLES = 2000
 METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"ndcg": ndcg, "hr": hit}
@@ -114,32 +113,25 @@ def read_run(root: Path) -> FinishedRun:
     data = root / "data"
     verdict = read(data / "gate" / "verdict.json")
     frame = pd.read_parquet(data / "evaluation" / "cases.parquet")
+    students = serving(verdict)
+    groups = pd.concat(
+        [
+            pd.Series(segment, np.load(data / "segments" / f"{segment}.npy", allow_pickle=False))
+            for segment in students
+        ]
+        or [pd.Series(dtype=str)]
+    )
+    frame = pd.concat([frame, served(frame, groups, students)])
     ranks = {
         (str(model), str(window)): rows[["user", "rank"]]
         for (model, window), rows in frame.groupby(["model", "window"])
     }
-    for window in (VALIDATION, TEST):
-        ranks[FAMILY, window] = family_ranks(ranks, window, verdict, data / "segments")
     return FinishedRun(
         ranks,
         read(data / "evaluation" / "metrics.json"),
         verdict,
         read(data / "models" / TEACHER / "summary.json"),
     )
-
-
-def family_ranks(
-    ranks: dict[tuple[str, str], pd.DataFrame], window: str, verdict: dict[str, Any], segments: Path
-) -> pd.DataFrame:
-    """User and rank of every case under the student that serves the user."""
-    parts, left = [], ranks[f"{GENERAL}/{RELEASED}", window]
-    for segment, student in serving(verdict).items():
-        if student != GENERAL:
-            members = np.load(segments / f"{segment}.npy", allow_pickle=False)
-            rows = ranks[f"{student}/{RELEASED}", window]
-            parts.append(rows[rows["user"].isin(members)])
-            left = left[~left["user"].isin(members)]
-    return pd.concat([*parts, left]).sort_values("user", kind="stable")
 
 
 def outcome_of(

@@ -13,11 +13,10 @@ import pandas as pd
 from decant.columns import Columns
 from decant.diff.cache import NotCachedError, Outputs
 from decant.diff.sides import MADE, Side
-from decant.evaluation.evaluate import RELEASED
 from decant.features.sequences import TEST, VALIDATION
 from decant.files import parse_json
 from decant.params.types import GENERAL, TEACHER
-from decant.report.scores import FAMILY, serving
+from decant.report.scores import FAMILY, served, serving
 
 CASES = "data/evaluation/cases.parquet"
 GROUPS = "data/segments/{}.npy"
@@ -113,13 +112,6 @@ def read_array(outputs: Outputs, place: str) -> np.ndarray:
     """An array from an output."""
     array: np.ndarray = np.load(io.BytesIO(outputs.read(place)), allow_pickle=False)
     return array
-
-
-def served(cases: pd.DataFrame, groups: pd.Series, students: dict[str, str]) -> pd.DataFrame:
-    """The cases of all users under their serving student, as the model `family`."""
-    student = cases["user"].map(groups).map(lambda group: students.get(group, GENERAL))
-    rows = cases[cases["model"] == student + f"/{RELEASED}"]
-    return rows.assign(model=FAMILY)
 
 
 def with_persistent_keys(

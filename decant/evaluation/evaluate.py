@@ -56,6 +56,19 @@ class Evaluated:
     top: dict[str, np.ndarray]
 
 
+def check_cutoff(k: int, items: int) -> None:
+    """Check that lists are not longer than the catalogue.
+
+    Raises:
+        ValueError: every list would hold every item.
+    """
+    if k > items:
+        raise ValueError(
+            f"evaluate.k is {k}, but the catalogue has {items} items: set it to the length of the "
+            "lists that users see"
+        )
+
+
 def evaluate(
     sequences: Sequences,
     encoder: Encoder,
@@ -80,14 +93,10 @@ def evaluate(
 
     Raises:
         NothingToEvaluateError: validation or test has no case.
-        ValueError: k is larger than the catalogue: every list would hold every item.
+        ValueError: see `check_cutoff`.
     """
     items = len(encoder.items)
-    if k > items:
-        raise ValueError(
-            f"evaluate.k is {k}, but the catalogue has {items} items: set it to the length of the "
-            "lists that users see"
-        )
+    check_cutoff(k, items)
     chosen = cases_by_window(sequences, cases_per_user)
     groups = {ALL: np.arange(sequences.users), **members}
     yardstick = Yardstick(sequences, encoder, chosen, groups, training_counts(sequences, items), k)

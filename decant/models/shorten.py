@@ -2,10 +2,7 @@
 
 from dataclasses import replace
 
-import numpy as np
-
-from decant.models.cost import multiply_adds
-from decant.models.recommender import Architecture, Recommender
+from decant.models.recommender import Recommender
 
 
 def shorten(model: Recommender, length: int) -> Recommender:
@@ -24,10 +21,3 @@ def shorten(model: Recommender, length: int) -> Recommender:
         state[key] = state[key][:, less : -less or None] if a.masked else state[key][:, less:]
     shorter.load_state_dict(state)
     return shorter.eval()
-
-
-def mean_multiply_adds(a: Architecture, lengths: np.ndarray) -> float:
-    """Mean multiply-adds of requests with these history lengths, int [R]; see `multiply_adds`."""
-    read, times = np.unique(lengths.clip(1, a.max_length), return_counts=True)
-    each = [multiply_adds(replace(a, max_length=int(events))) for events in read]
-    return float(np.average(each, weights=times))

@@ -91,6 +91,13 @@ def serving(verdict: dict[str, Any]) -> dict[str, str]:
     return {name: name if s["ships"] else GENERAL for name, s in sorted(segments.items())}
 
 
+def served(cases: pd.DataFrame, groups: pd.Series, students: dict[str, str]) -> pd.DataFrame:
+    """The cases of all users under their serving student, as the model `family`."""
+    student = cases["user"].map(groups).map(lambda group: students.get(group, GENERAL))
+    rows = cases[cases["model"] == student + f"/{RELEASED}"]
+    return rows.assign(model=FAMILY)
+
+
 def released_students(verdict: dict[str, Any]) -> list[str]:
     """The students of the release."""
     return sorted({GENERAL, *serving(verdict).values()})

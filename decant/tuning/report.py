@@ -12,8 +12,8 @@ import numpy as np
 
 from decant.evaluation.intervals import Gain, paired_gain
 from decant.evaluation.metrics import user_means
-from decant.files import unusable
-from decant.params.edit import replace, rewrite
+from decant.files import replace_file, unusable
+from decant.params.edit import rewrite
 from decant.tuning.space import CURRENT, Plan, Settings
 from decant.tuning.study import (
     DONE,
@@ -171,7 +171,6 @@ def put(path: Path, text: str) -> None:
         if not text:
             path.unlink(missing_ok=True)
             return
-        path.touch()
-        replace(path, text)
+        replace_file(path, text)
     except OSError as error:
         raise unusable(path, error) from None

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {
         "general": {"init": "teacher"},
         "odd": {"init": "general", "where": "kind == 'odd'", "priority": 1},
         "few": {"init": "general", "where": "kind == 'few'", "priority": 2},
+        "from_few": {"init": "few", "where": "kind == 'odd'", "priority": 0},
     },
     "embed": {"encoder": "none"},
 }
@@ -79,7 +80,7 @@ def test_models_learn_what_follows(trained: Trained) -> None:
 
 
 def test_small_groups_get_no_student(trained: Trained) -> None:
-    assert sorted(trained.students) == ["general", "odd"]
+    assert sorted(trained.students) == ["general", "odd"]  # nor a variant that starts from theirs
     assert trained.data.folded == ["few"]
 
 
@@ -220,6 +221,21 @@ def test_one_student_may_be_named_alone_and_small_groups_are_reported(
     trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert list(decant.distill(trained.data, trained.teacher, "few")) == ["general"]
-    assert "few: fewer than distill.min_users (20) users, merged into general" in (
-        capsys.readouterr().out
-    )
+    line = "merged into general: few (fewer than distill.min_users (20) users, or starts from such"
+    assert line in capsys.readouterr().out
+
+
+def test_a_history_may_be_any_series_of_items_and_k_any_whole_number(trained: Trained) -> None:
+    asked: list[Any] = [[3, 4, 5], (3, 4, 5), pd.Series([3, 4, 5]), iter([3, 4, 5])]
+    for history in asked:
+        answer = decant.recommend(
+            trained.data, trained.teacher, history, {"kind": "even"}, k=np.int64(1)
+        )
+        assert answer == ["6"]
+
+
+def test_lists_longer_than_the_catalogue_are_not_evaluated(trained: Trained) -> None:
+    evaluation = trained.data.params.evaluate.model_copy(update={"k": 1000})
+    params = trained.data.params.model_copy(update={"evaluate": evaluation})
+    with pytest.raises(ValueError, match=r"evaluate\.k is 1000"):
+        decant.evaluate(replace(trained.data, params=params), {"teacher": trained.teacher})

@@ -1,11 +1,9 @@
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from decant.models.cost import multiply_adds
 from decant.models.recommender import MASKED, NEXT, Architecture, Recommender
-from decant.models.shorten import mean_multiply_adds, shorten
+from decant.models.shorten import shorten
 
 READS = 9
 
@@ -40,12 +38,3 @@ def test_it_says_what_the_whole_model_says_of_a_shorter_history(
 def test_it_cannot_read_more_than_the_model_or_nothing(length: int) -> None:
     with pytest.raises(ValueError, match=f"reads {READS} events cannot read {length}"):
         shorten(new(NEXT), length)
-
-
-def test_requests_cost_by_what_is_read_of_their_histories() -> None:
-    whole, short = new(NEXT).architecture, shorten(new(NEXT), 4).architecture
-    assert mean_multiply_adds(whole, np.array([READS, READS + 5])) == multiply_adds(whole)
-    assert mean_multiply_adds(whole, np.array([4, 4])) == multiply_adds(short)
-    one = shorten(new(NEXT), 1).architecture
-    mixed = (multiply_adds(one) + 2 * multiply_adds(short)) / 3
-    assert mean_multiply_adds(short, np.array([0, 4, 30])) == pytest.approx(mixed)

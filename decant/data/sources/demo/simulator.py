@@ -1,7 +1,6 @@
 """The demo shop: a seeded e-commerce log from a known process, with about 1 % of dirty rows."""
 
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from decant.data.sources.demo.process import (
     take,
 )
 from decant.data.sources.layout import DEMO_IMAGES
+from decant.files import digest_file
 from decant.params.data import Raw
 
 OPENED = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
@@ -94,7 +94,7 @@ def generate(folder: Path, settings: Raw) -> dict[str, Any]:
 def hash_files(folder: Path) -> dict[str, str]:
     """sha256 of each table in `folder`, by name."""
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        path.name: digest_file(path)
         for path in sorted(folder.iterdir())
         if path.suffix in (".csv", ".parquet")
     }
