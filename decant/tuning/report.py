@@ -171,6 +171,7 @@ def put(path: Path, text: str) -> None:
         if not text:
             path.unlink(missing_ok=True)
             return
+        path.touch()  # a link that leads nowhere is an error, not replaced
         replace_file(path, text)
     except OSError as error:
         raise unusable(path, error) from None
