@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
@@ -54,15 +54,26 @@ def deployments(schedule: Schedule) -> list[RunnerDeployment]:
 
 
 class Service(Runner):
-    """A runner that ends on SIGTERM as on Ctrl-C; Prefect's own prints a traceback."""
+    """A runner that ends on SIGTERM as on Ctrl-C; Prefect's own prints a traceback.
+
+    `asked`: SIGTERM came before it started. Its exception is lost if it is raised in a destructor.
+    """
+
+    asked = False
+    _ends: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None] | None = None
 
     async def start(self, *arguments: Any, **options: Any) -> None:
         """Execute scheduled and requested runs until the task is cancelled."""
         self._ends = asyncio.get_running_loop(), asyncio.current_task()
+        if self.asked:
+            raise asyncio.CancelledError
         await super().start(*arguments, **options)
 
     def handle_sigterm(self, *_: Any) -> None:
         """Shut down in order: pause schedules, end runs."""
+        if self._ends is None:
+            self.asked = True
+            end()
         loop, task = self._ends
         assert task is not None, "it was started"
         loop.call_soon_threadsafe(task.cancel)
@@ -71,9 +82,12 @@ class Service(Runner):
 def serve(schedule: Schedule) -> int:
     """Register every flow, execute runs in turn until a signal; return the exit status."""
     service = Service(limit=1)
-    for deployment in deployments(schedule):
-        service.add_deployment(deployment)
+    signal.signal(signal.SIGTERM, service.handle_sigterm)
     try:
+        for deployment in deployments(schedule):
+            service.add_deployment(deployment)
+            if service.asked:
+                return TERMINATED
         asyncio.run(service.start())
     except asyncio.CancelledError:
         return TERMINATED
@@ -84,7 +98,7 @@ def serve(schedule: Schedule) -> int:
     return 0
 
 
-def end(*_: Any) -> None:
+def end(*_: Any) -> NoReturn:
     """Handle SIGTERM outside `serve`: exit, which stops the child processes."""
     sys.exit(TERMINATED)
 

@@ -1,5 +1,6 @@
 """Every flow is registered, retrain with its schedule."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import pytest
 
 from decant.params.release import Schedule
 from flows.console import run_cli
-from flows.serve import deployments, main
+from flows.serve import Service, deployments, main, serve
 from flows.server import ServerError, free_port, lasting_server, try_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -84,3 +85,34 @@ def wait_for_flows(address: str) -> None:
             return
         time.sleep(0.25)
     raise AssertionError("the flows were not registered within a minute")
+
+
+def lose_sigterm(service: Service) -> None:
+    """SIGTERM whose exception is raised where Python drops it, such as in a destructor."""
+    with pytest.raises(SystemExit):
+        service.handle_sigterm()
+
+
+def test_a_sigterm_that_was_lost_during_the_registration_ends_it_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registered: list[Any] = []
+
+    def register(service: Service, deployment: Any) -> None:
+        registered.append(deployment)
+        lose_sigterm(service)
+
+    monkeypatch.setattr(Service, "add_deployment", register)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert serve(Schedule()) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(registered) == 1
+
+
+def test_a_sigterm_that_was_lost_before_the_start_ends_it_at_the_start() -> None:
+    service = Service(limit=1)
+    lose_sigterm(service)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(service.start())
