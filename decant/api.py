@@ -24,10 +24,11 @@ from decant.ask import AnyModel, open_graph, recommend
 from decant.compression.compress import compress_student
 from decant.distillation.fit import new_model
 from decant.distillation.knowledge import extract, load_knowledge
+from decant.distillation.shrinkage import shrink_students
 from decant.distillation.student import train_student
 from decant.distillation.teacher import train_teacher
 from decant.evaluation.evaluate import ALL, check_cutoff
-from decant.evaluation.metrics import hit, ndcg
+from decant.evaluation.metrics import hit, mean_over_users, ndcg
 from decant.evaluation.scoring import OnnxScorer, Scorer, rank
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, cases
@@ -119,6 +120,9 @@ def distill(
             )
             if verbose:
                 print(f"{name}: validation NDCG@10 {report.best:.4f}")
+    starts = {n: start for n, start in params.shrunk.items() if n in trained}
+    users = {n: of_name for n in starts if (of_name := _members(data, n)) is not None}
+    trained |= shrink_students(trained, starts, _material(data, None), users)[0]
     merged = [name for name in students or params.students if name not in trained]
     if verbose and merged:
         few = f"fewer than distill.min_users ({params.distill.min_users}) users"
@@ -193,14 +197,15 @@ def evaluate(data: Data, models: Mapping[str, AnyModel], window: str = VALIDATIO
         ).ranks
         for group, members in {ALL: np.arange(sequences.users), **data.members}.items():
             inside = np.isin(chosen.user, members)
+            users, of_group = chosen.user[inside], ranks[inside]
             rows.append(
                 {
                     "model": name,
                     "group": group,
-                    "users": len(np.unique(chosen.user[inside])),
+                    "users": len(np.unique(users)),
                     "cases": int(inside.sum()),
-                    f"ndcg@{k}": float(ndcg(ranks[inside], k).mean()) if inside.any() else None,
-                    f"hr@{k}": float(hit(ranks[inside], k).mean()) if inside.any() else None,
+                    f"ndcg@{k}": mean_over_users(ndcg(of_group, k), users) if users.size else None,
+                    f"hr@{k}": mean_over_users(hit(of_group, k), users) if users.size else None,
                 }
             )
     return pd.DataFrame(rows)

@@ -27,8 +27,8 @@ from tasks.runner.prefect_task import push_task, stage
 
 raw, ingest, validate, features = map(stage, ("raw", "ingest", "validate", "features"))
 segments, embed, teacher, knowledge = map(stage, ("segments", "embed", "teacher", "knowledge"))
-distill, compress, evaluate = map(stage, ("distill", "compress", "evaluate"))
-gate, report, candidate = map(stage, ("gate", "report", "candidate"))
+distill, shrink, compress = map(stage, ("distill", "shrink", "compress"))
+evaluate, gate, report, candidate = map(stage, ("evaluate", "gate", "report", "candidate"))
 
 
 class Channel(StrEnum):
@@ -91,7 +91,8 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
     Raises:
         StageError: a stage ended with an error.
         NotReleasableError: the candidate failed the gate or is worse than production.
-        PersonNeededError: the release in production is unreadable, so nothing was compared.
+        PersonNeededError: the test window shows a sure loss, or the release in production is
+            unreadable, so nothing was compared.
     """
     root = Path.cwd()
     with workspace(root, wait=deployment.id is not None) as run:
@@ -104,6 +105,7 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
             step(run)
         for wave in in_waves(params.students):
             each(distill, run, wave)
+        shrink(run)
         each(compress, run, params.students)
         for step in (evaluate, gate, report, candidate):
             step(run)
@@ -114,7 +116,7 @@ def retrain(options: Options = DEFAULTS) -> Outcome:
         if not options.promote:
             return Outcome(published.release, None)
         if not published.promotable:
-            raise PersonNeededError(published.release, published.comparison.why)
+            raise PersonNeededError(published.release, published.review)
         channel = options.channel.value
         if reason := rolled_back(root, params, published.release, channel):
             return Outcome(published.release, None, reason)

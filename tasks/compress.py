@@ -3,7 +3,13 @@
 from decant.compression.compress import compress_student
 from decant.models.build import load_model
 from tasks.distill import load_material
-from tasks.runner.artifacts import is_folded, load_segment, model_folder, student_of
+from tasks.runner.artifacts import (
+    distilled_folder,
+    is_folded,
+    load_segment,
+    shrunk_weight,
+    student_of,
+)
 from tasks.runner.step import Summary, Workspace, program
 
 
@@ -14,7 +20,7 @@ def run(workspace: Workspace) -> Summary:
     if is_folded(workspace, name):
         return {"status": "folded"}
     hops = compress_student(
-        load_model(model_folder(workspace, name)),
+        load_model(distilled_folder(workspace, name)),
         load_segment(workspace, name),
         load_material(workspace, name),
         params.compress,
@@ -23,6 +29,7 @@ def run(workspace: Workspace) -> Summary:
         output,
     )
     ratio = 1 - params.compress.max_loss  # allowed for each of the two compression steps
+    hops["distilled"]["shrunk_to"] = shrunk_weight(workspace, name)
     return {"status": "compressed", "hops": {**hops, "allowed": ratio**2}}
 
 

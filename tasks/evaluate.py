@@ -14,6 +14,7 @@ from decant.files import write_json
 from decant.models.cost import multiply_adds_of
 from decant.params.types import TEACHER
 from tasks.runner.artifacts import (
+    distilled_folder,
     is_folded,
     load_groups,
     load_sequences,
@@ -71,7 +72,8 @@ def model_folders(workspace: Workspace) -> dict[str, Path]:
     for student in workspace.params.students:
         if not is_folded(workspace, student):
             compressed = workspace.input(f"compressed/{student}")
-            places = (model_folder(workspace, student), compressed / "pruned", compressed / "int8")
+            distilled = distilled_folder(workspace, student)
+            places = (distilled, compressed / "pruned", compressed / "int8")
             folders |= {f"{student}/{hop}": p for hop, p in zip(HOPS, places, strict=True)}
     return folders
 

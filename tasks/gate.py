@@ -40,7 +40,8 @@ def describe(summary: Summary) -> str:
     word = "PASSED" if summary["passed"] else "FAILED"
     checks = "\n".join(
         f"| {'pass' if c['passed'] else '**FAIL**'} | {c['name']} | {number(c['value'])} "
-        f"| {number(c['threshold'])} | {c['why']} |"
+        f"| {'' if c['bound'] is None else number(c['bound'])} | {number(c['threshold'])} "
+        f"| {c['why']} |"
         for c in summary["checks"]
     )
     segments = "\n".join(
@@ -53,9 +54,10 @@ def describe(summary: Summary) -> str:
         f"| {number(v['lower_bound'])} | {v['reason']} |"
         for name, v in summary["variants"].items()
     )
+    held = "".join(f"Held for a person: {loss}.\n\n" for loss in summary["held"])
     return (
-        f"**{word}**\n\n"
-        f"| | check | value | at least | meaning |\n|---|---|---|---|---|\n{checks}\n\n"
+        f"**{word}**\n\n{held}"
+        f"| | check | value | bound | at least | meaning |\n|---|---|---|---|---|---|\n{checks}\n\n"
         f"| segment | served by | gain | lower bound | why |\n|---|---|---|---|---|\n{segments}"
     )
 

@@ -42,11 +42,18 @@ class PublishResult:
     students: tuple[str, ...]
     folded: tuple[str, ...]
     comparison: Comparison
+    held: tuple[str, ...] = ()  # sure losses on the test window, for a person to judge
 
     @property
     def promotable(self) -> bool:
         """Whether it is in the registry and may be promoted without review."""
-        return self.published and not self.reasons and not self.comparison.by_hand
+        return self.published and not self.reasons and not self.review
+
+    @property
+    def review(self) -> str:
+        """What a person has to review before a promotion, empty if nothing."""
+        unknown = (self.comparison.why,) if self.comparison.by_hand else ()
+        return "; ".join((*self.held, *unknown))
 
 
 def publish(root: Path, params: Params, *, failed_too: bool = False) -> PublishResult:
@@ -83,6 +90,7 @@ def publish(root: Path, params: Params, *, failed_too: bool = False) -> PublishR
         students=tuple(sorted(candidate["students"])),
         folded=tuple(candidate["folded"]),
         comparison=comparison,
+        held=tuple(map(str, new.verdict.get("held", []))),
     )
 
 
@@ -167,6 +175,7 @@ def describe(result: PublishResult) -> str:
             f"- students: {', '.join(result.students)}",
             f"- served by general: {', '.join(result.folded) or 'no segment'}",
             f"- against production: {result.comparison.why}",
+            *(f"- held for a person: {loss}" for loss in result.held),
             *(f"- cannot be promoted: {reason}" for reason in result.reasons),
         ]
     )

@@ -14,7 +14,7 @@ from tasks.fingerprint import closure, imports, steps
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("decant", "tasks", "flows", "benchmarks")
 PREFECT_TASKS = {"prefect_task", "publish", "promote", "tune"}
-BLOCKS = {"validation": "validate", "segments": "students"}
+BLOCKS = {"validation": "validate", "segments": "students", "shrunk": "distill"}
 
 
 def files(package: str) -> list[Path]:

@@ -202,7 +202,7 @@ def lift(seed_values: list[np.ndarray], bar: np.ndarray) -> Figure:
 def ratio(seed_values: list[np.ndarray], below: np.ndarray) -> Figure:
     """Mean ÷ mean; users are resampled for both together."""
     ours = np.mean(seed_values, axis=0)
-    ratios = ratio_draws(ours, below, np.arange(len(below)), RESAMPLES, 0)
+    ratios = ratio_draws(ours, below, RESAMPLES, 0)
     low, high = np.quantile(ratios, [0.025, 0.975])
     value = float(ours.mean() / below.mean())
     return {"value": value, "low": float(low), "high": float(high), "n": len(below)}

@@ -16,7 +16,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "evaluate": {"latency_requests": 20, "resamples": 200},
     "gate": {
         "margin": 1.0,
+        "min_deciding_users": 1,
         "min_retention": 0.0,
+        "min_group_retention": 0.0,
         "min_lift": -1.0,
         "min_size_ratio": 0.0,
         "min_latency_ratio": 0.0,

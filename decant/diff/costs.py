@@ -78,7 +78,7 @@ def gate_of(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     checks = verdict.get("checks", [])
     failed = [
-        {key: check.get(key) for key in ("name", "value", "threshold", "why")}
+        {key: check.get(key) for key in ("name", "value", "bound", "threshold", "why")}
         for check in checks
         if check.get("passed") is not True
     ]

@@ -180,16 +180,16 @@ def quality_section(document: Document, window: str) -> Section:
 
 
 def mean(quality: Mapping[str, Any]) -> str:
-    """What the figures are means of: with ranks of both sides users, else cases."""
-    return "mean over users" if quality["paired"] else "mean over cases"
+    """What the figures are means of."""
+    return "mean over users" if quality["paired"] else "as recorded"
 
 
 def legend(quality: Mapping[str, Any]) -> list[str]:
     """Notes on the figures, below their last table."""
     if not quality["paired"]:
-        return ["means over cases, as recorded by each run"]
+        return ["as recorded by each run; earlier versions recorded means over cases"]
     return [
-        "means over users (the table of a run: over cases), on the cases that both runs have",
+        "means over users, on the cases that both runs have",
         "intervals are paired by user",
         "intervals are not corrected for multiplicity: 1 in 20 excludes 0 by chance",
     ]

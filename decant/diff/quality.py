@@ -123,7 +123,7 @@ def verdict_on(gain: Gain) -> str:
 
 
 def plain_rows(a: Side, b: Side, k: int) -> Iterator[Row]:
-    """The recorded figures of both sides, means over cases, without an interval."""
+    """The recorded figures of both sides, without an interval."""
     comparable = len({figure(side.metrics, "k") for side in (a, b)}) == 1
     for window in (TEST, VALIDATION):
         for model in (FAMILY, TEACHER):

@@ -21,7 +21,7 @@ from decant.evaluation.baselines.hybrid import Mixture, best_two, best_weight, m
 from decant.evaluation.latency import interleaved_latency
 from decant.evaluation.measure import ORACLE as ORACLE
 from decant.evaluation.measure import Measured, Yardstick, measure, measure_oracle
-from decant.evaluation.metrics import ndcg
+from decant.evaluation.metrics import mean_over_users, ndcg
 from decant.evaluation.scoring import OnnxScorer, Scorer
 from decant.features.encode import Encoder
 from decant.features.holdout import in_selection
@@ -196,7 +196,9 @@ def measure_hybrid(
         for name in KINDS
         if name in measured
     }
-    names = best_two({name: float(ndcg(r, y.k).sum()) for name, r in ranks.items()}, KINDS)
+    users = window.user[picked]
+    reached = {name: mean_over_users(ndcg(r, y.k), users) for name, r in ranks.items()}
+    names = best_two(reached, KINDS)
     if names is None or not picked.any():
         return None
     make = scorers({}, y.sequences, y.encoder, vectors)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from decant.evaluation.metrics import ndcg, quality
+from decant.evaluation.metrics import mean_over_users, ndcg, quality
 from decant.evaluation.scoring import Ranking, Scorer, rank
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, Cases, Sequences
@@ -69,7 +69,9 @@ def by_group(
     for name, users in groups.items():
         inside = np.isin(chosen.user, users)
         if inside.any():
-            result[name] = quality(ranking.ranks[inside], ranking.top[inside], count, k)
+            result[name] = quality(
+                ranking.ranks[inside], ranking.top[inside], chosen.user[inside], count, k
+            )
     return result
 
 
@@ -79,7 +81,7 @@ def ndcg_by_group(
     """Only NDCG@k, for a model of which only the targets' ranks are known."""
     inside = {name: np.isin(chosen.user, users) for name, users in groups.items()}
     return {
-        name: {"ndcg": float(ndcg(ranks[rows], k).mean())}
+        name: {"ndcg": mean_over_users(ndcg(ranks[rows], k), chosen.user[rows])}
         for name, rows in inside.items()
         if rows.any()
     }

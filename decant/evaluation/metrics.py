@@ -1,5 +1,8 @@
 """Ranking quality over the whole catalogue; ties count against the model.
 
+A figure of a model is the mean over users of each user's mean over their cases, here and in every
+report, gate and benchmark: a user with four cases counts as much as one with a single case.
+
 Shapes: C cases, N items; index 0 is the padding and never ranked.
 """
 
@@ -31,11 +34,13 @@ def hit(ranks: np.ndarray, k: int) -> np.ndarray:
     return (ranks <= k).astype(np.float64)
 
 
-def quality(ranks: np.ndarray, top: np.ndarray, count: np.ndarray, k: int) -> dict[str, float]:
+def quality(
+    ranks: np.ndarray, top: np.ndarray, users: np.ndarray, count: np.ndarray, k: int
+) -> dict[str, float]:
     """All metrics of one model on one group.
 
     Args:
-        ranks: int [C]; top: int [C, k], 0 for none.
+        ranks: int [C]; top: int [C, k], 0 for none; users: int [C], whose case it is.
         count: float [N + 1], events of each item in training.
 
     Returns:
@@ -44,11 +49,12 @@ def quality(ranks: np.ndarray, top: np.ndarray, count: np.ndarray, k: int) -> di
         in the training events).
     """
     recommended = top[top > 0]
+    hits = mean_over_users(hit(ranks, k), users)
     return {
-        "ndcg": float(ndcg(ranks, k).mean()),
-        "hr": float(hit(ranks, k).mean()),
-        "recall": float(hit(ranks, k).mean()),
-        "precision": float(hit(ranks, k).mean() / k),
+        "ndcg": mean_over_users(ndcg(ranks, k), users),
+        "hr": hits,
+        "recall": hits,
+        "precision": hits / k,
         "coverage": len(np.unique(recommended)) / (len(count) - 1),
         "popularity": float(
             count[recommended].sum() / max(len(recommended), 1) / max(count.sum(), 1)
@@ -60,3 +66,8 @@ def user_means(values: np.ndarray, users: np.ndarray) -> tuple[np.ndarray, np.nd
     """Mean of each user's cases → (users with cases, int [V]; means, float [V])."""
     distinct, inverse = np.unique(users, return_inverse=True)
     return distinct, np.bincount(inverse, values) / np.bincount(inverse)
+
+
+def mean_over_users(values: np.ndarray, users: np.ndarray) -> float:
+    """Mean over users of each user's mean over their cases, float [C]; 0 without cases."""
+    return float(user_means(values, users)[1].mean()) if len(values) else 0.0

@@ -73,6 +73,17 @@ class Params(Block):
         groups = groups_of(self.students).items()
         return {name: first for first, names in groups for name in names if name != first}
 
+    @property
+    def shrunk(self) -> dict[str, str]:
+        """Segments' students and variants with `shrink` → the student that they start from."""
+        return {
+            name: student.init
+            for name, student in self.students.items()
+            if student.init in self.students
+            and student.where is not None
+            and self.settings_of(name).shrink
+        }
+
     def settings_of(self, name: str) -> Distill:
         """The training settings of one student."""
         return settings_of(self.distill, name, self.students[name])

@@ -77,6 +77,7 @@ class Distill(Training):
     segment_learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
     segment_epochs: Annotated[int, Field(ge=0)] = 6
     l2_sp: NonNegative = 0.01
+    shrink: bool = False
     background_ratio: Share = 0.1
     max_length: Count | None = None
     prior_weight: NonNegative = 0.0

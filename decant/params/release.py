@@ -26,10 +26,13 @@ class Evaluate(Block):
 class Gate(Block):
     """Thresholds of the release gate."""
 
-    margin: NonNegative = 0.005
+    margin: Share = 0.02
+    min_deciding_users: Count = 50
     resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     min_retention: NonNegative = 0.9
-    min_lift: float = 0.0
+    min_group_retention: NonNegative = 0.8
+    min_lift: Annotated[float, Field(ge=-1)] = 0.0
+    min_group_lift: Annotated[float, Field(ge=-1)] | None = None
     min_size_ratio: NonNegative = 5.0
     min_latency_ratio: NonNegative = 2.0
     max_production_drop: Share = 0.02

@@ -1,47 +1,40 @@
 """The release gate: accept or reject each segment's student, and the candidate as a whole.
 
 It fails closed: a missing figure, an empty group or an absent threshold is a FAIL. It decides on
-validation, on users held out from every earlier selection; the test window only confirms.
+validation, on users held out from every earlier selection. The test window chooses nothing, but a
+sure loss on it holds the release until a person decides.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from decant.evaluation.evaluate import ALL
-from decant.evaluation.evaluate import RELEASED as RELEASED
-from decant.evaluation.intervals import Gain, paired_gain
-from decant.evaluation.lookup import divide, figure
-from decant.evaluation.metrics import hit, ndcg, user_means
-from decant.features.holdout import in_selection
+from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
+from decant.evaluation.intervals import gain_draws, holm, p_value
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.release import Evaluate, Gate
 from decant.params.types import GENERAL, TEACHER
 from decant.release.checks import (
     best_baseline,
+    case_checks,
     compression_checks,
     cost_checks,
     group_checks,
+    measured_baselines,
+    population_checks,
     quality_checks,
 )
+from decant.release.decision import DISTILLED, Judge, Segment
+from decant.release.quality import Family, against, recorded
+from decant.release.ranked import read_ranked
+from decant.release.regression import MEAN_OVER
 
 NO_VARIANTS: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Decision on a segment's student; `ships`: accepted, `gain`: in NDCG per user over general."""
-
-    ships: bool
-    reason: str
-    gain: float | None = None
-    lower_bound: float | None = None
-    users: int = 0
-    test: dict[str, float] | None = None
+USERS = "users"  # what figures are means over; earlier versions: cases
 
 
 def judge(
@@ -64,158 +57,91 @@ def judge(
         variants: students compared but never released → the student that serves their group.
 
     Returns:
-        `passed`, `checks`, `segments`, `variants` (judged by the same rule) and `family`: quality
-        of the students as they would be released, by window and group.
+        `passed`, `checks`, `held` (sure losses on the test window, for a person to judge),
+        `segments`, `variants` (judged by the same rule), `groups` (the family against the teacher
+        and the best baseline on deciding users) and `family`: quality of the students as they
+        would be released, by window and group.
     """
-    k = evaluation.k
-    segments = {
-        name: judge_segment(
-            name, metrics, cases, members[name], folded, thresholds, evaluation, seed
-        )
-        for name in sorted(members)
-        if name != GENERAL
-    }
-    all_users = np.unique(np.concatenate([*members.values()]))
-    compared = {
-        name: judge_segment(
-            name, metrics, cases, all_users if first == GENERAL else members[first], folded,
-            thresholds, evaluation, seed,
-        )
-        for name, first in sorted(variants.items())
-    }  # fmt: skip
-    serving = {name: name if s.ships else GENERAL for name, s in segments.items()}
+    ranked = read_ranked(cases, evaluation.k, partial=[ORACLE])
+    decisions = Judge(ranked, metrics, hops, thresholds, seed)
+    segments = decisions.segments(members, folded)
     # users of merged segments are already among general's
     groups = {name: users for name, users in members.items() if name not in folded}
-    family = {w: family_quality(cases, groups, serving, w, k) for w in (VALIDATION, TEST)}
+    serving = {name: name if s.ships else GENERAL for name, s in segments.items()}
+    family = Family(groups, serving)
+    compared = {
+        name: decisions.variant(
+            name, first, family.users if first == GENERAL else members[first], members, folded
+        )
+        for name, first in sorted(variants.items())
+    }
+    best = best_baseline(metrics)
+    everybody = against(decisions, family, family.users, best)
+    qualities = {
+        name: against(decisions, family, users, best)
+        for name, users in sorted(groups.items())
+        if len(users)
+    }
+    windows = {window: recorded(ranked, family, window) for window in (VALIDATION, TEST)}
+    models = [f"{name}/{hop}" for name in groups for hop in (DISTILLED, RELEASED)]
     checks = [
-        *quality_checks(metrics, family, thresholds),
-        *group_checks(family, groups),
-        *compression_checks(hops, {GENERAL, *serving.values()}),
-        *cost_checks(metrics, {GENERAL, *serving.values()}, thresholds),
+        *population_checks(ranked, [TEACHER, *measured_baselines(metrics), *models], groups),
+        *quality_checks(everybody, best, thresholds),
+        *group_checks(
+            qualities, against(decisions, family, family.users, best, only=GENERAL), thresholds
+        ),
+        *case_checks(windows, groups),
+        *compression_checks(decisions, family.students()),
+        *cost_checks(metrics, family.students(), thresholds),
     ]
     return {
         "passed": bool(checks) and all(check.passed for check in checks),
+        "held": sure_losses(decisions, family, segments, best),
         "checks": [asdict(check) for check in checks],
         "segments": {name: asdict(segment) for name, segment in segments.items()},
         "variants": {
             name: {"of": variants[name], **asdict(variant)} for name, variant in compared.items()
         },
-        "family": family,
-        "best_baseline": best_baseline(metrics),
+        "groups": {
+            name: quality.document() for name, quality in {ALL: everybody, **qualities}.items()
+        },
+        "family": windows,
+        MEAN_OVER: USERS,
+        "best_baseline": best,
     }
 
 
-def judge_segment(
-    name: str,
-    metrics: dict[str, Any],
-    cases: pd.DataFrame,
-    members: np.ndarray,
-    folded: list[str],
-    thresholds: Gate,
-    evaluation: Evaluate,
-    seed: int,
-) -> Segment:
-    """Non-inferiority rule: accept a student only if it gains on validation and its lower bound
-    is above -margin.
+def sure_losses(
+    decisions: Judge, family: Family, segments: Mapping[str, Segment], best: str | None
+) -> list[str]:
+    """What the test window shows to be surely worse than promised, one line each.
 
-    A student larger than the gate allows is rejected too, so that a small group without an int8
-    graph does not block the whole release. Latency is not considered here, since it never repeats
-    exactly and would change the set of released students; `cost_checks` checks it.
+    Accepted students are compared with general, all together (Holm 1979); the family with the
+    teacher and the best baseline.
     """
-    if name in folded:
-        return Segment(False, "merged into general", users=len(members))
-    ours, general = f"{name}/{RELEASED}", f"{GENERAL}/{RELEASED}"
-    k, resamples = evaluation.k, thresholds.resamples
-    decision = compare(cases, ours, general, members, VALIDATION, k, resamples, seed, deciding=True)
-    if decision is None:
-        return Segment(False, "no validation cases to decide on", users=len(members))
-    test = compare(cases, ours, general, members, TEST, k, resamples, seed)
-    reason = objection(decision, size_ratio(metrics, ours), thresholds)
-    return Segment(
-        reason is None,
-        reason or "better on validation",
-        decision.gain,
-        decision.lower_bound,
-        len(members),
-        None if test is None else asdict(test),
-    )
-
-
-def objection(decision: Gain, smaller: float | None, thresholds: Gate) -> str | None:
-    """Why a segment's student is rejected, or None; `smaller`: size ratio, teacher ÷ student."""
-    if decision.gain <= 0:
-        return "not better than general on validation"
-    if decision.lower_bound <= -thresholds.margin:
-        return f"may lose more than {thresholds.margin}"
-    if smaller is not None and smaller < thresholds.min_size_ratio:
-        return f"too large: 1/{smaller:.1f} of the teacher, 1/{thresholds.min_size_ratio:g} allowed"
-    return None
-
-
-def size_ratio(metrics: dict[str, Any], model: str) -> float | None:
-    """Served bytes, teacher ÷ model; None if one is unknown."""
-    teacher, ours = (figure(metrics, "models", name, "bytes") for name in (TEACHER, model))
-    return divide(teacher, ours)
-
-
-def compare(
-    cases: pd.DataFrame,
-    ours: str,
-    theirs: str,
-    users: np.ndarray,
-    window: str,
-    k: int,
-    resamples: int,
-    seed: int,
-    *,
-    deciding: bool = False,
-) -> Gain | None:
-    """Gain in NDCG per user of one model over another; None without cases.
-
-    `deciding`: only the users not used to select epochs or settings.
-    """
-    a, b = (per_user(cases, model, window, users, k, deciding) for model in (ours, theirs))
-    if not len(a) or not a.index.equals(b.index):
-        return None
-    return paired_gain(a.to_numpy(), b.to_numpy(), resamples, seed)
-
-
-def per_user(
-    cases: pd.DataFrame, model: str, window: str, users: np.ndarray, k: int, deciding: bool
-) -> pd.Series:
-    """Mean NDCG@k of each user's cases, by user."""
-    rows = select(cases, model, window, users)
-    if deciding:
-        rows = rows[~in_selection(rows["user"].to_numpy())]
-    user_ids, means = user_means(ndcg(rows["rank"].to_numpy(), k), rows["user"].to_numpy())
-    return pd.Series(means, index=user_ids)
-
-
-def select(cases: pd.DataFrame, model: str, window: str, users: np.ndarray) -> pd.DataFrame:
-    """The cases of one model, window and set of users."""
-    mask = (cases["model"] == model) & (cases["window"] == window)
-    return cases[mask & cases["user"].isin(users)]
-
-
-def family_quality(
-    cases: pd.DataFrame,
-    members: dict[str, np.ndarray],
-    serving: dict[str, str],
-    window: str,
-    k: int,
-) -> dict[str, dict[str, float]]:
-    """NDCG@k and HR@k per group if every user is served by their accepted student."""
-    ranks = {
-        name: select(cases, f"{serving.get(name, GENERAL)}/{RELEASED}", window, users)["rank"]
-        for name, users in members.items()
-    }
-    ranks[ALL] = pd.concat(list(ranks.values()))
-    return {
-        name: {
-            "ndcg": float(ndcg(r.to_numpy(), k).mean()),
-            "hr": float(hit(r.to_numpy(), k).mean()),
-            "cases": len(r),
-        }
-        for name, r in ranks.items()
-        if len(r)
-    }
+    losses, p_values = {}, {}
+    for name, segment in segments.items():
+        pair = decisions.pair(name, GENERAL, TEST, family.members[name]) if segment.ships else None
+        if pair is not None:
+            ours, theirs = pair
+            draws = gain_draws(theirs, ours, decisions.gate.resamples, decisions.seed)
+            losses[name] = float((theirs - ours).mean())
+            p_values[name] = p_value(theirs - ours, draws, 0.0)
+    levels = holm(p_values)
+    lines = [
+        f"{name}: its student loses {losses[name]:.4f} NDCG to the general one on the "
+        f"test window (p = {p_values[name]:.4f})"
+        for name in losses
+        if p_values[name] <= levels[name]
+    ]
+    gate, on_test = decisions.gate, against(decisions, family, family.users, best, TEST)
+    for what, ratio, threshold in (
+        ("the teacher's", on_test.retention, gate.min_retention),
+        (f"{best}'s", on_test.lift, 1 + gate.min_lift),
+    ):
+        if ratio is not None and ratio.upper_bound < threshold:
+            lines.append(
+                f"the family has {ratio.value:.1%} of {what} NDCG on the test window, surely below "
+                f"{threshold:.1%}"
+            )
+    return lines

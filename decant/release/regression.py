@@ -8,6 +8,7 @@ from typing import Any
 from decant.params.load import Params
 
 FIGURE = ("family", "validation", "all", "ndcg")  # path in the gate's verdict.json
+MEAN_OVER = "mean_over"  # absent in verdicts of earlier versions: their figures average cases
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def compare(candidate: Evidence, production: Evidence | None, limit: float) -> C
         why = "the candidate's verdict.json lacks the family's NDCG on validation"
         return Comparison(False, why, production.release)
     problem = why_incomparable(candidate.params, production.params)
+    if candidate.verdict.get(MEAN_OVER) != production.verdict.get(MEAN_OVER):
+        problem = problem or "one NDCG is a mean over cases, of an earlier version"
     if problem or old is None:
         why = f"not comparable with production: {problem or 'its verdict.json lacks the figure'}"
         return Comparison(True, why, production.release, new)

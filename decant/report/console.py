@@ -48,7 +48,7 @@ def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str
 
 def legend(verdict: dict[str, Any]) -> list[str]:
     """Explanation of the means, and of the rows of user groups if there are any."""
-    means = "NDCG and HR are means over cases (`decant diff` compares means over users)"
+    means = "NDCG and HR are means over users"
     if not verdict.get("segments"):
         return [means]
     return [
@@ -118,7 +118,8 @@ def verdict_line(verdict: dict[str, Any]) -> str:
     checks = verdict.get("checks", [])
     failed = [str(check["name"]) for check in checks if not check["passed"]]
     if verdict.get("passed"):
-        return f"gate: PASSED, {len(checks)} checks"
+        held = [f"held for a person: {loss}" for loss in verdict.get("held", [])]
+        return "\n".join([f"gate: PASSED, {len(checks)} checks", *held])
     text = f"gate: FAILED, {len(failed)} of {len(checks)} checks: {', '.join(failed)}"
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 

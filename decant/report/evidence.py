@@ -13,6 +13,7 @@ from decant.features.sequences import TEST
 from decant.params.models import Student
 from decant.params.release import Evaluate, Gate
 from decant.params.types import GENERAL, TEACHER
+from decant.release.ranked import read_ranked
 from decant.report.figures import family_coverage, figures, segment_decisions
 from decant.report.results import Figure
 from decant.report.scores import FAMILY, Scores, read_scores, share
@@ -43,7 +44,7 @@ class Evidence:
     `figures`: see `decant.report.figures`. `decisions`: gain over general, by segment and window.
     `retention`: share of the teacher's NDCG, by student on its own group, and the family's on all
     users. `oracle`: empty if the best possible ranking is unknown. `hops`: summary of compression,
-    by student. `margin`: of non-inferiority, NDCG per user.
+    by student. `margin`: of non-inferiority, a share of general's NDCG.
     """
 
     metrics: dict[str, Any]
@@ -84,11 +85,12 @@ def gather(
     scores = read_scores(cases, verdict, members, evaluation, seed)
     best = verdict.get("best_baseline")
     segments = [name for name in students if name != GENERAL]
+    ranked = read_ranked(cases, evaluation.k, partial=[ORACLE])
     return Evidence(
         metrics=metrics,
         verdict=verdict,
         figures=figures(metrics, verdict, scores),
-        decisions=segment_decisions(cases, members, segments, evaluation.k, gate.resamples, seed),
+        decisions=segment_decisions(ranked, members, segments, gate.resamples, seed),
         retention={
             **{
                 name: share(scores, f"{name}/{RELEASED}", TEACHER, own_group(metrics, name))

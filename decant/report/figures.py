@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from decant.evaluation.evaluate import HOPS, ORACLE, RELEASED
-from decant.evaluation.intervals import ratio_draws
+from decant.evaluation.intervals import paired_gain, ratio_draws
 from decant.evaluation.lookup import divide, figure
+from decant.evaluation.metrics import user_means
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.types import GENERAL, TEACHER
-from decant.release.gate import compare
+from decant.release.ranked import Ranked
 from decant.report.results import Figure
 from decant.report.scores import (
     FAMILY,
@@ -84,10 +85,12 @@ def segment_gains(scores: Scores) -> dict[str, Figure | None]:
             continue
         # independent draws of users for each segment
         seed = scores.seed + number
-        users = scores.users[rows]
-        drawn.append(ratio_draws(family[rows], general[rows], users, scores.resamples, seed) - 1)
-        value = float(family[rows].sum() / general[rows].sum()) - 1
-        gains[segment] = with_interval(value, drawn[-1], len(np.unique(users)))
+        (_, ours), (_, theirs) = (
+            user_means(values[rows], scores.users[rows]) for values in (family, general)
+        )
+        drawn.append(ratio_draws(ours, theirs, scores.resamples, seed) - 1)
+        value = float(ours.sum() / theirs.sum()) - 1
+        gains[segment] = with_interval(value, drawn[-1], len(ours))
     if not gains:
         return {}
     average = float(np.mean([gain["value"] for gain in gains.values()]))
@@ -146,29 +149,32 @@ def family_coverage(
 
 
 def segment_decisions(
-    cases: pd.DataFrame,
+    ranked: Ranked,
     members: Mapping[str, np.ndarray],
     segments: list[str],
-    k: int,
     resamples: int,
     seed: int,
 ) -> dict[str, dict[str, Figure]]:
     """Gain of each segment's own student over general per user: on validation, and on test.
 
-    On validation only the decision half of the users counts, with the gate's draws.
+    On validation only the deciding users count, with the gate's draws.
     """
     decisions: dict[str, dict[str, Figure]] = {}
     for name in segments:
         decisions[name] = {}
-        for window, deciding in ((VALIDATION, True), (TEST, False)):
-            models = f"{name}/{RELEASED}", f"{GENERAL}/{RELEASED}"
-            users = members.get(name, np.zeros(0, dtype=np.int32))
-            gain = compare(cases, *models, users, window, k, resamples, seed, deciding=deciding)
-            if gain is not None:
-                decisions[name][window] = {
-                    "value": gain.gain,
-                    "low": gain.low,
-                    "high": gain.high,
-                    "n": gain.n,
-                }
+        users = members.get(name, np.zeros(0, dtype=np.int32))
+        for window, counted in ((VALIDATION, ranked.deciding(users)), (TEST, users)):
+            ours, general = (
+                ranked.scores(f"{student}/{RELEASED}", window, counted)
+                for student in (name, GENERAL)
+            )
+            if ours is None or general is None or ours.empty:
+                continue
+            gain = paired_gain(ours.to_numpy(), general.to_numpy(), resamples, seed)
+            decisions[name][window] = {
+                "value": gain.gain,
+                "low": gain.low,
+                "high": gain.high,
+                "n": gain.n,
+            }
     return decisions

@@ -153,6 +153,8 @@ def family_row(evidence: Evidence) -> ModelRow:
 def step_note(steps: dict[str, Any], hop: str) -> str:
     """Changes that a compression step made to the model."""
     step = steps.get(hop, {})
+    if (kept := step.get("shrunk_to", 1.0)) < 1:
+        return f"{formats.percent(kept, 0)} of the difference from its start kept"
     if "taken" not in step:
         return ""
     if not step["taken"]:

@@ -11,7 +11,13 @@ from decant.params.types import GENERAL
 from decant.report import formats, origin
 from decant.report.evidence import Evidence
 from decant.report.model_rows import baseline_rows, metric_columns, oracle_rows, steps_blocks
-from decant.report.segments import GAINS_CAPTION, gains_picture, segment_rows, variant_rows
+from decant.report.segments import (
+    GAINS_CAPTION,
+    gains_picture,
+    group_rows,
+    segment_rows,
+    variant_rows,
+)
 from decant.report.trade_off import trade_off
 from decant.report.verdict import best_baseline, check_rows, key_figures, sentence
 
@@ -53,6 +59,7 @@ def verdict_content(evidence: Evidence) -> dict[str, Any]:
         "has_oracle": ORACLE in evidence.metrics["models"],
         "checks": checks,
         "failed": [check for check in checks if not check.passed],
+        "held": evidence.verdict.get("held", []),
     }
 
 
@@ -78,9 +85,10 @@ def segments_content(evidence: Evidence) -> dict[str, Any]:
         "accepted": sum(row.accepted for row in rows),
         "only_general": set(evidence.students) == {GENERAL},
         "margin": evidence.margin,
-        "gains": Markup(gains_picture(rows, evidence.margin)) if rows else None,
+        "gains": Markup(gains_picture(rows)) if rows else None,
         "gains_caption": GAINS_CAPTION,
         "variants": variant_rows(evidence),
+        "groups_compared": group_rows(evidence),
     }
 
 

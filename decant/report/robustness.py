@@ -14,6 +14,7 @@ from matplotlib.figure import Figure as Sheet
 
 from decant.evaluation.evaluate import RELEASED
 from decant.evaluation.intervals import CHUNK
+from decant.evaluation.metrics import user_means
 from decant.evaluation.robustness import CLEAN, Curves
 from decant.params.types import TEACHER
 from decant.report import plots
@@ -59,28 +60,26 @@ def figures(measured: Mapping[str, Curves], scores: Scores) -> Figures:
 def model_figures(model: str, levels: Curves, known: np.ndarray, scores: Scores) -> Figures:
     """One model's figures, over its `known` cases, bool [C]; resampled by user."""
     values = np.stack([level[known] for level in levels.values()], axis=1)
-    inverse = np.unique(scores.users[known], return_inverse=True)[1]
-    users = int(inverse.max()) + 1
-    sums = np.stack([np.bincount(inverse, column) for column in values.T], axis=1)
-    cases = np.bincount(inverse)[:, None].astype(np.float64)
-    drawn = resampled(np.hstack([sums, cases]), scores.resamples, scores.seed)
+    means = np.stack([user_means(v, scores.users[known])[1] for v in values.T], axis=1)
+    users = len(means)
+    drawn = resampled(means, scores.resamples, scores.seed)
     clean = list(levels).index((CLEAN, 0.0))
     curves = {}
     for number, (kind, share) in enumerate(levels):
         name = f"{PREFIX}.{model}.{kind}"
         if kind != CLEAN:
             name += f".{round(100 * share):02d}"
-            kept = sums[:, [number, clean]].sum(axis=0)
+            kept = means[:, [number, clean]].sum(axis=0)
             if kept[1] > 0:
                 spread = drawn[:, number] / np.where(drawn[:, clean] > 0, drawn[:, clean], np.nan)
                 curves[f"{name}.{KEPT}"] = with_interval(float(kept[0] / kept[1]), spread, users)
-        mean = float(values[:, number].mean())
-        curves[name] = with_interval(mean, drawn[:, number] / drawn[:, -1], users)
+        mean = float(means[:, number].mean())
+        curves[name] = with_interval(mean, drawn[:, number] / users, users)
     return curves
 
 
 def resampled(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Bootstrap over users of column sums, float [V, M] → [R, M].
+    """Bootstrap over users of column sums of the users' means, float [V, M] → [R, M].
 
     All columns share the draws, so that their ratios are paired.
     """

@@ -12,7 +12,7 @@ import pandas as pd
 
 from decant.evaluation.evaluate import ALL, RELEASED
 from decant.evaluation.intervals import ratio_draws
-from decant.evaluation.metrics import ndcg
+from decant.evaluation.metrics import ndcg, user_means
 from decant.features.sequences import TEST
 from decant.params.release import Evaluate
 from decant.params.types import GENERAL
@@ -104,7 +104,7 @@ def released_students(verdict: dict[str, Any]) -> list[str]:
 
 
 def mean(scores: Scores, name: str, group: str = ALL) -> Figure | None:
-    """Mean NDCG of one model over the cases of a group; resampled by user."""
+    """Mean NDCG of one model over the users of a group."""
     values = scores.ndcg_of(name)
     return None if values is None else ratio(scores, values, np.ones(len(values)), group)
 
@@ -117,15 +117,16 @@ def share(scores: Scores, name: str, reference: str, group: str = ALL) -> Figure
 def ratio(
     scores: Scores, above: np.ndarray | None, below: np.ndarray | None, group: str = ALL
 ) -> Figure | None:
-    """Σ `above` ÷ Σ `below` over the cases of a group where both are known, float [C] each."""
+    """Mean of `above` ÷ mean of `below`, over the users of a group and their cases where both are
+    known, float [C] each."""
     if above is None or below is None:
         return None
     rows = scores.inside(group) & ~np.isnan(above) & ~np.isnan(below)
-    if below[rows].sum() <= 0:
+    (_, over), (_, under) = (user_means(v[rows], scores.users[rows]) for v in (above, below))
+    if under.sum() <= 0:
         return None
-    drawn = ratio_draws(above[rows], below[rows], scores.users[rows], scores.resamples, scores.seed)
-    value = float(above[rows].sum() / below[rows].sum())
-    return with_interval(value, drawn, len(np.unique(scores.users[rows])))
+    drawn = ratio_draws(over, under, scores.resamples, scores.seed)
+    return with_interval(float(over.sum() / under.sum()), drawn, len(over))
 
 
 def with_interval(value: float, drawn: np.ndarray, n: int) -> Figure:

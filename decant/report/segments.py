@@ -17,7 +17,7 @@ from decant.report.scores import serving
 
 GAINS_CAPTION = (
     "Gain over the general student on the same users, with its two-sided 95 % interval. "
-    "Filled: validation, the decision half of its users. Hollow: test."
+    "Filled: the deciding users of validation. Hollow: all users of test."
 )
 
 
@@ -25,15 +25,18 @@ GAINS_CAPTION = (
 class SegmentRow:
     """One segment; gains of its own student over general in NDCG per user, None if not measured.
 
-    `relative`: NDCG on test, own ÷ general. `number` determines the student's colour in all plots.
+    `margin`: the loss tolerated, NDCG per user. `relative`: NDCG on test, own ÷ general. `number`
+    determines the student's colour in all plots.
     """
 
     name: str
     number: int
     where: str | None
     users: float | None
+    deciding: float | None
     validation: Figure | None
     lower_bound: float | None
+    margin: float | None
     test: Figure | None
     relative: float | None
     accepted: bool
@@ -54,6 +57,39 @@ class VariantRow:
     multiply_adds: float | None
     bytes: float | None
     reason: str
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """The family on one group's deciding users: means of NDCG, ratios and their lower bounds to the
+    teacher (`retention`) and the best traditional model (`lift`); None if not measured."""
+
+    name: str
+    users: float | None
+    family: float | None
+    teacher: float | None
+    best: float | None
+    retention: float | None
+    retention_bound: float | None
+    lift: float | None
+    lift_bound: float | None
+
+
+def group_rows(evidence: Evidence) -> list[GroupRow]:
+    """The groups, all users first."""
+    return [
+        GroupRow(
+            name,
+            figure(group, "deciding_users"),
+            *(figure(group, model) for model in ("family", "teacher", "best_baseline")),
+            *(
+                figure(group, ratio, part)
+                for ratio in ("retention", "lift")
+                for part in ("value", "lower_bound")
+            ),
+        )
+        for name, group in evidence.verdict.get("groups", {}).items()
+    ]
 
 
 def variant_rows(evidence: Evidence) -> list[VariantRow]:
@@ -117,8 +153,10 @@ def segment_row(evidence: Evidence, name: str, number: int) -> SegmentRow:
         number=number,
         where=evidence.students[name].where,
         users=figure(judged, "users"),
+        deciding=figure(judged, "deciding_users"),
         validation=decisions.get(VALIDATION),
         lower_bound=figure(judged, "lower_bound"),
+        margin=figure(judged, "margin"),
         test=decisions.get(TEST),
         relative=divide(own, general),
         accepted=serves_its_group(evidence.verdict, name),
@@ -127,8 +165,8 @@ def segment_row(evidence: Evidence, name: str, number: int) -> SegmentRow:
     )
 
 
-def gains_picture(rows: list[SegmentRow], margin: float) -> str:
-    """Each segment's gain with its interval: validation decides (filled), test confirms."""
+def gains_picture(rows: list[SegmentRow]) -> str:
+    """Each segment's gain with its interval: validation decides (filled), test is beside it."""
 
     def draw(sheet: Sheet) -> None:
         axes = sheet.subplots()
@@ -139,16 +177,20 @@ def gains_picture(rows: list[SegmentRow], margin: float) -> str:
             word = "accepted" if row.accepted else served
             axes.text(1.03, place, word, va="center", transform=axes.get_yaxis_transform())
         axes.axvline(0, color=plots.SOFT, linewidth=0.9)
-        axes.axvline(-margin, **plots.RULE)
-        upper = axes.get_xaxis_transform()
-        axes.text(-margin, 1.01, "−margin", color=plots.SOFT, ha="center", transform=upper)
+        margins = [(place, row.margin) for place, row in enumerate(rows) if row.margin is not None]
+        for place, margin in margins:
+            axes.plot([-margin, -margin], [place - 0.35, place + 0.35], **plots.RULE)
+        if margins:
+            place, margin = margins[0]
+            style = {"color": plots.SOFT, "ha": "center", "va": "bottom"}
+            axes.text(-margin, place - 0.38, "−margin", **style)
         axes.set_yticks(range(len(rows)), [plots.short(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("gain in NDCG per user")
         style = {"color": plots.SOFT, "marker": "o", "markersize": 6}
         hollow = {**style, "markerfacecolor": plots.PAGE}
-        plots.legend(sheet, [("validation (decides)", style), ("test (confirms)", hollow)])
+        plots.legend(sheet, [("validation (decides)", style), ("test", hollow)])
 
     title = "Gain of each segment's student over general on validation and test"
     description = f"{GAINS_CAPTION} The values are in the table."

@@ -11,11 +11,15 @@ from decant.report.scores import FAMILY
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One check of the gate; `value` and `threshold` with enough digits to tell them apart."""
+    """One check of the gate; `bound` is empty if there is none.
+
+    What decided, bound or value, and `threshold` have enough digits to tell them apart.
+    """
 
     name: str
     passed: bool
     value: str
+    bound: str
     threshold: str
     why: str
 
@@ -24,7 +28,9 @@ def sentence(evidence: Evidence) -> str:
     """The verdict and its main figures, in one sentence."""
     checks = evidence.verdict.get("checks", [])
     failed = sum(not check["passed"] for check in checks)
-    if evidence.verdict.get("passed"):
+    if evidence.verdict.get("passed") and evidence.verdict.get("held"):
+        start = "A person must decide on the release, the test window shows a loss"
+    elif evidence.verdict.get("passed"):
         start = "The family may be released"
     elif checks:
         start = f"The family must not be released: {failed} of {len(checks)} checks failed"
@@ -76,15 +82,24 @@ def key_figures(evidence: Evidence) -> dict[str, Figure | None]:
 
 def check_rows(verdict: dict[str, Any]) -> list[CheckRow]:
     """Every check of the gate."""
-    return [
-        CheckRow(
-            str(check["name"]),
-            bool(check["passed"]),
-            *formats.distinguishable(check["value"], check["threshold"]),
-            str(check["why"]),
-        )
-        for check in verdict.get("checks", [])
-    ]
+    return [check_row(check) for check in verdict.get("checks", [])]
+
+
+def check_row(check: dict[str, Any]) -> CheckRow:
+    """One check of the gate; earlier versions recorded no bounds."""
+    value, bound = check["value"], check.get("bound")
+    decided, threshold = formats.distinguishable(
+        value if bound is None else bound, check["threshold"]
+    )
+    shown = decided if bound is None else formats.plain(value)
+    return CheckRow(
+        name=str(check["name"]),
+        passed=bool(check["passed"]),
+        value=shown,
+        bound="" if bound is None else decided,
+        threshold=threshold,
+        why=str(check["why"]),
+    )
 
 
 def best_baseline(evidence: Evidence) -> str:

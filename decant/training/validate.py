@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from decant.evaluation.metrics import ndcg
+from decant.evaluation.metrics import mean_over_users, ndcg
 from decant.evaluation.scoring import rank
 from decant.features.sequences import Cases, Sequences, histories, history_lengths
 from decant.models.recommender import Recommender
@@ -73,4 +73,4 @@ def validate(
         k=K,
         exclude_seen=supervision.exclude_seen,
     )
-    return float(ndcg(ranking.ranks, K).mean())
+    return mean_over_users(ndcg(ranking.ranks, K), supervision.selection.user)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from decant.distillation.fit import fit, new_model
-from decant.evaluation.metrics import ndcg
+from decant.evaluation.metrics import mean_over_users, ndcg
 from decant.evaluation.scoring import rank
 from decant.features.holdout import selection_cases
 from decant.features.sequences import Sequences
@@ -59,7 +59,7 @@ def run_trial(
         )  # fmt: skip
         users.append(selected.user)
         quality.append(ndcg(ranking.ranks, K))
-        ndcg_mean = float(quality[-1].mean())
+        ndcg_mean = mean_over_users(quality[-1], selected.user)
         folds.append({"ndcg": ndcg_mean, "epoch": best_epoch, "cases": len(selected)})
     save_cases(cases, np.concatenate(users), np.concatenate(quality))
     value = float(np.mean([fold["ndcg"] for fold in folds]))

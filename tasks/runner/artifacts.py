@@ -12,6 +12,8 @@ from decant.params.types import GENERAL
 from tasks.runner.step import SUMMARY, Workspace
 
 SERVED_BY_GENERAL = "_served_by_general.npy"
+# in a student's output of `shrink`: the share of the difference that is kept; the model, if shrunk
+SHRUNK_WEIGHT, SHRUNK_MODEL = "weight.json", "model"
 
 
 def load_sequences(workspace: Workspace) -> tuple[Encoder, Sequences]:
@@ -83,4 +85,17 @@ def student_of(workspace: Workspace) -> str:
 
 
 def model_folder(workspace: Workspace, name: str) -> Path:
+    """The bundle of a model as trained."""
     return workspace.input(f"models/{name}")
+
+
+def shrunk_weight(workspace: Workspace, student: str) -> float:
+    """The share of a student's difference from its start that is kept; 1: it is as trained."""
+    path = workspace.input(f"shrunk/{student}") / SHRUNK_WEIGHT
+    return float(json.loads(path.read_text(encoding="utf-8"))["weight"])
+
+
+def distilled_folder(workspace: Workspace, student: str) -> Path:
+    """The bundle of a student that is compressed: as trained, or shrunk towards its start."""
+    shrunk = workspace.input(f"shrunk/{student}") / SHRUNK_MODEL
+    return shrunk if shrunk.is_dir() else model_folder(workspace, student)

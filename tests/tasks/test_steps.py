@@ -23,9 +23,11 @@ from decant.evaluation.scoring import OnnxScorer
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, VALIDATION, Sequences, cases, seen_mask
 from decant.models import bundle
+from decant.models.build import load_model
 from decant.params.load import parse_params
 from decant.runtime.ranking import top_items
 from decant.runtime.session import Model
+from tasks.evaluate import model_folders
 from tasks.runner.step import SUMMARY, SUMMARY_PAGE, Summary, Workspace, run_step
 
 torch.set_num_threads(1)
@@ -47,7 +49,7 @@ PARAMS: dict[str, Any] = {
     },
     "students": {
         "general": {"init": "teacher"},
-        "women": {"init": "general", "where": "gender == 'F'"},
+        "women": {"init": "general", "where": "gender == 'F'", "overrides": {"shrink": True}},
         "few": {"init": "general", "where": "gender == 'M' and age < 20", "priority": 1},
     },
     "compress": {"recover_epochs": 1, "max_loss": 0.5},
@@ -56,7 +58,7 @@ PARAMS: dict[str, Any] = {
 BEFORE = ("raw", "ingest", "validate")
 SHARED = ("features", "segments", "embed", "teacher", "knowledge")
 STUDENTS = ("general", "women", "few")
-STABLE = ("features", "segments", "vectors", "models", "knowledge", "compressed")
+STABLE = ("features", "segments", "vectors", "models", "knowledge", "shrunk", "compressed")
 
 
 def step(root: Path, name: str, student: str | None = None, **changes: Any) -> Summary:
@@ -67,11 +69,12 @@ def step(root: Path, name: str, student: str | None = None, **changes: Any) -> S
     return run_step(module.run, workspace, getattr(module, "describe", None))
 
 
-def models(root: Path, students: tuple[str, ...] = STUDENTS) -> None:
+def models(root: Path) -> None:
     for name in SHARED:
         step(root, name)
-    for student in students:
+    for student in STUDENTS:
         step(root, "distill", student)
+    step(root, "shrink")
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +127,7 @@ def load_sequences(root: Path) -> tuple[Encoder, Sequences]:
 
 
 def test_every_step_leaves_a_summary_and_a_page(shop: Path) -> None:
-    folders = ["features", "segments", "vectors", "knowledge", "models/teacher"]
+    folders = ["features", "segments", "vectors", "knowledge", "models/teacher", "shrunk"]
     folders += [f"{kind}/{name}" for kind in ("models", "compressed") for name in STUDENTS]
     for folder in [*folders, "evaluation", "gate"]:
         assert (shop / "data" / folder / SUMMARY).is_file(), folder
@@ -132,11 +135,11 @@ def test_every_step_leaves_a_summary_and_a_page(shop: Path) -> None:
 
 
 def test_in_another_folder_the_same_bytes_are_made(shop: Path, copy: Path) -> None:
-    models(copy, ("general", "few"))  # women's would show no more, and exporting takes seconds
-    for student in ("general", "few"):
+    models(copy)
+    for student in ("general", "few"):  # women's would show no more, and exporting takes seconds
         step(copy, "compress", student)
     again, first = digests(copy), digests(shop)
-    left_out = ("models/women/", "compressed/women/")
+    left_out = "compressed/women/"
     assert again == {p: digest for p, digest in first.items() if not p.startswith(left_out)}
     kinds = {Path(path).suffix for path in again}
     assert kinds >= {".onnx", ".safetensors", ".npy", ".parquet", ".json"}
@@ -149,6 +152,29 @@ def test_a_step_run_again_makes_the_same_bytes(shop: Path, tmp_path: Path) -> No
         step(root, name)
     assert digests(root) == digests(shop)
     assert read_json(root, "gate/verdict.json") == read_json(shop, "gate/verdict.json")
+
+
+def test_a_shrunk_student_is_what_is_compressed_and_evaluated(shop: Path) -> None:
+    """Between general and the student as trained; others are as trained."""
+    weights = {name: read_json(shop, f"shrunk/{name}/weight.json")["weight"] for name in STUDENTS}
+    assert weights["general"] == weights["few"] == 1.0
+    women = read_json(shop, "shrunk/summary.json")["students"]["women"]
+    assert women["weight"] == weights["women"] <= 1.0
+    assert women["users"] > 0
+    models = {
+        name: load_model(shop / "data" / folder).state_dict()
+        for name, folder in {
+            "start": "models/general", "own": "models/women", "shrunk": "shrunk/women/model"
+        }.items()
+    }  # fmt: skip
+    for name, start in models["start"].items():
+        expected = start + weights["women"] * (models["own"][name] - start)
+        torch.testing.assert_close(models["shrunk"][name], expected)
+    hops = read_json(shop, "compressed/women/summary.json")["hops"]
+    assert hops["distilled"]["shrunk_to"] == weights["women"]
+    places = model_folders(Workspace(shop, parse_params(PARAMS)))
+    assert places["women/distilled"] == shop / "data/shrunk/women/model"
+    assert places["general/distilled"] == shop / "data/models/general"
 
 
 def test_every_bundle_is_complete_and_of_one_catalogue(shop: Path) -> None:

@@ -54,11 +54,12 @@ def best_weight(
 ) -> float:
     """The one of `WEIGHTS` with the highest NDCG@k on the cases; the lowest in a tie."""
     reached = np.zeros(len(WEIGHTS))
-    for _, batch, masked in batches(sequences, chosen, items, exclude_seen=exclude_seen):
+    share = 1 / np.bincount(chosen.user)[chosen.user]  # each user counts once
+    for rows, batch, masked in batches(sequences, chosen, items, exclude_seen=exclude_seen):
         a, b = (standardised(model(sequences, batch)) for model in (first, second))
         targets = np.asarray(sequences.items)[batch.position]
         mixtures = (w * a + (1 - w) * b for w in WEIGHTS)
-        reached += [ndcg(rank_targets(m, masked, targets), k).sum() for m in mixtures]
+        reached += [ndcg(rank_targets(m, masked, targets), k) @ share[rows] for m in mixtures]
     return WEIGHTS[int(reached.argmax())]
 
 

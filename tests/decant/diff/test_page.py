@@ -86,8 +86,8 @@ def test_what_is_missing_is_said_with_how_to_get_it(
     text = shown(project)
     assert "B: data/evaluation/cases.parquet is not in DVC's cache: figures without" in text
     assert "`dvc fetch -r store --all-commits data/evaluation" in text
-    assert "means over cases, as recorded by each run" in text
-    assert "family, NDCG@10 (mean over cases): " in text
+    assert "as recorded by each run; earlier versions recorded means over cases" in text
+    assert "family, NDCG@10 (as recorded): " in text
 
 
 def test_a_side_whose_figures_are_gone_still_has_its_settings_and_stages(

@@ -56,9 +56,10 @@ def test_every_case_has_their_figures(ranked: Scores, k: int) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 5, 10, 20])
-def test_the_means_over_cases_are_theirs(ranked: Scores, k: int) -> None:
+def test_the_means_are_theirs_where_each_case_is_a_users(ranked: Scores, k: int) -> None:
     scores, masked, _ = ranked
-    result = quality(rank_targets(*ranked), top_items(scores, masked, k), np.ones(N + 1), k)
+    top, users = top_items(scores, masked, k), np.arange(C)
+    result = quality(rank_targets(*ranked), top, users, np.ones(N + 1), k)
     expected = theirs(*ranked, k)
     for name in ("ndcg", "hr", "recall", "precision"):
         mean = np.mean([case[name] for case in expected])
@@ -91,7 +92,7 @@ def test_a_whole_evaluation_has_their_figures(
         if exclude_seen:
             masked[row, sequences.items[sequences.offsets[user] : position]] = True
     expected = theirs(scores, masked, sequences.items[held.position], 10)
-    result = quality(ranking.ranks, ranking.top, np.ones(N + 1), 10)
+    result = quality(ranking.ranks, ranking.top, held.user, np.ones(N + 1), 10)
     for name in ("ndcg", "hr", "recall", "precision"):
         assert result[name] == pytest.approx(np.mean([e[name] for e in expected]), abs=CLOSE)
 

@@ -1,7 +1,20 @@
+"""Intervals and p-values, against other implementations and against the truth."""
+
 import numpy as np
 import pytest
+from scipy.stats import bootstrap, ttest_1samp
 
-from decant.evaluation.intervals import CHUNK, paired_gain, ratio_draws, resampled
+from decant.evaluation.intervals import (
+    CHUNK,
+    gain_draws,
+    holm,
+    lower_bound,
+    p_value,
+    paired_gain,
+    paired_ratio,
+    ratio_draws,
+    resampled,
+)
 
 RESAMPLES = 1000
 
@@ -62,11 +75,103 @@ def test_any_number_of_resamples_is_drawn(resamples: int) -> None:
     assert gain.low < gain.gain < gain.high
 
 
-def test_a_ratio_draws_a_user_with_all_cases() -> None:
-    above, below = np.array([1.0, 0.0, 1.0, 0.0]), np.ones(4)
-    assert np.ptp(ratio_draws(above, below, np.array([5, 5, 9, 9]), 50, seed=1)) == 0
-    apart = ratio_draws(above, below, np.array([5, 9, 5, 9]), 50, seed=1)
-    assert set(apart) == {0.0, 0.5, 1.0}
+def test_a_ratio_is_of_the_means_of_the_drawn_users() -> None:
+    drawn = ratio_draws(np.array([1.0, 0.0]), np.array([2.0, 1.0]), 50, seed=1)
+    assert set(drawn) == {0.0, 1 / 3, 0.5}
+
+
+def test_a_ratio_has_bounds_on_both_sides_of_its_value() -> None:
+    rng = np.random.default_rng(2)
+    theirs = rng.random(80)
+    ratio = paired_ratio(0.9 * theirs + 0.05 * rng.random(80), theirs, RESAMPLES, 0)
+    assert ratio is not None
+    assert ratio.lower_bound < ratio.value < ratio.upper_bound
+    assert ratio.n == 80
+
+
+def test_a_ratio_to_nothing_is_none_and_draws_of_nothing_widen_its_bounds() -> None:
+    assert paired_ratio(np.zeros(0), np.zeros(0), RESAMPLES, 0) is None
+    assert paired_ratio(np.ones(5), np.zeros(5), RESAMPLES, 0) is None
+    rare = np.array([1.0, 0.0, 0.0, 0.0])  # a third of the draws leave it out
+    ratio = paired_ratio(rare, rare, RESAMPLES, 0)
+    assert ratio is not None
+    assert (ratio.value, ratio.lower_bound, ratio.upper_bound) == (1.0, 0.0, np.inf)
+
+
+def drawn_means(differences: np.ndarray, seed: int = 0) -> np.ndarray:
+    return gain_draws(differences, np.zeros(len(differences)), RESAMPLES, seed)
+
+
+def test_bca_is_that_of_scipy() -> None:
+    """With many users and little skewness Student's t is about the same: no bound is above both."""
+    differences = np.random.default_rng(0).gumbel(size=60) - 0.3  # the left tail is the short one
+    theirs = bootstrap(
+        (differences,), np.mean, n_resamples=20_000, confidence_level=0.9, method="BCa",
+        rng=np.random.default_rng(1),
+    ).confidence_interval.low  # fmt: skip
+    students = ttest_1samp(differences, 0).confidence_interval(0.9).low
+    bound = lower_bound(differences, drawn_means(differences), 0.05)
+    assert bound == pytest.approx(min(theirs, students), abs=0.02)
+    left = lower_bound(-differences, drawn_means(-differences), 0.05)
+    theirs = bootstrap(
+        (-differences,), np.mean, n_resamples=20_000, confidence_level=0.9, method="BCa",
+        rng=np.random.default_rng(1),
+    ).confidence_interval.low  # fmt: skip
+    students = ttest_1samp(-differences, 0).confidence_interval(0.9).low
+    assert left == pytest.approx(min(theirs, students), abs=0.02)
+    assert theirs < students
+
+
+@pytest.mark.parametrize("level", [0.01, 0.05])
+def test_a_bound_excludes_what_the_p_value_rejects(level: float) -> None:
+    rng = np.random.default_rng(4)
+    agreed = 0
+    for _ in range(100):
+        differences = rng.gumbel(size=80) * rng.choice([-1, 1]) + rng.normal() * 0.4
+        draws = drawn_means(differences)
+        bound, p = lower_bound(differences, draws, level), p_value(differences, draws, 0.0)
+        agreed += (bound > 0) == (p <= level)
+    assert agreed >= 97  # quantiles of finitely many draws are rounded
+
+
+def test_users_who_all_gain_the_same_leave_no_doubt() -> None:
+    same = np.full(30, 0.1)
+    draws = drawn_means(same)
+    assert lower_bound(same, draws, 0.01) == pytest.approx(0.1)
+    assert p_value(same, draws, 0.0) < 0.01
+    assert p_value(same, draws, 0.2) > 0.99
+
+
+def test_rare_large_losses_are_not_overlooked() -> None:
+    """One user in twenty loses all: the percentile bootstrap errs in 9 of 100 at this level."""
+    rng = np.random.default_rng(5)
+    population = np.r_[np.full(95, 0.04), np.full(5, -1.0)]
+    population -= population.mean()
+    wrong = 0
+    for seed in range(400):
+        differences = population[rng.integers(0, 100, 100)]
+        draws = gain_draws(differences, np.zeros(100), 300, seed)
+        wrong += p_value(differences, draws, 0.0) <= 0.0125
+    assert wrong <= 0.03 * 400
+
+
+def test_holm_divides_the_level_by_the_hypotheses_that_are_left() -> None:
+    assert holm({"a": 0.001, "b": 0.02, "c": 0.04}) == {"a": 0.05 / 3, "b": 0.025, "c": 0.05}
+    # `b` is not rejected, so `c` is not either, although its p-value is below 0.05
+    assert holm({"a": 0.001, "b": 0.03, "c": 0.04}) == {"a": 0.05 / 3, "b": 0.025, "c": 0.025}
+    assert holm({"a": 0.9}) == {"a": 0.05}
+    assert holm({}) == {}
+
+
+def test_holm_rejects_as_an_independent_implementation_does() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        p_values = {str(i): float(p) for i, p in enumerate(rng.random(6) ** 3)}
+        order = sorted(p_values, key=p_values.__getitem__)
+        adjusted = np.maximum.accumulate([(6 - i) * p_values[n] for i, n in enumerate(order)])
+        rejected = {name for name, p in zip(order, adjusted, strict=True) if p <= 0.05}
+        levels = holm(p_values)
+        assert {name for name in p_values if p_values[name] <= levels[name]} == rejected
 
 
 def test_the_interval_of_a_ratio_covers_the_truth_about_as_often_as_it_says() -> None:
@@ -74,7 +179,7 @@ def test_the_interval_of_a_ratio_covers_the_truth_about_as_often_as_it_says() ->
     covered = 0
     for seed in range(200):
         values = rng.random(60)
-        drawn = ratio_draws(values, np.ones(60), np.arange(60), 300, seed)
+        drawn = ratio_draws(values, np.ones(60), 300, seed)
         low, high = np.quantile(drawn, [0.025, 0.975])
         covered += low <= 0.5 <= high
     assert 175 <= covered < 200
@@ -91,6 +196,6 @@ def test_users_are_drawn_a_chunk_at_a_time(resamples: int) -> None:
 
 def test_a_gain_and_a_ratio_draw_the_same_users() -> None:
     values = np.random.default_rng(5).random(40)
-    low, high = np.quantile(ratio_draws(values, np.ones(40), np.arange(40), 300, 2), [0.025, 0.975])
+    low, high = np.quantile(ratio_draws(values, np.ones(40), 300, 2), [0.025, 0.975])
     gain = paired_gain(values, np.zeros(40), 300, 2)
     assert (gain.low, gain.high) == pytest.approx((low, high), rel=1e-12)

@@ -4,7 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from decant.evaluation.metrics import hit, ndcg, quality, rank_targets, user_means
+from decant.evaluation.metrics import (
+    hit,
+    mean_over_users,
+    ndcg,
+    quality,
+    rank_targets,
+    user_means,
+)
 from decant.runtime.ranking import top_items
 
 C, N, K = 40, 25, 10
@@ -97,23 +104,28 @@ def test_hits_are_ranks_within_k() -> None:
 
 
 def test_all_metrics_by_hand() -> None:
-    ranks = np.array([1, 3, 4])
+    ranks, users = np.array([1, 3, 1]), np.array([8, 8, 5])
     top = np.array([[1, 2], [1, 3], [1, 0]])
     count = np.array([0, 6.0, 3.0, 1.0, 0.0])
-    result = quality(ranks, top, count, 2)
-    assert result == {
-        "ndcg": pytest.approx(1 / 3),
-        "hr": pytest.approx(1 / 3),
-        "recall": pytest.approx(1 / 3),
-        "precision": pytest.approx(1 / 6),
+    result = quality(ranks, top, users, count, 2)
+    assert result == {  # user 8 has 1 and 0, user 5 has 1
+        "ndcg": pytest.approx(3 / 4),
+        "hr": pytest.approx(3 / 4),
+        "recall": pytest.approx(3 / 4),
+        "precision": pytest.approx(3 / 8),
         "coverage": 3 / 4,
         "popularity": pytest.approx((0.6 * 3 + 0.3 + 0.1) / 5),
     }
 
 
 def test_a_model_that_recommends_nothing_covers_nothing() -> None:
-    result = quality(np.array([5]), np.zeros((1, 2), int), np.array([0, 1.0]), 2)
+    result = quality(np.array([5]), np.zeros((1, 2), int), np.array([3]), np.array([0, 1.0]), 2)
     assert (result["coverage"], result["popularity"]) == (0, 0)
+
+
+def test_a_mean_over_users_counts_each_user_once() -> None:
+    assert mean_over_users(np.array([1.0, 0.0, 4.0]), np.array([7, 3, 7])) == 1.25
+    assert mean_over_users(np.zeros(0), np.zeros(0, int)) == 0.0
 
 
 def test_means_are_per_user() -> None:

@@ -149,7 +149,8 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
     **{
         f"distill.{name}": [({"distill": {name: value}}, WOMEN)]
         for name, value in (
-            ("adapter_rank", 2), ("segment_epochs", 9), ("l2_sp", 1), ("background_ratio", 1),
+            ("adapter_rank", 2), ("segment_epochs", 9), ("l2_sp", 1), ("shrink", True),
+            ("background_ratio", 1),
             ("min_users", 9), ("prior_weight", 1),
         )
     },
@@ -177,7 +178,7 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
     ],
     **{
         f"gate.{name}": [({"gate": {name: value}}, WOMEN)]
-        for name, value in (("margin", 0.1), ("resamples", 100))
+        for name, value in (("margin", 0.1), ("min_deciding_users", 10))
     },
     "registry.folder": [
         ({"registry": {**S3["registry"], "folder": "f"}}, {"registry": {"kind": "local"}})

@@ -35,11 +35,13 @@ SETTINGS = {
     "knowledge": "top_k states relations",
     "distill": f"{TRAINING} soft_weight rce_kd_weight stratified_weight states_weight "
     "attention_relation_weight relation_heads temperature init_layers init_item_embeddings "
-    "cvar_fraction adapter_rank segment_learning_rate segment_epochs l2_sp background_ratio "
+    "cvar_fraction adapter_rank segment_learning_rate segment_epochs l2_sp shrink "
+    "background_ratio "
     "max_length prior_weight prior_shrinkage min_users taste_groups",
     "compress": "heads_kept hidden_kept recover_epochs max_loss",
     "evaluate": "k latency_requests resamples",
-    "gate": "margin resamples min_retention min_lift min_size_ratio min_latency_ratio "
+    "gate": "margin min_deciding_users resamples min_retention min_group_retention min_lift "
+    "min_group_lift min_size_ratio min_latency_ratio "
     "max_production_drop",
     "registry": "kind folder bucket prefix endpoint",
     "serve": "load_seconds load_memory_mb max_events max_connections header_seconds body_seconds "

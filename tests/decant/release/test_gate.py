@@ -1,7 +1,6 @@
 """The gate fails closed: for each of its checks, a test that it can fail."""
 
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,22 @@ from decant.evaluation.lookup import figure
 from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.release import Evaluate, Gate
-from decant.release.checks import at_least, best_baseline
+from decant.release.checks import SMALL, at_least, best_baseline
 from decant.release.gate import judge
 
 USERS = 240
 EVALUATION = Evaluate(k=10)
 THRESHOLDS = Gate(
-    margin=0.01, min_retention=0.9, min_lift=0.1, min_size_ratio=4, min_latency_ratio=2
+    margin=0.02,
+    min_deciding_users=20,
+    resamples=1000,
+    min_retention=0.9,
+    min_group_retention=0.8,
+    min_lift=0.1,
+    min_size_ratio=4,
+    min_latency_ratio=2,
 )
+STUDENTS = ("general", "women", "men")
 MEMBERS = {
     "general": np.arange(0, 80),
     "women": np.arange(80, 160),
@@ -30,8 +37,10 @@ Edit = Callable[[Any], None]
 
 
 def ranks_of(model: str, rng: np.random.Generator) -> np.ndarray:
-    """women's own student is better for women, men's worse for men."""
+    """women's own student is better for women, men's worse for men; baselines are far behind."""
     ranks = rng.integers(1, 4, USERS)
+    if model in NAMES:
+        ranks += 4 if model == "item_knn" else 6
     if model == "women/int8":
         ranks[80:160] = np.maximum(ranks[80:160] - 1, 1)
     if model == "men/int8":
@@ -41,9 +50,10 @@ def ranks_of(model: str, rng: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture
 def cases() -> pd.DataFrame:
-    """One case per user, window and released model."""
+    """One case per user, window and model."""
     tables = []
-    for model in ("general/int8", "women/int8", "men/int8"):
+    hops = [f"{name}/{hop}" for name in STUDENTS for hop in ("distilled", "int8")]
+    for model in ("teacher", *NAMES, *hops):
         for window in (VALIDATION, TEST):
             rng = np.random.default_rng(0)
             columns = {"model": model, "window": window, "user": np.arange(USERS)}
@@ -66,8 +76,7 @@ def metrics() -> dict[str, Any]:
 
 @pytest.fixture
 def hops() -> dict[str, Any]:
-    hop = {"distilled": {"ndcg": 0.5}, "int8": {"ndcg": 0.49}, "allowed": 0.96}
-    return {name: deepcopy(hop) for name in MEMBERS}
+    return {name: {"allowed": 0.96} for name in MEMBERS}
 
 
 Judge = Callable[..., dict[str, Any]]
@@ -91,6 +100,11 @@ def verdict(metrics: dict[str, Any], cases: pd.DataFrame, hops: dict[str, Any]) 
     return run
 
 
+def check_of(verdict: dict[str, Any], name: str) -> dict[str, Any]:
+    (check,) = [check for check in verdict["checks"] if check["name"] == name]
+    return dict(check)
+
+
 def failed(verdict: dict[str, Any]) -> set[str]:
     assert verdict["passed"] is all(check["passed"] for check in verdict["checks"])
     return {check["name"] for check in verdict["checks"] if not check["passed"]}
@@ -105,7 +119,9 @@ def test_a_good_family_passes(verdict: Judge) -> None:
     assert failed(result) == set()
     assert result["passed"] is True
     assert {check["name"] for check in result["checks"]} == {
-        "retention", "lift", "cases.general", "cases.men", "cases.women",
+        "population", "groups", "retention", "lift",
+        "retention.general", "retention.men", "retention.women",
+        "cases.general", "cases.men", "cases.women",
         "compression.general", "compression.women", "size_ratio", "latency_ratio",
     }  # fmt: skip
 
@@ -142,16 +158,20 @@ def test_the_family_is_served_by_who_ships(verdict: Judge, cases: pd.DataFrame) 
 
 
 @pytest.mark.parametrize(
-    ("thresholds", "check"),
+    ("thresholds", "checks"),
     [
-        (stricter(min_retention=1.5), "retention"),
-        (stricter(min_lift=5.0), "lift"),
-        (stricter(min_size_ratio=11), "size_ratio"),
-        (stricter(min_latency_ratio=11), "latency_ratio"),
+        (stricter(min_retention=1.5), {"retention"}),
+        (stricter(min_lift=5.0), {"lift"}),
+        (stricter(min_group_retention=1.01), {"retention.general", "retention.men"}),
+        (stricter(min_group_lift=5.0), {"lift.general", "lift.men", "lift.women"}),
+        (stricter(min_size_ratio=11), {"size_ratio"}),
+        (stricter(min_latency_ratio=11), {"latency_ratio"}),
     ],
 )
-def test_a_figure_below_its_threshold_fails(verdict: Judge, thresholds: Gate, check: str) -> None:
-    assert failed(verdict(thresholds=thresholds)) == {check}
+def test_a_figure_below_its_threshold_fails(
+    verdict: Judge, thresholds: Gate, checks: set[str]
+) -> None:
+    assert failed(verdict(thresholds=thresholds)) == checks
 
 
 def remove_model(name: str) -> Edit:
@@ -185,16 +205,12 @@ P50 = ("latency_us", "p50")
 @pytest.mark.parametrize(
     ("edit", "checks"),
     [
-        (remove_model("teacher"), {"retention", "size_ratio", "latency_ratio"}),
-        (remove_figure("teacher", *NDCG), {"retention"}),
-        (spoil("teacher", float("nan"), *NDCG), {"retention"}),
-        (spoil("teacher", 0.0, *NDCG), {"retention"}),
-        (spoil("teacher", "0.7", *NDCG), {"retention"}),
-        (spoil("teacher", True, *NDCG), {"retention"}),
-        (spoil("teacher", None, VALIDATION), {"retention"}),
+        (remove_model("teacher"), {"size_ratio", "latency_ratio"}),
         (remove_model("popularity"), {"lift"}),
         (remove_figure("item_knn", VALIDATION), {"lift"}),
         (spoil("item_knn", float("nan"), *NDCG), {"lift"}),
+        (spoil("item_knn", "0.4", *NDCG), {"lift"}),
+        (spoil("item_knn", True, *NDCG), {"lift"}),
         (remove_figure("teacher", "bytes"), {"size_ratio"}),
         (remove_figure("general/int8", "bytes"), {"size_ratio"}),
         (remove_figure("women/int8", "bytes"), {"size_ratio"}),
@@ -204,10 +220,7 @@ P50 = ("latency_us", "p50")
         (remove_figure("general/int8", "latency_us"), {"latency_ratio"}),
         (spoil("women/int8", float("inf"), *P50), {"latency_ratio"}),
         (spoil("women/int8", 60.0, *P50), {"latency_ratio"}),
-        (
-            lambda metrics: metrics.pop("models"),
-            {"retention", "lift", "size_ratio", "latency_ratio"},
-        ),
+        (lambda metrics: metrics.pop("models"), {"lift", "size_ratio", "latency_ratio"}),
     ],
 )
 def test_a_figure_that_is_missing_or_no_number_fails(
@@ -222,23 +235,94 @@ def test_what_does_not_ship_costs_nothing(verdict: Judge, metrics: dict[str, Any
     assert failed(verdict()) == set()
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda hops: hops["women"]["int8"].update(ndcg=0.4),
-        lambda hops: hops["women"]["int8"].pop("ndcg"),
-        lambda hops: hops["women"]["distilled"].update(ndcg=0.0),
-        lambda hops: hops["women"].pop("distilled"),
-        lambda hops: hops["women"].pop("allowed"),
-        lambda hops: hops["women"].update(allowed=float("nan")),
-        lambda hops: hops.pop("women"),
-    ],
-)
-def test_a_hop_that_lost_too_much_or_was_not_measured_fails(
-    verdict: Judge, hops: dict[str, Any], edit: Edit
+def without(cases: pd.DataFrame, *models: str) -> pd.DataFrame:
+    return cases[~cases["model"].isin(models)]
+
+
+def test_without_the_teachers_ranks_everything_about_it_fails(
+    verdict: Judge, cases: pd.DataFrame
 ) -> None:
+    result = verdict(cases=without(cases, "teacher"))
+    groups = {"retention.general", "retention.men", "retention.women"}
+    assert failed(result) >= {"population", "retention"}
+    assert failed(result) <= {"population", "retention", f"retention.{SMALL}", *groups}
+    assert check_of(result, "population")["why"].endswith("teacher: no case was ranked")
+
+
+def test_a_teacher_without_a_hit_is_no_bar(verdict: Judge, cases: pd.DataFrame) -> None:
+    edited = set_ranks(cases, "teacher", VALIDATION, np.arange(USERS), 10**6)
+    assert "retention" in failed(verdict(cases=edited))
+
+
+def test_a_lift_is_relative_to_the_bar(verdict: Judge, cases: pd.DataFrame) -> None:
+    edited = cases.copy()
+    of_baselines = edited["model"].isin(NAMES) & (edited["window"] == VALIDATION)
+    edited.loc[of_baselines, "rank"] = 2
+    edited.loc[edited["model"].str.endswith("/int8"), "rank"] = 2  # as good as the bar
+    for least, fails in ((0.0, False), (0.01, True)):
+        result = verdict(cases=edited, thresholds=stricter(min_lift=least, min_retention=0.0))
+        assert ("lift" in failed(result)) is fails
+        assert check_of(result, "lift")["value"] == pytest.approx(0.0)
+
+
+def test_a_family_at_a_tenth_of_the_bar_fails(verdict: Judge, cases: pd.DataFrame) -> None:
+    edited = cases.copy()
+    edited.loc[edited["model"].str.endswith("/int8"), "rank"] = 500
+    thresholds = stricter(min_lift=0.0, min_retention=0.0, min_group_retention=0.0)
+    assert "lift" in failed(verdict(cases=edited, thresholds=thresholds))
+
+
+def test_a_bound_decides_not_the_figure_itself(verdict: Judge, cases: pd.DataFrame) -> None:
+    check = check_of(verdict(), "retention")
+    assert check["bound"] < check["value"]
+    between = (check["bound"] + check["value"]) / 2
+    assert "retention" in failed(verdict(thresholds=stricter(min_retention=between)))
+    below = check["bound"] - 1e-6
+    assert "retention" not in failed(verdict(thresholds=stricter(min_retention=below)))
+
+
+def lossy(cases: pd.DataFrame, student: str, share: float) -> pd.DataFrame:
+    """The cases with a distilled student that was right for a share of the deciding users."""
+    users = deciders(np.arange(USERS))
+    right = users[: int(share * len(users))]
+    return set_ranks(cases, f"{student}/distilled", VALIDATION, right, 1)
+
+
+def test_general_must_surely_have_kept_its_quality_in_compression(
+    verdict: Judge, cases: pd.DataFrame
+) -> None:
+    assert failed(verdict(cases=lossy(cases, "general", 0.02))) == set()
+    result = verdict(cases=lossy(cases, "general", 0.08))
+    check = check_of(result, "compression.general")
+    assert check["bound"] < check["threshold"] < check["value"]
+    assert failed(result) == {"compression.general"}
+
+
+@pytest.mark.parametrize(
+    "edit", [lambda h: h["general"].pop("allowed"), lambda h: h.pop("general")]
+)
+def test_a_hop_without_a_threshold_fails(verdict: Judge, hops: dict[str, Any], edit: Edit) -> None:
     edit(hops)
-    assert failed(verdict()) == {"compression.women"}
+    assert failed(verdict()) == {"compression.general"}
+
+
+def test_a_hop_that_was_not_measured_fails(verdict: Judge, cases: pd.DataFrame) -> None:
+    result = verdict(cases=without(cases, "women/distilled"))
+    assert failed(result) == {"population", "compression.women"}
+
+
+def test_a_segments_student_that_surely_lost_too_much_in_compression_does_not_ship(
+    verdict: Judge, cases: pd.DataFrame
+) -> None:
+    women = MEMBERS["women"]
+    edited = set_ranks(cases, "general/int8", VALIDATION, women, 30)
+    edited = set_ranks(edited, "women/distilled", VALIDATION, women, 1)
+    edited = set_ranks(edited, "women/int8", VALIDATION, women, 2)
+    segment = verdict(cases=edited)["segments"]["women"]
+    assert segment["ships"] is False
+    assert segment["reason"] == "lost 36.9% in compression, 4.0% allowed"
+    barely = set_ranks(edited, "women/int8", VALIDATION, women[:-2], 1)
+    assert verdict(cases=barely)["segments"]["women"]["ships"] is True
 
 
 def test_a_group_without_cases_fails(verdict: Judge, cases: pd.DataFrame) -> None:
@@ -248,18 +332,21 @@ def test_a_group_without_cases_fails(verdict: Judge, cases: pd.DataFrame) -> Non
 
 def test_a_group_without_users_fails(verdict: Judge) -> None:
     nobody = np.zeros(0, dtype=int)
-    assert failed(verdict(members={**MEMBERS, "men": nobody})) == {"cases.men"}
+    assert failed(verdict(members={**MEMBERS, "men": nobody})) == {"cases.men", "groups"}
 
 
 def test_general_may_be_left_without_users_by_the_segments(verdict: Judge) -> None:
-    nobody = np.zeros(0, dtype=int)
-    assert failed(verdict(members={**MEMBERS, "general": nobody})) == set()
+    members = {**MEMBERS, "women": np.arange(160), "general": np.zeros(0, dtype=int)}
+    assert failed(verdict(members=members)) == set()
 
 
 def test_no_cases_at_all_fail_everything_about_quality(verdict: Judge, cases: pd.DataFrame) -> None:
     result = verdict(cases=cases[:0])
     groups = {"cases.general", "cases.women", "cases.men"}
-    assert failed(result) == {"retention", "lift", *groups}
+    assert failed(result) == {
+        "population", "groups", "retention", "lift", f"retention.{SMALL}", "compression.general",
+        *groups,
+    }  # fmt: skip
     assert not any(segment["ships"] for segment in result["segments"].values())
 
 
@@ -279,6 +366,10 @@ def test_a_value_that_is_absent_fails(value: float | None) -> None:
 def test_a_value_that_reaches_the_threshold_passes() -> None:
     assert at_least("size", 5.0, 5.0, "what").passed
     assert not at_least("size", 4.999, 5.0, "what").passed
+
+
+def deciders(users: np.ndarray) -> np.ndarray:
+    return users[~in_selection(users)]
 
 
 def set_ranks(
@@ -338,7 +429,7 @@ def test_a_gain_ships_only_if_it_is_surely_no_loss_beyond_the_margin(
     )
     assert wide["gain"] == narrow["gain"] > 0 > narrow["lower_bound"] > -0.2
     assert (wide["ships"], narrow["ships"]) == (True, False)
-    assert narrow["reason"] == "may lose more than 0.0"
+    assert narrow["reason"] == "may lose more than 0.0% of general's NDCG"
 
 
 def test_no_gain_does_not_ship(verdict: Judge, cases: pd.DataFrame) -> None:
@@ -403,7 +494,186 @@ def test_without_one_baseline_there_is_no_bar_unless_it_was_left_out(
 
 
 def test_a_bar_of_no_baseline_is_none(metrics: dict[str, Any]) -> None:
+    for name in NAMES:
+        del metrics["models"][name]
     assert best_baseline({**metrics, "left_out": dict.fromkeys(NAMES, "why")}) is None
+
+
+def test_a_baseline_that_was_measured_is_never_left_out(metrics: dict[str, Any]) -> None:
+    metrics["left_out"] = {"item_knn": "too many items"}
+    assert best_baseline(metrics) == "item_knn"
+
+
+def spoil_case(cases: pd.DataFrame, name: str, rank: Any) -> pd.DataFrame:
+    """The cases with one rank of one model changed."""
+    return set_ranks(cases.astype({"rank": float}), name, VALIDATION, np.array([7]), rank)
+
+
+@pytest.mark.parametrize("name", ["teacher", "men/int8", "women/distilled", "popularity"])
+def test_a_model_that_ranked_other_cases_fails_by_name(
+    verdict: Judge, cases: pd.DataFrame, name: str
+) -> None:
+    of_model = (cases["model"] == name) & (cases["window"] == VALIDATION)
+    for edited, problem in (
+        (cases[~(of_model & (cases["user"] < 3))], "3 of 240 validation cases are missing"),
+        (pd.concat([cases, cases[of_model][:2]]), "2 validation cases are ranked twice"),
+        (spoil_case(cases, name, float("nan")), "1 validation ranks are not numbers of at least 1"),
+        (spoil_case(cases, name, 0), "1 validation ranks are not numbers of at least 1"),
+    ):
+        result = verdict(cases=edited)
+        assert "population" in failed(result)
+        assert check_of(result, "population")["why"].endswith(f"{name}: {problem}")
+
+
+def test_a_few_released_cases_are_no_match_for_a_teacher_on_everybody(
+    verdict: Judge, cases: pd.DataFrame
+) -> None:
+    few = cases[(cases["model"] == "teacher") | (cases["user"] % 80 < 1)]
+    result = verdict(cases=few)
+    assert {"population", "retention"} <= failed(result)
+    assert not any(segment["ships"] for segment in result["segments"].values())
+
+
+def test_a_user_of_no_group_or_of_two_fails(verdict: Judge) -> None:
+    nobodys = {**MEMBERS, "men": MEMBERS["men"][:-1]}
+    assert "groups" in failed(verdict(members=nobodys))
+    twice = {**MEMBERS, "men": np.arange(159, 240)}
+    assert "groups" in failed(verdict(members=twice))
+
+
+def test_a_group_whose_third_is_served_nothing_fails(verdict: Judge, cases: pd.DataFrame) -> None:
+    third = MEMBERS["women"][:27]
+    hidden = set_ranks(cases, "women/int8", VALIDATION, third, 10**6)
+    hidden = set_ranks(hidden, "general/int8", VALIDATION, third, 10**6)
+    result = verdict(cases=hidden, thresholds=stricter(min_retention=0.5))
+    assert failed(result) >= {"retention.women"}
+    assert failed(result).isdisjoint({"retention.men", "retention.general"})
+
+
+@pytest.mark.parametrize(("least", "ships"), [(20, True), (45, False)])
+def test_a_group_with_too_few_deciding_users_is_served_by_general(
+    verdict: Judge, least: int, ships: bool
+) -> None:
+    deciding = len(deciders(MEMBERS["women"]))
+    result = verdict(thresholds=stricter(min_deciding_users=least))
+    segment = result["segments"]["women"]
+    assert 20 < segment["deciding_users"] == deciding < 45
+    assert segment["ships"] is ships
+    if not ships:
+        reason = f"too few to decide: {deciding} deciding users with a hit, of 45"
+        assert segment["reason"] == reason
+        assert {c["name"] for c in result["checks"] if "retention" in c["name"]} == {
+            "retention", f"retention.{SMALL}"
+        }  # fmt: skip
+
+
+def test_small_groups_are_judged_by_general_which_serves_them(
+    verdict: Judge, cases: pd.DataFrame
+) -> None:
+    small = stricter(min_deciding_users=45, min_retention=0.0, min_lift=-1.0)
+    assert failed(verdict(thresholds=small)) == set()
+    edited = set_ranks(cases, "general/int8", VALIDATION, np.arange(USERS), 9)
+    assert f"retention.{SMALL}" in failed(verdict(cases=edited, thresholds=small))
+
+
+def test_users_without_a_hit_by_either_model_decide_nothing(
+    verdict: Judge, cases: pd.DataFrame
+) -> None:
+    users = deciders(MEMBERS["women"])
+    edited = cases
+    for name in ("women/int8", "general/int8"):
+        edited = set_ranks(edited, name, VALIDATION, users, 10**6)
+    edited = set_ranks(edited, "women/int8", VALIDATION, users[:5], 1)
+    segment = verdict(cases=edited)["segments"]["women"]
+    assert segment["gain"] > 0
+    assert segment["lower_bound"] is None
+    assert (segment["ships"], segment["informative_users"]) == (False, 5)
+
+
+def test_the_margin_is_relative_to_generals_quality(verdict: Judge, cases: pd.DataFrame) -> None:
+    for rank, ndcg in ((1, 1.0), (7, 1 / 3)):
+        edited = set_ranks(cases, "general/int8", VALIDATION, MEMBERS["women"], rank)
+        segment = verdict(cases=edited)["segments"]["women"]
+        assert segment["margin"] == pytest.approx(0.02 * ndcg)
+
+
+def test_segments_are_decided_together(verdict: Judge, cases: pd.DataFrame) -> None:
+    """A gain that is enough for one segment alone is not enough beside another doubtful one."""
+    users = deciders(MEMBERS["women"])
+    edited = set_ranks(cases, "general/int8", VALIDATION, users, 2)
+    edited = set_ranks(edited, "women/int8", VALIDATION, users, 2)
+    edited = set_ranks(edited, "women/int8", VALIDATION, users[:13], 1)
+    edited = set_ranks(edited, "women/int8", VALIDATION, users[-13:], 4)
+    together = verdict(cases=edited)["segments"]["women"]
+    alone = verdict(
+        cases=edited, folded=["men"], members={**MEMBERS, "general": np.r_[0:80, 160:240]}
+    )["segments"]["women"]
+    assert together["p"] == alone["p"]
+    assert (together["level"], alone["level"]) == (0.025, 0.05)
+    assert together["level"] < together["p"] <= alone["level"]
+    assert (together["ships"], alone["ships"]) == (False, True)
+    assert together["lower_bound"] < -together["margin"] < alone["lower_bound"]
+
+
+def test_a_sure_loss_on_test_holds_the_release_and_chooses_nothing(
+    verdict: Judge, cases: pd.DataFrame
+) -> None:
+    edited = set_ranks(cases, "women/int8", TEST, MEMBERS["women"], 3)
+    result = verdict(cases=edited)
+    assert result["passed"] is True
+    assert result["segments"]["women"]["ships"] is True
+    (line,) = result["held"]
+    assert line.startswith("women: its student loses 0.1")
+    assert verdict()["held"] == []
+
+
+def test_a_loss_on_test_that_is_not_sure_holds_nothing(verdict: Judge, cases: pd.DataFrame) -> None:
+    edited = set_ranks(cases, "women/int8", TEST, MEMBERS["women"], 2)
+    edited = set_ranks(edited, "general/int8", TEST, MEMBERS["women"], 2)
+    edited = set_ranks(edited, "women/int8", TEST, MEMBERS["women"][:2], 3)
+    assert verdict(cases=edited)["held"] == []
+
+
+def test_a_loss_of_a_student_that_does_not_ship_holds_nothing(
+    verdict: Judge, cases: pd.DataFrame
+) -> None:
+    edited = set_ranks(cases, "men/int8", TEST, MEMBERS["men"], 10**6)
+    assert verdict(cases=edited)["held"] == []
+
+
+def test_a_family_surely_below_a_threshold_on_test_is_held(
+    verdict: Judge, cases: pd.DataFrame
+) -> None:
+    edited = cases
+    for name in ("women/int8", "general/int8"):
+        edited = set_ranks(edited, name, TEST, np.arange(USERS), 9)
+    held = verdict(cases=edited)["held"]
+    assert any("of the teacher's NDCG on the test window, surely below 90.0%" in h for h in held)
+    assert any("of item_knn's NDCG on the test window" in h for h in held)
+
+
+def test_each_group_is_compared_with_teacher_and_bar(verdict: Judge) -> None:
+    groups = verdict()["groups"]
+    assert {*groups} == {"all", *MEMBERS}
+    women = groups["women"]
+    assert women["deciding_users"] == len(deciders(MEMBERS["women"]))
+    assert women["retention"]["value"] == pytest.approx(women["family"] / women["teacher"])
+    assert women["lift"]["value"] == pytest.approx(women["family"] / women["best_baseline"])
+    assert women["retention"]["lower_bound"] < women["retention"]["value"]
+
+
+def test_a_variant_is_judged_in_the_place_of_its_sibling(
+    verdict: Judge, cases: pd.DataFrame, metrics: dict[str, Any]
+) -> None:
+    copies = cases[cases["model"] == "women/int8"]
+    more = [copies.assign(model=f"{name}/int8") for name in ("same", "general_again")]
+    metrics["models"] |= {"same/int8": metrics["models"]["women/int8"]}
+    result = verdict(
+        cases=pd.concat([cases, *more]), variants={"same": "women", "general_again": "general"}
+    )
+    assert result["variants"]["same"] == {"of": "women", **result["segments"]["women"]}
+    assert result["variants"]["general_again"]["users"] == USERS
+    assert {c["name"] for c in result["checks"]} == {c["name"] for c in verdict()["checks"]}
 
 
 def test_the_same_evidence_gives_the_same_verdict(verdict: Judge) -> None:

@@ -18,6 +18,7 @@ from decant.report.evidence import Evidence, Origin, gather
 from decant.report.scores import Scores, read_scores
 
 USERS, CATALOGUE, K, SEED = 90, 20, 10, 3
+GATE = Gate(resamples=300, min_deciding_users=5)
 WINDOWS = {"validation": 0, "test": 2}  # each user's cases: two positions
 STUDENTS = {
     "general": Student(init="teacher"),
@@ -60,7 +61,7 @@ class Run:
             students=self.students,
             origin=self.origin,
             evaluation=self.evaluation,
-            gate=Gate(resamples=300),
+            gate=GATE,
             seed=SEED,
         )
 
@@ -83,7 +84,7 @@ def finished() -> Run:
     evaluation = Evaluate(k=K, resamples=200)
     metrics = make_metrics(cases, models)
     hops = {name: make_hops(metrics, name) for name in STUDENTS}
-    verdict = judge(metrics, cases, MEMBERS, [], hops, Gate(resamples=300), evaluation, SEED)
+    verdict = judge(metrics, cases, MEMBERS, [], hops, GATE, evaluation, SEED)
     top = {name: np.tile(np.arange(1, K + 1), (2 * USERS, 1)) for name in models}
     top["women/int8"] = top["women/int8"] + CATALOGUE - K
     return Run(metrics, verdict, cases, top, hops, make_origin(), STUDENTS, evaluation)

@@ -34,7 +34,7 @@ def test_a_segments_figures_are_of_its_own_group_beside_the_teacher_there(run: A
 def test_the_users_of_each_row_are_said_where_there_are_groups(run: Any) -> None:
     text = table(run.metrics, run.verdict)
     assert "user groups are measured on their own users, all other rows on all users" in text
-    assert "means over cases" in text
+    assert "NDCG and HR are means over users" in text
     assert "all users" not in table(run.metrics, {**run.verdict, "segments": {}})
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from decant.release.ranked import read_ranked
 from decant.report.figures import (
     cost_ratio,
     family_bytes,
@@ -91,13 +92,13 @@ def test_a_loss_by_quantisation_is_positive(run: Any) -> None:
 
 def test_decisions_are_the_gates_own_and_have_two_sides(run: Any) -> None:
     members = run.scores().members
-    result = segment_decisions(
-        run.cases, members, ["women", "men", "none"], run.evaluation.k, 300, 3
-    )
+    ranked = read_ranked(run.cases, run.evaluation.k, partial=["oracle"])
+    result = segment_decisions(ranked, members, ["women", "men", "none"], 300, 3)
     for name in ("women", "men"):
         gain = result[name]["validation"]
         assert gain["value"] == pytest.approx(run.verdict["segments"][name]["gain"])
-        assert gain["low"] <= run.verdict["segments"][name]["lower_bound"] <= gain["high"]
+        assert gain["low"] <= gain["value"] <= gain["high"]
+        assert run.verdict["segments"][name]["lower_bound"] < gain["value"]
         assert gain["n"] < result[name]["test"]["n"]
     assert result["none"] == {}
 

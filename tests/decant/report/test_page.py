@@ -108,15 +108,30 @@ def test_a_run_that_passed_says_so(run: Any) -> None:
 
 def test_a_run_that_failed_says_so_first_and_names_what_failed(run: Any) -> None:
     run.verdict["passed"] = False
-    run.verdict["checks"][1] |= {"passed": False, "value": -0.0312, "threshold": 0.01}
-    run.verdict["checks"][0] |= {"passed": False, "value": None}
+    checks = {check["name"]: check for check in run.verdict["checks"]}
+    checks["lift"] |= {"passed": False, "value": 0.02, "bound": -0.0312, "threshold": 0.01}
+    checks["retention"] |= {"passed": False, "value": None, "bound": None}
     reader = read(run.evidence())
     assert ("div", "class", "verdict failed") in reader.attributes
     start = reader.text[: reader.text.index("Compression steps")]
     assert f"must not be released: 2 of {len(run.verdict['checks'])} checks failed" in start
-    assert "lift : −0.0312, must be at least 0.01" in start
+    assert "lift : 0.02, bound −0.0312, must be at least 0.01" in start
     assert "retention : not measured, must be at least 0.9" in start
     assert "gate failed" in reader.text
+
+
+def test_a_run_that_is_held_for_a_person_says_why(run: Any) -> None:
+    run.verdict["held"] = ["women: its student loses 0.0312 NDCG"]
+    text = read(run.evidence()).text
+    assert "A person must decide on the release, the test window shows a loss" in text
+    assert "held for a person: women: its student loses 0.0312 NDCG" in text
+
+
+def test_each_group_stands_beside_the_teacher_and_the_bar(run: Any) -> None:
+    text = read(run.evidence()).text
+    assert "The family as released against the teacher and the best traditional model" in text
+    retention = run.verdict["groups"]["women"]["retention"]
+    assert f"{100 * retention['lower_bound']:.1f}" in text
 
 
 def test_a_verdict_without_checks_is_a_failure(run: Any) -> None:

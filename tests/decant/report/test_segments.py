@@ -18,7 +18,7 @@ from decant.report.segments import (
 
 GAIN = {"value": 0.02, "low": 0.01, "high": 0.03, "n": 9}
 LOSS = {"value": -0.02, "low": -0.03, "high": -0.01, "n": 9}
-ROW = SegmentRow("women", 1, "x", 30, GAIN, 0.01, LOSS, 1.05, True, False, "better")
+ROW = SegmentRow("women", 1, "x", 30, 14, GAIN, 0.01, 0.005, LOSS, 1.05, True, False, "better")
 
 
 def texts(picture: str) -> list[str]:
@@ -75,11 +75,11 @@ def test_the_picture_names_each_segment_with_its_status_and_both_windows() -> No
         replace(ROW, name="men", accepted=False, validation=LOSS, test=None),
         replace(ROW, name="few", accepted=False, merged=True, validation=None, test=None),
     ]
-    picture = gains_picture(rows, 0.005)
+    picture = gains_picture(rows)
     words = texts(picture)
     for word in ("women", "men", "few", "accepted", "general serves", "merged into general"):
         assert words.count(word) == 1, word
-    assert {"−margin", "validation (decides)", "test (confirms)"} <= set(words)
+    assert {"−margin", "validation (decides)", "test"} <= set(words)
     tips = [tip.text for tip in ElementTree.fromstring(picture).iter("title")][1:]
     assert tips == [
         "women, validation: +0.0200 (+0.0100 to +0.0300)",
@@ -90,7 +90,7 @@ def test_the_picture_names_each_segment_with_its_status_and_both_windows() -> No
 
 def test_a_picture_without_any_gain_can_be_drawn() -> None:
     empty = replace(ROW, validation=None, test=None, accepted=False)
-    assert "general serves" in texts(gains_picture([empty], 0.0))
+    assert "general serves" in texts(gains_picture([empty]))
 
 
 def test_variants_stand_beside_the_student_that_serves(run: Any) -> None:
