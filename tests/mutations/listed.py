@@ -7,6 +7,7 @@ from tests.mutations.lists import (
     distillation,
     evaluation,
     features,
+    registry,
     release,
     serving,
     training,
@@ -20,6 +21,7 @@ MUTATIONS = (
     *evaluation.MUTATIONS,
     *compression.MUTATIONS,
     *release.MUTATIONS,
+    *registry.MUTATIONS,
     *serving.MUTATIONS,
     *decisions.MUTATIONS,
 )

@@ -1,25 +1,24 @@
 """Run mutations: each in a copy of the tree, with only the tests that must notice it."""
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
 from tests.mutations.mutation import Mutation, mutated, problems
+from tests.mutations.worker import run_tests
 
 KILLED, SURVIVED, STALE = "killed", "survived", "stale"
 BROKEN, TIMEOUT = "broken", "timeout"  # its tests cannot be collected; they take too long
 PASSED, FAILED = 0, 1  # exit statuses of pytest
-FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?: - .*)?$", re.MULTILINE)
+FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 TAIL = 12  # lines of a failing run that are shown
 
 
@@ -156,24 +155,6 @@ def run_one(mutation: Mutation, copy: Path, seconds: float) -> Outcome:
     if status == FAILED:
         return Outcome(mutation, KILLED, first_failure(output))
     return Outcome(mutation, BROKEN, f"pytest ended with status {status}:\n{tail(output)}")
-
-
-def run_tests(copy: Path, places: Sequence[str], seconds: float | None) -> tuple[int | None, str]:
-    """Run tests until the first fails; the exit status (None: out of time) and the output."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *places],
-        cwd=copy, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        output = process.communicate(timeout=seconds)[0]
-    except subprocess.TimeoutExpired:
-        return None, ""
-    finally:
-        with suppress(ProcessLookupError):  # also what its tests have started
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return process.returncode, output
 
 
 def first_failure(output: str) -> str:

@@ -98,7 +98,7 @@ MUTATIONS = [
     ),
     *mutate(
         "decant/data/accepted.py",
-        "decant/data/test_clean.py tasks/test_validate.py",
+        "decant/data/test_accepted.py",
         ("accepted-drop-is-not-noticed",
          "if rows.get(name, 0) < (1 - limit) * then", "if rows.get(name, 0) < limit * then",
          "events lost: a truncated export is trained on without a word"),

@@ -152,7 +152,7 @@ MUTATIONS = [
         "decant/features/test_taste.py",
         ("taste-users-scrambled",
          "np.repeat(np.arange(sequences.users), np.asarray(sequences.split[:, 0]))",
-         "np.repeat(np.arange(sequences.users)[::-1], np.asarray(sequences.split[:, 0]))",
+         "np.repeat(np.arange(sequences.users), np.asarray(sequences.split[:, 0])[::-1])",
          "groups by taste are clusters of mixed-up histories: noise"),
         ("taste-fitted-on-test",
          "events = training_events(sequences)\n"
