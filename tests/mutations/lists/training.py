@@ -53,7 +53,7 @@ MUTATIONS = [
     ),
     *mutate(
         "decant/training/state.py",
-        "decant/training/test_loop.py decant/training/test_softmax.py",
+        "decant/training/test_state.py decant/training/test_loop.py",
         ("state-start-is-no-candidate",
          "return -1.0 if self.start_ndcg is None else self.start_ndcg", "return -1.0",
          "a segment's student is replaced by one that is worse than its start"),
@@ -73,7 +73,7 @@ MUTATIONS = [
     ),
     *mutate(
         "decant/training/supervision.py",
-        "decant/distillation/test_student.py",
+        "decant/training/test_supervision.py decant/distillation/test_student.py",
         ("supervision-everybody-picks-for-a-group",
          "selection if members is None else of_users(selection, members)", "selection",
          "a segment's epoch is picked by all users, most of them others"),
@@ -127,6 +127,9 @@ MUTATIONS = [
         "decant/training/test_loop.py",
         ("objective-untrained-items-are-negatives",
          "scores.masked_fill(self.new, MASKED_SCORE)", "scores.masked_fill(self.new, 0.0)",
+         "every new item takes the probability of a score of 0 from all others"),
+        ("objective-untrained-items-have-probability",
+         "scores if self.new is None else scores.masked_fill(self.new, MASKED_SCORE)", "scores",
          "new items are learnt to be wrong before they are sold"),
         ("objective-best-windows-count",
          "mean.topk(max(1, round(share * len(numbers))))",
@@ -148,7 +151,7 @@ MUTATIONS = [
     ),
     *mutate(
         "decant/training/step.py",
-        "decant/training/test_loop.py",
+        "decant/training/test_step.py decant/training/test_loop.py",
         ("step-masks-of-every-epoch-are-one",
          "np.random.default_rng(seeds)", "np.random.default_rng(seeds[0])",
          "a masked model sees the same masks in every epoch"),
