@@ -95,7 +95,7 @@ MUTATIONS = [
     ),
     *mutate(
         "decant/release/manifest.py",
-        "decant/release/test_registry.py decant/release/test_damage.py",
+        "decant/release/test_manifest.py",
         ("manifest-of-another-release",
          "if manifest.id != release:", "if not manifest.id:",
          "both manifests: a release answers under another's id"),
