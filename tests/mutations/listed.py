@@ -1,6 +1,7 @@
 """All mutations, in the order of the layers."""
 
 from tests.mutations.lists import (
+    benchmarks,
     compression,
     data,
     decisions,
@@ -24,4 +25,5 @@ MUTATIONS = (
     *registry.MUTATIONS,
     *serving.MUTATIONS,
     *decisions.MUTATIONS,
+    *benchmarks.MUTATIONS,
 )
