@@ -108,7 +108,7 @@ MUTATIONS = [
     ),
     *mutate(
         "decant/release/agreement.py",
-        "decant/release/test_agreement.py decant/release/test_registry.py",
+        "decant/release/test_agreement.py",
         ("agreement-truth-is-any-value",
          'return verdict.get("passed") is True and (', 'return bool(verdict.get("passed")) and (',
          "a verdict of `\"no\"` passes"),
