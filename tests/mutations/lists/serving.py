@@ -38,7 +38,7 @@ MUTATIONS = [
     ),
     *mutate(
         "decant/runtime/router.py",
-        "decant/runtime/test_engine.py",
+        "decant/runtime/test_router.py",
         ("router-order-of-the-file",
          "return by_priority([parse_rule(*rule) for rule in named])",
          "return [parse_rule(*rule) for rule in named]",
@@ -50,7 +50,7 @@ MUTATIONS = [
     ),
     *mutate(
         "decant/runtime/loading.py",
-        "decant/runtime/test_engine.py",
+        "decant/runtime/test_loading.py decant/runtime/test_engine.py",
         ("loading-merged-students-are-loaded",
          '*(name for name in router["students"] if name not in router["folded"])',
          '*router["students"]',
