@@ -115,8 +115,12 @@ MUTATIONS = [
     *mutate(
         "decant/diff/changes.py",
         "decant/diff/test_changes.py",
-        ("diff-equal-settings-differ",
+        ("diff-new-settings-are-hidden",
+         "if a.get(name, ABSENT) != b.get(name, ABSENT)",
+         "if name in a and a[name] != b.get(name, ABSENT)",
+         "a setting that only the new run has is not shown"),
+        ("diff-null-is-not-set",
          "if a.get(name, ABSENT) != b.get(name, ABSENT)", "if a.get(name) != b.get(name, ABSENT)",
-         "a setting that neither run has is called a difference"),
+         "a setting that was set to null is no difference"),
     ),
 ]  # fmt: skip
