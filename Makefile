@@ -14,7 +14,7 @@ export SOURCE FROM PROFILE PORT
 # make (the shell's parent) even if that is killed
 LASTING = exec $(BIN)/python -m decant.starter $$PPID
 
-.PHONY: help run test coverage docs ui serve env clean
+.PHONY: help run test coverage mutations docs ui serve env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,6 +38,9 @@ test: $(READY) ## the tests, with style and types
 coverage: $(READY) ## the tests, and which lines they do not run
 	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info > (3, 12) else "ctrace")') \
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term-missing:skip-covered
+
+mutations: $(READY) ## change one decision of the code at a time: a test must fail each time
+	$(BIN)/python -m tests.mutations
 
 docs: $(READY) ## the documentation as a site in site/, readable without a network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

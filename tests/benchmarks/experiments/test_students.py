@@ -1,12 +1,13 @@
 """A comparison of students whose ranks are made up, so that its figures are known."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.experiments.student_scores import Scores, family, relative_gain
+from benchmarks.experiments.student_scores import Scores, differences, family, relative_gain
 from benchmarks.experiments.students import groups_outcome, losses_outcome
 from benchmarks.experiments.variants import Comparison, compare_groups, compare_losses
 from decant.evaluation.evaluate import ALL, HOPS
@@ -74,6 +75,50 @@ def test_a_student_is_accepted_on_decision_users_alone(scores: Scores) -> None:
     assert gain.n == (~in_selection(MEMBERS["a"])).sum()
     assert scores.accepted("segment") == {"a"}
     assert scores.accepted("scratch") == set()  # as good as general, and no better
+
+
+def edited(scores: Scores, model: str, window: str, ranks: np.ndarray) -> Scores:
+    """The scores with other ranks of one model, for all users."""
+    table = pd.DataFrame({"user": np.arange(USERS), "rank": ranks})
+    return replace(scores, cases={**scores.cases, (model, window): table})
+
+
+def test_the_test_window_accepts_nobody(scores: Scores) -> None:
+    ranks = np.full(USERS, 20)
+    worst = edited(scores, "a/distilled", TEST, ranks)
+    assert worst.accepted("segment") == {"a"}
+    best = edited(scores, "b/distilled", TEST, np.ones(USERS))
+    assert best.accepted("segment") == {"a"}
+    assert edited(scores, "a/distilled", VALIDATION, ranks).accepted("segment") == set()
+
+
+def test_a_gain_that_may_be_a_loss_is_neither_accepted_nor_said_to_hold(scores: Scores) -> None:
+    """Half of the deciding users gain .5, the others lose .43."""
+    ranks = np.full(USERS, 3)
+    deciding = MEMBERS["a"][~in_selection(MEMBERS["a"])]
+    ranks[deciding] = 13
+    ranks[deciding[: len(deciding) * 51 // 100 + 1]] = 1
+    chancy = edited(scores, "a/distilled", VALIDATION, ranks)
+    gain = chancy.decision_gain("a", "a")
+    assert gain.gain > 0 > -0.01 > gain.lower_bound
+    assert chancy.accepted("segment") == set()
+    figures = groups_outcome(chancy, {"a": 0.3, "b": 0.1}, "demo", "quick").figures
+    assert figures["holds.segment"]["value"] == 0
+
+
+def test_the_worst_served_group_is_chosen_on_validation(scores: Scores) -> None:
+    general = np.where(np.arange(USERS) < 100, 3, 4)  # b is served worse, on validation alone
+    chosen = edited(scores, "general/distilled", VALIDATION, general)
+    chosen = edited(chosen, "general/distilled", TEST, general[::-1])
+    figures = groups_outcome(chosen, {"a": 0.3, "b": 0.1}, "demo", "quick").figures
+    assert figures["gain.segment.worst_served"] == figures["gain.segment.b"]
+    assert figures["gain.segment.worst_served"] != figures["gain.segment.a"]
+
+
+def test_a_group_differs_from_all_others_and_not_from_everybody(make_sequences: Any) -> None:
+    sequences = make_sequences([[1, 1, 9, 9]] * 3 + [[2, 2, 9, 9]] * 3)
+    members = {"a": np.arange(3), "b": np.arange(3, 6), "half": np.array([0, 3])}
+    assert differences(sequences, members) == pytest.approx({"a": 1.0, "b": 1.0, "half": 0.0})
 
 
 def test_gains_are_relative_to_general_and_stand_for_each_group(figures: dict[str, Any]) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,34 @@ def test_recovery_brings_back_what_pruning_lost(cheap: Any, tmp_path: Path) -> N
         return float(run(cheap, tmp_path / str(epochs), settings)["pruned"]["ndcg"])
 
     assert pruned(3) >= pruned(0)
+
+
+def test_recovery_that_spoils_a_pruned_model_is_undone(cheap: Any, tmp_path: Path) -> None:
+    def pruned(epochs: int, rate: float) -> float:
+        settings = Compress(hidden_kept=0.5, heads_kept=0.5, recover_epochs=epochs, max_loss=1.0)
+        hops = compress_student(
+            cheap.models["a"], cheap.known.members["a"], cheap.material, settings,
+            cheap.settings.model_copy(update={"segment_learning_rate": rate}), 1,
+            tmp_path / str(epochs), lambda line: None,
+        )  # fmt: skip
+        return float(hops["pruned"]["ndcg"])
+
+    assert pruned(1, rate=5.0) >= pruned(0, rate=5.0) > 0
+
+
+def test_attention_relations_are_no_part_of_compression(cheap: Any, tmp_path: Path) -> None:
+    class Unread:
+        def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+            raise AssertionError("relations were read")
+
+    knowledge = replace(cheap.material.knowledge, relations=Unread())
+    hops = compress_student(
+        cheap.models["a"], cheap.known.members["a"], replace(cheap.material, knowledge=knowledge),
+        Compress(hidden_kept=0.5, recover_epochs=0, max_loss=1.0),
+        cheap.settings.model_copy(update={"attention_relation_weight": 0.5}), 1, tmp_path,
+        lambda line: None,
+    )  # fmt: skip
+    assert hops["pruned"]["taken"] is True
 
 
 @pytest.mark.parametrize(

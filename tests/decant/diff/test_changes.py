@@ -14,11 +14,14 @@ def changes(project: Any, a: Any, b: Any) -> tuple[dict[str, StageChange], list[
 
 
 def test_settings_that_differ_are_named_with_both_values() -> None:
-    rows = settings_that_differ({"a": 1, "b": None, "c": [1]}, {"a": 2, "b": None, "d": "x"})
+    rows = settings_that_differ(
+        {"a": 1, "b": None, "c": [1]}, {"a": 2, "b": None, "d": "x", "e": None}
+    )
     assert rows == [
         {"key": "a", "a": 1, "b": 2},
         {"key": "c", "a": [1], "b": "not set"},
         {"key": "d", "a": "not set", "b": "x"},
+        {"key": "e", "a": "not set", "b": None},
     ]
 
 

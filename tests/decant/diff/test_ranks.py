@@ -102,6 +102,23 @@ def test_every_case_of_both_is_paired_once(
     assert paired.cases["a"] == {"validation": 60, "test": 60}
 
 
+def test_of_a_user_with_several_cases_each_is_paired_with_itself(
+    project: Any, new_run: Callable[..., Any], better: Any
+) -> None:
+    def several(run: Any, backwards: bool) -> Any:
+        once = run.cases()
+        twice = pd.concat([once, once.assign(position=once["position"] + 1000)])
+        twice = twice.assign(rank=1 + twice["position"] % 1009)
+        run.cases = lambda: twice[::-1] if backwards else twice
+        return run
+
+    project.commit(several(new_run(), backwards=False))
+    project.commit(several(better, backwards=True))
+    paired = pair(project.side("HEAD~1"), project.side("HEAD"))
+    assert len(paired.ranks) == 2 * 2 * 2 * 60  # cases, windows, models, users
+    assert (paired.ranks["a"] == paired.ranks["b"]).all()
+
+
 def test_ranks_of_another_layout_are_told(project: Any, new_run: Callable[..., Any]) -> None:
     run = new_run()
     run.cases = lambda: pd.DataFrame({"model": ["teacher"], "place": [1]})

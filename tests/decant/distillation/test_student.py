@@ -19,6 +19,7 @@ from decant.models import bundle
 from decant.models.recommender import Architecture, Recommender
 from decant.runtime.session import Model
 from decant.training.batches import training_windows
+from decant.training.loop import Plan
 from decant.training.state import Report
 from decant.training.supervision import Material, Supervision, mixture, supervise
 from decant.training.validate import TorchScorer
@@ -220,6 +221,8 @@ def test_a_student_of_any_width_starts_with_items_as_far_apart_as_its_teachers(
     ours, theirs = (torch.pdist(m.item_embeddings()[1:, :16].detach()) for m in (student, teacher))
     assert torch.corrcoef(torch.stack([ours, theirs]))[0, 1] > 0.99
     assert (width < 16) or torch.allclose(ours, theirs, atol=1e-5)
+    spread = student.item_embeddings()[1:, :16].std(), teacher.item_embeddings()[1:].std()
+    torch.testing.assert_close(*spread, rtol=1e-3, atol=0)
 
 
 def generator(seed: int) -> torch.Generator:
@@ -239,22 +242,28 @@ def test_the_general_student_starts_from_its_teachers_items_if_asked_to(family: 
     assert not torch.allclose(scratch.bias, teacher.bias, atol=1e-6)
 
 
-def test_a_new_student_of_a_segment_is_not_held_to_its_random_first_weights(
+def test_only_a_student_that_starts_from_another_is_held_to_it_and_has_a_segments_schedule(
     family: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Supervision] = []
+    plans: list[Plan] = []
 
-    def note(model: Any, sequences: Any, supervision: Supervision, *_: Any) -> Report:
+    def note(_: Any, sequences: Any, supervision: Supervision, own: Any, plan: Plan) -> Report:
         seen.append(supervision)
+        plans.append(plan)
         return Report()
 
     monkeypatch.setattr(fits, "train", note)
-    settings = family.settings.model_copy(update={"l2_sp": 0.5})
+    rates = {"learning_rate": 0.3, "segment_learning_rate": 0.2, "epochs": 5, "segment_epochs": 4}
+    settings = family.settings.model_copy(update={"l2_sp": 0.5, **rates})
     members = family.known.members["a"]
     train_student(family.material, settings, 1, members=members, log=None)
     start = deepcopy(family.models["general"])
     train_student(family.material, settings, 1, start=start, members=members, log=None)
     assert [supervision.l2_sp for supervision in seen] == [0.0, 0.5]
+    assert [(p.epochs, p.learning_rate, p.keep_start) for p in plans] == [
+        (5, 0.3, False), (4, 0.2, True),
+    ]  # fmt: skip
 
 
 def test_a_student_may_read_less_than_the_one_it_goes_on_from(family: Any) -> None:

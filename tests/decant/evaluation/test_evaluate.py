@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from decant.evaluation import baselines
 from decant.evaluation.baselines import BASELINES, CONTENT, HYBRID, KINDS, NAMES
@@ -24,7 +24,7 @@ from decant.evaluation.evaluate import (
 )
 from decant.evaluation.metrics import ndcg
 from decant.features.encode import Encoder
-from decant.features.holdout import in_selection
+from decant.features.holdout import in_selection, selection_cases
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences
 from decant.models import bundle
 from decant.runtime.session import Model
@@ -233,6 +233,35 @@ def test_the_hybrid_is_of_the_best_two_kinds_on_the_users_that_pick(run: Run) ->
     others = [v for name, v in quality.items() if KINDS[name] != KINDS[mixed["first"]]]
     assert quality[mixed["second"]] == max(others)
     assert mixed["weight"] in WEIGHTS
+
+
+def test_the_hybrids_weight_is_chosen_by_the_validation_cases_of_the_users_that_pick(
+    run: Run, sequences: Sequences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Cases] = []
+
+    def note(
+        first: Any, second: Any, sequences: Sequences, chosen: Cases, *_: Any, **__: Any
+    ) -> Any:
+        seen.append(chosen)
+        return 0.3
+
+    monkeypatch.setattr("decant.evaluation.evaluate.best_weight", note)
+    assert run().metrics["hybrid"]["weight"] == 0.3
+    expected = selection_cases(sequences, 4)
+    assert [chosen.position.tolist() for chosen in seen] == [expected.position.tolist()]
+
+
+def test_figures_are_made_by_one_thread_each_whatever_the_machine_has(run: Run) -> None:
+    threads: set[int] = set()
+
+    def note(_: str) -> None:
+        threads.update(pool["num_threads"] for pool in threadpool_info()
+                       if pool["user_api"] == "blas")  # fmt: skip
+
+    with threadpool_limits(2, user_api="blas"):
+        run(progress=note)
+    assert threads == {1}
 
 
 def test_what_is_left_out_is_told_with_the_reason(

@@ -113,6 +113,12 @@ def test_repeats_within_the_window_become_one_event() -> None:
     assert rows(merge(events, 100)) == [(0, 1, 3, 0, 4), (0, 1, 1, 281, -1)]
 
 
+@pytest.mark.parametrize(("apart", "events"), [(100.0, 1), (100.5, 2)])
+def test_the_window_of_a_merge_includes_its_end(apart: float, events: int) -> None:
+    pair = make((0, 1, 1, 0.0, NAN), (0, 1, 1, apart, NAN))
+    assert len(merge(pair, 100.0).items) == events
+
+
 def test_only_neighbours_merge() -> None:
     events = make((0, 1, 1, 0, NAN), (0, 2, 1, 10, NAN), (0, 1, 3, 20, NAN), (1, 1, 1, 25, NAN))
     assert rows(merge(events, 100)) == rows(events)

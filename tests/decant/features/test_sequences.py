@@ -17,6 +17,8 @@ from decant.features.sequences import (
     history_lengths,
     ranges,
     seen_mask,
+    training_counts,
+    training_events,
 )
 
 Make = Callable[..., Sequences]
@@ -60,6 +62,22 @@ def test_no_event_is_in_two_windows_and_none_was_trained_on(
     trained = ranges(sequences.offsets[:-1], sequences.offsets[:-1] + sequences.split[:, 0])
     assert not validation & test
     assert not (validation | test) & set(trained.tolist())
+
+
+@settings(max_examples=80, deadline=None)
+@given(users=parts)
+def test_training_events_and_their_counts_end_before_the_validation_window(
+    make_sequences: Make, users: list[tuple[int, int, int]]
+) -> None:
+    sequences = held_out(make_sequences, users)
+    naive = [
+        int(start) + event
+        for start, (training, _, _) in zip(sequences.offsets[:-1], users, strict=True)
+        for event in range(training)
+    ]
+    assert training_events(sequences).tolist() == naive
+    items = [int(sequences.items[event]) for event in naive]
+    assert training_counts(sequences, 9).tolist() == [items.count(item) for item in range(10)]
 
 
 @settings(max_examples=80, deadline=None)

@@ -1,6 +1,7 @@
 """Groups by taste: users who take similar items are together, by one rule in every place."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,31 @@ def test_a_history_of_a_request_is_assigned_like_that_of_a_user(two_tastes: Sequ
     assert taste.group(np.array([0, 15])) == "2"
     assert taste.group(np.array([], dtype=np.int64)) is None
     assert taste.group(np.array([0])) is None
+
+
+def test_users_are_clustered_by_their_own_training_events(two_tastes: Sequences) -> None:
+    """Neighbours differ in taste, and the first takes half as much as all others: an event that is
+    counted for a neighbour mixes the two."""
+    lengths = np.r_[2, np.full(USERS - 1, 4)]
+    rng = np.random.default_rng(1)
+    taken = [rng.integers(1, 11, n) + 10 * (user % 2) for user, n in enumerate(lengths)]
+    held_out = [ITEMS + 1 + np.arange(2) + 2 * (user % 2) for user in range(USERS)]
+    items = np.concatenate([np.r_[a, b] for a, b in zip(taken, held_out, strict=True)])
+    uneven = replace(
+        two_tastes,
+        offsets=np.r_[0, (lengths + 2).cumsum()],
+        items=items,
+        split=np.stack([lengths, lengths + 1], axis=1),
+    )
+    taste = fit_taste_groups(uneven, ITEMS + 4, 2, seed=1)
+    groups = taste.groups(uneven)
+    assert [{*groups[0::2]}, {*groups[1::2]}] in ([{"1"}, {"2"}], [{"2"}, {"1"}])
+    assert not taste.affinity[ITEMS + 1 :].any(), "items of the held-out events have no affinity"
+
+
+def test_a_history_is_in_the_group_of_highest_affinity() -> None:
+    taste = TasteGroups(np.array([[0, 0, 0], [3, 2, 1], [0, 5, 9]], dtype=float))
+    assert [taste.group(np.array(items)) for items in ([1], [2], [1, 2])] == ["1", "3", "3"]
 
 
 def test_the_same_seed_makes_the_same_groups(two_tastes: Sequences) -> None:

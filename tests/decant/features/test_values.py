@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decant.features.values import attribute_value, clean, identifier, number, plain_text
+from decant.features.values import (
+    attribute_value,
+    clean,
+    identifier,
+    number,
+    plain_text,
+    possible,
+)
 
 HUGE = 10**5000
 
@@ -99,3 +106,18 @@ def test_a_whole_number_is_the_same_as_a_float_and_as_text(value: int) -> None:
     assert {attribute_value(v) for v in (value, float(value), str(value), f"{value}.0")} == {
         str(value)
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("age", "0", True), ("age", "120", True), ("age", "121", False), ("age", "999", False),
+        ("age", "-1", False), ("age", "old", True), ("age", None, True), ("rating", "0", False),
+        ("rating", "5", True), ("rating", "5.5", False), ("price", "1e9", True),
+        ("price", "-0.01", False), ("height", "999", True),
+    ],
+)  # fmt: skip
+def test_a_number_outside_of_its_attributes_range_is_impossible(
+    name: str, value: str | None, expected: bool
+) -> None:
+    assert possible(name, value) is expected

@@ -93,6 +93,25 @@ def test_models_router_encoder_params_and_data_change_the_id(
     assert len(set(ids)) == 6
 
 
+def test_another_rule_alone_changes_the_id(make_parts: MakeParts, tmp_path: Path) -> None:
+    parts = make_parts("rule")
+    router = json.loads(parts.router.read_text())
+    router["students"]["men"]["where"] = "gender != 'F'"  # general serves them in both
+    parts.router.write_text(json.dumps(router))
+    other = made(parts, tmp_path / "b")
+    plain = made(make_parts("plain"), tmp_path / "a")
+    assert other["students"] == plain["students"]
+    assert other["id"] != plain["id"]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "config.json", "items.json"])
+def test_every_file_that_answers_a_request_changes_the_id(name: str) -> None:
+    files = {"router.json": "r", "encoder.json": "e", f"students/general/{name}": "1"}
+    candidate = {"files": files, "params": "p", "data": "d"}
+    changed = {**candidate, "files": {**files, f"students/general/{name}": "2"}}
+    assert candidate_id(candidate) != candidate_id(changed)
+
+
 def test_evidence_and_where_releases_live_do_not_change_the_id(
     make_parts: MakeParts, tmp_path: Path
 ) -> None:
@@ -136,13 +155,16 @@ def test_a_bundle_without_manifest_is_incomplete(make_parts: MakeParts, tmp_path
         made(parts, tmp_path / "out")
 
 
-def test_a_bundle_without_a_model_is_incomplete(make_parts: MakeParts, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["model.onnx", "config.json", "items.json"])
+def test_a_bundle_without_one_of_its_files_is_incomplete(
+    make_parts: MakeParts, tmp_path: Path, name: str
+) -> None:
     parts = make_parts()
     manifest = parts.bundles / "women/int8/manifest.json"
     content = json.loads(manifest.read_text())
-    del content["files"]["model.onnx"]
+    del content["files"][name]
     manifest.write_text(json.dumps(content))
-    with pytest.raises(CandidateError, match=r"women/int8 has no model\.onnx"):
+    with pytest.raises(CandidateError, match=f"women/int8 has no {name}"):
         made(parts, tmp_path / "out")
 
 
@@ -163,6 +185,15 @@ def test_a_changed_candidate_is_noticed(make_parts: MakeParts, tmp_path: Path) -
     (tmp_path / "forged" / "candidate.json").write_text(json.dumps(forged))
     with pytest.raises(CandidateError, match="the id does not match its content"):
         check_candidate(tmp_path / "forged")
+
+
+def test_a_file_that_nobody_assembled_is_noticed(make_parts: MakeParts, tmp_path: Path) -> None:
+    made(make_parts(), tmp_path / "out")
+    (tmp_path / "out" / "students" / "general" / "extra.bin").write_bytes(b"extra")
+    with pytest.raises(
+        CandidateError, match=r"1 additional file\(s\), first students/general/extra"
+    ):
+        check_candidate(tmp_path / "out")
 
 
 def test_no_candidate_says_what_to_do(tmp_path: Path) -> None:

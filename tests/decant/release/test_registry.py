@@ -311,9 +311,17 @@ def test_a_release_is_found_by_a_unique_beginning(registry: Registry, publish: P
     assert registry.resolve(one) == one
     assert registry.resolve(one[:length]) == one
     assert registry.promote(other[:length]).release == other
-    if length > 1:
-        with pytest.raises(UnknownReleaseError, match="2 match"):
-            registry.resolve(one[: length - 1])
+
+
+def test_a_beginning_of_two_releases_is_of_neither(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = "0123456789abcdef", "0123fedcba987654"
+    monkeypatch.setattr(registry, "ids", lambda: [one, other])
+    assert registry.resolve("01234") == one
+    for beginning in ("0123", "0"):
+        with pytest.raises(UnknownReleaseError, match=f"2 match: {one}, {other}"):
+            registry.resolve(beginning)
 
 
 def test_an_unknown_id_names_the_nearest(registry: Registry, publish: Publish) -> None:
@@ -485,6 +493,34 @@ def test_of_twelve_promotions_at_once_one_wins(store: Store, publish: Publish) -
     assert registry.channel().release == won[0]  # type: ignore[union-attr]
     assert [change.release for change in registry.history()] == [start, won[0]]
     assert f"production was moved to {won[0]}" in str(lost[0])
+
+
+def test_a_channel_that_moves_while_a_release_is_verified_is_not_moved_back(
+    registry: Registry, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, one, other = publish(model="start"), publish(model="one"), publish(model="other")
+    registry.promote(start)
+    verify = registry.fit_to_serve
+
+    def meanwhile(given: str) -> str:
+        Registry(registry.store).promote(other)
+        return verify(given)
+
+    monkeypatch.setattr(registry, "fit_to_serve", meanwhile)
+    with pytest.raises(ChannelMovedError, match=f"production was moved to {other}"):
+        registry.promote(one)
+    assert [change.release for change in registry.history()] == [start, other]
+
+
+def test_a_pointer_to_a_release_that_is_gone_says_so(registry: Registry, publish: Publish) -> None:
+    start, gone = publish(model="start"), publish(model="gone")
+    registry.promote(start)
+    registry.promote(gone)
+    assert registry.pointer().problem is None
+    remove(registry.store, f"releases/{gone}/manifest.json")
+    pointer = registry.pointer()
+    assert pointer.problem == f"names {gone}, which is not in the registry"
+    assert pointer.release == gone
 
 
 def test_a_crash_cannot_split_the_pointer_from_the_history(store: Store, publish: Publish) -> None:

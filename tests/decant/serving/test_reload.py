@@ -22,7 +22,7 @@ from decant.release.records import DamagedReleaseError, GateFailedError, Registr
 from decant.release.registry import Registry
 from decant.release.store import StoreError
 from decant.serving.last_served import LastServed
-from decant.serving.preload import Preload
+from decant.serving.preload import NotLoadedError, Preload
 from decant.serving.reload import (
     Current,
     NothingToServeError,
@@ -297,6 +297,23 @@ def test_where_the_next_release_cannot_be_served_the_last_one_is(restarted: Any)
     assert current.served and current.served.family.release == first
     assert current.problem and f"release {second} is damaged" in current.problem
     assert current.refresh() is False and current.served.family.release == first
+
+
+def test_a_release_that_has_just_failed_to_load_is_not_loaded_again_as_the_last_one(
+    restarted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, loaded = restarted.registry.channel().release, list[str]()
+
+    def fail(source: Source, given: str) -> Any:
+        loaded.append(given)
+        raise NotLoadedError(given, "takes too long")
+
+    monkeypatch.setattr(Source, "load", fail)
+    monkeypatch.setattr(Source, "load_kept", fail)
+    current = again(restarted)
+    assert current.served is None
+    assert loaded == [release]
+    assert current.problem == f"release {release} takes too long"
 
 
 def spoil(path: Path, note: Any, change: dict[str, Any]) -> None:

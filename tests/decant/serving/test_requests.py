@@ -2,6 +2,8 @@
 
 import json
 import math
+import time as clock
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -47,6 +49,22 @@ def test_an_event_may_be_an_id_alone() -> None:
 def test_a_time_is_seconds_or_iso_8601(time: Any, seconds: float | None) -> None:
     event = {"item": "a", "behaviour": "view", "time": time, "rating": 4}
     assert events(event) == [Event("a", "view", seconds, 4.0)]
+
+
+@pytest.fixture
+def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock shows the time of Tokyo."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        clock.tzset()
+        yield
+    clock.tzset()
+
+
+@pytest.mark.usefixtures("far_east")
+def test_a_time_without_a_zone_is_utc_wherever_the_service_runs() -> None:
+    assert clock.localtime(0).tm_hour == 9
+    assert events({"item": "a", "time": "2026-01-01T00:00:00"})[0].time == 1767225600.0
 
 
 @pytest.mark.parametrize(

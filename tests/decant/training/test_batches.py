@@ -1,12 +1,21 @@
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decant.features.sequences import Sequences
-from decant.training.batches import Windows, cut, shuffled_batches, training_windows
+from decant.training.batches import (
+    Windows,
+    cut,
+    cut_masked,
+    every_nth,
+    random_mask,
+    shuffled_batches,
+    training_windows,
+)
 
 Make = Callable[..., Sequences]
 
@@ -92,6 +101,51 @@ def test_a_batch_is_what_naive_code_cuts(
             assert position[row].tolist() == pad + list(following)
             user = windows.user[row]
             assert (batch["attributes"][row] == sequences.attributes[user]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(users=histories, length=st.integers(1, 6), seed=st.integers(0, 99))
+def test_nothing_of_a_masked_event_is_read(
+    make_sequences: Make, users: list[tuple[int, int, int]], length: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    sequences = held_out(make_sequences, users)
+    size, inputs = len(sequences.items), ("items", "behaviours", "ratings", "gaps")
+    columns = {name: rng.integers(1, 9, size) for name in inputs[1:]}
+    sequences = replace(sequences, **columns, target=rng.random(size) < 0.6)
+    windows = training_windows(sequences, length)
+    if not len(windows):
+        return
+    masked = random_mask(windows, 0.5, rng)
+    batch, targets, position = cut_masked(sequences, windows, inputs, masked, 999)
+    for row in range(len(windows)):
+        first, stop = int(windows.first[row]), int(windows.stop[row])
+        pad = masked.shape[1] - (stop - first)
+        for column in range(pad):
+            assert targets[row, column] == position[row, column] == 0
+            assert all(batch[name][row, column] == 0 for name in inputs)
+        for place, event in enumerate(range(first, stop), start=pad):
+            hidden = bool(masked[row, place] and sequences.target[event])
+            item = sequences.items[event]
+            assert position[row, place] == event
+            assert targets[row, place] == (item if hidden else 0)
+            assert batch["items"][row, place] == (999 if hidden else item)
+            for name, column in columns.items():
+                assert batch[name][row, place] == (0 if hidden else column[event])
+
+
+def test_the_newest_event_is_masked_and_of_the_others_the_share(make_sequences: Make) -> None:
+    windows = training_windows(make_sequences([list(range(1, 53))] * 40), 50)
+    masked = random_mask(windows, 0.2, np.random.default_rng(0))
+    assert masked[:, -1].all()
+    assert abs(masked[:, :-1].mean() - 0.2) < 0.03
+    assert not random_mask(windows, 0.0, np.random.default_rng(0))[:, :-1].any()
+
+
+def test_the_masks_of_all_parts_hide_every_event_once(make_sequences: Make) -> None:
+    windows = training_windows(make_sequences([list(range(1, 15))] * 3), 12)
+    hidden = np.sum([every_nth(windows, part, 5) for part in range(5)], axis=0)
+    assert (hidden == 1).all()
 
 
 def spans(sequences: Sequences) -> list[tuple[int, int]]:

@@ -401,6 +401,28 @@ def test_padding_is_no_prediction(data: Any) -> None:
     torch.testing.assert_close(objective(batch), objective(longer))
 
 
+def test_a_share_of_the_loss_is_a_share_of_its_gradient(data: Any) -> None:
+    model = new(data).eval()
+    windows = data[2].windows(np.random.default_rng(0)).take(np.arange(4))
+    objective, batch = Objective(model, data[2]), batch_of(data, windows, data[2], model)
+    torch.testing.assert_close(objective(batch, 0.25), 0.25 * objective(batch))
+
+
+def test_an_item_without_training_events_has_no_probability(data: Any) -> None:
+    model = new(data).eval()
+    windows = data[2].windows(np.random.default_rng(0)).take(np.arange(4))
+    batch = batch_of(data, windows, data[2], model)
+    held = torch.arange(17) == 5
+    kept = batch.targets != 5
+    batch = replace(batch, targets=batch.targets[kept], places=batch.places[kept])
+    table = model.item_embeddings()
+    states = model.encode(batch.inputs, table).flatten(0, 1)[batch.places]
+    scores = model.scores(states, table)
+    others = torch.logsumexp(scores[:, ~held], dim=1)
+    expected = (others - scores.gather(1, batch.targets[:, None])[:, 0]).mean()
+    torch.testing.assert_close(Objective(model, data[2], held)(batch), expected)
+
+
 def test_the_learning_rate_rises_shortly_and_falls_to_a_twentieth() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = make_schedule(optimizer, 100)

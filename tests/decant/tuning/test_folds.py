@@ -106,3 +106,12 @@ def test_more_folds_than_there_is_past_are_refused(make_sequences: Any) -> None:
     nobody = make_sequences([[1, 2, 3]] * 4)
     with pytest.raises(FoldsError, match="fold 1 of 1 has no user .*: see split"):
         make_folds(nobody, LAST, 1)
+
+
+def test_a_fold_in_which_no_user_that_picks_has_a_case_is_refused(make_sequences: Any) -> None:
+    picks = in_selection(np.arange(20))
+    split = [[5, 5] if pick else [3, 4] for pick in picks]
+    sequences = make_sequences([[1, 2, 3, 4, 5]] * 20, split=split)
+    assert len(decision_cases(sequences, 1))
+    with pytest.raises(FoldsError, match="fold 1 of 1 has no event of the selection half"):
+        make_folds(sequences, LAST, 1)

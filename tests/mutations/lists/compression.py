@@ -1,0 +1,55 @@
+"""Decisions of compression: what is removed, how weights are rounded, which step is kept."""
+
+from tests.mutations.mutation import mutate
+
+COMPRESS = "decant/compression/test_compress.py"
+MUTATIONS = [
+    *mutate(
+        "decant/compression/prune.py",
+        "decant/compression/test_prune.py",
+        ("prune-most-important-first",
+         "torch.argsort(importance, descending=True, stable=True)",
+         "torch.argsort(importance, descending=False, stable=True)",
+         "pruning removes what the model needs most"),
+        ("prune-importance-without-gradient",
+         "(weight.detach() * weight.grad).sum(along)",
+         "(weight.detach() * torch.ones_like(weight.grad)).sum(along)",
+         "Taylor importance: large weights are kept, not useful ones"),
+        ("prune-importance-without-weight",
+         "(weight.detach() * weight.grad).sum(along)", "(weight.grad * 1.0).sum(along)",
+         "Taylor importance: parts that do nothing are kept"),
+        ("prune-importance-cancels",
+         "hidden[layer] += of_units**2", "hidden[layer] += of_units",
+         "Taylor importance: useful units with changing signs are removed"),
+        ("prune-a-layer-can-be-empty",
+         "count = max(1, round(share * len(importance)))", "count = round(share * len(importance))",
+         "a layer without heads"),
+        ("prune-gradients-stay",
+         "model.zero_grad()\n    return Importance", "return Importance",
+         "the next step starts with the gradients of the last"),
+    ),
+    *mutate(
+        "decant/compression/quantize.py",
+        "decant/compression/test_quantize.py",
+        ("quantize-one-scale-for-all",
+         "per_channel=True", "per_channel=False",
+         "per channel: rare items share the scale of popular ones"),
+        ("quantize-products-saturate",
+         "reduce_range=True", "reduce_range=False",
+         "int8 gives other results on processors without VNNI"),
+    ),
+    *mutate(
+        "decant/compression/compress.py",
+        COMPRESS,
+        ("compress-pruning-is-tried-once",
+         "for share in (0.0, 0.5):", "for share in (0.0,):",
+         "a milder pruning that would hold is never tried"),
+        ("compress-recovery-must-end-better",
+         "keep_start=True,", "keep_start=False,",
+         "a pruned model that recovery spoils is released spoilt"),
+        ("compress-importance-by-relations",
+         "weights = replace(supervision.weights, relations=0.0)",
+         "weights = replace(supervision.weights)",
+         "compression asks for relations that nobody kept"),
+    ),
+]  # fmt: skip
