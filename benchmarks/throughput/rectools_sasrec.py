@@ -86,6 +86,9 @@ class SameOptimizer(TransformerLightningModule):
             "lr_scheduler": {"scheduler": planned, "interval": "step"},
         }
 
+    def configure_gradient_clipping(self, *given: Any, **options: Any) -> None:
+        nn.utils.clip_grad_norm_(self.torch_model.parameters(), self.settings["clip"])
+
 
 def read_events(folder: Path) -> pd.DataFrame:
     """The training events as RecTools takes them; times only tell their order."""
@@ -100,12 +103,12 @@ def read_events(folder: Path) -> pd.DataFrame:
     )
 
 
-def new_trainer(precision: str, clip: float, *, seconds: float, steps: int) -> Trainer:
+def new_trainer(precision: str, *, seconds: float, steps: int) -> Trainer:
     """A silent trainer for so many seconds or steps; -1 steps: without a limit."""
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     options: dict[str, Any] = dict.fromkeys(quiet, False)
     return Trainer(
-        accelerator="cpu", max_epochs=EPOCHS, max_steps=steps, gradient_clip_val=clip,
+        accelerator="cpu", max_epochs=EPOCHS, max_steps=steps,
         precision=PRECISIONS[precision], callbacks=[Clock(seconds)], **options,
     )  # fmt: skip
 
@@ -139,7 +142,7 @@ def main() -> None:
         **settings["model"],
         epochs=EPOCHS,
         lightning_module_type=SameOptimizer,
-        get_trainer_func=lambda: new_trainer(arguments.precision, settings["clip"], **limits),
+        get_trainer_func=lambda: new_trainer(arguments.precision, **limits),
     )
     events = read_events(arguments.folder)
     dataset = Dataset.construct(events)
