@@ -60,13 +60,20 @@ def built(tables: Tables, expected: Facts) -> Tables:
     actual = facts(events)
     if actual != expected:
         raise OtherDataError(str(tables.used[0]), actual, expected)
-    left_out = len(tables.events) - len(events)
-    films = tables.events[Columns.ITEM].nunique() - actual.items
-    note = (
-        f"protocol p1: {left_out:,} of {len(tables.events):,} ratings left out, of users or items "
-        f"with fewer than {AT_LEAST} ({films:,} items); only the order of events counts"
-    )
+    note = f"protocol p1: {left_out(tables.events, events)}; only their order counts"
     return replace(tables, events=events, clock=False, notes=(*tables.notes, note))
+
+
+def left_out(before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """How many of the events before are left."""
+    ratings, items = len(before) - len(after), before[Columns.ITEM].nunique()
+    if not ratings:
+        return f"all {len(after):,} ratings"
+    fewer = items - after[Columns.ITEM].nunique()
+    return (
+        f"{len(after):,} of {len(before):,} ratings, without those of users or items with fewer "
+        f"than {AT_LEAST} ({fewer:,} of {items:,} items)"
+    )
 
 
 def with_enough_ratings(events: pd.DataFrame) -> pd.DataFrame:

@@ -132,9 +132,11 @@ def test_times_are_dropped_and_it_is_said_what_was_left_out(tmp_path: Path) -> N
     assert tables.events["time"].isna().all()
     assert not tables.clock
     assert tables.notes == (
-        "protocol p1: 4 of 40 ratings left out, of users or items with fewer than 5 (1 items); "
-        "only the order of events counts",
+        "protocol p1: 36 of 40 ratings, without those of users or items with fewer than 5 "
+        "(1 of 7 items); only their order counts",
     )
+    whole = under_p1(tmp_path / "whole", sequences=as_sequences(ratings()))
+    assert whole.notes == ("protocol p1: all 36 ratings; only their order counts",)
 
 
 def test_the_three_logs_give_the_same_sequences(tmp_path: Path, expected: p1.Facts) -> None:
