@@ -56,7 +56,10 @@ BENCHMARKS = {
     "movielens-1m-groups": (STUDENTS, "the same on MovieLens 1M"),
     "demo-losses": (STUDENTS, "each loss for training a student, on the demo"),
     "movielens-1m-losses": (STUDENTS, "the same on MovieLens 1M"),
-    "training": (TRAINING, "speed and quality beside RecTools' SASRec at equal steps, on movielens-1m"),
+    "training": (
+        TRAINING,
+        "speed, and quality at equal steps, beside RecTools' SASRec on MovieLens 1M",
+    ),
     "online-retail": (DATA_SETS, "the same on a shop's log, split by time"),
 }
 IDS = ("ids", "ids-ensemble")  # profiles that are not compared with the others
