@@ -7,6 +7,7 @@ import ast
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 PACKAGES = ("decant", "tasks")
@@ -123,12 +124,11 @@ def written(node: object) -> str:
 def _joined(parts: list[ast.expr]) -> list[ast.expr]:
     """The parts of an f-string, with neighbouring texts as one and without empty ones."""
     joined: list[ast.expr] = []
-    for part in parts:
-        if isinstance(part, ast.Constant):
-            last = joined.pop().value if joined and isinstance(joined[-1], ast.Constant) else ""
-            joined += [ast.Constant(f"{last}{part.value}")] if f"{last}{part.value}" else []
-        else:
-            joined.append(part)
+    for is_text, run in groupby(parts, lambda part: isinstance(part, ast.Constant)):
+        if not is_text:
+            joined += run
+        elif text := "".join(str(part.value) for part in run if isinstance(part, ast.Constant)):
+            joined.append(ast.Constant(text))
     return joined
 
 

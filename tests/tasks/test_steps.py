@@ -27,6 +27,7 @@ from decant.params.load import parse_params
 from decant.runtime.ranking import top_items
 from decant.runtime.session import Model
 from tasks.runner.step import SUMMARY, SUMMARY_PAGE, Summary, Workspace, run_step
+from tasks.runner.training_record import RECORD
 
 torch.set_num_threads(1)
 TINY = {
@@ -129,6 +130,19 @@ def test_every_step_leaves_a_summary_and_a_page(shop: Path) -> None:
     for folder in [*folders, "evaluation", "gate"]:
         assert (shop / "data" / folder / SUMMARY).is_file(), folder
         assert (shop / "data" / folder / SUMMARY_PAGE).read_text().strip(), folder
+
+
+def test_every_training_tells_its_arithmetic_and_apart_from_the_model_its_time(shop: Path) -> None:
+    for name in ("teacher", "general", "women"):
+        record = read_json(shop, f"training/{name}/{RECORD}")
+        arithmetic = {"device": "cpu", "precision": "float32", "threads": 1, "processes": 1}
+        assert record["arithmetic"] == read_json(shop, f"models/{name}/{SUMMARY}")["arithmetic"]
+        assert record["arithmetic"].items() >= arithmetic.items(), record
+        assert record["seconds"] > 0
+        assert record["trainings"] == (2 if name == "teacher" else 1)  # it has an ensemble of one
+        assert record["machine"]["cpu"] and record["machine"]["accelerator"] is None
+    few = read_json(shop, f"training/few/{RECORD}")
+    assert (few["seconds"], few["trainings"], few["arithmetic"]) == (0, 0, {})
 
 
 def test_in_another_folder_the_same_bytes_are_made(shop: Path, copy: Path) -> None:
