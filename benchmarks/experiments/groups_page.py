@@ -15,7 +15,7 @@ from decant.report.results import Figure
 DRAWN = (SEGMENT, "from_attributes", "adapters", "prior")  # more would be indistinguishable
 
 
-def table(figures: Mapping[str, Figure], scores: Scores) -> str:
+def table(figures: Mapping[str, Figure], scores: Scores, window: str) -> str:
     """Variants, best first: quality, cost, and gain over general, also by segment."""
     k, groups = scores.k, scores.comparison.groups
     variants = sorted(
@@ -23,7 +23,7 @@ def table(figures: Mapping[str, Figure], scores: Scores) -> str:
     )
     width = max(len(name) for name in (*variants, *scores.members))
     head = f"NDCG@{k}   HR@{k}  cheaper  gain of all in segments  accepted  as good for less"
-    lines = [f"{'test window'.ljust(width)}  {head}"]
+    lines = [f"{f'{window} window'.ljust(width)}  {head}"]
     for variant in variants:
         quality = (figures[f"student.{variant}.{metric}@{k}"]["value"] for metric in ("ndcg", "hr"))
         cells = "  ".join(f"{value:7.4f}" for value in quality)

@@ -36,7 +36,8 @@ class Outcome:
 
     `protocol`: the method, by subject. `failures`: failed expectations, one line each; they are
     written beside the figures and make the command fail. `shown`: text printed at the end of the
-    measured run. `picture`: a plot of the figures, as SVG.
+    measured run. `picture`: a plot of the figures, as SVG. `trained`: the record of each training
+    behind the figures, by model.
     """
 
     protocol: dict[str, Any]
@@ -45,6 +46,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     shown: str = ""
     picture: str = ""
+    trained: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def measured(self, name: str, value: float, n: int | None = None) -> None:
         """Add a figure without an interval."""
@@ -58,9 +60,20 @@ class Outcome:
 
 
 def document(
-    name: str, outcome: Outcome, commit: str, seconds: float, command: str = ""
+    name: str,
+    outcome: Outcome,
+    commit: str,
+    seconds: float,
+    command: str = "",
+    provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Content of a results file; `command`: its origin, by default `decant bench`."""
+    """Content of a results file.
+
+    Args:
+        seconds: of the last call; those of each training are in the provenance.
+        command: its origin, by default `decant bench`.
+        provenance: what the figures were made of, see `benchmarks.provenance`.
+    """
     return {
         "name": name,
         "command": command or f"decant bench {name}",
@@ -69,6 +82,7 @@ def document(
         "seeds": outcome.seeds,
         "seconds": round(seconds, 1),
         "figures": outcome.figures,
+        **({"provenance": provenance} if provenance else {}),
     }
 
 
@@ -123,6 +137,7 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
         f"Made by `{result['command']}` in {result['seconds']:.0f} s, "
         f"of commit `{result['commit'][:12]}`, {seeds(result['seeds'])}.",
         "",
+        *([*origin(result["provenance"]), ""] if "provenance" in result else []),
         *(["```text", outcome.shown, "```", ""] if outcome.shown else []),
         *([f"![{result['name']}]({result['name']}.svg)", ""] if outcome.picture else []),
         *(f"- {subject}: {how}" for subject, how in result["protocol"].items()),
@@ -141,6 +156,37 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
             *(f"- {failure}" for failure in outcome.failures),
         ]
     return "\n".join(lines) + "\n"
+
+
+def origin(provenance: Mapping[str, Any]) -> list[str]:
+    """What figures were made of, in a few lines of Markdown."""
+    code, settings, data = (provenance[kind] for kind in ("code", "settings", "data"))
+    versions = ", ".join(f"{name} {number}" for name, number in provenance["libraries"].items())
+    raw = ", ".join(f"`{place}` with MD5 {digest}" for place, digest in data.items())
+    here = provenance["machine"]
+    return [
+        f"- made of: {len(code)} programs, {len(settings)} settings and the libraries below; key "
+        f"`{provenance['key'][:12]}`, see `decant bench --status`",
+        f"- raw data: {raw or 'generated'}",
+        f"- libraries: {versions}",
+        f"- machine: {here['cpu']}, {here['cores']} cores, {here['platform']}, Python "
+        f"{here['python']}",
+        *(f"- trained: {training(entry)}" for entry in provenance["trained"]),
+    ]
+
+
+def training(entry: Mapping[str, Any]) -> str:
+    """Trainings with the same arithmetic, machine and commit, in one line."""
+    how, seconds = entry["arithmetic"], entry["seconds"]
+    longest = max(seconds, key=seconds.__getitem__)
+    on = entry["machine"]["accelerator"] or entry["machine"]["cpu"]
+    commit = f", of commit `{entry['commit'][:12]}`" if entry["commit"] else ""
+    threads = f"{how['threads']} thread{'s' * (how['threads'] != 1)}"
+    return (
+        f"{len(seconds)} model{'s' * (len(seconds) != 1)} in {sum(seconds.values()):,.0f} s, "
+        f"`{longest}` the longest with {seconds[longest]:,.0f} s; {how['precision']} on {on}, "
+        f"{threads}{commit}"
+    )
 
 
 def seeds(numbers: list[int]) -> str:

@@ -1,5 +1,6 @@
 """A comparison of students whose ranks are made up, so that its figures are known."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def scores() -> Scores:
 
 @pytest.fixture(scope="module")
 def figures(scores: Scores) -> dict[str, Any]:
-    return dict(groups_outcome(scores, {"a": 0.3, "b": 0.1}, "demo", "quick").figures)
+    return dict(groups_outcome(scores, {"a": 0.3, "b": 0.1}, "demo", "quick", TEST).figures)
 
 
 def test_a_variant_for_groups_serves_each_group_by_its_own_student(scores: Scores) -> None:
@@ -108,17 +109,27 @@ def test_distillation_is_compared_with_the_same_student_without_the_teacher(
 
 
 def test_every_variant_stands_in_the_table_and_in_the_protocol(scores: Scores) -> None:
-    outcome = groups_outcome(scores, {"a": 0.3, "b": 0.1}, "demo", "quick")
+    outcome = groups_outcome(scores, {"a": 0.3, "b": 0.1}, "demo", "quick", TEST)
     assert {line.split()[0] for line in outcome.shown.splitlines() if line} >= set(scores.variants)
     assert set(scores.variants) <= set(outcome.protocol)
     assert "<svg" in outcome.picture
 
 
+def without_test(scores: Scores) -> Scores:
+    return replace(scores, cases={key: v for key, v in scores.cases.items() if key[1] != TEST})
+
+
+def test_groups_are_compared_on_validation_without_a_look_at_test(scores: Scores) -> None:
+    difference = {"a": 0.3, "b": 0.1}
+    outcome = groups_outcome(without_test(scores), difference, "demo", "quick", VALIDATION)
+    assert outcome.shown.startswith("validation window")
+    assert outcome.figures["gain.segment.a"]["value"] == pytest.approx(1.0)
+    assert "gate.passed" not in outcome.figures
+
+
 def test_losses_are_compared_on_validation_and_nothing_of_test_is_read() -> None:
     comparison = compare_losses(PARAMS)
-    scores = made_up(comparison, PARAMS)
-    for model in [key for key in scores.cases if key[1] == TEST]:
-        del scores.cases[model]
+    scores = without_test(made_up(comparison, PARAMS))
     outcome = losses_outcome(scores, "demo", "quick")
     assert outcome.figures["soft_7.gain"]["value"] == 0
     assert {"hard", "items"} <= {line.split()[0] for line in outcome.shown.splitlines()}
