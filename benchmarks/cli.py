@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.catalogue import BENCHMARKS, Benchmark, benchmark_of
+from benchmarks.catalogue import BENCHMARKS, DEMO, Benchmark, benchmark_of
 from benchmarks.harness.checkout import Clone, clone, commit_of, renewed, uncommitted
 from benchmarks.provenance.looks import LOOKS, check_list, enter, purpose
 from benchmarks.provenance.record import Provenance
@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         log("figures of the validation window; those of the test window need --test")
     result = document(name, outcome, commit, seconds, command, provenance)
     if arguments.test:
-        enter(root, commit, command, arguments.test)
+        enter(root, commit, benchmark.source or DEMO, command, arguments.test)
         log(f"entered in {LOOKS}")
     for path in write(root / folder, result, outcome):
         log(f"wrote {path.relative_to(root)}")
@@ -135,12 +135,12 @@ def show_status(root: Path, arguments: argparse.Namespace) -> int:
     """Print the status of every results file, or of one; 0 whatever it is."""
     if ignored := [f"--{option}" for option in options_given(arguments)]:
         raise ValueError(f"{', '.join(ignored)}: has no effect with --status")
-    found = statuses(root, parse)
+    shown = statuses(root, parse)
     if arguments.name is not None:
         benchmark_of(arguments.name)
-        found = [one for one in found if one.name == arguments.name]
-    shown = [one.as_json() for one in found]
-    print(json.dumps(shown, indent=2) if arguments.json else table(found))
+        shown = [one for one in shown if one.name == arguments.name]
+    as_json = [one.as_json() for one in shown]
+    print(json.dumps(as_json, indent=2) if arguments.json else table(shown))
     return 0
 
 
@@ -199,7 +199,7 @@ def measure(
         chosen = Chosen(arguments.profile or benchmark.profile, without)
         provenance = Provenance(project, benchmark, chosen)
         outcome = module.bench(project, log, **keywords(arguments, benchmark))
-        return outcome, provenance.of(outcome.trained)
+        return outcome, provenance.complete(outcome.trained)
 
 
 def keywords(arguments: argparse.Namespace, benchmark: Benchmark) -> dict[str, Any]:

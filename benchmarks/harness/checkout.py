@@ -38,7 +38,7 @@ BEFORE_TEST = {
     "compress",
 }  # stages that do not know the test window
 Shown = Callable[[str], bool]
-_TOLD = re.compile(r"^\S+ (?P<stage>\w+)(?:@\w+)?(?: \w+)?: ")  # a line of a flow
+_SPOKEN = re.compile(r"^\S+ (?P<stage>\w+)(?:@\w+)?(?: \w+)?: ")  # a line of a flow
 _DONE = re.compile(r"^\S+ ([\w@-]+): (ran|restored|accepted) in ", re.MULTILINE)
 
 
@@ -103,8 +103,8 @@ def silent_on_test(line: str) -> bool:
     stage before `evaluate`, the end of any stage, or an error that is not the gate's."""
     if line.startswith("decant: error: "):
         return not line.startswith("decant: error: candidate ")
-    told = _TOLD.match(line)
-    return told is not None and (told["stage"] in BEFORE_TEST or _DONE.match(line) is not None)
+    spoken = _SPOKEN.match(line)
+    return spoken is not None and (spoken["stage"] in BEFORE_TEST or _DONE.match(line) is not None)
 
 
 def copy_lines(source: IO[bytes], shown: Shown) -> None:

@@ -59,11 +59,10 @@ def programs_of(benchmark: Benchmark) -> list[str]:
 
 def code_of(code: Code, benchmark: Benchmark) -> dict[str, str]:
     """Digest of each program's code with all it imports; a missing program is `missing`."""
-    found = {}
-    for program in programs_of(benchmark):
-        exists = code.locate(program) is not None
-        found[program] = code.digest(program) if exists else "missing"
-    return found
+    return {
+        program: code.digest(program) if code.locate(program) else "missing"
+        for program in programs_of(benchmark)
+    }
 
 
 def libraries_of(code: Code, benchmark: Benchmark) -> dict[str, str]:
@@ -106,8 +105,8 @@ def ingredients(
 def raw_data(workspaces: Iterable[Path], place: str) -> dict[str, str]:
     """The digest of the raw data in the first workspace that has some; empty without any."""
     there = (workspace / place for workspace in workspaces)
-    found = next((folder for folder in there if folder.is_dir() and any(folder.iterdir())), None)
-    return {} if found is None else {place: dvc_digest(found)}
+    folder = next((folder for folder in there if folder.is_dir() and any(folder.iterdir())), None)
+    return {} if folder is None else {place: dvc_digest(folder)}
 
 
 def dvc_digest(folder: Path) -> str:

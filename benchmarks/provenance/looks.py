@@ -38,11 +38,12 @@ def check_list(root: Path) -> None:
         raise LooksError(root / LOOKS)
 
 
-def enter(root: Path, commit: str, command: str, decision: str) -> None:
-    """Append a look to the list: date, commit, what was looked at, what is decided on it."""
+def enter(root: Path, commit: str, data_set: str, command: str, decision: str) -> None:
+    """Append a look to the list: date, commit, data set, command, what is decided on it."""
     path = root / LOOKS
     check_list(root)
-    cells = (f"{datetime.date.today():%Y-%m-%d}", f"`{commit[:7]}`", f"`{command}`", decision)
+    today = f"{datetime.date.today():%Y-%m-%d}"
+    cells = (today, f"`{commit[:7]}`", data_set, f"`{command}`", decision)
     row = " | ".join(cell.replace("|", "\\|") for cell in cells)
     before = path.read_text(encoding="utf-8")
     replace_file(path, f"{before.rstrip()}\n| {row} |\n")

@@ -28,7 +28,7 @@ class Provenance:
         self.given = yaml.safe_load((project.root / "params.yaml").read_text(encoding="utf-8"))
         self.made_of = ingredients(Code(project.root, PACKAGES), benchmark, chosen)
 
-    def of(self, trained: Trainings) -> dict[str, Any]:
+    def complete(self, trained: Trainings) -> dict[str, Any]:
         """The record as JSON; `trained`: the trainings behind the figures.
 
         In a clone that stays, settings and data are those that the stages have read.

@@ -161,11 +161,11 @@ def _commit_in(path: Path) -> str | None:
     return commit if isinstance(commit, str) else None
 
 
-def table(found: list[Status]) -> str:
+def table(listed: list[Status]) -> str:
     """Statuses as text: name, state, commit, what changed, the command."""
-    width = max((len(status.name) for status in found), default=0)
+    width = max((len(status.name) for status in listed), default=0)
     lines = []
-    for one in found:
+    for one in listed:
         lines.append(f"{one.name.ljust(width)}  {one.state}: {one.why}")
         lines.append(f"{' ' * width}  measured at {(one.commit or 'an unknown commit')[:12]}")
         lines += [f"{' ' * width}  again: {one.command}"] if one.command else []

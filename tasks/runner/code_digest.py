@@ -78,8 +78,8 @@ class Code:
         """The imports of a file, and the digest of its code."""
         if path not in self._parsed:
             tree = ast.parse(path.read_bytes())
-            found = imports(tree, name, is_package=path.name == "__init__.py")
-            self._parsed[path] = found, hashlib.sha256(code(tree).encode()).hexdigest()
+            imported = imports(tree, name, is_package=path.name == "__init__.py")
+            self._parsed[path] = imported, hashlib.sha256(code(tree).encode()).hexdigest()
         return self._parsed[path]
 
 

@@ -115,8 +115,8 @@ def test_a_look_at_test_is_entered_with_what_is_decided_on_it(
     written = json.loads((project / "docs/results/try.json").read_text())
     assert written["command"] == "decant bench try --test 'whether a | b ships'"
     row = (project / LOOKS).read_text().splitlines()[-1]
-    today = datetime.date.today()
-    assert row.startswith(f"| {today} | `{written['commit'][:7]}` | `decant bench try --test")
+    begin = f"| {datetime.date.today()} | `{written['commit'][:7]}` | demo | "
+    assert row.startswith(f"{begin}`decant bench try --test")
     assert row.endswith(" | whether a \\| b ships |")
 
 
@@ -152,8 +152,8 @@ def test_the_status_of_results_is_told_without_measuring(
     worked.clear()
     capsys.readouterr()
     assert cli.main(["bench", "--status", "--json", "--root", str(project)]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
-    assert (found["name"], found["state"], found["command"]) == (
+    (status,) = json.loads(capsys.readouterr().out)
+    assert (status["name"], status["state"], status["command"]) == (
         "try", "current", "decant bench try",
     )  # fmt: skip
     assert cli.main(["bench", "--status", "demo", "--root", str(project)]) == 0

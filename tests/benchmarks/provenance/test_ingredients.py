@@ -28,7 +28,7 @@ CHOSEN = Chosen("full", ())
 Change = Callable[[Path], None]
 
 
-def of(root: Path, chosen: Chosen = CHOSEN) -> Ingredients:
+def made_of(root: Path, chosen: Chosen = CHOSEN) -> Ingredients:
     return ingredients(Code(root, PACKAGES), BENCHMARKS["try"], chosen, [root])
 
 
@@ -74,9 +74,9 @@ def preset(old: str, new: str) -> Change:
 def test_a_change_of_any_ingredient_is_named_and_changes_the_key(
     project: Path, change: Change, expected: dict[str, list[str]]
 ) -> None:
-    before = of(project)
+    before = made_of(project)
     change(project)
-    after = of(project)
+    after = made_of(project)
     assert before.changes(after) == expected
     assert before.key() != after.key()
 
@@ -93,22 +93,22 @@ def test_a_change_of_any_ingredient_is_named_and_changes_the_key(
     ],
 )
 def test_what_no_figure_depends_on_changes_nothing(project: Path, change: Change) -> None:
-    before = of(project)
+    before = made_of(project)
     change(project)
-    assert before.changes(of(project)) == {}
-    assert before.key() == of(project).key()
+    assert before.changes(made_of(project)) == {}
+    assert before.key() == made_of(project).key()
 
 
 def test_options_change_the_settings(project: Path) -> None:
-    changed = of(project).changes(of(project, Chosen("full", (), users=False)))
+    changed = made_of(project).changes(made_of(project, Chosen("full", (), users=False)))
     assert "students.general" not in changed["settings"]
     assert "features.attributes" in changed["settings"]
 
 
 def test_a_program_that_is_gone_is_a_change(project: Path) -> None:
-    before = of(project)
+    before = made_of(project)
     (project / "tasks/evaluate.py").unlink()
-    assert before.changes(of(project)) == {"code": ["tasks.evaluate"]}
+    assert before.changes(made_of(project)) == {"code": ["tasks.evaluate"]}
 
 
 def test_data_that_follows_from_code_and_settings_is_not_digested(project: Path) -> None:
@@ -118,9 +118,9 @@ def test_data_that_follows_from_code_and_settings_is_not_digested(project: Path)
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_program_of_a_benchmark_exists(name: str) -> None:
-    found = code_of(Code(REPOSITORY, PACKAGES), BENCHMARKS[name])
-    assert "missing" not in found.values()
-    assert len(found) == len(programs_of(BENCHMARKS[name]))
+    digests = code_of(Code(REPOSITORY, PACKAGES), BENCHMARKS[name])
+    assert "missing" not in digests.values()
+    assert len(digests) == len(programs_of(BENCHMARKS[name]))
 
 
 def test_the_code_of_traditional_models_and_of_evaluation_counts() -> None:

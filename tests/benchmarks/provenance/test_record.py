@@ -38,7 +38,7 @@ def test_in_a_clone_that_stays_settings_and_data_are_those_that_were_read(projec
     configure(project, "movielens-1m", profile="full")
     outs = [{"path": "data/raw/movielens-1m", "md5": "1.dir"}]
     (project / "dvc.lock").write_text(yaml.safe_dump({"stages": {"raw": {"outs": outs}}}))
-    made = measured.of({})
+    made = measured.complete({})
     assert made["data"] == {"data/raw/movielens-1m": "1.dir"}
     assert made["chosen"]["users"] is False
     assert made["settings"]["features.attributes"] == []
@@ -48,6 +48,6 @@ def test_versions_are_those_that_are_installed(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record, "version", lambda name: "3.0+cpu")
-    made = Provenance(Clone(project), BENCHMARKS["try"], Chosen("full")).of({})
+    made = Provenance(Clone(project), BENCHMARKS["try"], Chosen("full")).complete({})
     assert made["libraries"] == {"numpy": "3.0"}
     assert len(made["key"]) == 64

@@ -37,7 +37,7 @@ def result_of(root: Path, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def found(root: Path, result: dict[str, Any]) -> Status:
+def status_of(root: Path, result: dict[str, Any]) -> Status:
     folder = root / "docs/results"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{result['name']}.json").write_text(json.dumps(result))
@@ -46,7 +46,7 @@ def found(root: Path, result: dict[str, Any]) -> Status:
 
 
 def test_what_has_not_changed_is_current(project: Path) -> None:
-    one = found(project, result_of(project))
+    one = status_of(project, result_of(project))
     assert (one.state, one.changed, one.earlier) == (CURRENT, {}, False)
     assert one.command == f"decant bench try --from DIR --test '{DECISION}'"
 
@@ -64,14 +64,14 @@ def test_a_changed_ingredient_makes_it_stale(
 ) -> None:
     result = result_of(project)
     (project / file).write_text(content)
-    one = found(project, result)
+    one = status_of(project, result)
     assert (one.state, one.why, one.earlier) == (STALE, why, True)
 
 
 def test_a_profile_that_is_gone_makes_it_stale(project: Path) -> None:
     result = result_of(project)
     result["provenance"]["chosen"]["profile"] = "huge"
-    one = found(project, result)
+    one = status_of(project, result)
     assert one.state == STALE and "has no profile `huge`" in one.why
 
 
@@ -81,11 +81,11 @@ def test_data_that_is_not_here_cannot_be_checked_and_does_not_count_on_pages(
     result = result_of(project)
     for file in sorted((project / "data/raw/movielens-1m").rglob("*"), reverse=True):
         file.unlink() if file.is_file() else file.rmdir()
-    one = found(project, result)
+    one = status_of(project, result)
     assert (one.state, one.missing_data, one.earlier) == (NOT_REPRODUCIBLE, True, False)
     assert "its data is not here to check: data/raw/movielens-1m" in one.why
     (project / "decant/deep.py").write_text("value = 2\n")
-    assert found(project, result).why == "code: benchmarks.speed, features"
+    assert status_of(project, result).why == "code: benchmarks.speed, features"
 
 
 def test_the_clone_that_is_kept_has_the_data_too(project: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_clone_that_is_kept_has_the_data_too(project: Path) -> None:
     kept = project / ".decant/bench/movielens-1m/data"
     kept.mkdir(parents=True)
     (project / "data/raw").rename(kept / "raw")
-    assert found(project, result).state == CURRENT
+    assert status_of(project, result).state == CURRENT
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_clone_that_is_kept_has_the_data_too(project: Path) -> None:
 def test_a_command_that_no_longer_exists_is_said(
     project: Path, changes: dict[str, Any], why: str
 ) -> None:
-    one = found(project, result_of(project, **changes))
+    one = status_of(project, result_of(project, **changes))
     assert one.state == NOT_REPRODUCIBLE and one.earlier
     assert one.why.startswith("its command no longer exists") and why in one.why
 
@@ -115,11 +115,11 @@ def test_a_command_that_no_longer_exists_is_said(
 def test_an_older_layout_is_said_and_its_commit_is_known(project: Path) -> None:
     result = result_of(project)
     del result["provenance"]
-    one = found(project, result)
+    one = status_of(project, result)
     assert (one.state, one.commit) == (NOT_REPRODUCIBLE, "a" * 40)
     assert one.why == "older layout: it does not record code, settings and data"
     del result["protocol"]
-    one = found(project, result)
+    one = status_of(project, result)
     assert one.state == NOT_REPRODUCIBLE and one.commit == "a" * 40
     assert "an earlier layout, without `protocol`" in one.why
 
@@ -130,7 +130,7 @@ def test_many_changes_are_counted() -> None:
 
 
 def test_the_table_has_state_commit_and_command(project: Path) -> None:
-    text = table([found(project, result_of(project))])
+    text = table([status_of(project, result_of(project))])
     assert "try  current: nothing has changed" in text
     assert "measured at aaaaaaaaaaaa" in text and "again: decant bench try --from DIR" in text
     assert table([]) == ""
