@@ -68,7 +68,9 @@ def on_validation(project: Clone, params: dict[str, Any], run: Ended) -> Outcome
     if not (project.root / VERDICT).is_file():
         raise ShopError(f"the demo failed: {run.error}")
     seed = int(params["seed"])
-    outcome = outcome_of({seed: read_run(project.root)}, params, "demo", "full", VALIDATION)
+    outcome = outcome_of(
+        {seed: read_run(project.root)}, params, "demo", "of params.yaml", VALIDATION
+    )
     outcome.measured("run.first.seconds", round(run.seconds, 1), len(lock_of(project)))
     return outcome
 

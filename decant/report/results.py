@@ -134,10 +134,8 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
     lines = [
         f"# {result['name']}",
         "",
-        f"Made by `{result['command']}` in {result['seconds']:.0f} s, "
-        f"of commit `{result['commit'][:12]}`, {seeds(result['seeds'])}.",
+        *made_by(result),
         "",
-        *([*origin(result["provenance"]), ""] if "provenance" in result else []),
         *(["```text", outcome.shown, "```", ""] if outcome.shown else []),
         *([f"![{result['name']}]({result['name']}.svg)", ""] if outcome.picture else []),
         *(f"- {subject}: {how}" for subject, how in result["protocol"].items()),
@@ -156,6 +154,15 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
             *(f"- {failure}" for failure in outcome.failures),
         ]
     return "\n".join(lines) + "\n"
+
+
+def made_by(result: Mapping[str, Any]) -> list[str]:
+    """Command, commit and seeds in a sentence, and what the figures were made of if recorded."""
+    how, took = f"Made by `{result['command']}`", f"{result['seconds']:.0f} s"
+    where = f"of commit `{result['commit'][:12]}`, {seeds(result['seeds'])}"
+    if "provenance" not in result:
+        return [f"{how} in {took}, {where}."]
+    return [f"{how}, {where}; the last call took {took}.", "", *origin(result["provenance"])]
 
 
 def origin(provenance: Mapping[str, Any]) -> list[str]:

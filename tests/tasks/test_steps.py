@@ -358,17 +358,21 @@ def test_a_tampered_model_is_not_distilled_from(shop: Path, tmp_path: Path) -> N
         step(root, "distill", "women")
 
 
+@pytest.mark.parametrize(
+    ("options", "window"), [([], TEST), (["--window", VALIDATION], VALIDATION)]
+)
 def test_robustness_is_measured_on_what_the_steps_have_made(
-    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], window: str
 ) -> None:
     (tmp_path / "params.yaml").write_text(json.dumps(PARAMS))
     (tmp_path / "data").symlink_to(shop / "data")
-    asked = ["robustness", "--json", "--draws", "1", "--root", str(tmp_path)]
+    asked = ["robustness", "--json", "--draws", "1", *options, "--root", str(tmp_path)]
     assert cli.main([*asked, "--out", str(tmp_path / "found")]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads((tmp_path / "found/robustness.json").read_text())
     assert {p.suffix for p in (tmp_path / "found").iterdir()} == {".json", ".md", ".svg"}
-    assert result["command"] == "decant robustness --draws 1"
+    assert result["command"] == " ".join(["decant robustness --draws 1", *options])
+    assert f"{window} window" in result["protocol"]["data"]
     evaluated = read_json(shop, "evaluation/metrics.json")["models"]
     names = {
         "teacher": "teacher", "general": "general/int8", "women": "women/int8",
@@ -379,7 +383,7 @@ def test_robustness_is_measured_on_what_the_steps_have_made(
     for name, model in names.items():
         group = "women" if name == "women" else "all"
         ndcg = clean[f"{name}.clean"]["value"]
-        assert ndcg == pytest.approx(evaluated[model]["test"][group]["ndcg"]), name
+        assert ndcg == pytest.approx(evaluated[model][window][group]["ndcg"]), name
     flat = [f["value"] for n, f in result["figures"].items() if "popularity" in n and "kept" in n]
     assert flat == [1.0] * 15
     assert result["figures"]["robustness.teacher.shuffle.50"]["low"] is not None
