@@ -196,7 +196,8 @@ def measure(
     module = importlib.import_module(benchmark.module)
     without = tuple(arguments.without.split(",")) if arguments.without else ()
     with workspace(root, arguments, benchmark, log) as project:
-        chosen = Chosen(arguments.profile or benchmark.profile, without)
+        profile = arguments.profile or benchmark.profile if benchmark.kept else None
+        chosen = Chosen(profile, without)
         provenance = Provenance(project, benchmark, chosen)
         outcome = module.bench(project, log, **keywords(arguments, benchmark))
         return outcome, provenance.complete(outcome.trained)

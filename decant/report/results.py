@@ -10,6 +10,7 @@ from decant.files import ContentError, read_json, replace_file
 
 FOLDER = Path("docs/results")
 ROWS, MOST_ROWS = 12, 40  # figures that a page lists if there are many; that it lists in full
+MAIN_LIBRARIES = ("torch", "numpy", "pandas", "onnxruntime", "scikit-learn", "implicit")
 KEYS = ("name", "command", "commit", "protocol", "seeds", "seconds", "figures")
 
 
@@ -168,14 +169,16 @@ def made_by(result: Mapping[str, Any]) -> list[str]:
 def origin(provenance: Mapping[str, Any]) -> list[str]:
     """What figures were made of, in a few lines of Markdown."""
     code, settings, data = (provenance[kind] for kind in ("code", "settings", "data"))
-    versions = ", ".join(f"{name} {number}" for name, number in provenance["libraries"].items())
+    libraries = provenance["libraries"]
+    main = [f"{name} {libraries[name]}" for name in MAIN_LIBRARIES if name in libraries]
+    others = f" and {len(libraries) - len(main)} more" if len(libraries) > len(main) else ""
     raw = ", ".join(f"`{place}` with MD5 {digest}" for place, digest in data.items())
     here = provenance["machine"]
     return [
         f"- made of: {len(code)} programs, {len(settings)} settings and the libraries below; key "
         f"`{provenance['key'][:12]}`, see `decant bench --status`",
         f"- raw data: {raw or 'generated'}",
-        f"- libraries: {versions}",
+        f"- libraries: {', '.join(main)}{others}",
         f"- machine: {here['cpu']}, {here['cores']} cores, {here['platform']}, Python "
         f"{here['python']}",
         *(f"- trained: {training(entry)}" for entry in provenance["trained"]),

@@ -138,7 +138,7 @@ def test_how_the_figures_came_about_is_beside_them(
     offer(monkeypatch)
     assert cli.main(["bench", "try", "--root", str(project)]) == 0
     written = json.loads((project / "docs/results/try.json").read_text())["provenance"]
-    assert written["chosen"] == {"profile": "full", "without": [], "users": True}
+    assert written["chosen"] == {"profile": None, "without": [], "users": True}
     assert set(written["machine"]) >= {"cpu", "python"}
     assert written["code"] == {"tried": "missing"}  # it is in no file of the clone
     assert "- machine: " in (project / "docs/results/try.md").read_text()

@@ -54,8 +54,8 @@ def provenance() -> dict[str, Any]:
     }
     return {
         "key": "0123456789abcdef", "code": {"tasks.a": "1", "tasks.b": "2"}, "settings": {"a.b": 1},
-        "data": {"data/raw/x": "9.dir"}, "libraries": {"torch": "2.13.0"}, "machine": machine,
-        "trained": [trained],
+        "data": {"data/raw/x": "9.dir"}, "libraries": {"prefect": "3.8.8", "torch": "2.13.0"},
+        "machine": machine, "trained": [trained],
     }  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_the_page_shows_what_figures_were_made_of(
     for line in (
         "- made of: 2 programs, 1 settings and the libraries below; key `0123456789ab`",
         "- raw data: `data/raw/x` with MD5 9.dir",
-        "- libraries: torch 2.13.0",
+        "- libraries: torch 2.13.0 and 1 more",
         "- machine: Fast CPU, 2 cores, linux x86_64, Python 3.11.7",
         "- trained: 2 models in 1,300 s, `teacher` the longest with 1,234 s; bfloat16 on Fast CPU, "
         "1 thread, of commit `fedcba987654`",
