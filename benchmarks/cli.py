@@ -153,6 +153,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser = Parser(prog="decant")
     add_commands(parser.add_subparsers())
     arguments = parser.parse_args(words)
+    if getattr(arguments, "name", None) is None:
+        raise ValueError("no benchmark is named")
     check_options(arguments, benchmark_of(arguments.name))
     return arguments
 

@@ -11,12 +11,12 @@ from benchmarks.catalogue import BENCHMARKS, Benchmark
 from benchmarks.provenance.ingredients import PACKAGES, Ingredients, ingredients
 from benchmarks.provenance.settings import Chosen, is_generated
 from decant.files import read_json
-from decant.params.load import ParamsError
 from decant.report.results import FOLDER, ResultsError, read
 from tasks.runner.code_digest import Code
 
 CURRENT, STALE, NOT_REPRODUCIBLE = "current", "stale", "not reproducible"
 KEPT = Path(".decant/bench")  # clones of resumable benchmarks, and figures of validation
+OLDER = "older layout: it does not record code, settings and data"
 NAMED = 4  # parts of one kind that a line names
 DECISION = "WHAT IT DECIDES"  # in the place of the argument of --test
 Parse = Callable[[list[str]], argparse.Namespace]
@@ -72,26 +72,19 @@ def status(code: Code, name: str, parse: Parse) -> Status:
         commit = _commit_in(path)
         return Status(name, NOT_REPRODUCIBLE, str(error), commit, _command(name, "", parse))
     recorded, commit = str(result["command"]), str(result["commit"])
+    measured, gone = _benchmark_in(recorded, parse)
     command = _command(name, recorded, parse)
-
-    def lost(why: str, **facts: Any) -> Status:
-        return Status(name, NOT_REPRODUCIBLE, why, commit, command, **facts)
-
-    gone = _why_gone(name, recorded, parse)
     if "provenance" not in result:
-        older = "older layout: it does not record code, settings and data"
-        return lost("; ".join([older, *([gone] if gone else [])]))
-    if gone:
-        return lost(gone)
-    benchmark, provenance = BENCHMARKS[name], result["provenance"]
+        gone = "; ".join(filter(None, [OLDER, gone]))
+    if measured is None or gone:
+        return Status(name, NOT_REPRODUCIBLE, gone, commit, command)
+    benchmark, provenance = BENCHMARKS[measured], result["provenance"]
+    chosen, places = Chosen.from_json(provenance["chosen"]), _places(code.root, benchmark)
     try:
-        now = ingredients(
-            code, benchmark, Chosen.from_json(provenance["chosen"]), _places(code.root, benchmark)
-        )
-    except (ParamsError, ValueError) as error:
-        return Status(
-            name, STALE, f"settings: {error}", commit, command, {"settings": [str(error)]}
-        )
+        now = ingredients(code, benchmark, chosen, places)
+    except ValueError as error:
+        changed = {"settings": [str(error)]}
+        return Status(name, STALE, f"settings: {error}", commit, command, changed)
     return _compared(name, benchmark, provenance, now, commit, command)
 
 
@@ -127,28 +120,25 @@ def _places(root: Path, benchmark: Benchmark) -> list[Path]:
     return [root / KEPT / str(benchmark.source), root]
 
 
-def _why_gone(name: str, recorded: str, parse: Parse) -> str:
-    """Why the command of a results file cannot be given any more; empty if it can."""
-    if name not in BENCHMARKS:
-        return f"its command no longer exists: there is no benchmark `{name}`"
+def _benchmark_in(recorded: str, parse: Parse) -> tuple[str | None, str]:
+    """The benchmark of a recorded command, and why it cannot be given any more; one of both."""
     try:
-        parse(shlex.split(recorded)[1:])
+        return str(parse(shlex.split(recorded)[1:]).name), ""
     except ValueError as error:
         why = str(error).split(";")[0]
-        return f"its command no longer exists: `{recorded}`: {why}"
-    return ""
+        return None, f"its command no longer exists: `{recorded}`: {why}"
 
 
 def _command(name: str, recorded: str, parse: Parse) -> str:
     """The command that measures a results file again; empty if there is none."""
-    if name not in BENCHMARKS:
+    measured, gone = _benchmark_in(recorded, parse)
+    if measured is None and name not in BENCHMARKS:
         return ""
-    usable = recorded and not _why_gone(name, recorded, parse)
-    words = shlex.split(recorded) if usable else ["decant", "bench", name]
+    words = ["decant", "bench", name] if gone else shlex.split(recorded)
     if "--test" in words:
         place = words.index("--test")
         del words[place : place + 2]
-    if BENCHMARKS[name].ranks:
+    if BENCHMARKS[measured or name].ranks:
         words += ["--test", DECISION]
     return shlex.join(words)
 

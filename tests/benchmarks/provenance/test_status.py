@@ -41,8 +41,7 @@ def status_of(root: Path, result: dict[str, Any]) -> Status:
     folder = root / "docs/results"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{result['name']}.json").write_text(json.dumps(result))
-    (one,) = statuses(root, parse)
-    return one
+    return {one.name: one for one in statuses(root, parse)}[result["name"]]
 
 
 def test_what_has_not_changed_is_current(project: Path) -> None:
@@ -99,7 +98,8 @@ def test_the_clone_that_is_kept_has_the_data_too(project: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"name": "gone"}, "there is no benchmark `gone`"),
+        ({"command": "decant bench gone"}, "no benchmark `gone`"),
+        ({"command": "decant bench"}, "no benchmark is named"),
         ({"command": "decant bench try --tries 2"}, "unrecognized arguments: --tries 2"),
         ({"command": "decant bench try --seeds 2"}, "--seeds: try takes --from"),
     ],
@@ -110,6 +110,14 @@ def test_a_command_that_no_longer_exists_is_said(
     one = status_of(project, result_of(project, **changes))
     assert one.state == NOT_REPRODUCIBLE and one.earlier
     assert one.why.startswith("its command no longer exists") and why in one.why
+
+
+def test_a_page_may_have_another_name_than_its_benchmark(project: Path) -> None:
+    one = status_of(project, result_of(project, name="try-of-another-kind"))
+    assert (one.name, one.state) == ("try-of-another-kind", CURRENT)
+    assert one.command == f"decant bench try --from DIR --test '{DECISION}'"
+    gone = status_of(project, result_of(project, name="lost", command="decant bench lost"))
+    assert (gone.state, gone.command) == (NOT_REPRODUCIBLE, "")
 
 
 def test_an_older_layout_is_said_and_its_commit_is_known(project: Path) -> None:
