@@ -100,35 +100,34 @@ def run(arguments: argparse.Namespace) -> int:
         return show_status(root, arguments)
     if arguments.name is None:
         raise ValueError(f"name a benchmark: {', '.join(BENCHMARKS)}; or give --status")
-    benchmark = benchmark_of(arguments.name)
-    commit = commit_of(root)
-    began = time.monotonic()
-    log = progress(began)
+    benchmark, began = benchmark_of(arguments.name), time.monotonic()
+    commit, log = commit_of(root), progress(began)
     for name in uncommitted(root)[:1]:
         log(f"uncommitted changes, such as {name}, are not measured")
     check_options(arguments, benchmark)
     if arguments.test:
         check_list(root)
     outcome, provenance = measure(root, arguments, benchmark, log)
-    seconds = time.monotonic() - began
-    command = command_of(arguments, benchmark)
-    name, folder = arguments.name, FOLDER
-    if benchmark.ranks and not arguments.test:
-        name, folder = f"{arguments.name}.{VALIDATION}", KEPT
-        log("figures of the validation window; those of the test window need --test")
-    result = document(name, outcome, commit, seconds, command, provenance)
+    command, seconds = command_of(arguments, benchmark), time.monotonic() - began
     if arguments.test:
         enter(root, commit, benchmark.source or DEMO, command, arguments.test)
         log(f"entered in {LOOKS}")
+    name, folder = place_of(arguments, benchmark)
+    result = document(name, outcome, commit, seconds, command, provenance)
     for path in write(root / folder, result, outcome):
         log(f"wrote {path.relative_to(root)}")
-    if outcome.shown:
-        print(outcome.shown, file=sys.stderr)
-    for failure in outcome.failures:
-        print(f"failed: {failure}", file=sys.stderr)
+    for line in filter(None, [outcome.shown, *(f"failed: {f}" for f in outcome.failures)]):
+        print(line, file=sys.stderr)
     if arguments.json:
         print(json.dumps(result, indent=2, sort_keys=True))
     return int(bool(outcome.failures))
+
+
+def place_of(arguments: argparse.Namespace, benchmark: Benchmark) -> tuple[str, Path]:
+    """Name and folder of the results; figures of validation stay out of the documentation."""
+    if benchmark.ranks and not arguments.test:
+        return f"{arguments.name}.{VALIDATION}", KEPT
+    return arguments.name, FOLDER
 
 
 def show_status(root: Path, arguments: argparse.Namespace) -> int:

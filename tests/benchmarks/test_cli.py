@@ -97,7 +97,7 @@ def test_without_test_figures_are_of_validation_and_kept_out_of_the_results(
     before = (project / LOOKS).read_text()
     assert cli.main(["bench", "try", "--root", str(project)]) == 0
     said = capsys.readouterr().err
-    assert "figures of validation" in said and "those of the test window need --test" in said
+    assert "figures of validation" in said and "wrote .decant/bench/try.validation.md" in said
     written = json.loads((project / ".decant/bench/try.validation.json").read_text())
     assert written["command"] == "decant bench try"
     assert (project / ".decant/bench/try.validation.md").is_file()
