@@ -14,8 +14,7 @@ from decant.distillation.prior import group_counts
 from decant.evaluation.evaluate import RELEASED
 from decant.evaluation.intervals import paired_gain
 from decant.evaluation.metrics import hit, ndcg, user_means
-from decant.features.holdout import in_selection
-from decant.features.sequences import VALIDATION, Sequences
+from decant.features.sequences import Sequences
 from decant.params.load import Params
 from decant.params.types import GENERAL, TEACHER
 from decant.report.results import Figure
@@ -74,24 +73,21 @@ class Scores:
                 quality.update({user: ours[user] for user in ours.keys() & inside})
         return quality
 
-    def decision_gain(self, student: str, group: str) -> Any:
-        """A student's gain over general on the group's decision users; None without any."""
-        ours, base = self.users(student, VALIDATION), self.users(GENERAL, VALIDATION)
-        users = np.array(sorted(ours.keys() & set(self.members[group].tolist())), dtype=np.int64)
-        users = users[~in_selection(users)]
-        if not len(users):
-            return None
-        a, b = (np.array([q[user][0] for user in users.tolist()]) for q in (ours, base))
-        return paired_gain(a, b, RESAMPLES, 0)
+    def judged(self, student: str) -> dict[str, Any]:
+        """The gate's decision about a student of a segment, or about a variant in its place."""
+        verdict: dict[str, Any] = {**self.verdict["variants"], **self.verdict["segments"]}[student]
+        return verdict
 
     def accepted(self, variant: str) -> set[str]:
-        """The groups whose student of a variant the gate's rule would accept."""
-        margin = self.params.gate.margin
-        gains = {g: self.decision_gain(s, g) for g, s in self.students_of(variant).items()}
+        """The groups whose student of a variant the gate accepts."""
+        students = self.students_of(variant)
+        return {group for group, student in students.items() if self.judged(student)["ships"]}
+
+    def holds(self, variant: str) -> set[str]:
+        """The groups whose student of a variant is non-inferior, with or without a gain."""
+        judged = {group: self.judged(s) for group, s in self.students_of(variant).items()}
         return {
-            group
-            for group, gain in gains.items()
-            if gain is not None and gain.gain > 0 and gain.lower_bound > -margin
+            g for g, one in judged.items() if one["level"] is not None and one["p"] <= one["level"]
         }
 
     def model(self, student: str, hop: str = TRAINED) -> dict[str, Any]:
