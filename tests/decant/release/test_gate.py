@@ -276,7 +276,11 @@ def test_a_bound_decides_not_the_figure_itself(verdict: Judge, cases: pd.DataFra
     check = check_of(verdict(), "retention")
     assert check["bound"] < check["value"]
     between = (check["bound"] + check["value"]) / 2
-    assert "retention" in failed(verdict(thresholds=stricter(min_retention=between)))
+    result = verdict(thresholds=stricter(min_retention=between))
+    assert "retention" in failed(result)
+    assert check_of(result, "retention")["why"].endswith(" users are too few to show it")
+    far = check_of(verdict(thresholds=stricter(min_retention=2.0)), "retention")
+    assert far["why"].endswith(" users")
     below = check["bound"] - 1e-6
     assert "retention" not in failed(verdict(thresholds=stricter(min_retention=below)))
 
