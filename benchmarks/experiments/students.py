@@ -170,11 +170,10 @@ def add_accepted(outcome: Outcome, scores: Scores) -> None:
     """
     base = scores.users(GENERAL, TEST)
     teacher = mean_ndcg(scores.users(TEACHER, TEST))
-    general, margin = scores.cost(GENERAL, "multiply_adds"), scores.params.gate.margin
+    general = scores.cost(GENERAL, "multiply_adds")
     for variant in scores.comparison.groups:
         students = scores.students_of(variant)
-        gains = {group: scores.decision_gain(s, group) for group, s in students.items()}
-        holds = [g for g, gain in gains.items() if gain is not None and gain.lower_bound > -margin]
+        holds = scores.holding(variant)
         costs = {g: float(scores.model(students[g])["multiply_adds"]) for g in holds}
         accepted = scores.accepted(variant)
         outcome.measured(f"holds.{variant}", len(holds), len(students))
@@ -253,8 +252,9 @@ def protocol(scores: Scores, source: str, profile: str) -> dict[str, str]:
         "ranked": "the whole catalogue, ties against the model, in the serving runtime; mean over "
         "users",
         "selected": "epochs on one half of the validation users; the other half decides on "
-        f"acceptance (gain above 0, lower bound above -{params.gate.margin}, {RESAMPLES:,} paired "
-        "resamples)",
+        f"acceptance by the gate's rule (gain above 0, loss surely below {params.gate.margin:.1%} "
+        f"of general's NDCG, all groups of a variant together, {RESAMPLES:,} paired resamples, at "
+        f"least {params.gate.min_deciding_users} users with a hit)",
         "gain": "in NDCG over the general student, relative; `mean_of_groups`: unweighted; "
         "`with_difference`: rank correlation with the difference",
         "difference": "Jensen-Shannon divergence of a segment's items from all others', in bits",

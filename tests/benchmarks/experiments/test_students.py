@@ -15,16 +15,18 @@ from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.load import Params, parse_params
 from decant.params.types import TEACHER
+from decant.release.decision import Evidence
 
 USERS = 200
 MEMBERS = {"a": np.arange(100), "b": np.arange(100, 200)}
 PARAMS = parse_params(
     {
+        "gate": {"min_deciding_users": 40},
         "students": {
             "general": {"init": "teacher"},
             "a": {"init": "general", "where": "group == 'a'", "priority": 5},
             "b": {"init": "general", "where": "group == 'b'", "priority": 5},
-        }
+        },
     }
 )
 BETTER = {"a": slice(0, 100), "a_adapters": slice(0, 50)}  # rank 1 instead of 3 for these users
@@ -71,8 +73,10 @@ def test_a_variant_for_groups_serves_each_group_by_its_own_student(scores: Score
 
 
 def test_a_student_is_accepted_on_decision_users_alone(scores: Scores) -> None:
-    gain = scores.decision_gain("a", "a")
-    assert gain.n == (~in_selection(MEMBERS["a"])).sum()
+    evidence = scores.evidence("a", "a")
+    assert evidence is not None
+    assert len(evidence.ours) == (~in_selection(MEMBERS["a"])).sum()
+    assert evidence.margin == scores.params.gate.margin * 0.5  # of general's NDCG
     assert scores.accepted("segment") == {"a"}
     assert scores.accepted("scratch") == set()  # as good as general, and no better
 
@@ -99,11 +103,27 @@ def test_a_gain_that_may_be_a_loss_is_neither_accepted_nor_said_to_hold(scores: 
     ranks[deciding] = 13
     ranks[deciding[: len(deciding) * 51 // 100 + 1]] = 1
     chancy = edited(scores, "a/distilled", VALIDATION, ranks)
-    gain = chancy.decision_gain("a", "a")
-    assert gain.gain > 0 > -0.01 > gain.lower_bound
+    evidence = chancy.evidence("a", "a")
+    assert evidence is not None and evidence.gain > 0 and evidence.p > 0.05
     assert chancy.accepted("segment") == set()
     figures = groups_outcome(chancy, {"a": 0.3, "b": 0.1}, "demo", "quick").figures
     assert figures["holds.segment"]["value"] == 0
+
+
+@pytest.mark.parametrize(("users", "held"), [(39, set()), (40, {"a"})])
+def test_fewer_users_than_the_gate_asks_for_accept_nobody(
+    scores: Scores, users: int, held: set[str]
+) -> None:
+    few = MEMBERS["a"][~in_selection(MEMBERS["a"])][:users]
+    assert replace(scores, members={**MEMBERS, "a": few}).accepted("segment") == held
+
+
+def test_groups_are_accepted_together(scores: Scores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A p-value of .03 is sure enough for one group, and for neither of two (Holm)."""
+    monkeypatch.setattr(Evidence, "p", 0.03)
+    assert scores.holding("segment").keys() == set()
+    alone = replace(scores, members={"a": MEMBERS["a"]})
+    assert alone.accepted("segment") == {"a"}
 
 
 def test_the_worst_served_group_is_chosen_on_validation(scores: Scores) -> None:
