@@ -18,7 +18,9 @@ if [ "$2" = decant.starter ]; then PYTHONPATH={REPOSITORY} exec {sys.executable}
 """
 SAY = STARTER + 'for said in "${0##*/}" "$@"; do echo "[$said]"; done\n'
 LAST = STARTER + "echo $$ > lasting; exec sleep 60\n"
-OF_MAKE = re.compile(r"MAKE|MFLAGS|(SOURCE|FROM|PROFILE|PORT)$")  # of a make around the tests
+OF_MAKE = re.compile(
+    r"MAKE|MFLAGS|(SOURCE|FROM|PROFILE|PROTOCOL|PORT)$"
+)  # of a make around the tests
 HARD = """it's a "shop" at 5 $HOME $(x), `y`; 100% & more"""
 
 
@@ -60,8 +62,9 @@ def test_without_anything_given_only_the_flow_runs(project: Path) -> None:
 
 @pytest.mark.parametrize("value", ["shop", HARD, "-dash", "$$"])
 def test_a_value_is_passed_on_whole(project: Path, value: str) -> None:
-    given = [f"{name}={value}" for name in ("SOURCE", "FROM", "PROFILE")]
-    message = ["decant", "configure", f"--source={value}", f"--from={value}", f"--profile={value}"]
+    given = [f"{name}={value}" for name in ("SOURCE", "FROM", "PROFILE", "PROTOCOL")]
+    options = ("source", "from", "profile", "protocol")
+    message = ["decant", "configure", *(f"--{option}={value}" for option in options)]
     assert make(project, "run", *given) == message + RETRAIN
     assert make(project, "ui", f"PORT={value}") == [*SERVE, f"--port={value}"]
     assert make(project, "serve", f"PORT={value}") == ["decant", "serve", f"--port={value}"]

@@ -57,14 +57,14 @@ class FinishedRun:
 
 def bench(
     project: Clone, log: Log, *, source: str, given: Path | None, profile: str, seeds: int,
-    minutes: float | None,
+    minutes: float | None, protocol: str | None = None,
 ) -> Outcome:  # fmt: skip
     """Run the flow once per seed and compare teacher and family with every traditional model.
 
     Raises:
         NotDoneError: `minutes` have passed, or a step failed; the same command resumes.
     """
-    prepare(project, log, source, given, profile)
+    prepare(project, log, source, given, profile, protocol=protocol)
     began, first = time.monotonic(), project.read("params.yaml")["seed"]
     runs = {}
     for seed in range(first, first + seeds):
@@ -78,7 +78,7 @@ def bench(
 
 def prepare(
     project: Clone, log: Log, source: str, given: Path | None, profile: str,
-    stages: tuple[str, ...] = (),
+    stages: tuple[str, ...] = (), protocol: str | None = None,
 ) -> None:  # fmt: skip
     """Apply the settings of a preset, and bring stages up to date.
 
@@ -87,7 +87,8 @@ def prepare(
     """
     log(f"preparing {source}")
     place = [f"--from={given.resolve()}"] if given is not None else []
-    configured = project.decant("configure", f"--source={source}", f"--profile={profile}", *place)
+    options = (f"--source={source}", f"--profile={profile}", f"--protocol={protocol or 'none'}")
+    configured = project.decant("configure", *options, *place)
     if configured.status:
         raise NotDoneError(configured.error)
     for stage in stages:
@@ -223,7 +224,7 @@ def protocol(
     shown = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_size",
              "learning_rate", "objective", "ensemble")  # fmt: skip
     return {
-        "data": f"{source}, {metrics['catalogue']:,} items, "
+        "data": f"{source}{under(params)}, {metrics['catalogue']:,} items, "
         f"{metrics['groups']['all']['users']:,} users; {held[split['method']]}; "
         f"histories of {params['features']['max_length']} events",
         "ranked": f"the whole catalogue ({seen}), ties against the model; mean over users",
@@ -238,6 +239,11 @@ def protocol(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}",
     }
+
+
+def under(params: dict[str, Any]) -> str:
+    """The protocol of the settings, for behind the name of the data."""
+    return f", protocol {params['ingest']['protocol']}" if params["ingest"]["protocol"] else ""
 
 
 def table(figures: dict[str, Figure], k: int) -> str:

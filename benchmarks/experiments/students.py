@@ -38,6 +38,7 @@ SHOWN = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_s
 def bench(
     project: Clone, log: Log, *, source: str, given: Path | None, profile: str,
     minutes: float | None = None, without: Sequence[str] = (), losses: bool = False,
+    protocol: str | None = None,
 ) -> Outcome:  # fmt: skip
     """Configure the data set, write the compared students, run the flow, analyse.
 
@@ -49,7 +50,7 @@ def bench(
         NotDoneError: a stage failed, or `minutes` have passed.
         ValueError: a variant to leave out does not exist, or others start from it.
     """
-    prepare(project, log, source, given, profile)
+    prepare(project, log, source, given, profile, protocol=protocol)
     params = load_params(project.root / "params.yaml")
     comparison = compare_losses(params) if losses else compare_groups(params, tuple(without))
     settings = {"students": comparison.students, "distill": {"threads": 1}}
@@ -232,8 +233,9 @@ def protocol(scores: Scores, source: str, profile: str) -> dict[str, str]:
     params, comparison = scores.params, scores.comparison
     groups = ", ".join(f"{name} ({len(u):,} users)" for name, u in scores.members.items())
     student = ", ".join(f"{name} {getattr(params.distill, name)}" for name in SHOWN)
+    published = f", protocol {params.ingest.protocol}" if params.ingest.protocol else ""
     common = {
-        "data": f"{source}, {scores.metrics['catalogue']:,} items, profile {profile}"
+        "data": f"{source}{published}, {scores.metrics['catalogue']:,} items, profile {profile}"
         + (f"; segments {groups}" if groups else ""),
         "students": f"{len(comparison.students)} in params.yaml, trained, compressed, evaluated "
         "and gated by the ordinary pipeline; all settings are equal except those named",

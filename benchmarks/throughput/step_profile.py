@@ -1,14 +1,16 @@
 """Training speed and profile of a step; started by `decant bench training`.
 
 In a workspace with features:
-`python -m benchmarks.throughput.step_profile SETTINGS SECONDS [--rank]`, SETTINGS a file of
-`teacher` settings as JSON. Prints one JSON document.
+`python -m benchmarks.throughput.step_profile SETTINGS SECONDS [--parts]` measures the speed,
+`… SETTINGS STEPS --rank` trains that many steps and ranks. SETTINGS: a file of `teacher` settings
+as JSON. Prints one JSON document.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from decant.distillation.fit import fit, new_model
+from decant.distillation.fit import new_model
 from decant.evaluation.scoring import rank as rank_cases
 from decant.features.encode import Encoder
 from decant.features.sequences import VALIDATION, Sequences, cases
@@ -27,8 +29,8 @@ from decant.params.load import load_params
 from decant.params.models import Teacher
 from decant.training.batches import Windows, shuffled_batches
 from decant.training.device import PROBE, TRIES, seconds
-from decant.training.loop import Plan
 from decant.training.objective import Batch
+from decant.training.optimizer import make_schedule
 from decant.training.softmax import chunked
 from decant.training.state import TrainState, make_state
 from decant.training.step import CLIP, prepare_batch, take_step
@@ -38,7 +40,6 @@ from decant.training.validate import K, TorchScorer
 WARM_UP = 10  # steps that are not timed
 PARTS = ("cut", "states", "loss", "backward", "update")
 BACKWARD = 3  # products of a step ÷ those of its forward pass
-USED = 0.9  # share of the time limit used for planning
 
 
 def new_state(data: Material, settings: Teacher, seed: int, epochs: int) -> TrainState:
@@ -73,7 +74,10 @@ def rate(state: TrainState, limit: float) -> dict[str, Any]:
         if step > WARM_UP and time.perf_counter() - start >= limit:
             break
     taken = time.perf_counter() - began
-    return {"events": events, "seconds": taken, "gflops": products / taken / 1e9}
+    return {
+        "events": events, "seconds": taken, "gflops": products / taken / 1e9,
+        "steps": step - WARM_UP + 1,
+    }  # fmt: skip
 
 
 def products_of(a: Architecture, windows: Windows, predicted: int) -> float:
@@ -138,24 +142,25 @@ def loss_of(state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
     return loss / batch.predictions, then
 
 
-def equal_time(data: Material, settings: Teacher, seed: int, limit: float) -> dict[str, Any]:
-    """Train for about `limit` seconds with a full schedule, and rank the validation cases."""
+def equal_steps(data: Material, settings: Teacher, seed: int, steps: int) -> dict[str, Any]:
+    """Take `steps` optimizer steps, the whole schedule, and rank the validation cases.
+
+    The last weights are ranked: nothing is chosen on validation.
+    """
     state = new_state(data, settings, seed, 1)
-    tried = rate(state, min(30.0, limit / 4))
-    windows = state.supervision.windows(np.random.default_rng(0))
-    epoch = float((windows.stop - windows.first - 1).sum()) * tried["seconds"] / tried["events"]
-    epochs = max(1, int(USED * limit / epoch))
-    model = new_model(data, settings, seed)
-    long = settings.model_copy(update={"epochs": epochs, "patience": epochs})
-    report = fit(model, data, long, Plan(epochs, settings.learning_rate, seed))
+    state = replace(state, schedule=make_schedule(state.optimizer.optimizer, steps))
+    events, start = 0, time.perf_counter()
+    for step, windows in zip(range(steps), batches(state), strict=False):
+        events += take_step(state, windows, (seed, 0, step))[1]
+    taken = time.perf_counter() - start
     chosen = cases(data.sequences, VALIDATION, data.cases_per_user)
     ranking = rank_cases(
-        TorchScorer(model.cpu()), data.sequences, chosen, len(data.encoder.items), k=K,
-        exclude_seen=data.encoder.exclude_seen,
+        TorchScorer(state.model.cpu().eval()), data.sequences, chosen, len(data.encoder.items),
+        k=K, exclude_seen=data.encoder.exclude_seen,
     )  # fmt: skip
     return {
-        "trained": report.seconds, "epochs": epochs, "events": report.events,
-        "ranks": ranking.ranks.tolist(),
+        "steps": steps, "trained": taken, "events": events, "ranks": ranking.ranks.tolist(),
+        "parameters": parameter_count(state.model),
     }  # fmt: skip
 
 
@@ -176,18 +181,18 @@ def main() -> None:
     """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", type=Path)
-    parser.add_argument("seconds", type=float)
-    parser.add_argument("--rank", action="store_true", help="train a full schedule and rank")
+    parser.add_argument("amount", type=float, help="seconds to measure, or steps with --rank")
+    parser.add_argument("--rank", action="store_true", help="train that many steps and rank")
     parser.add_argument("--parts", action="store_true", help="profile a step")
     arguments = parser.parse_args()
     given = json.loads(arguments.settings.read_text("utf-8"))
     seed = given.pop("seed")
     data, settings = read_material(Path()), Teacher.model_validate(given)
     if arguments.rank:
-        print(json.dumps(equal_time(data, settings, seed, arguments.seconds)))
+        print(json.dumps(equal_steps(data, settings, seed, int(arguments.amount))))
         return
     state = new_state(data, settings, seed, 1000)
-    profile = rate(state, arguments.seconds)
+    profile = rate(state, arguments.amount)
     if arguments.parts:
         profile["parts"] = shares(state, 40)
         profile["peak"] = {"float32": peak(torch.float32), "bfloat16": peak(torch.bfloat16)}

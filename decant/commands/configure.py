@@ -17,6 +17,7 @@ import yaml
 from tqdm import tqdm
 
 from decant.commands.parser import add_command
+from decant.commands.protocol import NONE, check_data, check_settings, choose_protocol
 from decant.data.membership import check_rules
 from decant.data.sources.layout import Files, check_present, required_files
 from decant.data.sources.notes import Notes
@@ -27,14 +28,14 @@ from decant.params.data import Ingest
 from decant.params.edit import Settings, replace, rewrite
 from decant.params.effects import warnings_in
 from decant.params.load import Params, load_params, parse_params
-from decant.params.types import OWN, SOURCES
+from decant.params.types import MOVIELENS_1M, OWN, PROTOCOLS, SOURCES
 from decant.params.upgrade import settings_in_graph, upgrade
 from decant.suggest import suggest
 
 DEMO = "demo"
 PRESETS = Path("presets")
 OWN_SETTINGS = Path(".decant") / "params-files.yaml"
-PROFILES = ("quick", "full")
+QUICK = "quick"  # the profile of a new source
 BLOCK_SIZE = 1 << 20  # bytes copied at a time
 SHOWN = 5  # names of files in one message
 
@@ -44,35 +45,48 @@ class ConfigureError(ValueError):
 
 
 def configure(
-    root: Path, source: str, origin: Path | None = None, profile: str | None = None
+    root: Path,
+    source: str,
+    origin: Path | None = None,
+    profile: str | None = None,
+    protocol: str | None = None,
 ) -> list[str]:
     """Set up `root` for `source`; return the unified diff of params.yaml, empty if unchanged.
 
     Args:
         origin: folder (or file) to copy the source's files from; None: use those in place.
-        profile: quick or full; None: quick for a new source, else unchanged settings.
+        profile: one of the source's preset; None: quick for a new source, else unchanged settings.
+        protocol: p1 or none; None: none for a new source, else unchanged.
 
     Raises:
         ConfigureError, MissingFilesError, ParamsError: source, files, profile or settings are
             invalid.
+        ProtocolError, OtherDataError: source, settings or data do not fit the protocol.
         EditError: the layout of params.yaml cannot be edited.
         RuleError: a segment's rule does not parse.
     """
     source = one_of(source, SOURCES, "source")
     if profile is not None:
-        profile = one_of(profile, PROFILES, "profile")
+        profile = one_of(profile, list(read_preset(root, source)["profiles"]), "profile")
     path = root / "params.yaml"
     params = load_params(path)
+    protocol = choose_protocol(protocol, source, params)
+    if protocol is not None and (origin is not None or protocol != params.ingest.protocol):
+        check_data(source, origin or root / "data" / "raw" / source, protocol)
     files = prepare_files(root, source, origin, params.ingest)
     before = path.read_text(encoding="utf-8")
-    preset: Settings = {}
+    changes: Settings = {"source": source}
     if profile is not None or source != params.source:
-        preset = load_preset(root, source, profile or PROFILES[0], files)
-        if source == OWN:
-            preset = keep_own(preset, params, root)
-    after = rewrite(before, {"source": source, **preset}, path)
+        without_users = files is not None and files.users is None and protocol is None
+        preset = load_preset(root, source, profile or QUICK, without_users=without_users)
+        changes |= keep_own(preset, params, root) if source == OWN else preset
+    if protocol != params.ingest.protocol:
+        changes["ingest"] = {"protocol": protocol}
+    after = rewrite(before, changes, path)
     after = upgrade(after, settings_in_graph(root / "dvc.yaml"), path)
-    check(parse_params(yaml.safe_load(after), path), files)
+    wanted = parse_params(yaml.safe_load(after), path)
+    check_settings(wanted, files)
+    check(wanted, files)
     if params.source == OWN and source != OWN:
         remember_own(root, before)
     if after != before:
@@ -199,16 +213,22 @@ def copy_file(path: Path, target: Path, bar: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_preset(root: Path, source: str, profile: str, files: Files | None) -> Settings:
-    """Read a source's preset with a profile, and its changes for a source without users."""
+def read_preset(root: Path, source: str) -> dict[str, Settings]:
+    """A source's preset: `settings`, `profiles` by name, `without_users`."""
     path = root / PRESETS / f"{source}.yaml"
     try:
-        preset = yaml.safe_load(path.read_text(encoding="utf-8"))
+        preset: dict[str, Settings] = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigureError(f"{path}: preset not found") from None
-    settings: Settings = preset["settings"]
+    return preset
+
+
+def load_preset(root: Path, source: str, profile: str, *, without_users: bool) -> Settings:
+    """The settings of a source's preset with a profile, and its changes for data without users."""
+    preset = read_preset(root, source)
+    settings = preset["settings"]
     overlays = [preset["profiles"][profile]]
-    if files is not None and files.users is None and source != "online-retail":
+    if without_users and source != "online-retail":
         overlays.append(preset["without_users"])
     for overlay in overlays:
         for block, values in overlay.items():
@@ -258,7 +278,7 @@ def add_commands(subparsers: Any) -> None:
         "configure",
         "Set up the project for a data source: copy its files to data/raw, write the source and "
         "matching settings into params.yaml, show the changes. `make run SOURCE=… "
-        "FROM=… PROFILE=…` does this and then runs.",
+        "FROM=… PROFILE=… PROTOCOL=…` does this and then runs.",
         run,
         has_root=False,
     )
@@ -272,8 +292,16 @@ def add_commands(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--profile",
-        help="quick: small models, minutes; full: best quality; default: quick for a new source, "
-        "else unchanged settings",
+        help="quick: small models, minutes; full: best quality; movielens-1m also has ids and "
+        "ids-ensemble, the teacher from item ids alone; default: quick for a new source, else "
+        "unchanged settings",
+    )
+    parser.add_argument(
+        "--protocol",
+        metavar="|".join((*PROTOCOLS, NONE)),
+        help=f"p1: {MOVIELENS_1M} as in the benchmark file of SASRec and BERT4Rec, built from the "
+        "publisher's files, any other data is refused; default: none for a new source, else "
+        "unchanged",
     )
     parser.add_argument(
         "--upgrade",
@@ -287,7 +315,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `decant configure`."""
     root = Path.cwd()
     if arguments.upgrade:
-        if arguments.source or arguments.origin or arguments.profile:
+        given = (arguments.source, arguments.origin, arguments.profile, arguments.protocol)
+        if any(given):
             raise ConfigureError("--upgrade goes alone: run `decant configure` again for the rest")
         with locked(root):
             diff = upgrade_settings(root)
@@ -295,7 +324,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     source = arguments.source or load_params(root / "params.yaml").source
     with locked(root):
-        diff = configure(root, source, arguments.origin, arguments.profile)
+        diff = configure(root, source, arguments.origin, arguments.profile, arguments.protocol)
     print("\n".join(diff) if diff else f"params.yaml: unchanged, source {source}")
     for line in warnings_in(root, load_params(root / "params.yaml")):
         print(f"warning: {line}", file=sys.stderr)

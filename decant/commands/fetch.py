@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from decant.commands.parser import add_command
 from decant.data.sources.layout import MissingFilesError, check_present
+from decant.params.types import MOVIELENS_1M
 from decant.suggest import suggest
 
 ATTEMPTS = 5
@@ -182,7 +183,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     into = arguments.into or Path("data/raw") / arguments.name
     folder = fetch(arguments.name, into, base_url=arguments.base_url)
-    print(f"{folder}: next `make run SOURCE={arguments.name} FROM={folder}`")
+    published = ", with PROTOCOL=p1 for the published benchmark"
+    more = published if arguments.name == MOVIELENS_1M else ""
+    print(f"{folder}: next `make run SOURCE={arguments.name} FROM={folder}`{more}")
     return 0
 
 

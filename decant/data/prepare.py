@@ -75,13 +75,15 @@ def prepare(
         ratings=events[Columns.RATING].to_numpy(dtype=np.float64),
     )
     merged = tidy(encoder, raw)
+    gaps = gap_indices(merged.users, merged.times)
+    encoder = replace(encoder, gaps=len(np.unique(gaps[gaps > 0])) > 1)
     offsets = np.searchsorted(merged.users, np.arange(len(user_ids) + 1))
     sequences = Sequences(
         offsets=offsets,
         items=merged.items.astype(np.int32),
         behaviours=merged.behaviours.astype(np.int16),
         ratings=rating_indices(encoder.rating_edges, merged.ratings).astype(np.int8),
-        gaps=gap_indices(merged.users, merged.times).astype(np.int8),
+        gaps=gaps.astype(np.int8),
         times=merged.times,
         target=targets(merged, encoder, features),
         attributes=encode_attributes(encoder, user_table),

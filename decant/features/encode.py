@@ -83,6 +83,7 @@ class Encoder:
     exclude_seen: bool
     rating_edges: tuple[float, ...] = ()
     missing: tuple[str, ...] = ()  # spellings of a missing attribute value
+    gaps: bool = True  # whether the gaps of the data differ; without times there are none
 
     @property
     def item_index(self) -> dict[str, int]:

@@ -26,6 +26,7 @@ def missing_inputs(
         "text": None if "text" in given else "embed.encoder is none",
         "behaviour": None if len(encoder.behaviours) > 1 else "all events have one behaviour",
         "rating": None if encoder.rating_edges else "there are no ratings, or all are equal",
+        "gap": None if encoder.gaps else "there are no times, or all gaps are alike",
         "attributes": None if encoder.attributes else "features.attributes is empty",
     }
     for name in settings.inputs:

@@ -17,6 +17,7 @@ from decant.params.types import (
     Modality,
     Name,
     NonNegative,
+    Protocol,
     Seed,
     Share,
     Timezone,
@@ -55,8 +56,9 @@ class ItemsTable(UsersTable):
 
 
 class Ingest(Block):
-    """Layout of the tables of the source `files`."""
+    """Layout of the tables of the source `files`; the published protocol of MovieLens 1M."""
 
+    protocol: Protocol | None = None
     events: str = "events.csv"
     layout: Literal["table", "sequences"] = "table"
     delimiter: str | None = None

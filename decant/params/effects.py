@@ -15,7 +15,7 @@ from decant.params import conditions as when
 from decant.params.conditions import DEFAULTS, Case, Condition
 from decant.params.data import Ingest, Raw
 from decant.params.load import Params
-from decant.params.types import OWN
+from decant.params.types import MOVIELENS_1M, OWN
 
 Values = Mapping[str, Sequence[Any]]  # by setting
 
@@ -34,6 +34,7 @@ _RELATIONS = when.needs("distill.attention_relation_weight", "no loss compares r
 TABLE: dict[str, Condition] = {
     **dict.fromkeys(_keys("raw", Raw.model_fields), when.only("source", "demo")),
     **dict.fromkeys(_keys("ingest", Ingest.model_fields), _OWN_TABLES),
+    "ingest.protocol": when.only("source", MOVIELENS_1M),
     "ingest.delimiter": when.either(_OWN_TABLES, when.no_delimited_table),
     "ingest.item": when.either(_OWN_TABLES, when.no_column_of_items),
     "ingest.timezone": when.either(_OWN_TABLES, _TIME),

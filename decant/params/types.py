@@ -18,6 +18,9 @@ from decant.suggest import MANY, suggest
 Source = Literal["demo", "movielens-100k", "movielens-1m", "online-retail", "files"]
 SOURCES: tuple[str, ...] = get_args(Source)
 OWN: Source = "files"  # the user's own tables
+MOVIELENS_1M: Source = "movielens-1m"  # the only source with a protocol
+Protocol = Literal["p1"]
+PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 Input = Literal["item", "text", "behaviour", "rating", "gap", "attributes"]
 Objective = Literal["next", "masked"]
 INPUTS: tuple[str, ...] = get_args(Input)

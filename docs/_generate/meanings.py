@@ -5,7 +5,7 @@ The meaning of a setting itself is its comment in params.yaml.
 
 BLOCKS = {
     "raw": "Size of the demo shop, and share of defects in its data.",
-    "ingest": "Layout of your own tables, for `source: files`. "
+    "ingest": "Layout of your own tables, for `source: files`; the protocol of MovieLens 1M. "
     "See [Your own data](../own-data.md).",
     "validate": "The data gate: how many rows may be invalid or missing before a run stops.",
     "features": "From tables to model inputs.",

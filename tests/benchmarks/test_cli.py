@@ -119,6 +119,7 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["demo", "--protocol", "p1"], "--protocol: demo is not a data set"),
         (["demo", "--seeds", "2"], "--seeds: demo is not a data set"),
         (
             ["faults", "--from", "x", "--minutes", "1"],
@@ -159,6 +160,47 @@ def test_the_variants_that_are_left_out_reach_their_benchmark(
     ]
     written = json.loads((project / "docs/results/demo-groups.json").read_text())
     assert written["command"] == "decant bench demo-groups --without prior,cvar"
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("movielens-1m", "experiments.data_sets"),
+        ("movielens-1m-groups", "experiments.students"),
+        ("training", "throughput.compare"),
+    ],
+)
+def test_the_protocol_reaches_each_benchmark_of_movielens_1m(
+    project: Path, name: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
+        asked.append(options)
+        return Outcome({}, [1])
+
+    monkeypatch.setattr(f"benchmarks.{place}.bench", bench)
+    assert cli.main(["bench", name, "--protocol", "p1", "--root", str(project)]) == 0
+    assert [options["protocol"] for options in asked] == ["p1"]
+    written = json.loads((project / f"docs/results/{name}.json").read_text())
+    assert written["command"] == f"decant bench {name} --protocol p1"
+
+
+def test_a_profile_of_ids_alone_has_a_page_of_its_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "benchmarks.experiments.data_sets.bench", lambda clone, log, **options: Outcome({}, [1])
+    )
+    words = ["bench", "movielens-1m", "--protocol", "p1", "--profile", "ids"]
+    assert cli.main([*words, "--root", str(project)]) == 0
+    written = project / "docs/results"
+    assert sorted(p.name for p in written.iterdir()) == [
+        "movielens-1m-ids.json",
+        "movielens-1m-ids.md",
+    ]
+    command = json.loads((written / "movielens-1m-ids.json").read_text())["command"]
+    assert command == "decant bench movielens-1m --profile ids --protocol p1"
 
 
 def test_a_data_set_is_measured_in_a_clone_that_stays(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from decant.data.sources import movielens, online_retail, own_files
+from decant.data.sources import movielens, online_retail, own_files, p1
 from decant.data.sources.demo import reader
 from decant.data.tables import Tables
 from decant.params.data import Ingest
@@ -18,13 +18,15 @@ def read(source: str, folder: Path, settings: Ingest) -> Tables:
         MissingColumnError: a table lacks a column.
         UnreadableTableError: a file is not the expected table.
         EmptyLogError: the logs have no rows.
+        OtherDataError: the data is not that of `ingest.protocol`.
     """
     if source == "demo":
         return reader.read(folder)
     if source == "movielens-100k":
         return movielens.read_100k(folder)
     if source == "movielens-1m":
-        return movielens.read_1m(folder)
+        tables = movielens.read_1m(folder)
+        return p1.built(tables, p1.P1) if settings.protocol else tables
     if source == "online-retail":
         return online_retail.read(folder)
     assert source == "files", source

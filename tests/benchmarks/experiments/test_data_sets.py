@@ -15,6 +15,7 @@ from benchmarks.experiments.data_sets import (
     bench,
     lift,
     outcome_of,
+    prepare,
     read_run,
     run_graph,
     with_interval,
@@ -94,6 +95,34 @@ def test_the_family_serves_each_user_by_the_student_of_their_group(
     assert figures["family.retention"]["value"] == pytest.approx(share)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "shown"),
+    [("p1", "movielens-1m, protocol p1, 50 items"), (None, "movielens-1m, 50")],
+)
+def test_the_page_names_the_protocol(
+    runs: dict[int, FinishedRun], protocol: str | None, shown: str
+) -> None:
+    params = {**PARAMS, "ingest": {**PARAMS["ingest"], "protocol": protocol}}
+    assert outcome_of(runs, params, "movielens-1m", "full").protocol["data"].startswith(shown)
+
+
+@pytest.mark.parametrize("protocol", ["p1", None])
+def test_the_clone_is_configured_with_the_protocol_or_without_any(
+    tmp_path: Path, protocol: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def configured(clone: Clone, *arguments: str) -> Ended:
+        asked.append(arguments)
+        return Ended(0, "", 0.0)
+
+    monkeypatch.setattr(Clone, "decant", configured)
+    prepare(Clone(tmp_path), print, "movielens-1m", None, "ids", protocol=protocol)
+    assert asked == [
+        ("configure", "--source=movielens-1m", "--profile=ids", f"--protocol={protocol or 'none'}")
+    ]
+
+
 def test_a_student_that_is_not_accepted_serves_nobody(tmp_path: Path) -> None:
     write_run(tmp_path, 7, ships=False)
     figures = outcome_of({7: read_run(tmp_path)}, PARAMS, "demo", "full").figures
@@ -136,7 +165,7 @@ def test_each_seed_is_a_run_of_the_flow_with_that_seed(
         seeds.append(project.read("params.yaml")["seed"])
         write_run(project.root, seeds[-1])
 
-    monkeypatch.setattr(data_sets, "prepare", lambda *given: None)
+    monkeypatch.setattr(data_sets, "prepare", lambda *given, **options: None)
     monkeypatch.setattr(data_sets, "run_graph", flow)
     outcome = bench(
         Clone(tmp_path), print, source="demo", given=None, profile="full", seeds=3, minutes=None

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from benchmarks.throughput import step_profile
-from benchmarks.throughput.compare import add_speeds, ranks_in, table
+from benchmarks.throughput.compare import schedule
 from benchmarks.throughput.step_profile import (
     PARTS,
+    equal_steps,
     loss_of,
     new_state,
     peak,
@@ -21,9 +22,9 @@ from benchmarks.throughput.step_profile import (
 from decant.features.sequences import VALIDATION, cases
 from decant.params.load import Params
 from decant.params.models import Teacher
-from decant.report.results import Outcome
 from decant.training.batches import Windows
-from decant.training.step import prepare_batch
+from decant.training.state import TrainState
+from decant.training.step import prepare_batch, take_step
 from decant.training.supervision import Material
 
 SETTINGS = Teacher(
@@ -39,6 +40,8 @@ def data(cycle: Any, tmp_path: Path) -> Material:
 def test_events_are_counted_after_the_warm_up(data: Material) -> None:
     result = rate(new_state(data, SETTINGS, 1, 5), 0.3)
     assert result["events"] > 0 and result["seconds"] > 0 and result["gflops"] > 0
+    windows = 8 * result["steps"]  # of a batch
+    assert windows <= result["events"] <= windows * data.encoder.max_length
 
 
 def test_a_steps_products_are_counted_as_by_hand(data: Material) -> None:
@@ -69,23 +72,19 @@ def test_a_peak_is_a_speed() -> None:
     assert peak(torch.float32) > 0
 
 
-def test_after_equal_time_the_cases_are_ranked(data: Material) -> None:
-    result = step_profile.equal_time(data, SETTINGS, 1, 1.0)
-    assert result["epochs"] >= 1 and result["events"] > 0
+def test_both_sides_steps_end_their_schedule_and_then_cases_are_ranked(
+    data: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    def counted(state: TrainState, windows: Windows, seeds: tuple[int, int, int]) -> Any:
+        rates.append(state.optimizer.param_groups[0]["lr"])
+        return take_step(state, windows, seeds)
+
+    monkeypatch.setattr(step_profile, "take_step", counted)
+    result = equal_steps(data, SETTINGS, 1, 40)
+    assert result["steps"] == len(rates) == 40
+    assert rates == pytest.approx(SETTINGS.learning_rate * schedule(40))
+    assert result["events"] > 40
     assert len(result["ranks"]) == len(cases(data.sequences, VALIDATION, 4))
     assert min(result["ranks"]) >= 1
-
-
-def test_speeds_are_told_by_their_median_and_extremes() -> None:
-    outcome = Outcome({}, [1])
-    add_speeds(outcome, [(100.0, 50.0), (90.0, 30.0), (120.0, 40.0)])
-    ratio = outcome.figures["training.events_per_s.ratio"]
-    assert (ratio["value"], ratio["low"], ratio["high"]) == (3.0, 2.0, 3.0)
-    assert "100" in table(outcome.figures)
-
-
-def test_ranks_are_places_in_each_users_list(make_sequences: Any) -> None:
-    sequences = make_sequences([[1, 2], [3, 4], [5, 6]])
-    top = np.array([[9, 2, 0], [4, 1, 0], [7, 8, 9]])
-    ranks = ranks_in(top, sequences, np.array([0, 1, 2]), np.array([1, 3, 5]))
-    assert ranks.tolist() == [2, 1, 4]

@@ -228,3 +228,12 @@ def test_without_a_folder_it_goes_to_the_raw_data(tmp_path, shelf, monkeypatch) 
     arguments = parser.parse_args(["fetch", NAME, "--base-url", shelf.url])
     arguments.func(arguments)
     assert (tmp_path / "data" / "raw" / NAME / "u.data").exists()
+
+
+@pytest.mark.parametrize(("name", "named"), [("movielens-1m", True), (NAME, False)])
+def test_the_published_protocol_is_named_where_there_is_one(
+    name: str, named: bool, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setattr(room, "fetch", lambda name, into, base_url=None: into)
+    room.run(argparse.Namespace(name=name, into=tmp_path, base_url=None))
+    assert ("PROTOCOL=p1" in capsys.readouterr().out) is named

@@ -117,6 +117,21 @@ def test_without_a_clock_the_order_of_the_rows_is_kept(run: Run) -> None:
     assert made.sequences.items.tolist() == [2, 1, 3, 1]
 
 
+@pytest.mark.parametrize(
+    ("times", "differ"),
+    [
+        ([np.nan] * 4, False),
+        ([0, HOUR, 2 * HOUR, 3 * HOUR], False),
+        ([0, HOUR, 2 * HOUR, 100 * HOUR], True),
+    ],
+)
+def test_the_encoder_knows_whether_gaps_tell_anything(
+    run: Run, times: list[float], differ: bool
+) -> None:
+    rows = [("u", item, "view", t) for item, t in zip("bacd", times, strict=True)]
+    assert run(events=log(*rows), attributes=[]).encoder.gaps is differ
+
+
 def test_pseudonyms_change_no_array(run: Run, events: pd.DataFrame, users: pd.DataFrame) -> None:
     other = {"zoe": "0a", "adam": "zz", "eve": "m"}
     renamed = run(

@@ -37,17 +37,18 @@ def test_settings_and_encoder_fix_every_size(rich: Encoder) -> None:
 def test_inputs_that_the_data_does_not_have_are_left_out(
     make_encoder: Callable[..., Encoder],
 ) -> None:
-    shape = architecture(EVERYTHING, make_encoder(9, 5), {})
-    assert shape.inputs == ("item", "gap")
+    assert architecture(EVERYTHING, make_encoder(9, 5), {}).inputs == ("item", "gap")
+    assert architecture(EVERYTHING, make_encoder(9, 5, gaps=False), {}).inputs == ("item",)
 
 
 def test_each_input_that_is_left_out_has_a_reason(
     make_encoder: Callable[..., Encoder], rich: Encoder
 ) -> None:
     wanted = EVERYTHING.model_copy(update={"inputs": [*EVERYTHING.inputs, "image", "sound"]})
-    assert missing_inputs(wanted, make_encoder(9, 5), VECTORS) == {
+    assert missing_inputs(wanted, make_encoder(9, 5, gaps=False), VECTORS) == {
         "behaviour": "all events have one behaviour",
         "rating": "there are no ratings, or all are equal",
+        "gap": "there are no times, or all gaps are alike",
         "attributes": "features.attributes is empty",
         "image": "the items have no vectors named image",
     }

@@ -58,6 +58,7 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
     **{f"ingest.{n}": [({"ingest": {n: v}}, FILES)] for n, v in OTHER["ingest"].items()},
     **{f"ingest.{n}": [({"ingest": TIMED}, FILES)] for n in TIMED},
     **{f"ingest.{n}": [({"ingest": {n: "b"}}, FILES)] for n in ("behaviour", "rating")},
+    "ingest.protocol": [({"ingest": {"protocol": "p1"}}, {"source": "movielens-1m"})],
     "ingest.delimiter": [
         ({"ingest": {"delimiter": "tab"}}, FILES),
         ({**FILES, "ingest": {**SEQUENCES, "delimiter": "tab"}}, {"ingest": {"users": "u.csv"}}),
@@ -228,7 +229,7 @@ def test_of_every_setting_it_is_known_whether_it_always_has_an_effect() -> None:
 def test_every_condition_has_a_case() -> None:
     assert set(CASES) | BY_DATA == set(TABLE)
     assert set(OTHER["raw"]) == set(Raw.model_fields)
-    assert {*OTHER["ingest"], *TIMED, "behaviour", "rating"} == set(Ingest.model_fields)
+    assert {*OTHER["ingest"], *TIMED, "behaviour", "rating", "protocol"} == set(Ingest.model_fields)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ TRAINING = (
 )
 SETTINGS = {
     "raw": "users items steps missing dirty seed",
-    "ingest": "events layout delimiter user item time time_format timezone behaviour "
+    "ingest": "protocol events layout delimiter user item time time_format timezone behaviour "
     "behaviour_default rating users items item_title vectors missing",
     "validate": "max_quarantined max_drop unknown_items min_events min_users min_items",
     "features": "target_behaviours merge_window max_length exclude_seen attributes attribute_bins "
