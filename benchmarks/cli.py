@@ -3,93 +3,80 @@
 import argparse
 import importlib
 import json
+import shlex
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.checkout import clone, commit_of, renewed, uncommitted
+from benchmarks.catalogue import BENCHMARKS, DEMO, Benchmark, benchmark_of
+from benchmarks.harness.checkout import Clone, clone, commit_of, renewed, uncommitted
+from benchmarks.provenance.looks import LOOKS, check_list, enter, purpose
+from benchmarks.provenance.record import Provenance
+from benchmarks.provenance.settings import Chosen
+from benchmarks.provenance.status import KEPT, statuses, table
+from decant.cli import Parser
 from decant.commands.parser import add_command, add_json
 from decant.params.types import PROTOCOLS
-from decant.report.results import FOLDER, document, write
-from decant.suggest import suggest
+from decant.report.results import FOLDER, Outcome, document, write
 
-DATA_SETS = "benchmarks.experiments.data_sets"
-TRAINING = "benchmarks.throughput.compare"
-STUDENTS = "benchmarks.experiments.students"
-GROUPS, LOSSES = "-groups", "-losses"  # suffixes of a data set's name, which share its clone
-BENCHMARKS = {
-    "demo": (
-        "benchmarks.system.demo",
-        "the demo shop, end to end: quality, size, latency, time",
-    ),
-    "faults": ("benchmarks.system.faults", "kill -9 at every stage, full disk, damaged release"),
-    "robustness": (
-        "benchmarks.experiments.robustness",
-        "quality of every model on increasingly noisy histories",
-    ),
-    "incremental": (
-        "benchmarks.experiments.incremental",
-        "training from scratch against updating, day by day",
-    ),
-    "modalities": (
-        "benchmarks.experiments.modalities",
-        "gain from text and images, also on new items",
-    ),
-    "serving": (
-        "benchmarks.system.serving",
-        "effect of one client on another, with the service's limits",
-    ),
-    "reruns": (
-        "benchmarks.system.reruns",
-        "only what a change affects runs again; same release id",
-    ),
-    "movielens-100k": (DATA_SETS, "traditional models, teacher and family, split by time"),
-    "movielens-1m": (
-        DATA_SETS,
-        "the same with the published protocol: leave-one-out, whole catalogue",
-    ),
-    "demo-groups": (STUDENTS, "variants of every group's student, released or not, on the demo"),
-    "movielens-1m-groups": (STUDENTS, "the same on MovieLens 1M"),
-    "demo-losses": (STUDENTS, "each loss for training a student, on the demo"),
-    "movielens-1m-losses": (STUDENTS, "the same on MovieLens 1M"),
-    "training": (
-        TRAINING,
-        "speed, and quality at equal steps, beside RecTools' SASRec on MovieLens 1M",
-    ),
-    "online-retail": (DATA_SETS, "the same on a shop's log, split by time"),
-}
+TEST, VALIDATION = "test", "validation"
+SEEDS = 3
 IDS = ("ids", "ids-ensemble")  # profiles that are not compared with the others
 Log = Callable[[str], None]
-KEPT = Path(".decant/bench")  # clones of resumable benchmarks
+# option of data sets: the argument's name, its value in the command
+OPTIONS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "from": ("given", lambda folder: "DIR"),
+    "profile": ("profile", str),
+    "protocol": ("protocol", str),
+    "seeds": ("seeds", str),
+    "minutes": ("minutes", "{:g}".format),
+    "without": ("without", str),
+}
+ABOUT = f"""Run a benchmark in clones of the committed state, and write its results.
+Takes minutes to hours.
 
+With --test its figures are of the test window: they are written to
+{FOLDER}/NAME.json and NAME.md, and the look is entered in {LOOKS}.
+Without it, they are of the validation window, and written to {KEPT}/.
+Benchmarks that rank no window (marked *) write to {FOLDER} and take no --test.
 
-class UnknownBenchmarkError(ValueError):
-    """No benchmark has this name; the message suggests similar ones."""
+--status compares every results file with the working tree: `current`, `stale`
+(which code, settings, data or libraries differ), or `not reproducible` (an
+older layout, a command that no longer exists, data that is not here). It
+trains nothing and takes seconds.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"no benchmark `{name}`; {suggest(name, BENCHMARKS, 'benchmarks')}")
+benchmarks:
+"""
 
 
 def add_commands(subparsers: Any) -> None:
     """Register `decant bench`."""
-    width = max(map(len, BENCHMARKS))
-    listed = [f"  {name.ljust(width)}  {text}" for name, (_, text) in BENCHMARKS.items()]
+    width = max(map(len, BENCHMARKS)) + 1
+    listed = [
+        f"  {(name + '*' * (not one.ranks)).ljust(width)}  {one.text}"
+        for name, one in BENCHMARKS.items()
+    ]
     parser = add_command(
         subparsers,
         "bench",
-        "Run a benchmark in clones of the committed state, and write its results to\n"
-        f"{FOLDER}/NAME.json and NAME.md. Takes minutes to hours.\n\n"
-        "benchmarks:\n" + "\n".join(listed),
+        ABOUT + "\n".join(listed),
         run,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", metavar="NAME", help="a benchmark, as listed above")
-    add_json(parser, "print the results as JSON too")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a benchmark, as listed above")
+    parser.add_argument(
+        "--test",
+        type=purpose,
+        metavar="DECISION",
+        help="rank the test window; DECISION says what will be decided on it",
+    )
+    parser.add_argument("--status", action="store_true", help="show which results are current")
+    add_json(parser, "print the results, or the status, as JSON too")
     parser.add_argument("--keep", action="store_true", help="keep temporary clones")
     data = parser.add_argument_group("only for data sets")
     data.add_argument(
@@ -106,12 +93,12 @@ def add_commands(subparsers: Any) -> None:
         choices=PROTOCOLS,
         help="movielens-1m as in the benchmark file of SASRec and BERT4Rec, or an error",
     )
-    data.add_argument("--seeds", type=int, metavar="N", help="teachers to train; default: 3")
+    data.add_argument("--seeds", type=int, metavar="N", help=f"teachers to train; default: {SEEDS}")
     data.add_argument(
         "--minutes",
         type=float,
         metavar="N",
-        help="stop then with status 1; the same command resumes",
+        help="stop then with status 1; the same command resumes; of `training`: to train for",
     )
     students = parser.add_argument_group("only for the students of groups")
     students.add_argument(
@@ -121,101 +108,144 @@ def add_commands(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `decant bench`; return 1 if an expectation failed."""
-    if arguments.name not in BENCHMARKS:
-        raise UnknownBenchmarkError(arguments.name)
     root = arguments.root.resolve()
-    commit = commit_of(root)
-    began = time.monotonic()
-    log = progress(began)
+    if arguments.status:
+        return show_status(root, arguments)
+    if arguments.name is None:
+        raise ValueError(f"name a benchmark: {', '.join(BENCHMARKS)}; or give --status")
+    benchmark, began = benchmark_of(arguments.name), time.monotonic()
+    commit, log = commit_of(root), progress(began)
     for name in uncommitted(root)[:1]:
         log(f"uncommitted changes, such as {name}, are not measured")
-    check_options(arguments)
-    measured = on_data_set if is_data_set(arguments.name) else in_temporary_clone
-    outcome = measured(root, arguments, log)
-    command = f"decant bench {arguments.name}"
-    for option in ("profile", "protocol", "without"):
-        value = getattr(arguments, option)
-        command += f" --{option} {value}" if value else ""
-    page = f"{arguments.name}-{arguments.profile}" if arguments.profile in IDS else arguments.name
-    result = document(page, outcome, commit, time.monotonic() - began, command)
-    for path in write(root / FOLDER, result, outcome):
+    check_options(arguments, benchmark)
+    if arguments.test:
+        check_list(root)
+    outcome, provenance = measure(root, arguments, benchmark, log)
+    command, seconds = command_of(arguments, benchmark), time.monotonic() - began
+    if arguments.test:
+        enter(root, commit, benchmark.source or DEMO, command, arguments.test)
+        log(f"entered in {LOOKS}")
+    name, folder = place_of(arguments, benchmark)
+    result = document(name, outcome, commit, seconds, command, provenance)
+    for path in write(root / folder, result, outcome):
         log(f"wrote {path.relative_to(root)}")
-    for failure in outcome.failures:
-        print(f"failed: {failure}", file=sys.stderr)
+    for line in filter(None, [outcome.shown, *(f"failed: {f}" for f in outcome.failures)]):
+        print(line, file=sys.stderr)
     if arguments.json:
         print(json.dumps(result, indent=2, sort_keys=True))
     return int(bool(outcome.failures))
 
 
-def is_data_set(name: str) -> bool:
-    """Whether a benchmark measures a data set, whose files may be given."""
-    return BENCHMARKS[name][0] in (DATA_SETS, TRAINING, STUDENTS)
+def place_of(arguments: argparse.Namespace, benchmark: Benchmark) -> tuple[str, Path]:
+    """Name and folder of the results; figures of validation stay out of the documentation."""
+    name = f"{arguments.name}-{arguments.profile}" if arguments.profile in IDS else arguments.name
+    if benchmark.ranks and not arguments.test:
+        return f"{name}.{VALIDATION}", KEPT
+    return name, FOLDER
 
 
-def data_set_of(name: str) -> str:
-    """The data set that a benchmark measures."""
-    for end in (GROUPS, LOSSES):
-        name = name.removesuffix(end)
-    return name
+def show_status(root: Path, arguments: argparse.Namespace) -> int:
+    """Print the status of every results file, or of one; 0 whatever it is."""
+    if ignored := [f"--{option}" for option in options_given(arguments)]:
+        raise ValueError(f"{', '.join(ignored)}: has no effect with --status")
+    shown = statuses(root, parse)
+    if arguments.name is not None:
+        benchmark_of(arguments.name)
+        shown = [one for one in shown if one.name == arguments.name]
+    as_json = [one.as_json() for one in shown]
+    print(json.dumps(as_json, indent=2) if arguments.json else table(shown))
+    return 0
 
 
-def check_options(arguments: argparse.Namespace) -> None:
+def parse(words: list[str]) -> argparse.Namespace:
+    """Parse a command line from `bench` on, as `decant` does.
+
+    Raises:
+        ValueError: an option does not exist, or the benchmark does not take it.
+    """
+    parser = Parser(prog="decant")
+    add_commands(parser.add_subparsers())
+    arguments = parser.parse_args(words)
+    if getattr(arguments, "name", None) is None:
+        raise ValueError("no benchmark is named")
+    check_options(arguments, benchmark_of(arguments.name))
+    return arguments
+
+
+def check_options(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
     """Check that all options apply to the benchmark.
 
     Raises:
         ValueError: an option does not apply.
     """
-    options = {
-        "--from": "given",
-        "--profile": "profile",
-        "--protocol": "protocol",
-        "--seeds": "seeds",
-        "--minutes": "minutes",
-    }
-    given = [option for option, name in options.items() if getattr(arguments, name) is not None]
-    if given and not is_data_set(arguments.name):
-        raise ValueError(f"{', '.join(given)}: {arguments.name} is not a data set")
-    if arguments.seeds is not None and BENCHMARKS[arguments.name][0] != DATA_SETS:
-        raise ValueError(f"--seeds: {arguments.name} trains one teacher")
-    if arguments.without is not None and not arguments.name.endswith(GROUPS):
-        raise ValueError(f"--without: {arguments.name} does not compare the students of groups")
+    given = [f"--{option}" for option in options_given(arguments)]
+    refused = [option for option in given if option.removeprefix("--") not in benchmark.options]
+    if refused:
+        takes = ", ".join(f"--{option}" for option in benchmark.options) or "no such option"
+        raise ValueError(f"{', '.join(refused)}: {arguments.name} takes {takes}")
+    if arguments.test and not benchmark.ranks:
+        raise ValueError(f"--test: {arguments.name} does not rank a test window")
     if arguments.seeds is not None and arguments.seeds < 1:
         raise ValueError(f"invalid --seeds {arguments.seeds}: expected at least 1")
 
 
-def on_data_set(root: Path, arguments: argparse.Namespace, log: Log) -> Any:
-    """Measure in a permanent clone, so that long training can be resumed."""
-    benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
-    source = data_set_of(arguments.name)
-    folder = root / KEPT / source
-    log(f"working in {folder.relative_to(root)}, which is kept")
-    project = renewed(root, folder)
-    given, minutes = arguments.given, arguments.minutes
-    protocol = {"protocol": arguments.protocol} if arguments.protocol else {}
-    if arguments.name == "training":
-        return benchmark.bench(project, log, given=given, minutes=minutes, **protocol)
-    profile = arguments.profile or "full"
-    if source != arguments.name:
-        without = arguments.without.split(",") if arguments.without else []
-        return benchmark.bench(
-            project, log, source=source, given=given, minutes=minutes, profile=profile,
-            without=without, losses=arguments.name.endswith(LOSSES), **protocol,
-        )  # fmt: skip
-    return benchmark.bench(
-        project, log, source=source, given=given, minutes=minutes, profile=profile,
-        seeds=arguments.seeds or 3, **protocol,
-    )  # fmt: skip
+def options_given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of `OPTIONS` that were given, with their values."""
+    values = {option: getattr(arguments, name) for option, (name, _) in OPTIONS.items()}
+    return {option: value for option, value in values.items() if value is not None}
 
 
-def in_temporary_clone(
-    root: Path, arguments: argparse.Namespace, log: Callable[[str], None]
-) -> Any:
-    """Measure in a temporary clone."""
-    benchmark = importlib.import_module(BENCHMARKS[arguments.name][0])
+def command_of(arguments: argparse.Namespace, benchmark: Benchmark) -> str:
+    """The command with every option that changes figures, without paths of this machine."""
+    words = ["decant", "bench", arguments.name]
+    for option, value in options_given(arguments).items():
+        if option != "minutes" or benchmark.timed:
+            words += [f"--{option}", OPTIONS[option][1](value)]
+    return shlex.join([*words, *(["--test", arguments.test] if arguments.test else [])])
+
+
+def measure(
+    root: Path, arguments: argparse.Namespace, benchmark: Benchmark, log: Log
+) -> tuple[Outcome, dict[str, Any]]:
+    """Run a benchmark in a clone; return its outcome and how it came about."""
+    module = importlib.import_module(benchmark.module)
+    without = tuple(arguments.without.split(",")) if arguments.without else ()
+    with workspace(root, arguments, benchmark, log) as project:
+        profile = arguments.profile or benchmark.profile if benchmark.kept else None
+        chosen = Chosen(profile, without, protocol=arguments.protocol)
+        provenance = Provenance(project, benchmark, chosen)
+        outcome = module.bench(project, log, **keywords(arguments, benchmark))
+        return outcome, provenance.complete(outcome.trained)
+
+
+def keywords(arguments: argparse.Namespace, benchmark: Benchmark) -> dict[str, Any]:
+    """The arguments of a benchmark's function besides its clone and its log."""
+    values = {
+        "from": ("given", arguments.given),
+        "minutes": ("minutes", arguments.minutes),
+        "profile": ("profile", arguments.profile or benchmark.profile),
+        "protocol": ("protocol", arguments.protocol),
+        "seeds": ("seeds", arguments.seeds or SEEDS),
+        "without": ("without", arguments.without.split(",") if arguments.without else []),
+    }
+    window = {"window": TEST if arguments.test else VALIDATION} if benchmark.ranks else {}
+    return {**dict(values[option] for option in benchmark.options), **benchmark.fixed, **window}
+
+
+@contextmanager
+def workspace(
+    root: Path, arguments: argparse.Namespace, benchmark: Benchmark, log: Log
+) -> Iterator[Clone]:
+    """A clone to measure in: one that stays for long training, else a temporary one."""
+    if benchmark.source is not None:
+        folder = root / KEPT / benchmark.source
+        log(f"working in {folder.relative_to(root)}, which is kept")
+        yield renewed(root, folder)
+        return
     folder = Path(tempfile.mkdtemp(prefix=f"decant-{arguments.name}-"))
     log(f"working in {folder}")
     try:
-        return benchmark.bench(clone(root, folder / "project"), log)
+        yield clone(root, folder / "project")
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)

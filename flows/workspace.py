@@ -168,6 +168,7 @@ def forget_students(root: Path, students: list[str]) -> None:
     for folder, kept in (
         ("models", {"teacher", fingerprint.SCRATCH.name, *students}),
         ("compressed", set(students)),
+        ("training", {"teacher", *students}),
     ):
         for path in (root / "data" / folder).glob("*"):
             if path.name not in kept:

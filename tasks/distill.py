@@ -24,6 +24,7 @@ from tasks.runner.artifacts import (
 )
 from tasks.runner.input_notes import notes_on_inputs
 from tasks.runner.step import Summary, Workspace, program
+from tasks.runner.training_record import write_training_record
 
 
 def run(workspace: Workspace) -> Summary:
@@ -32,6 +33,7 @@ def run(workspace: Workspace) -> Summary:
     output = workspace.output(f"models/{name}")
     users = len(load_members(workspace, name))
     if is_folded(workspace, name):
+        write_training_record(workspace, name, [])
         print(f"{name}: {users} users, merged into general: {why_folded(workspace, name)}")
         return {"status": "folded", "users": users}
     settings, material = params.settings_of(name), load_material(workspace, name)
@@ -56,10 +58,12 @@ def run(workspace: Workspace) -> Summary:
         "ndcg": report.ndcg,
         "best_ndcg": report.best,
         "events": report.events,
+        "arithmetic": report.arithmetic,
     }
     save_model(model, output, material.encoder.items, summary)
     export_onnx(model, output / bundle.GRAPH, material.encoder.max_length)
     bundle.seal(output)
+    write_training_record(workspace, name, [report])
     return {**summary, "notes": notes}
 
 

@@ -10,12 +10,14 @@ from decant.models.build import architecture, parameter_count, save_model
 from decant.models.export import export_onnx
 from decant.models.recommender import Recommender
 from decant.models.warm_start import ENCODER, Transferred, start_from
+from decant.params.types import TEACHER
 from decant.training.checkpoint import Checkpoints
 from decant.training.loop import seeded
 from decant.training.supervision import Material
 from tasks.runner.artifacts import load_sequences, load_vectors, read_text_encoder
 from tasks.runner.input_notes import notes_on_inputs
 from tasks.runner.step import Summary, Workspace, program
+from tasks.runner.training_record import write_training_record
 
 
 def run(workspace: Workspace) -> Summary:
@@ -51,11 +53,13 @@ def run(workspace: Workspace) -> Summary:
         "ndcg": report.ndcg,
         "losses": report.losses,
         "events": report.events,
+        "arithmetic": report.arithmetic,
     }
     output = workspace.output("models/teacher")
     save_model(model, output, encoder.items, summary)
     export_onnx(model, output / bundle.GRAPH)
     bundle.seal(output)
+    write_training_record(workspace, TEACHER, [report, *trained.ensemble])
     return {**summary, "notes": notes}
 
 

@@ -16,7 +16,7 @@ from decant.tuning.report import DIFF, TRIALS, compare, proposal, put, table, ve
 from decant.tuning.search import search
 from decant.tuning.space import Plan
 from decant.tuning.study import JOB, Study, TrialResult
-from tasks.fingerprint import fingerprint
+from tasks.runner.code_digest import Code
 from tasks.runner.input_guard import InputChangedError
 
 FOLDER = Path(".decant/tuning")
@@ -127,7 +127,7 @@ def folder_of(root: Path, params: Params) -> Path:
         "seed": params.seed,
         "split": params.split.model_dump(mode="json"),
     }
-    parts = [canonical(inputs), fingerprint(root, "tasks.trial").encode()]
+    parts = [canonical(inputs), Code(root).digest("tasks.trial").encode()]
     for name in READS[params.tune.stage]:
         place = root / "data" / name
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:

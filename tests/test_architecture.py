@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.fingerprint import closure, imports, steps
+from tasks.fingerprint import steps
+from tasks.runner.code_digest import Code, imports
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("decant", "tasks", "flows", "benchmarks")
@@ -101,9 +102,8 @@ def test_serving_and_features_need_neither_torch_nor_pandas(package: str) -> Non
         ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
         for path in sorted(folder.rglob("*.py"))
     ]
-    reached = {
-        name: path for module in modules for name, path in closure(REPOSITORY, module).items()
-    }
+    code = Code(REPOSITORY)
+    reached = {name: path for module in modules for name, path in code.closure(module).items()}
     assert offenders(list(reached.values()), {"torch", "pandas"}) == set()
     script = (
         f"import sys, importlib\nfor name in {modules!r}: importlib.import_module(name)\n"

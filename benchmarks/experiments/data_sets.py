@@ -9,15 +9,16 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.harness.checkout import Clone
+from benchmarks.harness.checkout import Clone, silent_on_test
 from benchmarks.harness.demo_workspace import change_params
+from benchmarks.provenance.trainings import Trainings, trainings
 from decant.evaluation.baselines import HYBRID, KINDS
 from decant.evaluation.intervals import paired_gain, ratio_draws
 from decant.evaluation.metrics import hit, ndcg, user_means
@@ -27,6 +28,10 @@ from decant.report.results import Figure, Outcome
 from decant.report.scores import FAMILY, served, serving
 
 RESAMPLES = 2000
+WINDOWS = {
+    TEST: TEST,
+    VALIDATION: "validation, with the users that epochs were selected and students accepted on",
+}
 METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"ndcg": ndcg, "hr": hit}
 Log = Callable[[str], None]
 
@@ -38,12 +43,13 @@ class NotDoneError(ValueError):
 @dataclass(frozen=True)
 class FinishedRun:
     """One seed's run: `ranks` has user and rank of every case by model and window; `facts` is the
-    summary of the teacher's training."""
+    summary of the teacher's training, `trained` the record of each."""
 
     ranks: dict[tuple[str, str], pd.DataFrame]
     metrics: dict[str, Any]
     verdict: dict[str, Any]
     facts: dict[str, Any]
+    trained: Trainings = field(default_factory=dict)
 
     def per_user(self, model: str, window: str) -> dict[str, np.ndarray]:
         """Each metric's mean per user, float [V], in the order of the users."""
@@ -57,9 +63,12 @@ class FinishedRun:
 
 def bench(
     project: Clone, log: Log, *, source: str, given: Path | None, profile: str, seeds: int,
-    minutes: float | None, protocol: str | None = None,
+    minutes: float | None, window: str, protocol: str | None = None,
 ) -> Outcome:  # fmt: skip
     """Run the flow once per seed and compare teacher and family with every traditional model.
+
+    Args:
+        window: the one that is ranked; the flow's lines about test are shown for that alone.
 
     Raises:
         NotDoneError: `minutes` have passed, or a step failed; the same command resumes.
@@ -71,9 +80,9 @@ def bench(
         log(f"seed {seed}")
         change_params(project, {"seed": seed})
         left = None if minutes is None else minutes - (time.monotonic() - began) / 60
-        run_graph(project, left)
+        run_graph(project, left, window)
         runs[seed] = read_run(project.root)
-    return outcome_of(runs, project.read("params.yaml"), source, profile)
+    return outcome_of(runs, project.read("params.yaml"), source, profile, window)
 
 
 def prepare(
@@ -96,15 +105,20 @@ def prepare(
             raise NotDoneError(f"the stages up to `{stage}` failed, see above")
 
 
-def run_graph(project: Clone, minutes: float | None) -> None:
+def run_graph(project: Clone, minutes: float | None, window: str) -> None:
     """Run the flow up to the gate, whether it passes or not.
+
+    Args:
+        window: `validation` hides what the flow says of test.
 
     Raises:
         NotDoneError: the gate was not reached.
     """
     if minutes is not None and minutes <= 0:
         raise NotDoneError("time is up; rerun the same command to resume")
-    status = project.show("-m", "flows.retrain", "--no-promote", minutes=minutes)
+    shown = None if window == TEST else silent_on_test
+    flow = ("-m", "flows.retrain", "--no-promote")
+    status = project.show(*flow, minutes=minutes, shown=shown)
     if "up to date" not in project.run("-m", "dvc", "status", "gate").output:
         raise NotDoneError(f"the flow ended with status {status}; rerun the same command to resume")
 
@@ -132,50 +146,65 @@ def read_run(root: Path) -> FinishedRun:
         read(data / "evaluation" / "metrics.json"),
         verdict,
         read(data / "models" / TEACHER / "summary.json"),
+        trainings(root),
     )
 
 
 def outcome_of(
-    runs: dict[int, FinishedRun], params: dict[str, Any], source: str, profile: str
+    runs: dict[int, FinishedRun], params: dict[str, Any], source: str, profile: str, window: str
 ) -> Outcome:
-    """Figures of the runs by seed; traditional models are those of the first."""
+    """Figures of the runs by seed on a window; traditional models are those of the first."""
     first = next(iter(runs.values()))
     k, best = first.metrics["k"], first.verdict.get("best_baseline")
-    outcome = Outcome(protocol(runs, params, source, profile), list(runs))
+    outcome = Outcome(protocol(runs, params, source, profile, window), list(runs))
+    for seed, run in runs.items():
+        outcome.trained |= {f"{name}.seed.{seed}": made for name, made in run.trained.items()}
     for model in sorted({name for name, _ in first.ranks} & {*KINDS, HYBRID}):
-        add_model(outcome, f"baseline.{model}", [first], model, k)
+        add_model(outcome, f"baseline.{model}", [first], model, window)
     for model in (TEACHER, FAMILY):
-        add_model(outcome, model, list(runs.values()), model, k)
+        add_model(outcome, model, list(runs.values()), model, window)
         for seed, run in runs.items():
-            add_model(outcome, f"{model}.seed.{seed}", [run], model, k)
-        quality = [float(run.per_user(model, TEST)["ndcg"].mean()) for run in runs.values()]
+            add_model(outcome, f"{model}.seed.{seed}", [run], model, window)
+        quality = [float(run.per_user(model, window)["ndcg"].mean()) for run in runs.values()]
         if len(quality) > 1:
             spread = float(np.std(quality, ddof=1))
             outcome.measured(f"{model}.ndcg@{k}.spread", spread, len(quality))
         if best is not None:
-            bar = first.per_user(best, TEST)["ndcg"]
-            ours = [run.per_user(model, TEST)["ndcg"] for run in runs.values()]
+            bar = first.per_user(best, window)["ndcg"]
+            ours = [run.per_user(model, window)["ndcg"] for run in runs.values()]
             outcome.figures[f"{model}.lift"] = lift(ours, bar)
     taught, teaching = (
-        [run.per_user(model, TEST)["ndcg"] for run in runs.values()] for model in (FAMILY, TEACHER)
+        [run.per_user(model, window)["ndcg"] for run in runs.values()]
+        for model in (FAMILY, TEACHER)
     )
     outcome.figures["family.retention"] = ratio(taught, np.mean(teaching, axis=0))
     if best is not None:
-        bar = first.per_user(best, TEST)["ndcg"]
+        bar = first.per_user(best, window)["ndcg"]
         outcome.figures[f"baseline.best.ndcg@{k}"] = with_interval([bar])
     for seed, run in runs.items():
         segments = run.verdict["segments"]
         accepted = sum(segment["ships"] for segment in segments.values())
         outcome.measured(f"accepted.seed.{seed}", accepted, len(segments))
-    outcome.shown = table(outcome.figures, k)
+    outcome.shown = table(outcome.figures, k, window)
     return outcome
 
 
-def add_model(outcome: Outcome, name: str, runs: list[FinishedRun], model: str, k: int) -> None:
-    """NDCG and HR on test with their intervals, and NDCG on validation."""
-    tests = [run.per_user(model, TEST) for run in runs]
+def add_model(
+    outcome: Outcome, name: str, runs: list[FinishedRun], model: str, window: str
+) -> None:
+    """NDCG and HR on a window with their intervals; beside those of test, NDCG on validation."""
+    k = runs[0].metrics["k"]
+    ranked = [run.per_user(model, window) for run in runs]
     for metric in METRICS:
-        outcome.figures[f"{name}.{metric}@{k}"] = with_interval([test[metric] for test in tests])
+        values = [of_run[metric] for of_run in ranked]
+        outcome.figures[f"{name}.{metric}@{k}"] = with_interval(values)
+    if window == TEST:
+        add_validation(outcome, name, runs, model)
+
+
+def add_validation(outcome: Outcome, name: str, runs: list[FinishedRun], model: str) -> None:
+    """NDCG on validation."""
+    k = runs[0].metrics["k"]
     values = [run.per_user(model, VALIDATION)["ndcg"].mean() for run in runs]
     outcome.measured(f"{name}.validation.ndcg@{k}", float(np.mean(values)))
 
@@ -210,7 +239,7 @@ def ratio(seed_values: list[np.ndarray], below: np.ndarray) -> Figure:
 
 
 def protocol(
-    runs: dict[int, FinishedRun], params: dict[str, Any], source: str, profile: str
+    runs: dict[int, FinishedRun], params: dict[str, Any], source: str, profile: str, window: str
 ) -> dict[str, str]:
     """Description of the protocol."""
     first, split, teacher = next(iter(runs.values())), params["split"], params[TEACHER]
@@ -227,6 +256,7 @@ def protocol(
         "data": f"{source}{under(params)}, {metrics['catalogue']:,} items, "
         f"{metrics['groups']['all']['users']:,} users; {held[split['method']]}; "
         f"histories of {params['features']['max_length']} events",
+        "window": WINDOWS[window],
         "ranked": f"the whole catalogue ({seen}), ties against the model; mean over users",
         "selected": "epochs by one half of the validation users; the other half decides which "
         "students are accepted; the best traditional model by all of them",
@@ -246,13 +276,14 @@ def under(params: dict[str, Any]) -> str:
     return f", protocol {params['ingest']['protocol']}" if params["ingest"]["protocol"] else ""
 
 
-def table(figures: dict[str, Figure], k: int) -> str:
-    """Test NDCG and HR of every model, best first."""
+def table(figures: dict[str, Figure], k: int, window: str) -> str:
+    """NDCG and HR of every model on a window, best first; beside test, NDCG on validation."""
     end = f".ndcg@{k}"
     names = [n.removesuffix(end) for n in figures if n.endswith(end) and ".validation" not in n]
     names.sort(key=lambda name: -figures[name + end]["value"])
     width = max(map(len, names))
-    lines = [f"{'test window'.ljust(width)}  NDCG@{k}   HR@{k}  NDCG@{k} on validation"]
+    beside = f"  NDCG@{k} on validation" if window == TEST else ""
+    lines = [f"{f'{window} window'.ljust(width)}  NDCG@{k}   HR@{k}{beside}"]
     for name in names:
         cells = [figures.get(name + column) for column in (end, f".hr@{k}", f".validation{end}")]
         shown = [f"{c['value']:7.4f}" if c else " " * 7 for c in cells]

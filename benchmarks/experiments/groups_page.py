@@ -12,24 +12,29 @@ from decant.evaluation.evaluate import ALL
 from decant.report import plots
 from decant.report.results import Figure
 
-DRAWN = (SEGMENT, "from_attributes", "adapters", "prior")  # more would be indistinguishable
+DRAWN = (SEGMENT, "shrunk", "from_attributes", "prior")  # more would be indistinguishable
 
 
-def table(figures: Mapping[str, Figure], scores: Scores) -> str:
+def table(figures: Mapping[str, Figure], scores: Scores, window: str) -> str:
     """Variants, best first: quality, cost, and gain over general, also by segment."""
     k, groups = scores.k, scores.comparison.groups
     variants = sorted(
         scores.variants, key=lambda variant: -figures[f"student.{variant}.ndcg@{k}"]["value"]
     )
     width = max(len(name) for name in (*variants, *scores.members))
-    head = f"NDCG@{k}   HR@{k}  cheaper  gain of all in segments  accepted  as good for less"
-    lines = [f"{'test window'.ljust(width)}  {head}"]
+    gains = f"{'gain of all':>23}  {'gain of accepted':>23}"
+    head = f"NDCG@{k}   HR@{k}  cheaper  {gains}  accepted  as good for less"
+    lines = [f"{f'{window} window'.ljust(width)}  {head}"]
     for variant in variants:
         quality = (figures[f"student.{variant}.{metric}@{k}"]["value"] for metric in ("ndcg", "hr"))
         cells = "  ".join(f"{value:7.4f}" for value in quality)
-        fewer, gain = (
-            figures.get(f"multiply_adds.fewer.{variant}"),
-            figures.get(f"gain.{variant}.{ALL}"),
+        fewer, *gained = (
+            figures.get(name)
+            for name in (
+                f"multiply_adds.fewer.{variant}",
+                f"gain.{variant}.{ALL}",
+                f"accepted.{variant}.gain",
+            )
         )
         cost = f"{fewer['value']:.1f}x" if fewer else ""
         accepted = ""
@@ -37,7 +42,7 @@ def table(figures: Mapping[str, Figure], scores: Scores) -> str:
             counts = (figures[f"{what}.{variant}"]["value"] for what in ("accepted", "cheaper"))
             accepted, less = (f"{count:.0f} of {len(scores.members)}" for count in counts)
             accepted += f"    {less}" if figures[f"cheaper.{variant}"]["value"] else ""
-        over = f"{cost:>7}  {shown(gain) if gain else '':>23}"
+        over = "  ".join([f"{cost:>7}", *(f"{shown(g) if g else '':>23}" for g in gained)])
         lines.append(f"{variant.ljust(width)}  {cells}  {over}  {accepted}".rstrip())
     lines += ["", *distillation_lines(figures), released_line(figures, k)]
     lines += ["", f"{'gain'.ljust(width)}  differs  " + "  ".join(f"{c:>23}" for c in groups)]

@@ -16,39 +16,46 @@ import numpy as np
 
 from benchmarks.experiments.modalities import RESAMPLES, TEACHER, per_user
 from benchmarks.harness.checkout import Clone
-from benchmarks.harness.demo_workspace import ShopError, change_params
+from benchmarks.harness.demo_workspace import MORE_USERS, ShopError, change_params
 from decant.evaluation.intervals import paired_gain
 from decant.evaluation.metrics import ndcg
 from decant.evaluation.scoring import rank
 from decant.features.encode import Encoder
 from decant.features.holdout import decision_cases
-from decant.features.sequences import Sequences
+from decant.features.sequences import TEST, Sequences, ranges
 from decant.report.results import Outcome
+from decant.training.state import Report
+from tasks.runner.training_record import training_record
 
 DAYS = 4  # updates, after the first training
 SECONDS = 86400.0
 EPOCHS = {"anew": 15, "warm": 1, "stale": 0}
 RATES = {"anew": 0.003, "warm": 0.001, "stale": 0.0}
 K, PER_USER, SEED = 10, 4, 1
-SHOP = {"users": 1500}
 STAGES = ("raw", "ingest", "validate", "features", "embed")
 
 
-def bench(project: Clone, log: Callable[[str], None]) -> Outcome:
-    """Prepare the demo's features in the clone, then measure its last days."""
-    change_params(project, {"raw": SHOP})
+def bench(project: Clone, log: Callable[[str], None], *, window: str) -> Outcome:
+    """Prepare the demo's features in the clone, then measure its last days.
+
+    Args:
+        window: `validation` ends before the test window.
+    """
+    change_params(project, MORE_USERS)
     for stage in STAGES:
         ended = project.run("-m", f"tasks.{stage}")
         if ended.status:
             raise ShopError(f"{stage} failed: {ended.error}")
     log(f"{DAYS} days, {len(EPOCHS)} variants each; some minutes")
-    measured = project.run("-m", "benchmarks.experiments.incremental", str(project.root / "data"))
+    program = ("-m", "benchmarks.experiments.incremental")
+    measured = project.run(*program, str(project.root / "data"), window)
     if measured.status:
         raise ShopError(f"the measurement failed: {measured.error}")
-    return Outcome(protocol(), [SEED], json.loads(measured.output.splitlines()[-1]))
+    answer = json.loads(measured.output.splitlines()[-1])
+    return Outcome(protocol(window), [SEED], answer["figures"], trained=answer["trained"])
 
 
-def protocol() -> dict[str, Any]:
+def protocol(window: str) -> dict[str, Any]:
     """Description of the protocol."""
     variants = ", ".join(
         f"{name} {epochs} epochs at {RATES[name]}" for name, epochs in EPOCHS.items()
@@ -57,7 +64,8 @@ def protocol() -> dict[str, Any]:
         name: value for name, value in TEACHER.items() if name not in ("epochs", "learning_rate")
     }
     return {
-        "shop": f"the demo shop with {SHOP['users']} users, its last {DAYS + 1} days",
+        "window": "test" if window == TEST else "validation: the days before the test window",
+        "shop": f"the demo shop with {MORE_USERS['raw']['users']} users, its last {DAYS + 1} days",
         "teacher": ", ".join(f"{name} {value}" for name, value in shape.items()),
         "ways": f"{variants}; `warm` starts from its teacher of the previous day, with "
         "the same hashing and reduction of text every day; `stale` is the first day's teacher "
@@ -79,32 +87,46 @@ def until(sequences: Sequences, now: float) -> Sequences:
     return replace(sequences, split=np.stack(before, axis=1))
 
 
-def measure(data: Path) -> dict[str, Any]:
-    """All figures by dotted name; `data`: the folder of the stages' outputs."""
+def last_day(sequences: Sequences, window: str) -> float:
+    """The begin of a window's last day, in seconds, which ends what is measured."""
+    times = np.asarray(sequences.times)
+    if window != TEST:
+        start = np.asarray(sequences.offsets[:-1])
+        times = times[ranges(start, start + np.asarray(sequences.split[:, 1]))]
+    return float(np.floor(times.max() / SECONDS) * SECONDS)
+
+
+def measure(data: Path, window: str) -> dict[str, Any]:
+    """All figures by dotted name, and the trainings; `data`: the folder of the stages' outputs."""
     encoder = Encoder.load(data / "features" / "encoder.json")
     sequences = Sequences.load(data / "features" / "sequences")
     vectors = {"text": np.load(data / "vectors" / "text.npy")}
-    last = np.floor(float(np.asarray(sequences.times).max()) / SECONDS) * SECONDS
+    last = last_day(sequences, window)
     quality: dict[str, list[np.ndarray]] = {name: [] for name in EPOCHS}
     spent: dict[str, list[tuple[int, float]]] = {name: [] for name in EPOCHS}
-    first, _ = teach(encoder, until(sequences, last - (DAYS + 1) * SECONDS), vectors, "anew", None)
+    reports: dict[str, list[Report]] = {name: [] for name in EPOCHS}
+    before = until(sequences, last - (DAYS + 1) * SECONDS)
+    first, report = teach(encoder, before, vectors, "anew", None)
     weights = dict.fromkeys(EPOCHS, first.state_dict())
+    reports["stale"].append(report)
     for day in range(1, DAYS + 1):
         known = until(sequences, last - (DAYS + 1 - day) * SECONDS)
         for variant in EPOCHS:
             began = time.monotonic()
-            model, events = teach(encoder, known, vectors, variant, weights[variant])
+            model, report = teach(encoder, known, vectors, variant, weights[variant])
             weights[variant] = model.state_dict()
-            spent[variant].append((events, time.monotonic() - began))
+            spent[variant].append((report.events, time.monotonic() - began))
+            reports[variant] += [report] if report.events else []
             quality[variant].append(judge(encoder, known, model))
             print(f"day {day}: {variant}", flush=True)
-    return figures(quality, spent)
+    trained = {name: training_record(Path(), made) for name, made in reports.items()}
+    return {"figures": figures(quality, spent), "trained": trained}
 
 
 def teach(
     encoder: Encoder, known: Sequences, vectors: dict[str, np.ndarray], variant: str, start: Any
-) -> tuple[Any, int]:
-    """A day's teacher, and its number of training predictions."""
+) -> tuple[Any, Report]:
+    """A day's teacher, and the report of its training."""
     from decant.distillation.fit import fit, new_model
     from decant.params.models import Training
     from decant.training.loop import Plan
@@ -116,9 +138,8 @@ def teach(
     if variant != "anew":
         model.load_state_dict(start)
     if not EPOCHS[variant]:
-        return model.eval(), 0
-    report = fit(model, material, settings, Plan(EPOCHS[variant], RATES[variant], SEED))
-    return model, report.events
+        return model.eval(), Report()
+    return model, fit(model, material, settings, Plan(EPOCHS[variant], RATES[variant], SEED))
 
 
 def judge(encoder: Encoder, known: Sequences, model: Any) -> np.ndarray:
@@ -167,4 +188,4 @@ def plain(value: float, n: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(Path(sys.argv[1]))))
+    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2])))

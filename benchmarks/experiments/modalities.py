@@ -13,20 +13,22 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness.checkout import Clone
-from benchmarks.harness.demo_workspace import ShopError, change_params
+from benchmarks.harness.demo_workspace import MORE_USERS, ShopError, change_params
 from decant.evaluation.held_back import draw_items, hold_back
 from decant.evaluation.intervals import paired_gain
 from decant.evaluation.metrics import ndcg, user_means
 from decant.evaluation.scoring import Scorer, rank
 from decant.features.encode import Encoder
-from decant.features.sequences import TEST, Cases, Sequences, cases, histories
+from decant.features.holdout import decision_cases
+from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases, histories
 from decant.report.results import Outcome
+from decant.training.state import Report
+from tasks.runner.training_record import training_record
 
 SEEDS = (1, 2, 3)
 HELD = 0.1  # share of the items
 K, PER_USER, BACK = 10, 4, 10  # BACK: events of the history that content-kNN uses
 RESAMPLES = 2000
-SHOP = {"users": 1500}
 STAGES = ("raw", "ingest", "validate", "features", "embed")
 TEACHER = {
     "dimension": 64, "layers": 2, "heads": 2, "dropout": 0.0, "epochs": 5, "patience": 5,
@@ -36,54 +38,63 @@ ADDED: dict[str, tuple[str, ...]] = {
     "item": (), "text": ("text",), "image": ("image",), "both": ("text", "image"),
 }  # fmt: skip
 GROUPS = ("all", "warm", "cold")
+Reports = dict[str, list[Report]]  # model -> the report of each seed
+WINDOWS = {
+    TEST: TEST,
+    VALIDATION: "validation, of the half of the users on whom no epoch was selected",
+}
 Values = dict[str, dict[str, list[np.ndarray]]]  # model -> group -> NDCG@K per user, by seed
 
 
-def bench(project: Clone, log: Callable[[str], None]) -> Outcome:
+def bench(project: Clone, log: Callable[[str], None], *, window: str) -> Outcome:
     """Prepare the demo's features in the clone, train every teacher for every seed."""
-    change_params(project, {"raw": SHOP})
+    change_params(project, MORE_USERS)
     for stage in STAGES:
         ended = project.run("-m", f"tasks.{stage}")
         if ended.status:
             raise ShopError(f"{stage} failed: {ended.error}")
-    figures: dict[str, Any] = {}
     log(f"{len(SEEDS)} seeds, {len(ADDED)} teachers each; some minutes")
-    measured = project.run("-m", "benchmarks.experiments.modalities", str(project.root / "data"))
+    program = ("-m", "benchmarks.experiments.modalities")
+    measured = project.run(*program, str(project.root / "data"), window)
     if measured.status:
         raise ShopError(f"the measurement failed: {measured.error}")
-    figures = json.loads(measured.output.splitlines()[-1])
-    outcome = Outcome(protocol(), list(SEEDS), figures)
+    answer = json.loads(measured.output.splitlines()[-1])
+    figures: dict[str, Any] = answer["figures"]
+    outcome = Outcome(protocol(window), list(SEEDS), figures, trained=answer["trained"])
     for name in ("text", "both"):
         low = figures[f"{name}.gain.cold"]["low"]
         outcome.holds(f"{name}.helps_cold", low > 0, f"lower bound of the gain {low:.4f}")
     return outcome
 
 
-def protocol() -> dict[str, Any]:
+def protocol(window: str) -> dict[str, Any]:
     """Description of the protocol."""
     return {
-        "shop": f"the demo shop with {SHOP['users']} users",
+        "shop": f"the demo shop with {MORE_USERS['raw']['users']} users",
         "teacher": ", ".join(f"{name} {value}" for name, value in TEACHER.items()),
         "held back": f"{HELD:.0%} of the items, drawn for each seed, have no training events",
-        "cases": f"the test window, at most {PER_USER} per user; `cold`: the target was held back",
+        "window": WINDOWS[window],
+        "cases": f"at most {PER_USER} per user; `cold`: the target was held back",
         "ranked": "whole catalogue, ties against the model, seen items are never recommended",
         "figures": f"NDCG@{K}, mean over users, then over seeds; interval: bootstrap over users; "
         "`gain`: over the teacher with only item ids",
     }
 
 
-def measure(data: Path) -> dict[str, Any]:
-    """All figures by dotted name; `data`: the folder of the stages' outputs."""
+def measure(data: Path, window: str) -> dict[str, Any]:
+    """All figures by dotted name, and the trainings; `data`: the folder of the stages' outputs."""
     encoder = Encoder.load(data / "features" / "encoder.json")
     sequences = Sequences.load(data / "features" / "sequences")
     vectors = {path.stem: np.load(path) for path in sorted((data / "vectors").glob("*.npy"))}
     values: Values = {}
+    reports: Reports = {}
     for seed in SEEDS:
         held = draw_items(len(encoder.items), HELD, seed)
         without = hold_back(sequences, held)
-        chosen = cases(without, TEST, PER_USER)
+        on_test = window == TEST
+        chosen = cases(without, TEST, PER_USER) if on_test else decision_cases(without, PER_USER)
         cold = held[np.asarray(without.items)[chosen.position]]
-        for name, scorer in models(encoder, without, vectors, seed):
+        for name, scorer in models(encoder, without, vectors, seed, reports):
             print(f"seed {seed}: {name}", flush=True)
             ranking = rank(
                 scorer, without, chosen, len(encoder.items), k=K, exclude_seen=encoder.exclude_seen
@@ -94,20 +105,24 @@ def measure(data: Path) -> dict[str, Any]:
                     quality[which], chosen.take(np.flatnonzero(which)), without.users
                 )
                 values.setdefault(name, {}).setdefault(group, []).append(by_user)
-    return summarise(values)
+    trained = {name: training_record(Path(), made) for name, made in reports.items()}
+    return {"figures": summarise(values), "trained": trained}
 
 
 def models(
-    encoder: Encoder, sequences: Sequences, vectors: dict[str, np.ndarray], seed: int
-) -> Any:
-    """Yield name and scorer of each compared model."""
+    encoder: Encoder, sequences: Sequences, vectors: dict[str, np.ndarray], seed: int,
+    reports: Reports,
+) -> Any:  # fmt: skip
+    """Yield name and scorer of each compared model; add the reports of trainings."""
     rng = np.random.default_rng(seed)
     size = len(encoder.items) + 1
     yield "random", lambda sequences, chosen: rng.random((len(chosen), size))
     for name in ("text", "image"):
         yield f"content_knn.{name}", content_knn(vectors[name])
     for name, added in ADDED.items():
-        yield name, trained(encoder, sequences, vectors, added, seed)
+        scorer, report = trained(encoder, sequences, vectors, added, seed)
+        reports.setdefault(name, []).append(report)
+        yield name, scorer
 
 
 def trained(
@@ -116,8 +131,8 @@ def trained(
     vectors: dict[str, np.ndarray],
     added: tuple[str, ...],
     seed: int,
-) -> Scorer:
-    """A teacher with item ids, behaviours and the `added` inputs."""
+) -> tuple[Scorer, Report]:
+    """A teacher with item ids, behaviours and the `added` inputs; the report of its training."""
     from decant.distillation.fit import fit, new_model
     from decant.params.models import Training
     from decant.training.loop import Plan
@@ -127,8 +142,8 @@ def trained(
     settings = Training.model_validate({**TEACHER, "inputs": ["item", "behaviour", *added]})
     material = Material(encoder, sequences, vectors, None, PER_USER)
     model = new_model(material, settings, seed)
-    fit(model, material, settings, Plan(settings.epochs, settings.learning_rate, seed))
-    return TorchScorer(model)
+    report = fit(model, material, settings, Plan(settings.epochs, settings.learning_rate, seed))
+    return TorchScorer(model), report
 
 
 def content_knn(vectors: np.ndarray) -> Scorer:
@@ -172,4 +187,4 @@ def figure(ours: list[np.ndarray], theirs: list[np.ndarray]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(Path(sys.argv[1]))))
+    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2])))

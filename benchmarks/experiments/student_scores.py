@@ -12,13 +12,11 @@ from benchmarks.experiments.data_sets import read
 from benchmarks.experiments.variants import Comparison
 from decant.distillation.prior import group_counts
 from decant.evaluation.evaluate import RELEASED
-from decant.evaluation.intervals import gain_draws, holm, paired_gain
+from decant.evaluation.intervals import paired_gain
 from decant.evaluation.metrics import hit, ndcg, user_means
-from decant.features.holdout import in_selection
-from decant.features.sequences import VALIDATION, Sequences
+from decant.features.sequences import Sequences
 from decant.params.load import Params
 from decant.params.types import GENERAL, TEACHER
-from decant.release.decision import Evidence
 from decant.report.results import Figure
 
 TRAINED = "distilled"  # the compression step at which variants are compared
@@ -75,29 +73,22 @@ class Scores:
                 quality.update({user: ours[user] for user in ours.keys() & inside})
         return quality
 
-    def evidence(self, student: str, group: str) -> Evidence | None:
-        """A student against general on the group's decision users; None without any."""
-        ours, base = self.users(student, VALIDATION), self.users(GENERAL, VALIDATION)
-        users = np.array(sorted(ours.keys() & set(self.members[group].tolist())), dtype=np.int64)
-        users = users[~in_selection(users)]
-        if not len(users):
-            return None
-        a, b = (np.array([q[user][0] for user in users.tolist()]) for q in (ours, base))
-        margin = self.params.gate.margin * float(b.mean())
-        return Evidence(a, b, gain_draws(a, b, RESAMPLES, 0), margin)
-
-    def holding(self, variant: str) -> dict[str, Evidence]:
-        """The groups whose student of a variant is non-inferior to general by the gate's rule, all
-        groups together."""
-        enough, students = self.params.gate.min_deciding_users, self.students_of(variant)
-        measured = {group: self.evidence(student, group) for group, student in students.items()}
-        evidence = {g: e for g, e in measured.items() if e is not None and e.informative >= enough}
-        levels = holm({group: e.p for group, e in evidence.items()})
-        return {group: e for group, e in evidence.items() if e.p <= levels[group]}
+    def judged(self, student: str) -> dict[str, Any]:
+        """The gate's decision about a student of a segment, or about a variant in its place."""
+        verdict: dict[str, Any] = {**self.verdict["variants"], **self.verdict["segments"]}[student]
+        return verdict
 
     def accepted(self, variant: str) -> set[str]:
-        """The groups whose student of a variant the gate's rule would accept."""
-        return {group for group, e in self.holding(variant).items() if e.gain > 0}
+        """The groups whose student of a variant the gate accepts."""
+        students = self.students_of(variant)
+        return {group for group, student in students.items() if self.judged(student)["ships"]}
+
+    def holds(self, variant: str) -> set[str]:
+        """The groups whose student of a variant is non-inferior, with or without a gain."""
+        judged = {group: self.judged(s) for group, s in self.students_of(variant).items()}
+        return {
+            g for g, one in judged.items() if one["level"] is not None and one["p"] <= one["level"]
+        }
 
     def model(self, student: str, hop: str = TRAINED) -> dict[str, Any]:
         """The evaluation's figures of one model."""

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks.experiments.data_sets import Log, prepare, run_graph, with_interval
+from benchmarks.experiments.data_sets import WINDOWS, Log, prepare, run_graph, with_interval
 from benchmarks.experiments.groups_page import losses_table, picture, table
 from benchmarks.experiments.student_scores import (
-    RESAMPLES,
     Scores,
     differences,
     family,
@@ -24,6 +23,7 @@ from benchmarks.experiments.student_scores import (
 from benchmarks.experiments.variants import compare_groups, compare_losses
 from benchmarks.harness.checkout import Clone
 from benchmarks.harness.demo_workspace import change_params
+from benchmarks.provenance.trainings import trainings
 from decant.evaluation.evaluate import ALL, RELEASED
 from decant.features.sequences import TEST, VALIDATION, Sequences
 from decant.params.load import load_params
@@ -38,13 +38,14 @@ SHOWN = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_s
 def bench(
     project: Clone, log: Log, *, source: str, given: Path | None, profile: str,
     minutes: float | None = None, without: Sequence[str] = (), losses: bool = False,
-    protocol: str | None = None,
+    window: str = VALIDATION, protocol: str | None = None,
 ) -> Outcome:  # fmt: skip
     """Configure the data set, write the compared students, run the flow, analyse.
 
     Args:
         minutes: stop the flow then; the same command resumes. without: variants to leave out.
         losses: compare losses of the general student on validation, not groups' students.
+        window: the one that is ranked; the flow's lines about test are shown for that alone.
 
     Raises:
         NotDoneError: a stage failed, or `minutes` have passed.
@@ -53,42 +54,45 @@ def bench(
     prepare(project, log, source, given, profile, protocol=protocol)
     params = load_params(project.root / "params.yaml")
     comparison = compare_losses(params) if losses else compare_groups(params, tuple(without))
-    settings = {"students": comparison.students, "distill": {"threads": 1}}
-    if losses:
-        settings["knowledge"] = {"states": True, "relations": True}
-    change_params(project, settings)
+    change_params(project, comparison.settings)
     log(f"{len(comparison.students)} students: {', '.join(comparison.texts)}")
-    run_graph(project, minutes)
+    run_graph(project, minutes, window)
     changed = load_params(project.root / "params.yaml")
     scores = read_scores(project.root, changed, comparison)
     if losses:
-        return losses_outcome(scores, source, profile)
-    sequences = Sequences.load(project.root / "data" / "features" / "sequences")
-    return groups_outcome(scores, differences(sequences, scores.members), source, profile)
+        outcome = losses_outcome(scores, source, profile)
+    else:
+        sequences = Sequences.load(project.root / "data" / "features" / "sequences")
+        difference = differences(sequences, scores.members)
+        outcome = groups_outcome(scores, difference, source, profile, window)
+    outcome.trained = trainings(project.root)
+    return outcome
 
 
 def groups_outcome(
-    scores: Scores, difference: dict[str, float], source: str, profile: str
+    scores: Scores, difference: dict[str, float], source: str, profile: str, window: str
 ) -> Outcome:
-    """Figures of a comparison of groups' students; `difference`: of each group from all others."""
-    outcome = Outcome(protocol(scores, source, profile), [scores.params.seed])
-    add_qualities(outcome, scores)
+    """Figures of a comparison of groups' students on a window; `difference`: of each group from
+    all others."""
+    described = {"window": WINDOWS[window], **protocol(scores, source, profile)}
+    outcome = Outcome(described, [scores.params.seed])
+    add_qualities(outcome, scores, window)
     add_costs(outcome, scores)
-    add_gains(outcome, scores, difference)
-    add_distillation(outcome, scores)
-    add_accepted(outcome, scores)
-    add_released(outcome, scores)
+    add_gains(outcome, scores, difference, window)
+    add_distillation(outcome, scores, window)
+    add_accepted(outcome, scores, window)
+    add_released(outcome, scores, window)
     for name, value in difference.items():
         outcome.measured(f"difference.{name}", value, len(scores.members[name]))
-    outcome.shown = table(outcome.figures, scores)
+    outcome.shown = table(outcome.figures, scores, window)
     outcome.picture = picture(outcome.figures, list(scores.members))
     return outcome
 
 
-def add_qualities(outcome: Outcome, scores: Scores) -> None:
+def add_qualities(outcome: Outcome, scores: Scores, window: str) -> None:
     """NDCG and HR with their intervals: of all users, and of each group's."""
     for variant in scores.variants:
-        served = scores.served(variant, TEST)
+        served = scores.served(variant, window)
         add_quality(outcome, f"student.{variant}", list(served.values()), scores.k)
         for name, users in scores.members.items():
             inside = [served[user] for user in users.tolist() if user in served]
@@ -118,10 +122,10 @@ def add_costs(outcome: Outcome, scores: Scores) -> None:
         outcome.measured(f"predictions.{variant}", sum(events), len(events))
 
 
-def add_gains(outcome: Outcome, scores: Scores, difference: dict[str, float]) -> None:
+def add_gains(outcome: Outcome, scores: Scores, difference: dict[str, float], window: str) -> None:
     """Relative gain in NDCG over general: of all users in groups, of each group, and of the group
     with the lowest NDCG under general."""
-    base = scores.users(GENERAL, TEST)
+    base = scores.users(GENERAL, window)
     inside = {name: set(users.tolist()) for name, users in scores.members.items()}
     in_groups = set().union(*inside.values())
     validation = scores.users(GENERAL, VALIDATION)
@@ -129,7 +133,7 @@ def add_gains(outcome: Outcome, scores: Scores, difference: dict[str, float]) ->
     for variant in scores.variants:
         if variant == GENERAL:
             continue
-        served = scores.served(variant, TEST)
+        served = scores.served(variant, window)
         for name, group in {ALL: in_groups, "worst_served": inside[worst], **inside}.items():
             outcome.figures[f"gain.{variant}.{name}"] = relative_gain(served, base, group)
         if variant not in scores.comparison.groups:
@@ -142,9 +146,9 @@ def add_gains(outcome: Outcome, scores: Scores, difference: dict[str, float]) ->
             outcome.measured(f"gain.{variant}.with_difference", correlation)
 
 
-def add_distillation(outcome: Outcome, scores: Scores) -> None:
+def add_distillation(outcome: Outcome, scores: Scores, window: str) -> None:
     """Gain from distillation for students of the same size and inputs."""
-    teacher = mean_ndcg(scores.users(TEACHER, TEST))
+    teacher = mean_ndcg(scores.users(TEACHER, window))
     variants = scores.comparison.general
     pairs = {GENERAL: "undistilled"} | {
         variant: f"undistilled_{variant}"
@@ -154,7 +158,7 @@ def add_distillation(outcome: Outcome, scores: Scores) -> None:
     for distilled, undistilled in pairs.items():
         if undistilled not in variants:
             continue
-        ours, theirs = scores.users(distilled, TEST), scores.users(undistilled, TEST)
+        ours, theirs = scores.users(distilled, window), scores.users(undistilled, window)
         outcome.figures[f"distillation.{distilled}.gain"] = relative_gain(ours, theirs)
         reached, before = mean_ndcg(ours), mean_ndcg(theirs)
         if teacher > before:
@@ -163,36 +167,37 @@ def add_distillation(outcome: Outcome, scores: Scores) -> None:
         outcome.measured(f"retention.{distilled}", reached / teacher)
 
 
-def add_accepted(outcome: Outcome, scores: Scores) -> None:
-    """Students of each variant that the gate's rule would accept, and the resulting family.
+def add_accepted(outcome: Outcome, scores: Scores, window: str) -> None:
+    """Students of each variant that the gate accepts, and the family that they would make.
 
     `holds` counts the groups with a non-inferior student, with or without a gain; `cheaper` those
     of them whose student takes `CHEAPER` times fewer multiply-adds than general.
     """
-    base = scores.users(GENERAL, TEST)
-    teacher = mean_ndcg(scores.users(TEACHER, TEST))
+    base = scores.users(GENERAL, window)
+    teacher = mean_ndcg(scores.users(TEACHER, window))
     general = scores.cost(GENERAL, "multiply_adds")
+    in_groups = set().union(*(users.tolist() for users in scores.members.values()))
     for variant in scores.comparison.groups:
         students = scores.students_of(variant)
-        holds = scores.holding(variant)
+        holds = scores.holds(variant)
         costs = {g: float(scores.model(students[g])["multiply_adds"]) for g in holds}
         accepted = scores.accepted(variant)
         outcome.measured(f"holds.{variant}", len(holds), len(students))
         outcome.measured(f"accepted.{variant}", len(accepted), len(students))
         cheaper = [group for group, cost in costs.items() if general >= CHEAPER * cost]
         outcome.measured(f"cheaper.{variant}", len(cheaper), len(students))
-        served = scores.served(variant, TEST, accepted)
+        served = scores.served(variant, window, accepted)
         add_quality(outcome, f"accepted.{variant}", list(served.values()), scores.k)
-        outcome.figures[f"accepted.{variant}.gain"] = relative_gain(served, base)
+        outcome.figures[f"accepted.{variant}.gain"] = relative_gain(served, base, in_groups)
         outcome.measured(f"accepted.{variant}.retention", mean_ndcg(served) / teacher)
 
 
-def add_released(outcome: Outcome, scores: Scores) -> None:
+def add_released(outcome: Outcome, scores: Scores, window: str) -> None:
     """Quality and cost of the family as released, in int8, relative to the teacher.
 
     Multiply-adds are those of the most expensive student, bytes those of all students together.
     """
-    served, teacher = family(scores, TEST), scores.users(TEACHER, TEST)
+    served, teacher = family(scores, window), scores.users(TEACHER, window)
     add_quality(outcome, "family", list(served.values()), scores.k)
     over = relative_gain(served, teacher)
     assert over["low"] is not None and over["high"] is not None
@@ -209,7 +214,8 @@ def add_released(outcome: Outcome, scores: Scores) -> None:
     for measure, ours in costs.items():
         fewer = scores.model(TEACHER)[measure] / ours
         outcome.measured(f"family.{measure}.fewer", fewer, len(students))
-    outcome.measured("gate.passed", int(scores.verdict["passed"]))
+    if window == TEST:  # the gate may look at test
+        outcome.measured("gate.passed", int(scores.verdict["passed"]))
 
 
 def losses_outcome(scores: Scores, source: str, profile: str) -> Outcome:
@@ -254,10 +260,11 @@ def protocol(scores: Scores, source: str, profile: str) -> dict[str, str]:
         "ranked": "the whole catalogue, ties against the model, in the serving runtime; mean over "
         "users",
         "selected": "epochs on one half of the validation users; the other half decides on "
-        f"acceptance by the gate's rule (gain above 0, loss surely below {params.gate.margin:.1%} "
-        f"of general's NDCG, all groups of a variant together, {RESAMPLES:,} paired resamples, at "
-        f"least {params.gate.min_deciding_users} users with a hit)",
-        "gain": "in NDCG over the general student, relative; `mean_of_groups`: unweighted; "
+        f"acceptance by the gate's rule (a gain above 0, a loss of {params.gate.margin:.1%} "
+        "excluded, all groups together); a variant is judged in the place of the preset's student",
+        "gain": "in NDCG over the general student, relative, of all users in segments: `of all` if "
+        "each group got the student, `of accepted` if the gate decides; `mean_of_groups`: "
+        "unweighted; "
         "`with_difference`: rank correlation with the difference",
         "difference": "Jensen-Shannon divergence of a segment's items from all others', in bits",
         "cheaper": f"groups whose student is non-inferior and takes {CHEAPER:g} times fewer "

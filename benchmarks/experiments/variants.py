@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from decant.params.edit import Settings
 from decant.params.load import Params
 from decant.params.models import Distill
 from decant.params.types import GENERAL, TEACHER
@@ -40,6 +41,12 @@ class Comparison:
     general: dict[str, Variant]
     groups: dict[str, dict[str, str]]
     texts: dict[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        """What a comparison changes in params.yaml."""
+        knowledge = {} if self.groups else {"knowledge": {"states": True, "relations": True}}
+        return {"students": self.students, "distill": {"threads": 1}, **knowledge}
 
 
 def compare_groups(params: Params, without: tuple[str, ...] = ()) -> Comparison:
@@ -115,7 +122,13 @@ def group_variants(params: Params) -> dict[str, Variant]:
     general = general_variants(params.distill)
     other = next(name for name in general if name in (ATTRIBUTES, "attribute_blind"))
     quarter = max(1, round(QUARTER * params.features.max_length))
+    shrink = not params.distill.shrink
     return {
+        "shrunk" if shrink else "unshrunk": Variant(
+            "the segment's student "
+            + ("interpolated with the general one, as validation says" if shrink else "as trained"),
+            {"init": GENERAL, "overrides": {"shrink": shrink}},
+        ),
         f"from_{other}": Variant(
             f"`{other}`, fine-tuned for the segment",
             {"init": other, "overrides": general[other].student["overrides"]},

@@ -8,8 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +25,20 @@ LEFT_OUT = re.compile(r"GIT_|PREFECT_|DECANT_|PYTHONPATH$|AWS_")  # not passed o
 PATIENCE = 2.0  # seconds for killed processes to disappear
 TIME_IS_UP = 124  # exit status, as of `timeout`
 TIMEOUT = 3600.0  # seconds for any command
+BEFORE_TEST = {
+    "raw",
+    "ingest",
+    "validate",
+    "features",
+    "segments",
+    "embed",
+    "teacher",
+    "knowledge",
+    "distill",
+    "compress",
+}  # stages that do not know the test window
+Shown = Callable[[str], bool]
+_SPOKEN = re.compile(r"^\S+ (?P<stage>\w+)(?:@\w+)?(?: \w+)?: ")  # a line of a flow
 _DONE = re.compile(r"^\S+ ([\w@-]+): (ran|restored|accepted) in ", re.MULTILINE)
 
 
@@ -83,6 +98,23 @@ class Running:
         return Ended(status, output, time.monotonic() - self.began)
 
 
+def silent_on_test(line: str) -> bool:
+    """Whether a line of a flow says nothing of the test window: that is, whether it is one of a
+    stage before `evaluate`, the end of any stage, or an error that is not the gate's."""
+    if line.startswith("decant: error: "):
+        return not line.startswith("decant: error: candidate ")
+    spoken = _SPOKEN.match(line)
+    return spoken is not None and (spoken["stage"] in BEFORE_TEST or _DONE.match(line) is not None)
+
+
+def copy_lines(source: IO[bytes], shown: Shown) -> None:
+    """Copy the lines of a command's output that are `shown` to stderr."""
+    for raw in source:
+        line = raw.decode(errors="replace").rstrip()
+        if shown(line):
+            print(line, file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True)
 class Clone:
     """A clone of the project; `environment`: additional variables for its commands.
@@ -101,18 +133,30 @@ class Clone:
             process = self._popen(arguments, sink)
         return Running(process, log)
 
-    def show(self, *arguments: str, minutes: float | None = None) -> int:
+    def show(
+        self, *arguments: str, minutes: float | None = None, shown: Shown | None = None
+    ) -> int:
         """Run `python ARGUMENTS` with output on stderr for at most `minutes`; return its status,
-        or `TIME_IS_UP` if it was killed."""
-        with self._popen(arguments, sys.stderr) as process:
+        or `TIME_IS_UP` if it was killed.
+
+        Args:
+            shown: whether a line of the output is shown; None: all are.
+        """
+        sink = sys.stderr if shown is None else subprocess.PIPE
+        with self._popen(arguments, sink) as process:
+            pass_on = threading.Thread(target=copy_lines, args=(process.stdout, shown), daemon=True)
+            if shown is not None:
+                pass_on.start()
             try:
                 return process.wait(None if minutes is None else 60 * minutes)
             except subprocess.TimeoutExpired:
                 return TIME_IS_UP
             finally:
                 process.kill()
+                if shown is not None:
+                    pass_on.join(PATIENCE)
 
-    def _popen(self, arguments: Sequence[str], sink: IO[Any]) -> subprocess.Popen[bytes]:
+    def _popen(self, arguments: Sequence[str], sink: IO[Any] | int) -> subprocess.Popen[bytes]:
         kept = {name: v for name, v in os.environ.items() if not LEFT_OUT.match(name)}
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
         return subprocess.Popen(

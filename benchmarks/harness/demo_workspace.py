@@ -25,6 +25,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "max_production_drop": 1.0,
     },
 }
+MORE_USERS = {"raw": {"users": 1500}}  # for teachers that are worth measuring, in minutes
 PROTOCOL = (
     "the demo shop with {users} users, {items} items and models of one epoch; the gate's "
     "thresholds are loosened so that every candidate passes"

@@ -3,11 +3,14 @@
 import json
 import os
 import platform
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.checkout import Clone
+from benchmarks.experiments.data_sets import Log, outcome_of, read_run
+from benchmarks.harness.checkout import Clone, Ended
 from benchmarks.harness.demo_workspace import ShopError, lock_of
+from benchmarks.provenance.trainings import trainings
+from decant.features.sequences import TEST, VALIDATION
 from decant.report.results import Figure, Outcome
 
 # the report page's evidence, computed by the clone's code
@@ -24,15 +27,17 @@ print(json.dumps({
     "oracle": [[share.name, share.group, share.share] for share in evidence.oracle],
 }))
 """
+VERDICT = Path("data/gate/verdict.json")
 HEAD = "model, test window"  # start of the table of models
-Log = Callable[[str], None]
 
 
-def bench(project: Clone, log: Log) -> Outcome:
-    """Run the demo twice and read the evidence of its report."""
+def bench(project: Clone, log: Log, *, window: str) -> Outcome:
+    """Run the demo twice; on test, read the evidence of its report, else rank validation."""
     params = project.read("params.yaml")
     log("first run, of all stages; some minutes")
     first = project.flow()
+    if window != TEST:
+        return on_validation(project, params, first)
     if first.status:
         raise ShopError(f"the demo failed: {first.error}")
     log("second run, of up-to-date stages")
@@ -42,6 +47,7 @@ def bench(project: Clone, log: Log) -> Outcome:
         raise ShopError(f"the evidence cannot be read: {evidence_run.error}")
     evidence = json.loads(evidence_run.output.splitlines()[-1])
     outcome = Outcome(protocol(evidence, params), [params["seed"], params["raw"]["seed"]])
+    outcome.trained = trainings(project.root)
     outcome.shown = ending(first.output)
     outcome.measured("run.first.seconds", round(first.seconds, 1), len(lock_of(project)))
     outcome.measured("run.second.seconds", round(second.seconds, 1))
@@ -50,6 +56,22 @@ def bench(project: Clone, log: Log) -> Outcome:
     outcome.holds("gate.passed", bool(evidence["verdict"].get("passed")), "see the report")
     for name, figure in figures(evidence).items():
         outcome.figures[name] = figure
+    return outcome
+
+
+def on_validation(project: Clone, params: dict[str, Any], run: Ended) -> Outcome:
+    """Figures of the validation window, whatever the gate says of test.
+
+    Raises:
+        ShopError: the run ended before the gate.
+    """
+    if not (project.root / VERDICT).is_file():
+        raise ShopError(f"the demo failed: {run.error}")
+    seed = int(params["seed"])
+    outcome = outcome_of(
+        {seed: read_run(project.root)}, params, "demo", "of params.yaml", VALIDATION
+    )
+    outcome.measured("run.first.seconds", round(run.seconds, 1), len(lock_of(project)))
     return outcome
 
 

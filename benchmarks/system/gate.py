@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from benchmarks.experiments.data_sets import Log
 from benchmarks.harness.checkout import Clone
 from benchmarks.harness.demo_workspace import ShopError
-from benchmarks.system.demo import Log
 from decant.evaluation.evaluate import ORACLE, RELEASED
 from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, VALIDATION

@@ -30,8 +30,8 @@ class NotRunError(ValueError):
 
 @dataclass(frozen=True)
 class Finished:
-    """Outputs of a run: test `cases`, a folder per graph, the users of each segment's student, the
-    verdict, and text vectors of the items [N + 1, width], if any."""
+    """Outputs of a run: `cases` of a `window`, a folder per graph, the users of each segment's
+    student, the verdict, and text vectors of the items [N + 1, width], if any."""
 
     params: Params
     encoder: Encoder
@@ -41,6 +41,7 @@ class Finished:
     members: dict[str, np.ndarray]
     verdict: dict[str, Any]
     vectors: np.ndarray | None = None
+    window: str = TEST
 
     def makers(self) -> dict[str, Callable[[], Scorer]]:
         """Factories of the scorers of all baselines, the teacher and all released students."""
@@ -59,19 +60,19 @@ class Finished:
         return Scores(self.cases.user, {}, self.members, serving(self.verdict), resamples, seed)
 
 
-def read(root: Path, users: int | None = None) -> Finished:
+def read(root: Path, users: int | None = None, window: str = TEST) -> Finished:
     """Read the outputs of the last run in `root`; `users`: sample the cases of that many.
 
     Raises:
         NotRunError: an output is missing.
-        NothingToEvaluateError: the test window has no cases.
+        NothingToEvaluateError: the window has no cases.
     """
     params = load_params(root / "params.yaml")
     data = root / "data"
     sequences = Sequences.load(existing(data / "features" / "sequences"))
-    test_cases = cases(sequences, TEST, params.split.cases_per_user)
-    if not len(test_cases):
-        raise NothingToEvaluateError(TEST)
+    all_cases = cases(sequences, window, params.split.cases_per_user)
+    if not len(all_cases):
+        raise NothingToEvaluateError(window)
     members = {
         name: np.load(existing(data / "segments" / f"{name}.npy"), allow_pickle=False)
         for name in params.segments
@@ -84,7 +85,7 @@ def read(root: Path, users: int | None = None) -> Finished:
         params,
         Encoder.load(existing(data / "features" / "encoder.json")),
         sequences,
-        sample(test_cases, users, params.seed),
+        sample(all_cases, users, params.seed),
         {
             TEACHER: existing(data / "models" / TEACHER),
             f"{GENERAL}/{RELEASED}": existing(data / "compressed" / GENERAL / RELEASED),
@@ -93,6 +94,7 @@ def read(root: Path, users: int | None = None) -> Finished:
         members,
         verdict,
         np.load(text, allow_pickle=False) if text.is_file() else None,
+        window,
     )
 
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from decant.commands.finished_run import Finished, read
 from decant.commands.parser import add_command, add_json
 from decant.evaluation.robustness import SEEDS, SHARES, measure_all, trial
+from decant.features.sequences import TEST, VALIDATION
 from decant.params.load import Params
 from decant.release.provenance import git
 from decant.report.results import Outcome, document, write
@@ -58,6 +59,12 @@ def add_commands(subparsers: Any) -> None:
     parser.add_argument(
         "--users", type=positive, metavar="N", help="measure a random sample of N users"
     )
+    parser.add_argument(
+        "--window",
+        choices=(VALIDATION, TEST),
+        default=TEST,
+        help=f"the window to rank; default: {TEST}",
+    )
     add_json(parser, "print the results as JSON too")
 
 
@@ -76,10 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `decant robustness`."""
     began = time.monotonic()
     root = arguments.root.resolve()
-    finished = read(root, arguments.users)
+    finished = read(root, arguments.users, arguments.window)
     outcome = measured(finished, arguments.draws)
     commit = (git(root, "rev-parse", "HEAD") or "none").strip()
     options = f" --draws {arguments.draws}" if arguments.draws != SEEDS else ""
+    options += f" --window {arguments.window}" if arguments.window != TEST else ""
     options += f" --users {arguments.users}" if arguments.users else ""
     result = document(NAME, outcome, commit, time.monotonic() - began, f"decant {NAME}{options}")
     print(outcome.shown, file=sys.stderr if arguments.json else sys.stdout)
@@ -116,8 +124,9 @@ def protocol(finished: Finished, draws: int) -> dict[str, str]:
     split, users = finished.params.split, len(set(finished.cases.user.tolist()))
     filled = {"max_length": finished.encoder.max_length, "seeds": draws}
     return {
-        "data": f"{finished.params.source}, {len(finished.cases)} cases of {users} users, test "
-        f"window, split {split.method}, {len(finished.encoder.items)} items, all ranked",
+        "data": f"{finished.params.source}, {len(finished.cases)} cases of {users} users, "
+        f"{finished.window} window, split {split.method}, {len(finished.encoder.items)} items, "
+        "all ranked",
         **{subject: how.format(**filled) for subject, how in PROTOCOL.items()},
         "shares": ", ".join(f"{share:.0%}" for share in SHARES),
     }

@@ -14,6 +14,7 @@ import yaml
 from decant.files import ContentError
 from decant.params.renamed import with_current_names
 
+TIMES = "data/training/"  # outputs that differ between equal runs, and that no stage reads
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 Settings = dict[str, Any]  # by dotted name; lists are values
 
@@ -112,7 +113,8 @@ def _stage(entry: Mapping[str, Any]) -> StageRecord:
     for of_file in entry.get("params", {}).values():
         settings |= with_current_names(flat(of_file))
     deps, outs = (_hashes(entry.get(side, [])) for side in ("deps", "outs"))
-    return StageRecord(str(entry["cmd"]), settings, deps, outs)
+    made = {path: md5 for path, md5 in outs.items() if not path.startswith(TIMES)}
+    return StageRecord(str(entry["cmd"]), settings, deps, made)
 
 
 def _hashes(entries: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from decant.files import ContentError, read_json, replace_file
 
 FOLDER = Path("docs/results")
 ROWS, MOST_ROWS = 12, 40  # figures that a page lists if there are many; that it lists in full
+MAIN_LIBRARIES = ("torch", "numpy", "pandas", "onnxruntime", "scikit-learn", "implicit")
 KEYS = ("name", "command", "commit", "protocol", "seeds", "seconds", "figures")
 
 
@@ -36,7 +37,8 @@ class Outcome:
 
     `protocol`: the method, by subject. `failures`: failed expectations, one line each; they are
     written beside the figures and make the command fail. `shown`: text printed at the end of the
-    measured run. `picture`: a plot of the figures, as SVG.
+    measured run. `picture`: a plot of the figures, as SVG. `trained`: the record of each training
+    behind the figures, by model.
     """
 
     protocol: dict[str, Any]
@@ -45,6 +47,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     shown: str = ""
     picture: str = ""
+    trained: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def measured(self, name: str, value: float, n: int | None = None) -> None:
         """Add a figure without an interval."""
@@ -58,9 +61,20 @@ class Outcome:
 
 
 def document(
-    name: str, outcome: Outcome, commit: str, seconds: float, command: str = ""
+    name: str,
+    outcome: Outcome,
+    commit: str,
+    seconds: float,
+    command: str = "",
+    provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Content of a results file; `command`: its origin, by default `decant bench`."""
+    """Content of a results file.
+
+    Args:
+        seconds: of the last call; those of each training are in the provenance.
+        command: its origin, by default `decant bench`.
+        provenance: what the figures were made of, see `benchmarks.provenance`.
+    """
     return {
         "name": name,
         "command": command or f"decant bench {name}",
@@ -69,6 +83,7 @@ def document(
         "seeds": outcome.seeds,
         "seconds": round(seconds, 1),
         "figures": outcome.figures,
+        **({"provenance": provenance} if provenance else {}),
     }
 
 
@@ -120,8 +135,7 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
     lines = [
         f"# {result['name']}",
         "",
-        f"Made by `{result['command']}` in {result['seconds']:.0f} s, "
-        f"of commit `{result['commit'][:12]}`, {seeds(result['seeds'])}.",
+        *made_by(result),
         "",
         *(["```text", outcome.shown, "```", ""] if outcome.shown else []),
         *([f"![{result['name']}]({result['name']}.svg)", ""] if outcome.picture else []),
@@ -141,6 +155,48 @@ def page(result: Mapping[str, Any], outcome: Outcome) -> str:
             *(f"- {failure}" for failure in outcome.failures),
         ]
     return "\n".join(lines) + "\n"
+
+
+def made_by(result: Mapping[str, Any]) -> list[str]:
+    """Command, commit and seeds in a sentence, and what the figures were made of if recorded."""
+    how, took = f"Made by `{result['command']}`", f"{result['seconds']:.0f} s"
+    where = f"of commit `{result['commit'][:12]}`, {seeds(result['seeds'])}"
+    if "provenance" not in result:
+        return [f"{how} in {took}, {where}."]
+    return [f"{how}, {where}; the last call took {took}.", "", *origin(result["provenance"])]
+
+
+def origin(provenance: Mapping[str, Any]) -> list[str]:
+    """What figures were made of, in a few lines of Markdown."""
+    code, settings, data = (provenance[kind] for kind in ("code", "settings", "data"))
+    libraries = provenance["libraries"]
+    main = [f"{name} {libraries[name]}" for name in MAIN_LIBRARIES if name in libraries]
+    others = f" and {len(libraries) - len(main)} more" if len(libraries) > len(main) else ""
+    raw = ", ".join(f"`{place}` with MD5 {digest}" for place, digest in data.items())
+    here = provenance["machine"]
+    return [
+        f"- made of: {len(code)} programs, {len(settings)} settings and the libraries below; key "
+        f"`{provenance['key'][:12]}`, see `decant bench --status`",
+        f"- raw data: {raw or 'generated'}",
+        f"- libraries: {', '.join(main)}{others}",
+        f"- machine: {here['cpu']}, {here['cores']} cores, {here['platform']}, Python "
+        f"{here['python']}",
+        *(f"- trained: {training(entry)}" for entry in provenance["trained"]),
+    ]
+
+
+def training(entry: Mapping[str, Any]) -> str:
+    """Trainings with the same arithmetic, machine and commit, in one line."""
+    how, seconds = entry["arithmetic"], entry["seconds"]
+    longest = max(seconds, key=seconds.__getitem__)
+    on = entry["machine"]["accelerator"] or entry["machine"]["cpu"]
+    commit = f", of commit `{entry['commit'][:12]}`" if entry["commit"] else ""
+    threads = f"{how['threads']} thread{'s' * (how['threads'] != 1)}"
+    return (
+        f"{len(seconds)} model{'s' * (len(seconds) != 1)} in {sum(seconds.values()):,.0f} s, "
+        f"`{longest}` the longest with {seconds[longest]:,.0f} s; {how['precision']} on {on}, "
+        f"{threads}{commit}"
+    )
 
 
 def seeds(numbers: list[int]) -> str:

@@ -23,6 +23,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from decant.files import unusable
+from decant.training.device import arithmetic
 from decant.training.state import Progress, Report, TrainState, total_of
 
 STATE = "state.safetensors"
@@ -183,7 +184,7 @@ def key_of(
     ]
     return digest([
         checkpoints.version, torch.__version__, state.settings.model_dump(), epochs,
-        learning_rate, keep_start, state.seed, state.fabric.world_size,
+        learning_rate, keep_start, state.seed, arithmetic(state.settings, state.fabric),
         supervision.exclude_seen, asdict(supervision.weights), supervision.temperature,
         supervision.relation_heads, supervision.cvar_fraction, supervision.l2_sp, *knowledge_rows,
         windows.user, windows.first, windows.stop,

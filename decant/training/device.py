@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 
 from decant.params.models import Distill, Training
 
+BFLOAT16 = "bfloat16"
 PAYS = 1.5  # bfloat16 is used if its products are at least this many times faster
 PROBE = (1024, 128, 1024)  # similar to the shapes of products in training
 TRIES = 5
@@ -39,8 +40,6 @@ def make_fabric(settings: Training) -> Fabric:
     there["gpu"] = any(there.values())
     if not there.get(settings.device, True):
         raise MissingDeviceError(settings.device, block_of(settings))
-    automatic = settings.precision == "auto"
-    half = settings.precision == "bfloat16" or (automatic and bfloat16_pays(settings.device))
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
@@ -48,10 +47,27 @@ def make_fabric(settings: Training) -> Fabric:
         devices=processes,
         num_nodes=int(os.environ.get("WORLD_SIZE", 1)) // processes,
         strategy="ddp" if "WORLD_SIZE" in os.environ else "auto",
-        precision="bf16-mixed" if half else "32-true",
+        precision="bf16-mixed" if precision_of(settings) == BFLOAT16 else "32-true",
     )
     fabric.launch()
     return fabric
+
+
+def precision_of(settings: Training) -> str:
+    """The number format of training, `float32` or `bfloat16`: as configured, or what pays here."""
+    if settings.precision != "auto":
+        return settings.precision
+    return BFLOAT16 if bfloat16_pays(settings.device) else "float32"
+
+
+def arithmetic(settings: Training, fabric: Fabric) -> dict[str, str | int]:
+    """What the bytes of a trained model depend on besides data, settings and code."""
+    return {
+        "device": fabric.device.type,
+        "precision": precision_of(settings),
+        "threads": settings.threads,
+        "processes": fabric.world_size,
+    }
 
 
 def device_of(settings: Training) -> torch.device:

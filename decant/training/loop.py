@@ -16,7 +16,7 @@ from decant.models.recommender import Architecture, Recommender
 from decant.params.models import Distill, Training
 from decant.training.batches import shuffled_batches
 from decant.training.checkpoint import Checkpoints, TimeUpError, key_of, resume, save_progress
-from decant.training.device import block_of
+from decant.training.device import arithmetic, block_of
 from decant.training.state import Progress, Report, TrainState, copied, make_state, total_of
 from decant.training.step import take_step
 from decant.training.supervision import Supervision
@@ -94,6 +94,7 @@ def train(
         key = key_of(state, checkpoints, epochs, plan.learning_rate, plan.keep_start)
         progress = resume(state, checkpoints, key, progress, log)
     report = progress.report
+    report.arithmetic = arithmetic(settings, state.fabric)
     with bar_of(state, epochs, progress, log) as bar:
         while not is_over(report, epochs, settings.patience):
             epoch = len(report.losses)

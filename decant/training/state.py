@@ -26,7 +26,8 @@ RARE = 0.75  # exponent of item counts for drawing negatives (Mikolov et al. 201
 class Report:
     """Results of a training: one number per epoch, and the epoch that was kept (-1: the start).
 
-    `seconds`: wall-clock time including validation, summed over all runs of a resumed training.
+    `arithmetic`: device and number format, see `device.arithmetic`. `seconds`: wall-clock time
+    including validation, summed over all runs of a resumed training.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -34,6 +35,7 @@ class Report:
     start_ndcg: float | None = None
     best_epoch: int = -1
     events: int = 0
+    arithmetic: dict[str, str | int] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
 
     @property

@@ -1,6 +1,8 @@
 """`decant bench`: what it offers, what it writes, how it ends."""
 
+import datetime
 import json
+import shutil
 import subprocess
 import sys
 import types
@@ -10,17 +12,24 @@ from typing import Any
 import pytest
 
 from benchmarks import cli as bench_cli
+from benchmarks.catalogue import Benchmark
 from benchmarks.harness.checkout import Clone
+from benchmarks.provenance.looks import LOOKS
 from decant import cli
 from decant.report.results import Outcome
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A committed project that holds one file."""
+    """A committed project with settings, presets and a list of looks at test."""
     root = tmp_path / "project"
-    root.mkdir()
+    (root / "docs").mkdir(parents=True)
     (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "docs/test-looks.md").write_text("# Looks\n\n| date | commit |\n|---|---|\n")
+    shutil.copy(REPOSITORY / "params.yaml", root / "params.yaml")
+    shutil.copytree(REPOSITORY / "presets", root / "presets")
     for command in (
         ("init", "-q"),
         ("add", "."),
@@ -30,20 +39,21 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, *failures: str) -> list[Path]:
+def offer(monkeypatch: pytest.MonkeyPatch, *failures: str, ranks: bool = False) -> list[Path]:
     """Put a benchmark `try` into the table; gives the folders it worked in."""
     worked: list[Path] = []
 
-    def bench(clone: Clone, log: Any) -> Outcome:
+    def bench(clone: Clone, log: Any, window: str = "none") -> Outcome:
         assert (clone.root / "dvc.yaml").is_file()
         worked.append(clone.root)
         log("half way")
-        return Outcome({}, [1], failures=list(failures))
+        return Outcome({}, [1], failures=list(failures), shown=f"figures of {window}")
 
     module = types.ModuleType("tried")
     module.bench = bench  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tried", module)
-    monkeypatch.setitem(bench_cli.BENCHMARKS, "try", ("tried", "a benchmark for this test"))
+    tried = Benchmark("tried", "a benchmark for this test", ranks=ranks, stages=())
+    monkeypatch.setitem(bench_cli.BENCHMARKS, "try", tried)
     return worked
 
 
@@ -51,9 +61,9 @@ def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["bench", "--help"])
     said = capsys.readouterr().out
-    for name, (_, text) in bench_cli.BENCHMARKS.items():
+    for name, benchmark in bench_cli.BENCHMARKS.items():
         assert name in said
-        assert text in said
+        assert benchmark.text in said
 
 
 @pytest.mark.parametrize(
@@ -78,6 +88,84 @@ def test_it_writes_two_files_and_prints_one_document(
     assert sorted(path.name for path in written.iterdir()) == ["try.json", "try.md"]
     assert json.loads((written / "try.json").read_text()) == json.loads(captured.out)
     assert not worked[0].parent.exists()
+
+
+def test_without_test_figures_are_of_validation_and_kept_out_of_the_results(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(monkeypatch, ranks=True)
+    before = (project / LOOKS).read_text()
+    assert cli.main(["bench", "try", "--root", str(project)]) == 0
+    said = capsys.readouterr().err
+    assert "figures of validation" in said and "wrote .decant/bench/try.validation.md" in said
+    written = json.loads((project / ".decant/bench/try.validation.json").read_text())
+    assert written["command"] == "decant bench try"
+    assert (project / ".decant/bench/try.validation.md").is_file()
+    assert not (project / "docs/results").exists()
+    assert (project / LOOKS).read_text() == before
+
+
+def test_a_look_at_test_is_entered_with_what_is_decided_on_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(monkeypatch, ranks=True)
+    asked = ["bench", "try", "--test", "whether  a | b\nships", "--root", str(project)]
+    assert cli.main(asked) == 0
+    assert "figures of test" in capsys.readouterr().err
+    written = json.loads((project / "docs/results/try.json").read_text())
+    assert written["command"] == "decant bench try --test 'whether a | b ships'"
+    row = (project / LOOKS).read_text().splitlines()[-1]
+    begin = f"| {datetime.date.today()} | `{written['commit'][:7]}` | demo | "
+    assert row.startswith(f"{begin}`decant bench try --test")
+    assert row.endswith(" | whether a \\| b ships |")
+
+
+def test_a_look_for_no_decision_or_without_a_list_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worked = offer(monkeypatch, ranks=True)
+    assert cli.main(["bench", "try", "--test", " ", "--root", str(project)]) == cli.MISTAKE
+    assert "say what will be decided on the test window" in capsys.readouterr().err
+    (project / LOOKS).unlink()
+    assert cli.main(["bench", "try", "--test", "x", "--root", str(project)]) == cli.MISTAKE
+    assert "test-looks.md is missing" in capsys.readouterr().err
+    assert worked == []
+
+
+def test_how_the_figures_came_about_is_beside_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(monkeypatch)
+    assert cli.main(["bench", "try", "--root", str(project)]) == 0
+    written = json.loads((project / "docs/results/try.json").read_text())["provenance"]
+    assert written["chosen"] == {"profile": None, "without": [], "users": True, "protocol": None}
+    assert set(written["machine"]) >= {"cpu", "python"}
+    assert written["code"] == {"tried": "missing"}  # it is in no file of the clone
+    assert "- machine: " in (project / "docs/results/try.md").read_text()
+
+
+def test_the_status_of_results_is_told_without_measuring(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worked = offer(monkeypatch)
+    assert cli.main(["bench", "try", "--root", str(project)]) == 0
+    worked.clear()
+    capsys.readouterr()
+    assert cli.main(["bench", "--status", "--json", "--root", str(project)]) == 0
+    (status,) = json.loads(capsys.readouterr().out)
+    assert (status["name"], status["state"], status["command"]) == (
+        "try", "current", "decant bench try",
+    )  # fmt: skip
+    assert cli.main(["bench", "--status", "demo", "--root", str(project)]) == 0
+    assert "try" not in capsys.readouterr().out
+    assert worked == []
+    assert cli.main(["bench", "--status", "--seeds", "2", "--root", str(project)]) == cli.MISTAKE
+    assert "--seeds: has no effect with --status" in capsys.readouterr().err
+
+
+def test_without_a_name_the_benchmarks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench"]) == cli.MISTAKE
+    assert "name a benchmark: demo, faults" in capsys.readouterr().err
 
 
 def test_without_json_stdout_stays_empty_and_clones_can_be_kept(
@@ -106,7 +194,8 @@ def test_what_is_not_committed_is_said_not_to_be_measured(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     offer(monkeypatch)
-    (project / "params.yaml").write_text("seed: 1\n")
+    with (project / "params.yaml").open("a") as params:
+        params.write("# a remark\n")
     assert cli.main(["bench", "try", "--root", str(project)]) == 0
     assert "such as params.yaml, are not measured" in capsys.readouterr().err
 
@@ -119,18 +208,17 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["demo", "--protocol", "p1"], "--protocol: demo is not a data set"),
-        (["demo", "--seeds", "2"], "--seeds: demo is not a data set"),
+        (["demo", "--seeds", "2"], "--seeds: demo takes no such option"),
         (
             ["faults", "--from", "x", "--minutes", "1"],
-            "--from, --minutes: faults is not a data set",
+            "--from, --minutes: faults takes no such option",
         ),
+        (["training", "--profile", "full"], "--profile: training takes --from, --minutes"),
+        (["faults", "--test", "x"], "--test: faults does not rank a test window"),
+        (["demo-losses", "--test", "x"], "--test: demo-losses does not rank a test window"),
         (["movielens-1m", "--seeds", "0"], "invalid --seeds 0: expected at least 1"),
-        (["demo-losses", "--without", "x"], "--without: demo-losses does not compare the students"),
-        (
-            ["movielens-1m", "--without", "prior"],
-            "--without: movielens-1m does not compare the students",
-        ),
+        (["demo-losses", "--without", "x"], "--without: demo-losses takes --from, --profile"),
+        (["movielens-1m", "--without", "x"], "--without: movielens-1m takes --from, --profile"),
     ],
 )
 def test_an_option_without_effect_is_refused(
@@ -152,55 +240,36 @@ def test_the_variants_that_are_left_out_reach_their_benchmark(
 
     monkeypatch.setattr("benchmarks.experiments.students.bench", bench)
     root = ["--root", str(project)]
-    assert cli.main(["bench", "demo-groups", *root, "--without", "prior,cvar"]) == 0
+    command = ["bench", "demo-groups", "--without", "prior,cvar", "--test", "nothing"]
+    assert cli.main([*command, *root]) == 0
     assert cli.main(["bench", "demo-losses", *root]) == 0
-    assert [(options["without"], options["losses"]) for options in asked] == [
+    assert [(options.get("without"), options["losses"]) for options in asked] == [
         (["prior", "cvar"], False),
-        ([], True),
+        (None, True),
     ]
     written = json.loads((project / "docs/results/demo-groups.json").read_text())
-    assert written["command"] == "decant bench demo-groups --without prior,cvar"
+    assert written["command"] == "decant bench demo-groups --without prior,cvar --test nothing"
+    assert written["provenance"]["chosen"]["without"] == ["prior", "cvar"]
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("given", "command"),
     [
-        ("movielens-1m", "experiments.data_sets"),
-        ("movielens-1m-groups", "experiments.students"),
-        ("training", "throughput.compare"),
+        (
+            ["movielens-1m", "--from", "/a/b", "--minutes", "5"],
+            "decant bench movielens-1m --from DIR",
+        ),
+        (
+            ["movielens-1m", "--seeds", "2", "--profile", "quick"],
+            "decant bench movielens-1m --profile quick --seeds 2",
+        ),
+        (["training", "--minutes", "3"], "decant bench training --minutes 3"),
+        (["demo", "--test", "what it is"], "decant bench demo --test 'what it is'"),
     ],
 )
-def test_the_protocol_reaches_each_benchmark_of_movielens_1m(
-    project: Path, name: str, place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
-        asked.append(options)
-        return Outcome({}, [1])
-
-    monkeypatch.setattr(f"benchmarks.{place}.bench", bench)
-    assert cli.main(["bench", name, "--protocol", "p1", "--root", str(project)]) == 0
-    assert [options["protocol"] for options in asked] == ["p1"]
-    written = json.loads((project / f"docs/results/{name}.json").read_text())
-    assert written["command"] == f"decant bench {name} --protocol p1"
-
-
-def test_a_profile_of_ids_alone_has_a_page_of_its_own(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "benchmarks.experiments.data_sets.bench", lambda clone, log, **options: Outcome({}, [1])
-    )
-    words = ["bench", "movielens-1m", "--protocol", "p1", "--profile", "ids"]
-    assert cli.main([*words, "--root", str(project)]) == 0
-    written = project / "docs/results"
-    assert sorted(p.name for p in written.iterdir()) == [
-        "movielens-1m-ids.json",
-        "movielens-1m-ids.md",
-    ]
-    command = json.loads((written / "movielens-1m-ids.json").read_text())["command"]
-    assert command == "decant bench movielens-1m --profile ids --protocol p1"
+def test_the_command_has_every_option_that_changes_figures(given: list[str], command: str) -> None:
+    arguments = bench_cli.parse(["bench", *given])
+    assert bench_cli.command_of(arguments, bench_cli.BENCHMARKS[given[0]]) == command
 
 
 def test_a_data_set_is_measured_in_a_clone_that_stays(
@@ -219,7 +288,7 @@ def test_a_data_set_is_measured_in_a_clone_that_stays(
     kept = project / bench_cli.KEPT / "movielens-100k"
     expected = {
         "root": kept, "source": "movielens-100k", "given": None, "profile": "full", "seeds": 3,
-        "minutes": 5.0,
+        "minutes": 5.0, "window": "validation",
     }  # fmt: skip
     assert asked == [expected, expected]
     assert (kept / "dvc.yaml").is_file()

@@ -124,8 +124,14 @@ def test_locks_of_strangers_and_torn_lock_files_are_removed(tmp_path: Path) -> N
         assert not path.exists()
 
 
+OF_STUDENTS = (
+    "models/teacher", "models/general", "models/old", "compressed/old", "training/teacher",
+    "training/general", "training/old",
+)  # fmt: skip
+
+
 def test_models_of_students_that_are_gone_are_forgotten(tmp_path: Path) -> None:
-    for name in ("models/teacher", "models/general", "models/old", "compressed/old"):
+    for name in OF_STUDENTS:
         (tmp_path / "data" / name).mkdir(parents=True)
     forget_students(tmp_path, ["general"])
     left = {path.name for path in tmp_path.glob("data/*/*")}

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tasks import fingerprint
-from tasks.fingerprint import closure, code, main, steps
+from tasks.fingerprint import main, steps
+from tasks.runner.code_digest import Code
 
 FILES = {
     "params.yaml": "{}\n",
@@ -51,11 +52,11 @@ def test_every_program_of_the_graph_has_one_and_the_key_has_its_own(root: Path) 
 
 
 def test_imports_are_followed_through_packages_functions_and_relative_names(root: Path) -> None:
-    assert set(closure(root, "tasks.one")) == {
+    assert set(Code(root).closure("tasks.one")) == {
         "decant", "decant.lazy", "decant.shared", "tasks", "tasks.one",
     }  # fmt: skip
     assert {"decant.deep", "decant.deep.inner", "decant.deep.sibling"} <= set(
-        closure(root, "tasks.two")
+        Code(root).closure("tasks.two")
     )
 
 
@@ -81,7 +82,7 @@ def test_comments_docstrings_and_formatting_do_not_count(root: Path) -> None:
 def test_imports_for_type_checkers_alone_do_not_count(root: Path) -> None:
     guarded = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import decant.unused\n"
     (root / "tasks/one.py").write_text(guarded)
-    assert "decant.unused" not in closure(root, "tasks.one")
+    assert "decant.unused" not in Code(root).closure("tasks.one")
 
 
 def test_an_unchanged_fingerprint_is_not_written_again_and_an_old_one_goes(root: Path) -> None:
@@ -120,9 +121,3 @@ def test_a_program_that_is_not_there_is_named(root: Path) -> None:
     (root / "tasks/one.py").unlink()
     with pytest.raises(FileNotFoundError, match=r"tasks\.one"):
         main(root)
-
-
-def test_a_body_of_words_alone_stays_a_body(tmp_path: Path) -> None:
-    path = tmp_path / "a.py"
-    path.write_text('class A:\n    """Only words."""\n')
-    assert code(path) == "class A:\n    pass"

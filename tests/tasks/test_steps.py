@@ -29,6 +29,7 @@ from decant.runtime.ranking import top_items
 from decant.runtime.session import Model
 from tasks.evaluate import model_folders
 from tasks.runner.step import SUMMARY, SUMMARY_PAGE, Summary, Workspace, run_step
+from tasks.runner.training_record import RECORD
 
 torch.set_num_threads(1)
 TINY = {
@@ -132,6 +133,19 @@ def test_every_step_leaves_a_summary_and_a_page(shop: Path) -> None:
     for folder in [*folders, "evaluation", "gate"]:
         assert (shop / "data" / folder / SUMMARY).is_file(), folder
         assert (shop / "data" / folder / SUMMARY_PAGE).read_text().strip(), folder
+
+
+def test_every_training_tells_its_arithmetic_and_apart_from_the_model_its_time(shop: Path) -> None:
+    for name in ("teacher", "general", "women"):
+        record = read_json(shop, f"training/{name}/{RECORD}")
+        arithmetic = {"device": "cpu", "precision": "float32", "threads": 1, "processes": 1}
+        assert record["arithmetic"] == read_json(shop, f"models/{name}/{SUMMARY}")["arithmetic"]
+        assert record["arithmetic"].items() >= arithmetic.items(), record
+        assert record["seconds"] > 0
+        assert record["trainings"] == (2 if name == "teacher" else 1)  # it has an ensemble of one
+        assert record["machine"]["cpu"] and record["machine"]["accelerator"] is None
+    few = read_json(shop, f"training/few/{RECORD}")
+    assert (few["seconds"], few["trainings"], few["arithmetic"]) == (0, 0, {})
 
 
 def test_in_another_folder_the_same_bytes_are_made(shop: Path, copy: Path) -> None:
@@ -370,17 +384,21 @@ def test_a_tampered_model_is_not_distilled_from(shop: Path, tmp_path: Path) -> N
         step(root, "distill", "women")
 
 
+@pytest.mark.parametrize(
+    ("options", "window"), [([], TEST), (["--window", VALIDATION], VALIDATION)]
+)
 def test_robustness_is_measured_on_what_the_steps_have_made(
-    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], window: str
 ) -> None:
     (tmp_path / "params.yaml").write_text(json.dumps(PARAMS))
     (tmp_path / "data").symlink_to(shop / "data")
-    asked = ["robustness", "--json", "--draws", "1", "--root", str(tmp_path)]
+    asked = ["robustness", "--json", "--draws", "1", *options, "--root", str(tmp_path)]
     assert cli.main([*asked, "--out", str(tmp_path / "found")]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads((tmp_path / "found/robustness.json").read_text())
     assert {p.suffix for p in (tmp_path / "found").iterdir()} == {".json", ".md", ".svg"}
-    assert result["command"] == "decant robustness --draws 1"
+    assert result["command"] == " ".join(["decant robustness --draws 1", *options])
+    assert f"{window} window" in result["protocol"]["data"]
     evaluated = read_json(shop, "evaluation/metrics.json")["models"]
     names = {
         "teacher": "teacher", "general": "general/int8", "women": "women/int8",
@@ -391,7 +409,7 @@ def test_robustness_is_measured_on_what_the_steps_have_made(
     for name, model in names.items():
         group = "women" if name == "women" else "all"
         ndcg = clean[f"{name}.clean"]["value"]
-        assert ndcg == pytest.approx(evaluated[model]["test"][group]["ndcg"]), name
+        assert ndcg == pytest.approx(evaluated[model][window][group]["ndcg"]), name
     flat = [f["value"] for n, f in result["figures"].items() if "popularity" in n and "kept" in n]
     assert flat == [1.0] * 15
     assert result["figures"]["robustness.teacher.shuffle.50"]["low"] is not None

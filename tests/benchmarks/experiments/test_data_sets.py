@@ -1,6 +1,7 @@
 """Figures of a data set's runs, one per seed, from outputs as the stages write them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from benchmarks.experiments.data_sets import (
     run_graph,
     with_interval,
 )
-from benchmarks.harness.checkout import Clone, Ended
+from benchmarks.harness.checkout import Clone, Ended, Shown
 from decant.evaluation.metrics import ndcg
+from decant.features.sequences import TEST, VALIDATION
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
@@ -76,7 +78,7 @@ def mean(seed: int, model: str) -> float:
 def test_a_teacher_is_the_mean_of_its_seeds_and_its_spread_is_theirs(
     runs: dict[int, FinishedRun],
 ) -> None:
-    figures = outcome_of(runs, PARAMS, "movielens-1m", "full").figures
+    figures = outcome_of(runs, PARAMS, "movielens-1m", "full", TEST).figures
     each = [mean(seed, "teacher") for seed in (7, 8)]
     assert figures["teacher.ndcg@10"]["value"] == pytest.approx(np.mean(each))
     assert figures["teacher.ndcg@10.spread"]["value"] == pytest.approx(np.std(each, ddof=1))
@@ -86,7 +88,7 @@ def test_a_teacher_is_the_mean_of_its_seeds_and_its_spread_is_theirs(
 def test_the_family_serves_each_user_by_the_student_of_their_group(
     runs: dict[int, FinishedRun],
 ) -> None:
-    figures = outcome_of(runs, PARAMS, "movielens-1m", "full").figures
+    figures = outcome_of(runs, PARAMS, "movielens-1m", "full", TEST).figures
     values = ndcg(ranks(700 + MODELS.index("general/int8")), 10)
     values[WOMEN] = ndcg(ranks(700 + MODELS.index("women/int8")), 10)[WOMEN]
     assert figures["family.seed.7.ndcg@10"]["value"] == pytest.approx(values.mean())
@@ -103,7 +105,7 @@ def test_the_page_names_the_protocol(
     runs: dict[int, FinishedRun], protocol: str | None, shown: str
 ) -> None:
     params = {**PARAMS, "ingest": {**PARAMS["ingest"], "protocol": protocol}}
-    assert outcome_of(runs, params, "movielens-1m", "full").protocol["data"].startswith(shown)
+    assert outcome_of(runs, params, "movielens-1m", "full", TEST).protocol["data"].startswith(shown)
 
 
 @pytest.mark.parametrize("protocol", ["p1", None])
@@ -125,14 +127,14 @@ def test_the_clone_is_configured_with_the_protocol_or_without_any(
 
 def test_a_student_that_is_not_accepted_serves_nobody(tmp_path: Path) -> None:
     write_run(tmp_path, 7, ships=False)
-    figures = outcome_of({7: read_run(tmp_path)}, PARAMS, "demo", "full").figures
+    figures = outcome_of({7: read_run(tmp_path)}, PARAMS, "demo", "full", TEST).figures
     assert figures["family.ndcg@10"]["value"] == pytest.approx(mean(7, "general/int8"))
 
 
 def test_the_bar_is_the_traditional_model_that_the_gate_takes(
     runs: dict[int, FinishedRun],
 ) -> None:
-    outcome = outcome_of(runs, PARAMS, "movielens-1m", "full")
+    outcome = outcome_of(runs, PARAMS, "movielens-1m", "full", TEST)
     assert outcome.protocol["best traditional model"] == "hybrid"
     bar = outcome.figures["baseline.best.ndcg@10"]["value"]
     assert bar == outcome.figures["baseline.hybrid.ndcg@10"]["value"]
@@ -142,7 +144,7 @@ def test_the_bar_is_the_traditional_model_that_the_gate_takes(
 
 
 def test_every_model_stands_in_the_table_best_first(runs: dict[int, FinishedRun]) -> None:
-    lines = outcome_of(runs, PARAMS, "movielens-1m", "full").shown.splitlines()[1:]
+    lines = outcome_of(runs, PARAMS, "movielens-1m", "full", TEST).shown.splitlines()[1:]
     shown = [float(line.split()[1]) for line in lines]
     assert shown == sorted(shown, reverse=True)
     names = {line.split()[0] for line in lines}
@@ -150,8 +152,31 @@ def test_every_model_stands_in_the_table_best_first(runs: dict[int, FinishedRun]
     assert not [name for name in names if "general" in name]
 
 
+def test_on_validation_nothing_of_test_is_read(tmp_path: Path) -> None:
+    write_run(tmp_path, 7)
+    run = read_run(tmp_path)
+    validation = {key: rows for key, rows in run.ranks.items() if key[1] == VALIDATION}
+    alone = replace(run, ranks=validation)
+    outcome = outcome_of({7: alone}, PARAMS, "movielens-1m", "full", VALIDATION)
+    assert outcome.shown.startswith("validation window")
+    assert outcome.protocol["window"].startswith("validation, with the users that epochs")
+    assert outcome.figures["family.retention"]["n"] == USERS
+    assert not [name for name in outcome.figures if "validation" in name]
+
+
+def test_the_records_of_trainings_are_kept_for_each_seed(tmp_path: Path) -> None:
+    write_run(tmp_path, 7)
+    folder = tmp_path / "data/training"
+    for name, trainings in (("teacher", 1), ("merged", 0)):
+        (folder / name).mkdir(parents=True)
+        record = {"seconds": 12.5, "trainings": trainings}
+        (folder / name / "record.json").write_text(json.dumps(record))
+    outcome = outcome_of({7: read_run(tmp_path)}, PARAMS, "movielens-1m", "full", TEST)
+    assert outcome.trained == {"teacher.seed.7": {"seconds": 12.5, "trainings": 1}}
+
+
 def test_one_seed_has_no_spread(runs: dict[int, FinishedRun]) -> None:
-    figures = outcome_of({7: runs[7]}, PARAMS, "movielens-1m", "full").figures
+    figures = outcome_of({7: runs[7]}, PARAMS, "movielens-1m", "full", TEST).figures
     assert not [name for name in figures if "spread" in name]
 
 
@@ -161,15 +186,16 @@ def test_each_seed_is_a_run_of_the_flow_with_that_seed(
     (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
     seeds: list[int] = []
 
-    def flow(project: Clone, minutes: float | None) -> None:
+    def flow(project: Clone, minutes: float | None, window: str) -> None:
         seeds.append(project.read("params.yaml")["seed"])
         write_run(project.root, seeds[-1])
 
     monkeypatch.setattr(data_sets, "prepare", lambda *given, **options: None)
     monkeypatch.setattr(data_sets, "run_graph", flow)
     outcome = bench(
-        Clone(tmp_path), print, source="demo", given=None, profile="full", seeds=3, minutes=None
-    )
+        Clone(tmp_path), print, source="demo", given=None, profile="full", seeds=3, minutes=None,
+        window=TEST,
+    )  # fmt: skip
     assert seeds == outcome.seeds == [7, 8, 9]
     assert outcome.figures["teacher.seed.9.ndcg@10"]["value"] == pytest.approx(mean(9, "teacher"))
 
@@ -194,19 +220,25 @@ def test_a_flow_that_has_not_reached_the_gate_is_not_done(
 ) -> None:
     asked: list[float | None] = []
 
-    def show(self: Clone, *arguments: str, minutes: float | None = None) -> int:
+    hidden: list[bool] = []
+
+    def show(
+        self: Clone, *arguments: str, minutes: float | None = None, shown: Shown | None = None
+    ) -> int:
         asked.append(minutes)
+        hidden.append(shown is not None and not shown("10:00:00 evaluate: teacher: test .5"))
         return 1
 
     said = ["gate is stale", "Data and pipelines are up to date."]
     monkeypatch.setattr(Clone, "show", show)
     monkeypatch.setattr(Clone, "run", lambda self, *arguments: Ended(0, said.pop(0), 0.0))
     with pytest.raises(NotDoneError, match="ended with status 1; rerun the same command"):
-        run_graph(Clone(tmp_path), 5.0)
-    run_graph(Clone(tmp_path), None)  # the gate's verdict does not matter
+        run_graph(Clone(tmp_path), 5.0, VALIDATION)
+    run_graph(Clone(tmp_path), None, TEST)  # the gate's verdict does not matter
     assert asked == [5.0, None]
+    assert hidden == [True, False]
 
 
 def test_without_time_left_nothing_is_started(tmp_path: Path) -> None:
     with pytest.raises(NotDoneError, match="time is up"):
-        run_graph(Clone(tmp_path), 0.0)
+        run_graph(Clone(tmp_path), 0.0, TEST)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks.experiments import incremental
-from benchmarks.experiments.incremental import SECONDS, figures, until
-from decant.features.sequences import VALIDATION, Sequences, cases
+from benchmarks.experiments.incremental import SECONDS, figures, last_day, until
+from decant.features.sequences import TEST, VALIDATION, Sequences, cases
 
 
 def test_what_is_known_ends_at_now_and_the_next_day_is_judged(
@@ -18,6 +18,17 @@ def test_what_is_known_ends_at_now_and_the_next_day_is_judged(
     assert known.split.tolist() == [[2, 3], [0, 2]]
     judged = cases(known, VALIDATION, 4)
     assert known.items[judged.position].tolist() == [3, 6]  # 5 has nothing before it
+
+
+def test_on_validation_the_last_day_ends_before_the_test_window(
+    make_sequences: Callable[..., Sequences],
+) -> None:
+    sequences = make_sequences([[1, 2, 3, 4], [5, 6]])
+    times = SECONDS * np.array([0.1, 0.9, 4.5, 7.5, 1.0, 5.9])
+    split = np.array([[1, 2], [1, 1]])  # test: 4.5, 7.5, and 5.9
+    timed = replace(sequences, times=times, split=split)
+    assert last_day(timed, TEST) == 7 * SECONDS
+    assert last_day(timed, VALIDATION) == 1 * SECONDS
 
 
 def test_gain_and_cost_are_over_training_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from benchmarks.harness.checkout import (
     clone,
     commit_of,
     renewed,
+    silent_on_test,
     stage_of,
 )
 
@@ -147,6 +148,33 @@ def test_a_clone_that_is_kept_follows_the_project_and_keeps_what_it_has_made(
     renewed(project, kept)
     assert (kept / "dvc.yaml").read_text() == "stages: {a: {cmd: a}}\n"
     assert (kept / "made.txt").read_text() == "hours of work"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("10:00:01 teacher: epoch 1/6: loss 5.1, validation NDCG@10 0.3", True),
+        ("10:00:01 distill@women error: the loss is not finite", True),
+        ("10:00:01 evaluate: ran in 3.1 s", True),
+        ("10:00:01 evaluate: teacher: test NDCG@10 0.4735 on all users", False),
+        ("10:00:01 gate: lift 0.02 on test", False),
+        ("10:00:01 retrain error: candidate 1f is not released: test 0.1", False),
+        ("model, test window   NDCG@10", False),
+        ("teacher               0.4735", False),
+        ("decant: error: candidate 1f is not released: retention 0.5", False),
+        ("decant: error: teacher: killed by SIGKILL", True),
+    ],
+)
+def test_lines_that_may_tell_of_test_are_known(line: str, shown: bool) -> None:
+    assert silent_on_test(line) is shown
+
+
+def test_lines_that_are_not_to_be_shown_are_not(
+    workspace: Clone, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = "print('seen'); print('hidden', flush=True); raise SystemExit(5)"
+    assert workspace.show("-c", code, shown=lambda line: line == "seen") == 5
+    assert capfd.readouterr().err == "seen\n"
 
 
 def test_what_is_shown_goes_past_the_log(

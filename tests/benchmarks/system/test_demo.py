@@ -1,11 +1,16 @@
 """The demo's figures: what the page tells, under names that other places use."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.system.demo import HEAD, cost_ratio, ending, figures, short
+from benchmarks.harness.checkout import Ended
+from benchmarks.harness.demo_workspace import ShopError
+from benchmarks.system.demo import HEAD, VERDICT, bench, cost_ratio, ending, figures, short
+from decant.features.sequences import VALIDATION
 from decant.report.console import table
+from decant.report.results import Outcome
 
 KNOWN = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 10}
 
@@ -43,6 +48,45 @@ def test_every_known_figure_has_a_name_and_what_is_not_known_is_left_out(
     }  # fmt: skip
     assert result["size.ratio.general"]["value"] == 10
     assert result["latency.ratio.general"]["value"] == 5
+
+
+class Run:
+    """A clone whose only run of the flow is at its end."""
+
+    def __init__(self, root: Path, output: str) -> None:
+        self.root, self.ended = root, Ended(1, output, 2.0)
+
+    def flow(self) -> Ended:
+        return self.ended
+
+    def read(self, place: str) -> Any:
+        assert place == "params.yaml"
+        return {"seed": 7}
+
+
+def test_on_validation_a_run_before_the_gate_is_an_error(tmp_path: Path) -> None:
+    failed: Any = Run(tmp_path, "decant: error: teacher: killed by SIGKILL\n")
+    with pytest.raises(ShopError, match="the demo failed: status 1, decant: error: teacher"):
+        bench(failed, lambda line: None, window=VALIDATION)
+
+
+def test_on_validation_nothing_that_the_run_says_of_test_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: Any = Run(tmp_path, f"{HEAD}  NDCG@10\ndecant: error: candidate 1 is not released: .47\n")
+    (tmp_path / VERDICT).parent.mkdir(parents=True)
+    (tmp_path / VERDICT).write_text("{}")
+    windows: list[str] = []
+
+    def ranked(runs: Any, params: Any, source: str, profile: str, window: str) -> Outcome:
+        windows.append(window)
+        return Outcome({}, list(runs), shown=f"{window} window")
+
+    monkeypatch.setattr("benchmarks.system.demo.read_run", lambda root: None)
+    monkeypatch.setattr("benchmarks.system.demo.outcome_of", ranked)
+    outcome = bench(done, lambda line: None, window=VALIDATION)
+    assert (windows, outcome.shown) == ([VALIDATION], "validation window")
+    assert outcome.failures == []
 
 
 def test_the_table_is_what_the_run_ends_with() -> None:

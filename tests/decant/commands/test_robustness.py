@@ -10,10 +10,11 @@ import pytest
 from benchmarks.experiments.robustness import bench
 from benchmarks.harness.checkout import Ended
 from benchmarks.harness.demo_workspace import ShopError
+from benchmarks.system.demo import VERDICT
 from decant import cli
 from decant.commands.finished_run import sample
 from decant.commands.robustness import positive
-from decant.features.sequences import Cases
+from decant.features.sequences import TEST, VALIDATION, Cases
 
 FIGURES = {
     f"robustness.{model}.{level}": {"value": value, "low": value, "high": value, "n": 9}
@@ -32,11 +33,16 @@ class Made:
         (root / "params.yaml").write_text(students)
 
     asked: list[str]
+    options: tuple[str, ...] = ()
 
     def flow(self) -> Ended:
+        if not self.ends["flow"]:
+            (self.root / VERDICT).parent.mkdir(parents=True)
+            (self.root / VERDICT).write_text("{}")
         return self._end("flow")
 
-    def decant(self, name: str) -> Ended:
+    def decant(self, name: str, *options: str) -> Ended:
+        self.options = options
         return self._end(name)
 
     def _end(self, name: str) -> Ended:
@@ -50,8 +56,9 @@ class Made:
 
 def test_the_benchmark_runs_the_demo_and_tells_what_the_command_measured(tmp_path: Path) -> None:
     made, said = Made(tmp_path), list[str]()
-    outcome = bench(made, said.append)  # type: ignore[arg-type]
+    outcome = bench(made, said.append, window=VALIDATION)  # type: ignore[arg-type]
     assert made.asked == ["flow", "robustness"]
+    assert made.options == ("--window", VALIDATION)
     assert outcome.protocol == {"data": "demo"}
     assert outcome.seeds == [7, 8]
     assert set(outcome.figures) - set(FIGURES) == {"run.seconds", "measured.seconds"}
@@ -63,7 +70,8 @@ def test_the_benchmark_runs_the_demo_and_tells_what_the_command_measured(tmp_pat
 @pytest.mark.parametrize("broken", ["flow", "robustness"])
 def test_a_command_that_fails_is_no_result(broken: str, tmp_path: Path) -> None:
     with pytest.raises(ShopError, match="failed: status 2, decant: error: no space"):
-        bench(Made(tmp_path, **{broken: 2}), lambda line: None)  # type: ignore[arg-type]
+        made: Any = Made(tmp_path, **{broken: 2})
+        bench(made, lambda line: None, window=TEST)
 
 
 def test_a_project_that_has_not_run_gets_the_name_of_what_is_missing(

@@ -28,6 +28,13 @@ def test_a_stage_is_read_with_its_settings_by_dotted_name() -> None:
     assert list(stage.outs) == ["data/ingested"]
 
 
+def test_records_of_training_times_are_not_compared() -> None:
+    of_ingest = b"    - {path: data/ingested,"
+    times = b"    - {path: data/training/teacher, md5: 0123456789abcdef0123456789abcde1.dir}\n"
+    stage = read_record("dvc.lock", LOCK.replace(of_ingest, times + of_ingest))["ingest"]
+    assert list(stage.outs) == ["data/ingested"]
+
+
 def test_nested_settings_are_flat_and_lists_are_values() -> None:
     assert flat({"a": {"b": [1], "c": {}}, "d": None}) == {"a.b": [1], "a.c": {}, "d": None}
 

@@ -43,6 +43,53 @@ def test_the_page_shows_the_command_and_each_figure_with_its_interval(outcome: O
     assert "did not hold" not in text
 
 
+@pytest.fixture
+def provenance() -> dict[str, Any]:
+    machine = {"cpu": "Fast CPU", "cores": 2, "platform": "linux x86_64", "python": "3.11.7"}
+    trained = {
+        "commit": "fedcba9876543210",
+        "arithmetic": {"device": "cpu", "precision": "bfloat16", "threads": 1},
+        "machine": {**machine, "accelerator": None},
+        "seconds": {"teacher": 1234.5, "general": 65.5},
+    }
+    return {
+        "key": "0123456789abcdef", "code": {"tasks.a": "1", "tasks.b": "2"}, "settings": {"a.b": 1},
+        "data": {"data/raw/x": "9.dir"}, "libraries": {"prefect": "3.8.8", "torch": "2.13.0"},
+        "machine": machine, "trained": [trained],
+    }  # fmt: skip
+
+
+def test_the_page_shows_what_figures_were_made_of(
+    outcome: Outcome, provenance: dict[str, Any]
+) -> None:
+    text = page(document("demo", outcome, "abc123", 12.34, provenance=provenance), outcome)
+    assert "of commit `abc123`, seed 7; the last call took 12 s." in text
+    for line in (
+        "- made of: 2 programs, 1 settings and the libraries below; key `0123456789ab`",
+        "- raw data: `data/raw/x` with MD5 9.dir",
+        "- libraries: torch 2.13.0 and 1 more",
+        "- machine: Fast CPU, 2 cores, linux x86_64, Python 3.11.7",
+        "- trained: 2 models in 1,300 s, `teacher` the longest with 1,234 s; bfloat16 on Fast CPU, "
+        "1 thread, of commit `fedcba987654`",
+    ):
+        assert line in text
+
+
+def test_training_on_a_gpu_names_it_and_generated_data_is_said(
+    outcome: Outcome, provenance: dict[str, Any]
+) -> None:
+    provenance["trained"][0]["machine"]["accelerator"] = "Fast GPU"
+    provenance["data"] = {}
+    text = page(document("demo", outcome, "abc123", 1, provenance=provenance), outcome)
+    assert "bfloat16 on Fast GPU, 1 thread" in text
+    assert "- raw data: generated" in text
+
+
+def test_the_provenance_is_a_key_of_its_own(outcome: Outcome, provenance: dict[str, Any]) -> None:
+    result = document("demo", outcome, "abc123", 1, provenance=provenance)
+    assert set(result) == {*KEYS, "provenance"}
+
+
 def test_the_page_shows_what_the_run_ended_with(outcome: Outcome) -> None:
     assert "```" not in page(document("demo", outcome, "abc123", 1), outcome)
     outcome.shown = "teacher  0.5"

@@ -14,7 +14,13 @@ from decant.models.build import architecture
 from decant.models.recommender import Recommender
 from decant.params.models import Distill, Training
 from decant.training.batches import training_windows
-from decant.training.device import PAYS, MissingDeviceError, bfloat16_speed, make_fabric
+from decant.training.device import (
+    PAYS,
+    MissingDeviceError,
+    arithmetic,
+    bfloat16_speed,
+    make_fabric,
+)
 from decant.training.loop import (
     LossNotFiniteError,
     NothingToLearnError,
@@ -113,6 +119,8 @@ def test_precision_is_taken_automatically_where_it_pays(monkeypatch: pytest.Monk
         monkeypatch.setattr("decant.training.device.bfloat16_speed", lambda speed=speed: speed)
         fabric = make_fabric(Training(device="cpu"))
         assert fabric._precision.precision == expected
+        said = arithmetic(Training(device="cpu"), fabric)["precision"]
+        assert said == ("float32" if expected == "32-true" else "bfloat16")
     assert make_fabric(Training(device="cpu", precision="float32"))._precision.precision != expected
 
 

@@ -147,6 +147,20 @@ def test_a_checkpoint_of_other_settings_or_code_is_not_taken_up(cycle: Any, tmp_
     assert (tmp_path / STATE).read_bytes() != kept
 
 
+def test_a_checkpoint_of_another_number_format_is_not_taken_up(
+    cycle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("decant.training.device.bfloat16_pays", lambda device: False)
+    settings = settings_with(precision="auto")
+    taught(cycle, settings, Checkpoints(tmp_path))
+    kept = (tmp_path / STATE).read_bytes()
+    taught(cycle, settings, Checkpoints(tmp_path))
+    assert (tmp_path / STATE).read_bytes() == kept
+    monkeypatch.setattr("decant.training.device.bfloat16_pays", lambda device: True)
+    taught(cycle, settings, Checkpoints(tmp_path))
+    assert (tmp_path / STATE).read_bytes() != kept
+
+
 def test_a_damaged_checkpoint_costs_time_and_nothing_else(cycle: Any, tmp_path: Path) -> None:
     undisturbed = taught(cycle, settings_with(epochs=2), Checkpoints(tmp_path))
     content = bytearray((tmp_path / STATE).read_bytes())
