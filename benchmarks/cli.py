@@ -138,7 +138,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def place_of(arguments: argparse.Namespace, benchmark: Benchmark) -> tuple[str, Path]:
     """Name and folder of the results; figures of validation stay out of the documentation."""
-    name = f"{arguments.name}-{arguments.profile}" if arguments.profile in IDS else arguments.name
+    own_page = arguments.profile in IDS
+    name = f"{arguments.name}-{arguments.profile}" if own_page else str(arguments.name)
     if benchmark.ranks and not arguments.test:
         return f"{name}.{VALIDATION}", KEPT
     return name, FOLDER
@@ -151,7 +152,7 @@ def show_status(root: Path, arguments: argparse.Namespace) -> int:
     shown = statuses(root, parse)
     if arguments.name is not None:
         benchmark_of(arguments.name)
-        shown = [one for one in shown if one.name == arguments.name]
+        shown = [one for one in shown if one.name.startswith(arguments.name)]
     as_json = [one.as_json() for one in shown]
     print(json.dumps(as_json, indent=2) if arguments.json else table(shown))
     return 0
@@ -212,7 +213,7 @@ def measure(
     without = tuple(arguments.without.split(",")) if arguments.without else ()
     with workspace(root, arguments, benchmark, log) as project:
         profile = arguments.profile or benchmark.profile if benchmark.kept else None
-        chosen = Chosen(profile, without, protocol=arguments.protocol)
+        chosen = Chosen(profile, without, arguments.protocol)
         provenance = Provenance(project, benchmark, chosen)
         outcome = module.bench(project, log, **keywords(arguments, benchmark))
         return outcome, provenance.complete(outcome.trained)

@@ -22,8 +22,8 @@ class Chosen:
 
     profile: str | None = None
     without: tuple[str, ...] = ()
-    users: bool = True
     protocol: str | None = None
+    users: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """The options as a mapping."""
@@ -32,7 +32,7 @@ class Chosen:
     @staticmethod
     def from_json(given: dict[str, Any]) -> "Chosen":
         """The options as they were recorded."""
-        return Chosen(given["profile"], tuple(given["without"]), given["users"], given["protocol"])
+        return Chosen(**{**given, "without": tuple(given["without"])})
 
 
 def settings_of(
@@ -51,7 +51,8 @@ def settings_of(
     assert given is not None
     if benchmark.source is not None:
         profile = chosen.profile or benchmark.profile
-        given = overlaid(given, preset(root, benchmark.source, profile, chosen.users))
+        users = chosen.users or chosen.protocol is not None
+        given = overlaid(given, preset(root, benchmark.source, profile, users))
         given = overlaid(given, {"ingest": {"protocol": chosen.protocol}})
     given = overlaid(given, benchmark.changes(parse_params(given), chosen.without))
     return read_by(root, benchmark, given)

@@ -52,6 +52,20 @@ def test_a_data_sets_settings_are_those_that_configure_writes(
     assert written(configured, BENCHMARKS[name]) == expected
 
 
+def test_the_settings_of_a_protocol_are_those_that_configure_writes(
+    configured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("decant.commands.configure.check_data", lambda *given: None)
+    folder = configured / "data/raw/movielens-1m"
+    folder.mkdir(parents=True)
+    (folder / "ml-1m.txt").write_text("1 2\n")
+    chosen = Chosen("ids", protocol="p1", users=False)
+    expected = settings_of(configured, BENCHMARKS["movielens-1m"], chosen)
+    configure(configured, "movielens-1m", profile="ids", protocol="p1")
+    assert written(configured, BENCHMARKS["movielens-1m"]) == expected
+    assert expected["ingest.protocol"] == "p1"
+
+
 def test_a_comparisons_settings_are_those_that_it_writes(configured: Path) -> None:
     shop = Clone(configured)
     chosen = Chosen("quick", ("prior",))
@@ -94,5 +108,5 @@ def test_a_preset_that_is_not_there_is_named(
 
 
 def test_options_are_the_same_after_they_were_recorded() -> None:
-    chosen = Chosen("quick", ("prior", "cvar"), users=False)
+    chosen = Chosen("quick", ("prior", "cvar"), "p1", users=False)
     assert Chosen.from_json(chosen.as_json()) == chosen
