@@ -32,7 +32,7 @@ def write_training_record(workspace: Workspace, model: str, reports: "Sequence[R
 def training_record(root: Path, reports: "Sequence[Report]") -> dict[str, Any]:
     """Seconds, number, arithmetic, commit, machine and torch version of some trainings."""
     return {
-        "seconds": round(sum(report.seconds for report in reports), 1),
+        "seconds": round(sum(report.seconds for report in reports), 3),
         "trainings": len(reports),
         "arithmetic": reports[0].arithmetic if reports else {},
         "commit": (git(root, "rev-parse", "HEAD") or "").strip() or None,

@@ -23,6 +23,7 @@ students:
   general: {init: teacher}
   women: {init: general, where: "gender == 'F'"}
 evaluate: {resamples: 100}
+gate: {min_deciding_users: 5}
 """
 USERS = 40
 MEMBERS = {"women": np.arange(20, dtype=np.int32), "general": np.arange(20, 40, dtype=np.int32)}
