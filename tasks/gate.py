@@ -63,7 +63,9 @@ def describe(summary: Summary) -> str:
 
 
 def number(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.4f}"
+    if value is None:
+        return "missing"
+    return str(int(value)) if value == int(value) else f"{value:.4f}"
 
 
 if __name__ == "__main__":

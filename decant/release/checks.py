@@ -147,7 +147,8 @@ def compression_checks(judge: Judge, serving: Mapping[str, np.ndarray]) -> list[
     for name, users in sorted(serving.items()):
         ratio, allowed = judge.compression(name, users), judge.allowed(name)
         test = surely_at_least if name == GENERAL else possibly_at_least
-        checks.append(test(f"compression.{name}", ratio, allowed, why))
+        which = "lower" if name == GENERAL else "upper"
+        checks.append(test(f"compression.{name}", ratio, allowed, f"{why}, {which} bound"))
     return checks
 
 
