@@ -7,23 +7,25 @@ from typing import Any
 import yaml
 
 from benchmarks.catalogue import DEMO, Benchmark
+from decant.commands.presets import PRESETS, check_groups, read_preset, settings_in
 from decant.params.edit import Settings
 from decant.params.load import parse_params
 from tasks.runner.input_guard import setting
 
-PRESETS = Path("presets")
 OF_STUDENT = ".${"  # in dvc.yaml, before the name of a stage's student
 SEED = "seed"  # is recorded apart: some benchmarks have several
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The options of a run that change its settings; `users`: the data has a table of users."""
+    """The options of a run that change its settings; `users`: the data has a table of users;
+    `groups`: those of the preset by name, None: its students."""
 
     profile: str | None = None
     without: tuple[str, ...] = ()
     users: bool = True
     protocol: str | None = None
+    groups: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The options as a mapping."""
@@ -31,8 +33,11 @@ class Chosen:
 
     @staticmethod
     def from_json(given: dict[str, Any]) -> "Chosen":
-        """The options as they were recorded."""
-        return Chosen(given["profile"], tuple(given["without"]), given["users"], given["protocol"])
+        """The options as they were recorded; a record without `groups` is of the preset's."""
+        profile, without, users, protocol = (
+            given[name] for name in ("profile", "without", "users", "protocol")
+        )
+        return Chosen(profile, tuple(without), users, protocol, given.get("groups"))
 
 
 def settings_of(
@@ -51,7 +56,8 @@ def settings_of(
     assert given is not None
     if benchmark.source is not None:
         profile = chosen.profile or benchmark.profile
-        given = overlaid(given, preset(root, benchmark.source, profile, chosen.users))
+        written = preset(root, benchmark.source, profile, chosen.users, chosen.groups)
+        given = overlaid(given, written)
         given = overlaid(given, {"ingest": {"protocol": chosen.protocol}})
     given = overlaid(given, benchmark.changes(parse_params(given), chosen.without))
     return read_by(root, benchmark, given)
@@ -72,22 +78,25 @@ def read_by(root: Path, benchmark: Benchmark, given: Settings) -> Settings:
     return flat
 
 
-def preset(root: Path, source: str, profile: str, users: bool) -> Settings:
+def preset(
+    root: Path, source: str, profile: str, users: bool, groups: str | None = None
+) -> Settings:
     """The settings of a source's preset, as `decant configure` writes them.
 
     Raises:
-        ValueError: there is no such preset or profile.
+        ValueError: there is no such preset, profile or groups.
     """
     path = root / PRESETS / f"{source}.yaml"
     if not path.is_file():
         raise ValueError(f"presets/{source}.yaml is missing")
-    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    read = read_preset(root, source)
     if profile not in read["profiles"]:
         raise ValueError(f"presets/{source}.yaml has no profile `{profile}`")
-    settings = overlaid({"source": source, **read["settings"]}, read["profiles"][profile])
-    # online-retail has no table of users, and its preset is of data without
-    without_users = {} if users or source == "online-retail" else read["without_users"]
-    return overlaid(settings, without_users)
+    settings = settings_in(read, source, profile, without_users=not users)
+    if groups is not None:
+        check_groups(groups, read)
+        settings = overlaid(settings, {"students": read["groups"][groups]})
+    return {"source": source, **settings}
 
 
 def overlaid(settings: Settings, changes: Settings) -> Settings:
