@@ -173,7 +173,7 @@ BENCHMARKS = {
         "speed, and quality at equal steps, beside RecTools' SASRec on MovieLens 1M",
         ranks=False,
         timed=True,
-        options=("from", "minutes", PROTOCOL),
+        options=("from", PROTOCOL, "minutes"),
         source="movielens-1m",
         profile="quick",
         stages=TO_VECTORS,

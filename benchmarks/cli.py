@@ -166,7 +166,7 @@ def show_status(root: Path, arguments: argparse.Namespace) -> int:
     shown = statuses(root, parse)
     if arguments.name is not None:
         benchmark_of(arguments.name)
-        shown = [one for one in shown if one.name == arguments.name]
+        shown = [one for one in shown if one.name.startswith(arguments.name)]
     as_json = [one.as_json() for one in shown]
     print(json.dumps(as_json, indent=2) if arguments.json else table(shown))
     return 0
@@ -227,7 +227,7 @@ def measure(
     without = tuple(arguments.without.split(",")) if arguments.without else ()
     with workspace(root, arguments, benchmark, log) as project:
         profile = arguments.profile or benchmark.profile if benchmark.kept else None
-        chosen = Chosen(profile, without, protocol=arguments.protocol, groups=arguments.groups)
+        chosen = Chosen(profile, without, arguments.protocol, arguments.groups)
         provenance = Provenance(project, benchmark, chosen)
         outcome = module.bench(project, log, **keywords(arguments, benchmark))
         return outcome, provenance.complete(outcome.trained)

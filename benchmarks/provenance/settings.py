@@ -23,9 +23,9 @@ class Chosen:
 
     profile: str | None = None
     without: tuple[str, ...] = ()
-    users: bool = True
     protocol: str | None = None
     groups: str | None = None
+    users: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """The options as a mapping."""
@@ -33,11 +33,8 @@ class Chosen:
 
     @staticmethod
     def from_json(given: dict[str, Any]) -> "Chosen":
-        """The options as they were recorded; a record without `groups` is of the preset's."""
-        profile, without, users, protocol = (
-            given[name] for name in ("profile", "without", "users", "protocol")
-        )
-        return Chosen(profile, tuple(without), users, protocol, given.get("groups"))
+        """The options as they were recorded."""
+        return Chosen(**{**given, "without": tuple(given["without"])})
 
 
 def settings_of(
@@ -56,7 +53,8 @@ def settings_of(
     assert given is not None
     if benchmark.source is not None:
         profile = chosen.profile or benchmark.profile
-        written = preset(root, benchmark.source, profile, chosen.users, chosen.groups)
+        users = chosen.users or chosen.protocol is not None
+        written = preset(root, benchmark.source, profile, users, chosen.groups)
         given = overlaid(given, written)
         given = overlaid(given, {"ingest": {"protocol": chosen.protocol}})
     given = overlaid(given, benchmark.changes(parse_params(given), chosen.without))

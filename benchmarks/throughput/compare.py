@@ -85,6 +85,7 @@ def bench(
         write_schedule(folder, steps)
         answers = [side(RANKED, steps, "--rank") for side in (ours, theirs)]
         add_quality(outcome, sequences, np.load(folder / "top.npy"), *answers)
+        outcome.trained["ours"] = answers[0]["record"]
     outcome.shown = table(outcome.figures)
     return outcome
 

@@ -28,14 +28,15 @@ from decant.models.recommender import Architecture
 from decant.params.load import load_params
 from decant.params.models import Teacher
 from decant.training.batches import Windows, shuffled_batches
-from decant.training.device import PROBE, TRIES, seconds
+from decant.training.device import PROBE, TRIES, arithmetic, seconds
 from decant.training.objective import Batch
 from decant.training.optimizer import make_schedule
 from decant.training.softmax import chunked
-from decant.training.state import TrainState, make_state
+from decant.training.state import Report, TrainState, make_state
 from decant.training.step import CLIP, prepare_batch, take_step
 from decant.training.supervision import Material, supervise
 from decant.training.validate import K, TorchScorer
+from tasks.runner.training_record import training_record
 
 WARM_UP = 10  # steps that are not timed
 PARTS = ("cut", "states", "loss", "backward", "update")
@@ -153,6 +154,7 @@ def equal_steps(data: Material, settings: Teacher, seed: int, steps: int) -> dic
     for step, windows in zip(range(steps), batches(state), strict=False):
         events += take_step(state, windows, (seed, 0, step))[1]
     taken = time.perf_counter() - start
+    report = Report(events=events, arithmetic=arithmetic(settings, state.fabric), seconds=taken)
     chosen = cases(data.sequences, VALIDATION, data.cases_per_user)
     ranking = rank_cases(
         TorchScorer(state.model.cpu().eval()), data.sequences, chosen, len(data.encoder.items),
@@ -160,7 +162,7 @@ def equal_steps(data: Material, settings: Teacher, seed: int, steps: int) -> dic
     )  # fmt: skip
     return {
         "steps": steps, "trained": taken, "events": events, "ranks": ranking.ranks.tolist(),
-        "parameters": parameter_count(state.model),
+        "parameters": parameter_count(state.model), "record": training_record(Path(), [report]),
     }  # fmt: skip
 
 

@@ -68,8 +68,9 @@ def gain_draws(ours: np.ndarray, theirs: np.ndarray, resamples: int, seed: int) 
 def paired_ratio(ours: np.ndarray, theirs: np.ndarray, resamples: int, seed: int) -> Ratio | None:
     """Bootstrap of mean `ours` ÷ mean `theirs`, float [V] each of at least 0.
 
-    A draw in which `theirs` is 0 counts as 0 for the lower and as infinite for the upper bound.
-    None without users, or if `theirs` is 0.
+    The bounds are the wider ones of the percentiles of the draws, and of `lower_bound` for the
+    differences `ours - ratio * theirs`. A draw in which `theirs` is 0 counts as 0 for the lower and
+    as infinite for the upper bound. None without users, or if `theirs` is 0.
     """
     if not len(theirs) or not theirs.sum() > 0:
         return None
@@ -78,7 +79,16 @@ def paired_ratio(ours: np.ndarray, theirs: np.ndarray, resamples: int, seed: int
     lower = np.quantile(np.where(known, drawn, 0.0), LEVEL)
     upper = np.quantile(np.where(known, drawn, np.inf), 1 - LEVEL, method="higher")
     value = float(ours.sum() / theirs.sum())
-    return Ratio(value, float(lower), float(upper), len(theirs))
+    rest = ours - value * theirs
+    means = gain_draws(rest, np.zeros(len(rest)), resamples, seed)
+    below, above = lower_bound(rest, means, LEVEL), lower_bound(-rest, -means, LEVEL)
+    scale = float(theirs.mean())
+    return Ratio(
+        value,
+        float(max(0.0, min(lower, value + below / scale))),
+        float(max(upper, value - above / scale)),
+        len(theirs),
+    )
 
 
 def ratio_draws(above: np.ndarray, below: np.ndarray, resamples: int, seed: int) -> np.ndarray:

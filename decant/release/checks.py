@@ -207,7 +207,10 @@ def _bounded(
 ) -> Check:
     check = at_least(name, bound, threshold, why)
     value = ratio.value if ratio is not None and check.value is not None else None
-    text = why if ratio is None else f"{check.why} ({ratio.n:,} users)"
+    text = check.why
+    if ratio is not None and check.value is not None:
+        unsure = not check.passed and ratio.value >= check.threshold
+        text += f"; {ratio.n:,} users" + (" are too few to show it" if unsure else "")
     return Check(name, value, check.threshold, check.passed, text, check.value)
 
 

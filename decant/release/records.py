@@ -151,4 +151,6 @@ def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | 
 def _explain(check: Mapping[str, Any]) -> str:
     value = check.get("value")
     measured = f"{value:.4g}" if isinstance(value, int | float) else "no value"
+    if isinstance(bound := check.get("bound"), int | float):
+        measured += f", bound {bound:.4g}"
     return f"{check.get('name')}: {measured}, needs {check.get('threshold')} ({check.get('why')})"

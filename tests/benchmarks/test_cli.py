@@ -139,7 +139,7 @@ def test_how_the_figures_came_about_is_beside_them(
     assert cli.main(["bench", "try", "--root", str(project)]) == 0
     written = json.loads((project / "docs/results/try.json").read_text())["provenance"]
     assert written["chosen"] == {
-        "profile": None, "without": [], "users": True, "protocol": None, "groups": None,
+        "profile": None, "without": [], "protocol": None, "groups": None, "users": True,
     }  # fmt: skip
     assert set(written["machine"]) >= {"cpu", "python"}
     assert written["code"] == {"tried": "missing"}  # it is in no file of the clone
@@ -210,12 +210,14 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["demo", "--protocol", "p1"], "--protocol: demo takes no such option"),
+        (["online-retail", "--protocol", "p1"], "--protocol: online-retail takes --from"),
         (["demo", "--seeds", "2"], "--seeds: demo takes no such option"),
         (
             ["faults", "--from", "x", "--minutes", "1"],
             "--from, --minutes: faults takes no such option",
         ),
-        (["training", "--profile", "full"], "--profile: training takes --from, --minutes"),
+        (["training", "--profile", "full"], "--profile: training takes --from, --protocol"),
         (["faults", "--test", "x"], "--test: faults does not rank a test window"),
         (["demo-losses", "--test", "x"], "--test: demo-losses does not rank a test window"),
         (["movielens-1m", "--seeds", "0"], "invalid --seeds 0: expected at least 1"),
@@ -318,6 +320,50 @@ def test_unknown_groups_are_named_before_anything_is_measured(
 def test_the_command_has_every_option_that_changes_figures(given: list[str], command: str) -> None:
     arguments = bench_cli.parse(["bench", *given])
     assert bench_cli.command_of(arguments, bench_cli.BENCHMARKS[given[0]]) == command
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("movielens-1m", "experiments.data_sets"),
+        ("movielens-1m-groups", "experiments.students"),
+        ("training", "throughput.compare"),
+    ],
+)
+def test_the_protocol_reaches_each_benchmark_of_movielens_1m(
+    project: Path, name: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
+        asked.append(options)
+        return Outcome({}, [1])
+
+    monkeypatch.setattr(f"benchmarks.{module}.bench", bench)
+    assert cli.main(["bench", name, "--protocol", "p1", "--root", str(project)]) == 0
+    assert [options["protocol"] for options in asked] == ["p1"]
+    ranks = bench_cli.BENCHMARKS[name].ranks
+    place = f".decant/bench/{name}.validation.json" if ranks else f"docs/results/{name}.json"
+    written = json.loads((project / place).read_text())
+    assert written["command"] == f"decant bench {name} --protocol p1"
+    assert written["provenance"]["chosen"]["protocol"] == "p1"
+
+
+def test_a_profile_of_ids_alone_has_a_page_of_its_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "benchmarks.experiments.data_sets.bench", lambda clone, log, **options: Outcome({}, [1])
+    )
+    words = ["bench", "movielens-1m", "--protocol", "p1", "--profile", "ids", "--test", "why"]
+    assert cli.main([*words, "--root", str(project)]) == 0
+    written = project / "docs/results"
+    assert sorted(p.name for p in written.iterdir()) == [
+        "movielens-1m-ids.json",
+        "movielens-1m-ids.md",
+    ]
+    command = json.loads((written / "movielens-1m-ids.json").read_text())["command"]
+    assert command == "decant bench movielens-1m --profile ids --protocol p1 --test why"
 
 
 def test_a_data_set_is_measured_in_a_clone_that_stays(

@@ -78,6 +78,12 @@ def test_what_could_not_be_compared_waits_for_a_person(flow: Flow) -> None:
     assert flow.promoted == []
 
 
+def test_a_sure_loss_on_the_test_window_waits_for_a_person(flow: Flow) -> None:
+    with pytest.raises(PersonNeededError, match="not promoted: women: its student loses"):
+        flow.run(published(held=("women: its student loses .1",)))
+    assert flow.promoted == []
+
+
 def test_what_a_person_has_rolled_back_is_not_promoted_again(flow: Flow) -> None:
     outcome = flow.run(published(), rolled_back="ann rolled production back from it")
     assert outcome == Outcome("ab12", None, "ann rolled production back from it")

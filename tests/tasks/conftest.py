@@ -24,13 +24,16 @@ RULES = {
 
 @pytest.fixture
 def make_workspace(tmp_path: Path) -> Callable[..., Path]:
-    """Write a workspace, or write over it: `make(model=…, ndcg=…, passed=…)`."""
+    """Write a workspace, or write over it: `make(model=…, ndcg=…, passed=…, held=…)`."""
 
-    def make(*, model: str = "m", ndcg: float = 0.4, passed: bool = True) -> Path:
+    def make(
+        *, model: str = "m", ndcg: float = 0.4, passed: bool = True, held: tuple[str, ...] = ()
+    ) -> Path:
         root = tmp_path / "shop"
         data = root / "data"
         segments = {"women": {"ships": True}, "men": {"ships": False, "reason": "gain -0.01"}}
         check = {"name": "retention", "value": 0.8, "threshold": 0.9, "why": "family ÷ teacher"}
+        check["bound"] = 0.7
         family = {"validation": {"all": {"ndcg": ndcg}}}
         write(root / "params.yaml", SETTINGS)
         write(root / "dvc.lock", {"stages": {}})
@@ -42,6 +45,7 @@ def make_workspace(tmp_path: Path) -> Callable[..., Path]:
             {
                 "passed": passed,
                 "checks": [{**check, "passed": passed}],
+                "held": [*held],
                 "segments": segments,
                 "family": family,
             },

@@ -81,10 +81,23 @@ def test_a_candidate_that_failed_the_gate_is_refused_and_reported(candidate: Can
     result, registry = published(*candidate(passed=False))
     assert not result.published
     assert not result.promotable
-    assert result.reasons == ("retention: 0.8, needs 0.9 (family ÷ teacher)",)
+    assert result.reasons == ("retention: 0.8, bound 0.7, needs 0.9 (family ÷ teacher)",)
     assert registry.releases() == []
     assert "not published" in describe(result)
     assert "cannot be promoted: retention" in describe(result)
+
+
+def test_a_candidate_with_a_sure_loss_on_test_is_published_for_a_person_to_promote(
+    candidate: Candidate,
+) -> None:
+    root, params = candidate(held=("women: its student loses 0.01 NDCG",))
+    result, registry = published(root, params)
+    assert result.published and not result.reasons
+    assert not result.promotable
+    assert result.review == "women: its student loses 0.01 NDCG"
+    assert "held for a person: women" in describe(result)
+    promote(root, params, result.release)
+    assert registry.pointer().release == result.release
 
 
 def test_a_failed_candidate_can_be_published_to_be_looked_at(candidate: Candidate) -> None:

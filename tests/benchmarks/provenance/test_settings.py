@@ -52,6 +52,20 @@ def test_a_data_sets_settings_are_those_that_configure_writes(
     assert written(configured, BENCHMARKS[name]) == expected
 
 
+def test_the_settings_of_a_protocol_are_those_that_configure_writes(
+    configured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("decant.commands.configure.check_data", lambda *given: None)
+    folder = configured / "data/raw/movielens-1m"
+    folder.mkdir(parents=True)
+    (folder / "ml-1m.txt").write_text("1 2\n")
+    chosen = Chosen("ids", protocol="p1", users=False)
+    expected = settings_of(configured, BENCHMARKS["movielens-1m"], chosen)
+    configure(configured, "movielens-1m", profile="ids", protocol="p1")
+    assert written(configured, BENCHMARKS["movielens-1m"]) == expected
+    assert expected["ingest.protocol"] == "p1"
+
+
 def test_a_comparisons_settings_are_those_that_it_writes(configured: Path) -> None:
     shop = Clone(configured)
     chosen = Chosen("quick", ("prior",))
@@ -123,7 +137,7 @@ def test_groups_that_are_not_there_are_named(configured: Path) -> None:
 
 
 def test_options_are_the_same_after_they_were_recorded() -> None:
-    chosen = Chosen("quick", ("prior", "cvar"), users=False, groups="activity")
+    chosen = Chosen("quick", ("prior", "cvar"), "p1", "activity", users=False)
     assert Chosen.from_json(chosen.as_json()) == chosen
     earlier = {name: value for name, value in chosen.as_json().items() if name != "groups"}
-    assert Chosen.from_json(earlier) == Chosen("quick", ("prior", "cvar"), users=False)
+    assert Chosen.from_json(earlier) == Chosen("quick", ("prior", "cvar"), "p1", users=False)

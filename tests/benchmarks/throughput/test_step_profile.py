@@ -88,3 +88,5 @@ def test_both_sides_steps_end_their_schedule_and_then_cases_are_ranked(
     assert result["events"] > 40
     assert len(result["ranks"]) == len(cases(data.sequences, VALIDATION, 4))
     assert min(result["ranks"]) >= 1
+    assert result["record"]["arithmetic"]["precision"] == "float32"
+    assert result["record"]["seconds"] == round(result["trained"], 1)

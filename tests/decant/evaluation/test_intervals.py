@@ -89,6 +89,19 @@ def test_a_ratio_has_bounds_on_both_sides_of_its_value() -> None:
     assert ratio.n == 80
 
 
+def test_the_bound_of_a_ratio_does_not_overlook_rare_large_losses() -> None:
+    """One user in twenty is served nothing, the others as by the reference: truly 95 %."""
+    rng = np.random.default_rng(6)
+    wrong = 0
+    for seed in range(300):
+        theirs = np.full(100, 0.5)
+        ours = theirs * (rng.random(100) >= 0.05)
+        ratio = paired_ratio(ours, theirs, 300, seed)
+        assert ratio is not None
+        wrong += ratio.lower_bound > 0.95
+    assert wrong <= 0.07 * 300
+
+
 def test_a_ratio_to_nothing_is_none_and_draws_of_nothing_widen_its_bounds() -> None:
     assert paired_ratio(np.zeros(0), np.zeros(0), RESAMPLES, 0) is None
     assert paired_ratio(np.ones(5), np.zeros(5), RESAMPLES, 0) is None

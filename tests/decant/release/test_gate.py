@@ -12,6 +12,7 @@ from decant.evaluation.lookup import figure
 from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.release import Evaluate, Gate
+from decant.release import gate
 from decant.release.checks import SMALL, at_least, best_baseline
 from decant.release.gate import judge
 
@@ -276,7 +277,11 @@ def test_a_bound_decides_not_the_figure_itself(verdict: Judge, cases: pd.DataFra
     check = check_of(verdict(), "retention")
     assert check["bound"] < check["value"]
     between = (check["bound"] + check["value"]) / 2
-    assert "retention" in failed(verdict(thresholds=stricter(min_retention=between)))
+    result = verdict(thresholds=stricter(min_retention=between))
+    assert "retention" in failed(result)
+    assert check_of(result, "retention")["why"].endswith(" users are too few to show it")
+    far = check_of(verdict(thresholds=stricter(min_retention=2.0)), "retention")
+    assert far["why"].endswith(" users")
     below = check["bound"] - 1e-6
     assert "retention" not in failed(verdict(thresholds=stricter(min_retention=below)))
 
@@ -639,6 +644,19 @@ def test_a_loss_of_a_student_that_does_not_ship_holds_nothing(
 ) -> None:
     edited = set_ranks(cases, "men/int8", TEST, MEMBERS["men"], 10**6)
     assert verdict(cases=edited)["held"] == []
+
+
+def test_losses_on_test_are_judged_together(
+    verdict: Judge, cases: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A p-value of .03 is sure enough for one student, and for neither of two (Holm)."""
+    monkeypatch.setattr(gate, "p_value", lambda *_: 0.03)
+    (line,) = verdict()["held"]
+    assert line.startswith("women: ")
+    both = set_ranks(cases, "men/int8", VALIDATION, MEMBERS["men"], 1)
+    result = verdict(cases=both)
+    assert all(segment["ships"] for segment in result["segments"].values())
+    assert result["held"] == []
 
 
 def test_a_family_surely_below_a_threshold_on_test_is_held(

@@ -2,7 +2,6 @@
 
 from tests.mutations.mutation import mutate
 
-COMPRESS = "decant/compression/test_compress.py"
 MUTATIONS = [
     *mutate(
         "decant/compression/prune.py",
@@ -40,7 +39,29 @@ MUTATIONS = [
     ),
     *mutate(
         "decant/compression/compress.py",
-        COMPRESS,
+        "decant/compression/test_compress.py",
+        ("compress-everything-holds",
+         "return after >= before * (1 - max_loss)", "return after >= before * (1 - 2 * max_loss)",
+         "hop rule: pruning loses more than allowed"),
+        ("compress-int8-by-luck",
+         "kept.upper_bound >= 1 - settings.max_loss", "kept.value >= 1 - settings.max_loss",
+         "hop rule: a good int8 graph is refused for noise"),
+        ("compress-int8-always",
+         "taken = kept is not None and", "taken = kept is None or True or",
+         "hop rule: an int8 graph that is surely worse is released"),
+        ("compress-int8-by-pickers",
+         "decision_cases(material.sequences, material.cases_per_user)",
+         "supervision.selection",
+         "hop rule: the users that picked judge the int8 graph"),
+        ("compress-int8-by-everybody",
+         "deciding if members is None else of_users(deciding, members)", "deciding",
+         "hop rule: a segment's int8 graph is judged by others"),
+        ("compress-int8-in-batches",
+         "as_served=True", "as_served=False",
+         "hop rule: the int8 graph is judged with the scales of a batch"),
+        ("compress-rejected-int8-is-released",
+         "after.write_bytes(before.read_bytes())", "before.read_bytes()",
+         "hop rule: a rejected int8 graph is released all the same"),
         ("compress-pruning-is-tried-once",
          "for share in (0.0, 0.5):", "for share in (0.0,):",
          "a milder pruning that would hold is never tried"),

@@ -127,6 +127,21 @@ def test_users_and_items_are_counted_before_anything_is_left_out() -> None:
     assert p1.with_enough_ratings(events).to_numpy().tolist() == [["u", "a"]]
 
 
+def test_four_ratings_are_too_few_and_five_are_enough() -> None:
+    enough = [(f"u{user}", f"i{item}") for user in range(5) for item in range(5)]
+    rare = [(f"u{user}", "four") for user in range(4)] + [("few", f"i{item}") for item in range(4)]
+    events = pd.DataFrame([*enough, *rare], columns=["user", "item"])
+    kept = p1.with_enough_ratings(events).itertuples(index=False, name=None)
+    assert list(kept) == enough
+
+
+def test_a_users_ratings_are_in_order_of_arrival_and_users_in_that_of_the_file() -> None:
+    columns = {"user": ["u", "v", "u"], "item": ["first", "x", "last"], "row": [3, 1, 2]}
+    events = p1.in_order(pd.DataFrame(columns).assign(time=[1.0, 2.0, 3.0]))
+    assert events["item"].tolist() == ["x", "first", "last"]
+    assert events["order"].tolist() == [0, 1, 2]
+
+
 def test_times_are_dropped_and_it_is_said_what_was_left_out(tmp_path: Path) -> None:
     tables = under_p1(tmp_path, ratings=dat(ratings()))
     assert tables.events["time"].isna().all()
