@@ -8,8 +8,11 @@ override SOURCE := $(value SOURCE)
 override FROM := $(value FROM)
 override PROFILE := $(value PROFILE)
 override PROTOCOL := $(value PROTOCOL)
+override GROUPS := $(value GROUPS)
 override PORT := $(value PORT)
 export SOURCE FROM PROFILE PROTOCOL PORT
+# by another name: $GROUPS of bash are those of the account, whatever it is set to
+export STUDENT_GROUPS := $(GROUPS)
 
 # what lasts takes the place of the recipe's shell, so that SIGTERM to make reaches it, and ends with
 # make (the shell's parent) even if that is killed
@@ -21,8 +24,8 @@ LASTING = exec $(BIN)/python -m decant.starter $$PPID
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
 
-run: $(READY) ## the whole way, raw logs to a release; SOURCE=name FROM=path PROFILE=quick|full PROTOCOL=p1 for other data
-	@test -z "$$SOURCE$$FROM$$PROFILE$$PROTOCOL" || $(BIN)/decant configure $${SOURCE:+"--source=$$SOURCE"} $${FROM:+"--from=$$FROM"} $${PROFILE:+"--profile=$$PROFILE"} $${PROTOCOL:+"--protocol=$$PROTOCOL"}
+run: $(READY) ## the whole way, raw logs to a release; SOURCE=name FROM=path PROFILE=quick|full PROTOCOL=p1 GROUPS=activity for other data
+	@test -z "$$SOURCE$$FROM$$PROFILE$$PROTOCOL$$STUDENT_GROUPS" || $(BIN)/decant configure $${SOURCE:+"--source=$$SOURCE"} $${FROM:+"--from=$$FROM"} $${PROFILE:+"--profile=$$PROFILE"} $${PROTOCOL:+"--protocol=$$PROTOCOL"} $${STUDENT_GROUPS:+"--groups=$$STUDENT_GROUPS"}
 	@$(LASTING) $(BIN)/python -m flows.retrain
 
 test: $(READY) ## the tests, with style and types

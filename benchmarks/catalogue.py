@@ -87,7 +87,7 @@ def _students(source: str, text: str, *options: str, losses: bool) -> Benchmark:
         "benchmarks.experiments.students",
         text,
         ranks=not losses,  # losses are compared on validation
-        options=(*OF_DATA, *options) if losses else (*OF_DATA, "without", *options),
+        options=(*OF_DATA, *options) if losses else (*OF_DATA, "without", "groups", *options),
         source=source,
         changes=_losses if losses else _groups,
         fixed={"source": source, "losses": losses},

@@ -21,6 +21,7 @@ from benchmarks.provenance.settings import Chosen
 from benchmarks.provenance.status import KEPT, statuses, table
 from decant.cli import Parser
 from decant.commands.parser import add_command, add_json
+from decant.commands.presets import PRESET_GROUPS
 from decant.params.types import PROTOCOLS
 from decant.report.results import FOLDER, Outcome, document, write
 
@@ -36,6 +37,7 @@ OPTIONS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "seeds": ("seeds", str),
     "minutes": ("minutes", "{:g}".format),
     "without": ("without", str),
+    "groups": ("groups", str),
 }
 ABOUT = f"""Run a benchmark in clones of the committed state, and write its results.
 Takes minutes to hours.
@@ -104,6 +106,18 @@ def add_commands(subparsers: Any) -> None:
     students.add_argument(
         "--without", metavar="NAME[,NAME]", help="variants to leave out, see docs/students.md"
     )
+    students.add_argument(
+        "--groups",
+        type=named_groups,
+        metavar="NAME",
+        help="activity: groups by the length of the history, with a page of results of its own; "
+        f"default: {PRESET_GROUPS}, the preset's",
+    )
+
+
+def named_groups(name: str) -> str | None:
+    """The groups of `--groups`; None for the preset's own, as without the option."""
+    return None if name == PRESET_GROUPS else name
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -138,8 +152,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def place_of(arguments: argparse.Namespace, benchmark: Benchmark) -> tuple[str, Path]:
     """Name and folder of the results; figures of validation stay out of the documentation."""
-    own_page = arguments.profile in IDS
-    name = f"{arguments.name}-{arguments.profile}" if own_page else str(arguments.name)
+    profile = arguments.profile if arguments.profile in IDS else None
+    name = "-".join(filter(None, (arguments.name, profile, arguments.groups)))
     if benchmark.ranks and not arguments.test:
         return f"{name}.{VALIDATION}", KEPT
     return name, FOLDER
@@ -213,7 +227,7 @@ def measure(
     without = tuple(arguments.without.split(",")) if arguments.without else ()
     with workspace(root, arguments, benchmark, log) as project:
         profile = arguments.profile or benchmark.profile if benchmark.kept else None
-        chosen = Chosen(profile, without, arguments.protocol)
+        chosen = Chosen(profile, without, arguments.protocol, arguments.groups)
         provenance = Provenance(project, benchmark, chosen)
         outcome = module.bench(project, log, **keywords(arguments, benchmark))
         return outcome, provenance.complete(outcome.trained)
@@ -228,6 +242,7 @@ def keywords(arguments: argparse.Namespace, benchmark: Benchmark) -> dict[str, A
         "protocol": ("protocol", arguments.protocol),
         "seeds": ("seeds", arguments.seeds or SEEDS),
         "without": ("without", arguments.without.split(",") if arguments.without else []),
+        "groups": ("groups", arguments.groups),
     }
     window = {"window": TEST if arguments.test else VALIDATION} if benchmark.ranks else {}
     return {**dict(values[option] for option in benchmark.options), **benchmark.fixed, **window}

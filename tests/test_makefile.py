@@ -18,9 +18,8 @@ if [ "$2" = decant.starter ]; then PYTHONPATH={REPOSITORY} exec {sys.executable}
 """
 SAY = STARTER + 'for said in "${0##*/}" "$@"; do echo "[$said]"; done\n'
 LAST = STARTER + "echo $$ > lasting; exec sleep 60\n"
-OF_MAKE = re.compile(
-    r"MAKE|MFLAGS|(SOURCE|FROM|PROFILE|PROTOCOL|PORT)$"
-)  # of a make around the tests
+# of a make around the tests
+OF_MAKE = re.compile(r"MAKE|MFLAGS|(SOURCE|FROM|PROFILE|PROTOCOL|PORT|(STUDENT_)?GROUPS)$")
 HARD = """it's a "shop" at 5 $HOME $(x), `y`; 100% & more"""
 
 
@@ -62,12 +61,21 @@ def test_without_anything_given_only_the_flow_runs(project: Path) -> None:
 
 @pytest.mark.parametrize("value", ["shop", HARD, "-dash", "$$"])
 def test_a_value_is_passed_on_whole(project: Path, value: str) -> None:
-    given = [f"{name}={value}" for name in ("SOURCE", "FROM", "PROFILE", "PROTOCOL")]
-    options = ("source", "from", "profile", "protocol")
+    options = ("source", "from", "profile", "protocol", "groups")
+    given = [f"{option.upper()}={value}" for option in options]
     message = ["decant", "configure", *(f"--{option}={value}" for option in options)]
     assert make(project, "run", *given) == message + RETRAIN
     assert make(project, "ui", f"PORT={value}") == [*SERVE, f"--port={value}"]
     assert make(project, "serve", f"PORT={value}") == ["decant", "serve", f"--port={value}"]
+
+
+def test_a_shell_with_groups_of_its_own_gets_those_that_are_given(project: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash, whose $GROUPS are those of the account")
+    assert make(project, "run", f"SHELL={bash}") == RETRAIN
+    expected = ["decant", "configure", "--groups=activity", *RETRAIN]
+    assert make(project, "run", f"SHELL={bash}", "GROUPS=activity") == expected
 
 
 def test_the_environment_gives_values_too(project: Path) -> None:

@@ -19,6 +19,8 @@ import pandas as pd
 from benchmarks.harness.checkout import Clone, silent_on_test
 from benchmarks.harness.demo_workspace import change_params
 from benchmarks.provenance.trainings import Trainings, trainings
+from decant.commands.presets import PRESET_GROUPS
+from decant.commands.protocol import NONE
 from decant.evaluation.baselines import HYBRID, KINDS
 from decant.evaluation.intervals import paired_gain, ratio_draws
 from decant.evaluation.metrics import hit, ndcg, user_means
@@ -87,16 +89,22 @@ def bench(
 
 def prepare(
     project: Clone, log: Log, source: str, given: Path | None, profile: str,
-    stages: tuple[str, ...] = (), protocol: str | None = None,
+    stages: tuple[str, ...] = (), protocol: str | None = None, groups: str | None = None,
 ) -> None:  # fmt: skip
-    """Apply the settings of a preset, and bring stages up to date.
+    """Apply the settings of a preset, and bring stages up to date; `groups`: of the preset, None:
+    its students.
 
     Raises:
         NotDoneError: it cannot be configured, or a stage failed.
     """
     log(f"preparing {source}")
     place = [f"--from={given.resolve()}"] if given is not None else []
-    options = (f"--source={source}", f"--profile={profile}", f"--protocol={protocol or 'none'}")
+    options = (
+        f"--source={source}",
+        f"--profile={profile}",
+        f"--protocol={protocol or NONE}",
+        f"--groups={groups or PRESET_GROUPS}",
+    )
     configured = project.decant("configure", *options, *place)
     if configured.status:
         raise NotDoneError(configured.error)

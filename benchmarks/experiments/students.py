@@ -38,7 +38,7 @@ SHOWN = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_s
 def bench(
     project: Clone, log: Log, *, source: str, given: Path | None, profile: str,
     minutes: float | None = None, without: Sequence[str] = (), losses: bool = False,
-    window: str = VALIDATION, protocol: str | None = None,
+    window: str = VALIDATION, protocol: str | None = None, groups: str | None = None,
 ) -> Outcome:  # fmt: skip
     """Configure the data set, write the compared students, run the flow, analyse.
 
@@ -46,12 +46,13 @@ def bench(
         minutes: stop the flow then; the same command resumes. without: variants to leave out.
         losses: compare losses of the general student on validation, not groups' students.
         window: the one that is ranked; the flow's lines about test are shown for that alone.
+        groups: of the preset by name; None: its students.
 
     Raises:
         NotDoneError: a stage failed, or `minutes` have passed.
         ValueError: a variant to leave out does not exist, or others start from it.
     """
-    prepare(project, log, source, given, profile, protocol=protocol)
+    prepare(project, log, source, given, profile, protocol=protocol, groups=groups)
     params = load_params(project.root / "params.yaml")
     comparison = compare_losses(params) if losses else compare_groups(params, tuple(without))
     change_params(project, comparison.settings)

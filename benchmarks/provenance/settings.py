@@ -7,22 +7,24 @@ from typing import Any
 import yaml
 
 from benchmarks.catalogue import DEMO, Benchmark
+from decant.commands.presets import PRESETS, check_groups, read_preset, settings_in
 from decant.params.edit import Settings
 from decant.params.load import parse_params
 from tasks.runner.input_guard import setting
 
-PRESETS = Path("presets")
 OF_STUDENT = ".${"  # in dvc.yaml, before the name of a stage's student
 SEED = "seed"  # is recorded apart: some benchmarks have several
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The options of a run that change its settings; `users`: the data has a table of users."""
+    """The options of a run that change its settings; `users`: the data has a table of users;
+    `groups`: those of the preset by name, None: its students."""
 
     profile: str | None = None
     without: tuple[str, ...] = ()
     protocol: str | None = None
+    groups: str | None = None
     users: bool = True
 
     def as_json(self) -> dict[str, Any]:
@@ -52,7 +54,8 @@ def settings_of(
     if benchmark.source is not None:
         profile = chosen.profile or benchmark.profile
         users = chosen.users or chosen.protocol is not None
-        given = overlaid(given, preset(root, benchmark.source, profile, users))
+        written = preset(root, benchmark.source, profile, users, chosen.groups)
+        given = overlaid(given, written)
         given = overlaid(given, {"ingest": {"protocol": chosen.protocol}})
     given = overlaid(given, benchmark.changes(parse_params(given), chosen.without))
     return read_by(root, benchmark, given)
@@ -73,22 +76,25 @@ def read_by(root: Path, benchmark: Benchmark, given: Settings) -> Settings:
     return flat
 
 
-def preset(root: Path, source: str, profile: str, users: bool) -> Settings:
+def preset(
+    root: Path, source: str, profile: str, users: bool, groups: str | None = None
+) -> Settings:
     """The settings of a source's preset, as `decant configure` writes them.
 
     Raises:
-        ValueError: there is no such preset or profile.
+        ValueError: there is no such preset, profile or groups.
     """
     path = root / PRESETS / f"{source}.yaml"
     if not path.is_file():
         raise ValueError(f"presets/{source}.yaml is missing")
-    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    read = read_preset(root, source)
     if profile not in read["profiles"]:
         raise ValueError(f"presets/{source}.yaml has no profile `{profile}`")
-    settings = overlaid({"source": source, **read["settings"]}, read["profiles"][profile])
-    # online-retail has no table of users, and its preset is of data without
-    without_users = {} if users or source == "online-retail" else read["without_users"]
-    return overlaid(settings, without_users)
+    settings = settings_in(read, source, profile, without_users=not users)
+    if groups is not None:
+        check_groups(groups, read)
+        settings = overlaid(settings, {"students": read["groups"][groups]})
+    return {"source": source, **settings}
 
 
 def overlaid(settings: Settings, changes: Settings) -> Settings:

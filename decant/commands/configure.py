@@ -17,15 +17,22 @@ import yaml
 from tqdm import tqdm
 
 from decant.commands.parser import add_command
+from decant.commands.presets import (
+    PRESET_GROUPS,
+    changes_of,
+    choose_groups,
+    read_preset,
+    remember_groups,
+    remember_own,
+)
 from decant.commands.protocol import NONE, check_data, check_settings, choose_protocol
 from decant.data.membership import check_rules
 from decant.data.sources.layout import Files, check_present, required_files
 from decant.data.sources.notes import Notes
 from decant.data.sources.own_files import read_users
-from decant.files import replace_file
 from decant.lock import locked
 from decant.params.data import Ingest
-from decant.params.edit import Settings, replace, rewrite
+from decant.params.edit import replace, rewrite
 from decant.params.effects import warnings_in
 from decant.params.load import Params, load_params, parse_params
 from decant.params.types import MOVIELENS_1M, OWN, PROTOCOLS, SOURCES
@@ -33,11 +40,9 @@ from decant.params.upgrade import settings_in_graph, upgrade
 from decant.suggest import suggest
 
 DEMO = "demo"
-PRESETS = Path("presets")
-OWN_SETTINGS = Path(".decant") / "params-files.yaml"
-QUICK = "quick"  # the profile of a new source
 BLOCK_SIZE = 1 << 20  # bytes copied at a time
 SHOWN = 5  # names of files in one message
+OPTIONS = ("source", "origin", "profile", "protocol", "groups")
 
 
 class ConfigureError(ValueError):
@@ -50,6 +55,7 @@ def configure(
     origin: Path | None = None,
     profile: str | None = None,
     protocol: str | None = None,
+    groups: str | None = None,
 ) -> list[str]:
     """Set up `root` for `source`; return the unified diff of params.yaml, empty if unchanged.
 
@@ -57,29 +63,33 @@ def configure(
         origin: folder (or file) to copy the source's files from; None: use those in place.
         profile: one of the source's preset; None: quick for a new source, else unchanged settings.
         protocol: p1 or none; None: none for a new source, else unchanged.
+        groups: a name in the preset's `groups`, or `preset` for its students (of own tables: the
+            user's); None: `preset` for a new source, else unchanged.
 
     Raises:
         ConfigureError, MissingFilesError, ParamsError: source, files, profile or settings are
             invalid.
+        PresetError: the preset has no such groups.
         ProtocolError, OtherDataError: source, settings or data do not fit the protocol.
         EditError: the layout of params.yaml cannot be edited.
         RuleError: a segment's rule does not parse.
     """
     source = one_of(source, SOURCES, "source")
+    preset = read_preset(root, source)
     if profile is not None:
-        profile = one_of(profile, list(read_preset(root, source)["profiles"]), "profile")
+        profile = one_of(profile, list(preset["profiles"]), "profile")
     path = root / "params.yaml"
     params = load_params(path)
+    groups = choose_groups(groups, source, profile, params, preset)
     protocol = choose_protocol(protocol, source, params)
     if protocol is not None and (origin is not None or protocol != params.ingest.protocol):
         check_data(source, origin or root / "data" / "raw" / source, protocol)
     files = prepare_files(root, source, origin, params.ingest)
     before = path.read_text(encoding="utf-8")
-    changes: Settings = {"source": source}
-    if profile is not None or source != params.source:
-        without_users = files is not None and files.users is None and protocol is None
-        preset = load_preset(root, source, profile or QUICK, without_users=without_users)
-        changes |= keep_own(preset, params, root) if source == OWN else preset
+    without_users = files is not None and files.users is None and protocol is None
+    changes, replaced = changes_of(
+        root, source, profile, groups, params, preset, without_users=without_users
+    )
     if protocol != params.ingest.protocol:
         changes["ingest"] = {"protocol": protocol}
     after = rewrite(before, changes, path)
@@ -89,17 +99,11 @@ def configure(
     check(wanted, files)
     if params.source == OWN and source != OWN:
         remember_own(root, before)
+    if source == OWN and groups not in (None, PRESET_GROUPS):
+        remember_groups(root, replaced, preset)
     if after != before:
         replace(path, after)
     return unified(before, after)
-
-
-def remember_own(root: Path, text: str) -> None:
-    """Keep params.yaml of the user's own tables for the way back from another source."""
-    (root / OWN_SETTINGS).parent.mkdir(exist_ok=True)
-    replace_file(root / OWN_SETTINGS, text)
-    print(f"note: the students and attributes of `{OWN}` are in {OWN_SETTINGS}; `decant configure "
-          f"--source={OWN}` takes them back", file=sys.stderr)  # fmt: skip
 
 
 def upgrade_settings(root: Path) -> list[str]:
@@ -213,53 +217,6 @@ def copy_file(path: Path, target: Path, bar: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def read_preset(root: Path, source: str) -> dict[str, Settings]:
-    """A source's preset: `settings`, `profiles` by name, `without_users`."""
-    path = root / PRESETS / f"{source}.yaml"
-    try:
-        preset: dict[str, Settings] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigureError(f"{path}: preset not found") from None
-    return preset
-
-
-def load_preset(root: Path, source: str, profile: str, *, without_users: bool) -> Settings:
-    """The settings of a source's preset with a profile, and its changes for data without users."""
-    preset = read_preset(root, source)
-    settings = preset["settings"]
-    overlays = [preset["profiles"][profile]]
-    if without_users and source != "online-retail":
-        overlays.append(preset["without_users"])
-    for overlay in overlays:
-        for block, values in overlay.items():
-            whole = block == "students"
-            settings[block] = values if whole else {**settings[block], **values}
-    return settings
-
-
-def keep_own(preset: Settings, params: Params, root: Path) -> Settings:
-    """Put the user's students and attributes in place of those of a preset.
-
-    They are those in params.yaml that its source's preset does not have; after another source,
-    those that were there before it.
-    """
-    if params.source != OWN and (root / OWN_SETTINGS).is_file():
-        own = yaml.safe_load((root / OWN_SETTINGS).read_text(encoding="utf-8"))
-        attributes = own.get("features", {}).get("attributes")
-        features = {} if attributes is None else {"attributes": attributes}
-        students = {"students": own["students"]} if "students" in own else {}
-        return {**preset, **students, "features": {**preset["features"], **features}}
-    path = root / PRESETS / f"{params.source}.yaml"
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))["settings"]
-    untouched = parse_params({"source": params.source, **settings}, path)
-    changes = dict(preset)
-    if params.students != untouched.students:
-        del changes["students"]
-    if params.features.attributes != untouched.features.attributes:
-        changes["features"] = {k: v for k, v in changes["features"].items() if k != "attributes"}
-    return changes
-
-
 def one_of(name: str, names: Sequence[str], what: str) -> str:
     """Return `name` if it is one of `names`.
 
@@ -278,7 +235,7 @@ def add_commands(subparsers: Any) -> None:
         "configure",
         "Set up the project for a data source: copy its files to data/raw, write the source and "
         "matching settings into params.yaml, show the changes. `make run SOURCE=… "
-        "FROM=… PROFILE=… PROTOCOL=…` does this and then runs.",
+        "FROM=… PROFILE=… PROTOCOL=… GROUPS=…` does this and then runs.",
         run,
         has_root=False,
     )
@@ -304,6 +261,13 @@ def add_commands(subparsers: Any) -> None:
         "unchanged",
     )
     parser.add_argument(
+        "--groups",
+        metavar="NAME",
+        help="user groups: activity: by the length of the history, for any source; preset: those "
+        f"of the source's preset, for {OWN} your own; default: preset for a new source, else "
+        "unchanged",
+    )
+    parser.add_argument(
         "--upgrade",
         action="store_true",
         help="bring params.yaml of an earlier version of Decant up to date: rename settings, add "
@@ -315,8 +279,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `decant configure`."""
     root = Path.cwd()
     if arguments.upgrade:
-        given = (arguments.source, arguments.origin, arguments.profile, arguments.protocol)
-        if any(given):
+        if any(getattr(arguments, name) for name in OPTIONS):
             raise ConfigureError("--upgrade goes alone: run `decant configure` again for the rest")
         with locked(root):
             diff = upgrade_settings(root)
@@ -324,7 +287,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     source = arguments.source or load_params(root / "params.yaml").source
     with locked(root):
-        diff = configure(root, source, arguments.origin, arguments.profile, arguments.protocol)
+        chosen = {name: getattr(arguments, name) for name in OPTIONS if name != "source"}
+        diff = configure(root, source, **chosen)
     print("\n".join(diff) if diff else f"params.yaml: unchanged, source {source}")
     for line in warnings_in(root, load_params(root / "params.yaml")):
         print(f"warning: {line}", file=sys.stderr)

@@ -17,6 +17,7 @@ from docs._generate.schema import table
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
 OVERVIEW = RESULTS / "README.md"
+DIFFERENCE = RESULTS / "difference.md"  # written by docs/_generate/difference.py
 MARK = "<!-- figures: python -m docs._generate.results -->"
 MEASURED = "<!-- measured: python -m docs._generate.results -->"
 EARLIER = "measured at an earlier version"
@@ -124,13 +125,20 @@ def note(names: list[str]) -> str:
         return "The figures on this page are of this version."
     titles = dict.fromkeys(title_of(name) for name in old)
     line = f"On this page {EARLIER} (`{STATUS}`): {', '.join(titles)}."
-    whole = line.replace(STATUS, STATUS.replace(" ", GLUE))  # a command stays on one line
-    return textwrap.fill(whole, WIDTH, break_on_hyphens=False).replace(GLUE, " ")
+    return filled(line)
+
+
+def filled(text: str, indent: str = "") -> str:
+    """A paragraph in lines of a page, a command in backticks on one line; `indent`: of all lines
+    but the first."""
+    whole = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", GLUE), text)
+    lines = textwrap.fill(whole, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    return lines.replace(GLUE, " ")
 
 
 def title_of(name: str) -> str:
     """The data set of a results file, else its name."""
-    data_set = name.removesuffix("-groups").removesuffix("-losses")
+    data_set = name.partition("-groups")[0].removesuffix("-losses")
     return DATA_SETS.get(data_set, name)
 
 
@@ -154,9 +162,10 @@ def of_results(name: str, text: str) -> str:
 
 def pages() -> dict[Path, str]:
     """All pages that say something of results, as they should be."""
+    docs = sorted((ROOT / "docs").glob("*.md"))
     texts = {
         path: path.read_text(encoding="utf-8")
-        for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), OVERVIEW]
+        for path in [ROOT / "README.md", *docs, OVERVIEW, DIFFERENCE]
     }
     wanted = {path: noted(path, text) for path, text in texts.items() if MEASURED in text}
     wanted[OVERVIEW] = renewed(wanted.get(OVERVIEW, texts[OVERVIEW]))

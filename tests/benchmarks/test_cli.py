@@ -138,7 +138,9 @@ def test_how_the_figures_came_about_is_beside_them(
     offer(monkeypatch)
     assert cli.main(["bench", "try", "--root", str(project)]) == 0
     written = json.loads((project / "docs/results/try.json").read_text())["provenance"]
-    assert written["chosen"] == {"profile": None, "without": [], "protocol": None, "users": True}
+    assert written["chosen"] == {
+        "profile": None, "without": [], "protocol": None, "groups": None, "users": True,
+    }  # fmt: skip
     assert set(written["machine"]) >= {"cpu", "python"}
     assert written["code"] == {"tried": "missing"}  # it is in no file of the clone
     assert "- machine: " in (project / "docs/results/try.md").read_text()
@@ -221,6 +223,8 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
         (["movielens-1m", "--seeds", "0"], "invalid --seeds 0: expected at least 1"),
         (["demo-losses", "--without", "x"], "--without: demo-losses takes --from, --profile"),
         (["movielens-1m", "--without", "x"], "--without: movielens-1m takes --from, --profile"),
+        (["movielens-1m", "--groups", "activity"], "--groups: movielens-1m takes --from"),
+        (["demo-losses", "--groups", "activity"], "--groups: demo-losses takes --from"),
     ],
 )
 def test_an_option_without_effect_is_refused(
@@ -254,6 +258,46 @@ def test_the_variants_that_are_left_out_reach_their_benchmark(
     assert written["provenance"]["chosen"]["without"] == ["prior", "cvar"]
 
 
+def test_other_groups_reach_their_benchmark_and_have_a_page_of_their_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
+        asked.append(options)
+        return Outcome({}, [1])
+
+    monkeypatch.setattr("benchmarks.experiments.students.bench", bench)
+    command, root = ["bench", "demo-groups", "--test", "x"], ["--root", str(project)]
+    for given in (["--groups", "activity"], ["--groups", "preset"], []):
+        assert cli.main([*command, *given, *root]) == 0
+    assert [options["groups"] for options in asked] == ["activity", None, None]
+    results = project / "docs/results"
+    assert {path.stem for path in results.iterdir()} == {"demo-groups", "demo-groups-activity"}
+    written = json.loads((results / "demo-groups-activity.json").read_text())
+    assert written["command"] == "decant bench demo-groups --groups activity --test x"
+    assert written["provenance"]["chosen"]["groups"] == "activity"
+    of_preset = json.loads((results / "demo-groups.json").read_text())
+    assert of_preset["command"] == "decant bench demo-groups --test x"
+    assert of_preset["provenance"]["chosen"]["groups"] is None
+
+
+def test_a_profile_of_ids_and_other_groups_are_both_in_the_name_of_the_page() -> None:
+    given = ["bench", "movielens-1m-groups", "--profile", "ids", "--groups", "activity"]
+    arguments = bench_cli.parse([*given, "--test", "x"])
+    name, _ = bench_cli.place_of(arguments, bench_cli.BENCHMARKS["movielens-1m-groups"])
+    assert name == "movielens-1m-groups-ids-activity"
+
+
+def test_unknown_groups_are_named_before_anything_is_measured(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.experiments.students.bench", None)
+    command = ["bench", "demo-groups", "--groups", "activities", "--root", str(project)]
+    assert cli.main(command) == cli.MISTAKE
+    assert "error: no groups `activities`; did you mean `activity`?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "command"),
     [
@@ -264,6 +308,10 @@ def test_the_variants_that_are_left_out_reach_their_benchmark(
         (
             ["movielens-1m", "--seeds", "2", "--profile", "quick"],
             "decant bench movielens-1m --profile quick --seeds 2",
+        ),
+        (
+            ["demo-groups", "--groups", "activity"],
+            "decant bench demo-groups --groups activity",
         ),
         (["training", "--minutes", "3"], "decant bench training --minutes 3"),
         (["demo", "--test", "what it is"], "decant bench demo --test 'what it is'"),

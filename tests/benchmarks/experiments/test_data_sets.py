@@ -108,9 +108,9 @@ def test_the_page_names_the_protocol(
     assert outcome_of(runs, params, "movielens-1m", "full", TEST).protocol["data"].startswith(shown)
 
 
-@pytest.mark.parametrize("protocol", ["p1", None])
-def test_the_clone_is_configured_with_the_protocol_or_without_any(
-    tmp_path: Path, protocol: str | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("protocol", "groups"), [("p1", None), (None, "activity")])
+def test_the_clone_is_configured_with_protocol_and_groups_or_with_those_of_the_preset(
+    tmp_path: Path, protocol: str | None, groups: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, ...]] = []
 
@@ -119,10 +119,10 @@ def test_the_clone_is_configured_with_the_protocol_or_without_any(
         return Ended(0, "", 0.0)
 
     monkeypatch.setattr(Clone, "decant", configured)
-    prepare(Clone(tmp_path), print, "movielens-1m", None, "ids", protocol=protocol)
-    assert asked == [
-        ("configure", "--source=movielens-1m", "--profile=ids", f"--protocol={protocol or 'none'}")
-    ]
+    clone = Clone(tmp_path)
+    prepare(clone, print, "movielens-1m", None, "ids", protocol=protocol, groups=groups)
+    options = (f"--protocol={protocol or 'none'}", f"--groups={groups or 'preset'}")
+    assert asked == [("configure", "--source=movielens-1m", "--profile=ids", *options)]
 
 
 def test_a_student_that_is_not_accepted_serves_nobody(tmp_path: Path) -> None:

@@ -81,6 +81,30 @@ def test_a_comparisons_settings_are_those_that_it_writes(configured: Path) -> No
     assert written(configured, BENCHMARKS["demo-losses"]) == expected["demo-losses"]
 
 
+@pytest.mark.parametrize(
+    ("name", "files", "users"),
+    [
+        ("demo-groups", (), True),
+        ("movielens-1m-groups", ("ratings.dat", "users.dat", "movies.dat"), True),
+        ("movielens-1m-groups", ("ml-1m.txt",), False),
+    ],
+)
+def test_settings_with_other_groups_are_those_that_a_comparison_writes(
+    configured: Path, name: str, files: tuple[str, ...], users: bool
+) -> None:
+    benchmark = BENCHMARKS[name]
+    folder = configured / f"data/raw/{benchmark.source}"
+    folder.mkdir(parents=True)
+    for file in files:
+        (folder / file).write_text("1 2\n")
+    expected = settings_of(configured, benchmark, Chosen("full", users=users, groups="activity"))
+    configure(configured, str(benchmark.source), profile="full", groups="activity")
+    params = load_params(configured / "params.yaml")
+    change_params(Clone(configured), compare_groups(params).settings)
+    assert written(configured, benchmark) == expected
+    assert "students.heavy_adapters" in expected
+
+
 def test_the_tiny_shops_settings_are_those_that_it_writes(configured: Path) -> None:
     expected = settings_of(configured, BENCHMARKS["faults"], Chosen())
     change_params(Clone(configured), CHANGES)
@@ -107,6 +131,13 @@ def test_a_preset_that_is_not_there_is_named(
         preset(configured, source, profile, users=True)
 
 
+def test_groups_that_are_not_there_are_named(configured: Path) -> None:
+    with pytest.raises(ValueError, match="no groups `tenure`; known: preset, activity"):
+        preset(configured, "demo", "full", users=True, groups="tenure")
+
+
 def test_options_are_the_same_after_they_were_recorded() -> None:
-    chosen = Chosen("quick", ("prior", "cvar"), "p1", users=False)
+    chosen = Chosen("quick", ("prior", "cvar"), "p1", "activity", users=False)
     assert Chosen.from_json(chosen.as_json()) == chosen
+    earlier = {name: value for name, value in chosen.as_json().items() if name != "groups"}
+    assert Chosen.from_json(earlier) == Chosen("quick", ("prior", "cvar"), "p1", users=False)

@@ -318,7 +318,7 @@ def test_the_command_warns_of_settings_without_effect(
     monkeypatch.chdir(root)
     path = root / "params.yaml"
     path.write_text(rewrite(path.read_text(), {"distill": {"temperature": 2}}))
-    nothing = dict.fromkeys(("source", "origin", "profile", "protocol"))
+    nothing = dict.fromkeys(command.OPTIONS)
     assert command.run(argparse.Namespace(**nothing, upgrade=False)) == 0
     assert capsys.readouterr().err == (
         "warning: `distill.temperature` has no effect: only the soft-label loss reads it, and "
