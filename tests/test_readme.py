@@ -104,12 +104,12 @@ def test_the_gain_of_groups_in_the_readme_is_that_of_the_results_file() -> None:
 def test_traditional_models_are_better_where_the_readme_says_so() -> None:
     figures = json.loads((RESULTS / "online-retail.json").read_text(encoding="utf-8"))["figures"]
     text = " ".join(README.split())
-    told = re.search(
+    claim = re.search(
         r"on Online Retail the best traditional model beats the teacher by (\d+) %", text
     )
     lift = figures["teacher.lift"]["value"]
-    assert (told is not None) == (lift < 0)
-    assert told is None or int(told[1]) == round(-100 * lift)
+    assert (claim is not None) == (lift < 0)
+    assert claim is None or int(claim[1]) == round(-100 * lift)
 
 
 def test_every_place_the_readme_names_exists() -> None:

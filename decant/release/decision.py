@@ -154,8 +154,9 @@ class Judge:
         if is_folded:
             return Segment(False, "merged into general", users=len(users))
         if evidence is None:
-            problem = self.ranked.problems.get(f"{name}/{RELEASED}")
-            return Segment(False, problem or "no validation cases to decide on", users=len(users))
+            problems = (self.ranked.problems.get(f"{s}/{RELEASED}") for s in (name, GENERAL))
+            why = next(filter(None, problems), "no validation cases to decide on")
+            return Segment(False, why, users=len(users))
         level = levels.get(name)
         bound = None if level is None else evidence.bound(level)
         test = self.on_test(name, users)
