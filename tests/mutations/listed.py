@@ -9,6 +9,7 @@ from tests.mutations.lists import (
     evaluation,
     features,
     gate,
+    groups,
     registry,
     release,
     serving,
@@ -28,4 +29,5 @@ MUTATIONS = (
     *serving.MUTATIONS,
     *decisions.MUTATIONS,
     *benchmarks.MUTATIONS,
+    *groups.MUTATIONS,
 )

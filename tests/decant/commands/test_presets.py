@@ -102,6 +102,16 @@ def test_they_stay_with_another_profile_and_go_with_another_source(root: Path) -
     assert "women_under_35" in students(root)
 
 
+def test_another_source_has_its_own_groups_even_if_both_name_the_same(root: Path) -> None:
+    movielens(root)
+    path = root / "presets/movielens-1m.yaml"
+    preset = {**read_preset(root, "movielens-1m"), "groups": read_preset(root, "demo")["groups"]}
+    path.write_text(yaml.safe_dump(preset, sort_keys=False))
+    configure(root, "demo", groups="activity")
+    configure(root, "movielens-1m", profile="full")
+    assert "women_under_25" in students(root)
+
+
 def test_they_need_no_table_of_users(root: Path) -> None:
     movielens(root, "ml-1m.txt")
     configure(root, "movielens-1m", groups="activity")
