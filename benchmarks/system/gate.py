@@ -161,7 +161,8 @@ def decide(
     empty = frame.iloc[:0]
     ranked = Ranked({VALIDATION: frame, TEST: empty}, {}, {}, {})
     judge = Judge(ranked, {}, {}, gate, int(rng.integers(2**31)))
-    judged = judge.segments({GENERAL: np.zeros(0, dtype=int), **members}, [])
+    everybody = {GENERAL: np.zeros(0, dtype=int), **members}
+    judged = judge.segments(everybody, [], judge.collect(everybody, []))
     return {name: segment.ships for name, segment in judged.items()}
 
 

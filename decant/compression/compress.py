@@ -1,7 +1,7 @@
 """Compress a student: distilled → pruned → int8; a step is rejected if it loses quality."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from decant.compression.prune import Importance, measure_importance, prune
 from decant.compression.quantize import quantize_int8
-from decant.evaluation.intervals import Ratio, paired_ratio
+from decant.evaluation.intervals import paired_ratio
 from decant.evaluation.metrics import ndcg, user_means
 from decant.evaluation.scoring import OnnxScorer, rank
 from decant.features.holdout import decision_cases, of_users
@@ -167,7 +167,7 @@ def _quantise(
         after.write_bytes(before.read_bytes())
     step = {
         "ndcg": float(np.mean(graph_ndcg(after, selection, material))) if len(selection) else 0.0,
-        "kept": None if kept is None else asdict(kept),
+        "kept": None if kept is None else kept.document(),
         "taken": taken,
         "weights": "int8" if taken else "float32",
     }
@@ -178,11 +178,15 @@ def _quantise(
 
 def int8_line(step: dict[str, Any], max_loss: float) -> str:
     """What decided on the int8 graph, in one line."""
-    if step["kept"] is None:
+    kept = step["kept"]
+    if kept is None:
         return "int8: rejected, no deciding user has a hit with the pruned model"
-    kept = Ratio(**step["kept"])
-    share = f"int8: keeps {kept.value:.1%} of NDCG@10 [{kept.lower_bound:.1%}, "
-    share += f"{kept.upper_bound:.1%}] of {kept.n:,} deciding users"
+    low, high = (
+        "?" if kept[bound] is None else f"{kept[bound]:.1%}"
+        for bound in ("lower_bound", "upper_bound")
+    )
+    share = f"int8: keeps {kept['value']:.1%} of NDCG@10 [{low}, {high}] of {kept['n']:,} deciding "
+    share += "users"
     return share if step["taken"] else f"{share}: rejected, surely loses more than {max_loss:.1%}"
 
 

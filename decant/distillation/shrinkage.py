@@ -81,7 +81,7 @@ def measure_grid(
 
 
 def choose(measured: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Shrunk]:
-    """Choose λ for each segment, two-fold: the mean of the folds' choices, rounded to the grid.
+    """Choose λ for each segment, two-fold: the mean of the folds' choices.
 
     Args:
         measured: users, int [V], and their NDCG for each λ, float [V, L], by segment.
@@ -111,9 +111,10 @@ def best_weights(gains: Mapping[str, np.ndarray]) -> dict[str, float]:
     posterior = {name: np.zeros(len(GRID)) for name in gains}
     if usable:
         means = np.stack([gains[name].mean(axis=0) for name in usable])
-        errors = np.stack(
-            [gains[n].var(axis=0, ddof=1) / len(gains[n]) for n in usable]
-        )  # of the means, squared
+        own = np.stack([gains[name].var(axis=0, ddof=1) for name in usable])
+        sizes = np.array([len(gains[name]) for name in usable])[:, None]
+        pooled = ((sizes - 1) * own).sum(axis=0) / (sizes - 1).sum()
+        errors = np.maximum(own, pooled) / sizes  # of the means, squared
         for column in range(1, len(GRID)):
             shrunk, overall = empirical_bayes(means[:, column], errors[:, column])
             for name in gains:
@@ -126,11 +127,12 @@ def best_weights(gains: Mapping[str, np.ndarray]) -> dict[str, float]:
 def empirical_bayes(means: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, float]:
     """Posterior means of normal effects, float [G], and their common mean.
 
-    The effects' own variance is the moment estimator of DerSimonian & Laird (1986). Segments whose
-    users all gain the same have a variance of 0; it counts as the smallest one above.
+    The effects' own variance is the moment estimator of DerSimonian & Laird (1986).
+
+    Args:
+        variances: of the means, float [G]; if all are 0, all effects count alike.
     """
-    positive = variances[variances > 0]
-    variances = np.maximum(variances, positive.min() if len(positive) else 1.0)
+    variances = variances if (variances > 0).all() else np.ones_like(variances)
     weights = 1 / variances
     fixed = float((weights * means).sum() / weights.sum())
     excess = float((weights * (means - fixed) ** 2).sum()) - (len(means) - 1)

@@ -3,8 +3,9 @@
 Shapes: V users, one value each; R resamples.
 """
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
@@ -30,12 +31,20 @@ class Gain:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of means over users, with its one-sided 95 % bounds; `n`: users."""
+    """A ratio of means over users, with its one-sided 95 % bounds.
+
+    `n`: users; `informative`: those with a value above 0 on either side, the others say nothing.
+    """
 
     value: float
     lower_bound: float
     upper_bound: float
     n: int
+    informative: int
+
+    def document(self) -> dict[str, float | None]:
+        """The fields for JSON; a bound that is infinite is None."""
+        return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
 
 
 def paired_gain(ours: np.ndarray, theirs: np.ndarray, resamples: int, seed: int) -> Gain:
@@ -88,6 +97,7 @@ def paired_ratio(ours: np.ndarray, theirs: np.ndarray, resamples: int, seed: int
         float(max(0.0, min(lower, value + below / scale))),
         float(max(upper, value - above / scale)),
         len(theirs),
+        int(np.count_nonzero((ours > 0) | (theirs > 0))),
     )
 
 
@@ -121,12 +131,9 @@ def p_value(differences: np.ndarray, draws: np.ndarray, at_most: float) -> float
     students = (float(differences.mean()) - at_most) * len(differences) ** 0.5 / spread
     bias, acceleration = _bca(differences, draws)
     shifted = ndtri(share) - bias
-    return float(
-        max(
-            1 - stdtr(len(differences) - 1, students),
-            ndtr(shifted / (1 + acceleration * shifted) - bias),
-        )
-    )
+    scale = 1 + acceleration * shifted  # at most 0 where BCa excludes the value altogether
+    corrected = shifted / scale if scale > 0 else np.copysign(np.inf, shifted)
+    return float(max(1 - stdtr(len(differences) - 1, students), ndtr(corrected - bias)))
 
 
 def lower_bound(differences: np.ndarray, draws: np.ndarray, level: float) -> float:
@@ -142,7 +149,8 @@ def lower_bound(differences: np.ndarray, draws: np.ndarray, level: float) -> flo
     students = mean + stdtrit(len(differences) - 1, level) * spread / len(differences) ** 0.5
     bias, acceleration = _bca(differences, draws)
     shifted = bias + ndtri(level)
-    at = ndtr(bias + shifted / (1 - acceleration * shifted))
+    scale = 1 - acceleration * shifted
+    at = ndtr(bias + shifted / scale) if scale > 0 else 0.0
     return float(min(students, np.quantile(draws, at)))
 
 
@@ -164,7 +172,7 @@ def holm(p_values: Mapping[str, float], level: float = LEVEL) -> dict[str, float
     levels, left, stopped = {}, len(p_values), False
     for name in sorted(p_values, key=lambda name: (p_values[name], name)):
         levels[name] = level / left
-        stopped = stopped or p_values[name] > levels[name]
+        stopped = stopped or not p_values[name] <= levels[name]  # NaN too
         left -= not stopped
     return levels
 

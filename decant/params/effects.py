@@ -78,7 +78,6 @@ TABLE: dict[str, Condition] = {
     "distill.prior_shrinkage": when.needs("distill.prior_weight", "no prior is added"),
     "compress.recover_epochs": when.nothing_is_pruned,
     "gate.margin": when.no_segments,
-    "gate.min_deciding_users": when.no_segments,
     "registry.folder": when.only("registry.kind", "local"),
     "registry.bucket": when.only("registry.kind", "s3"),
     "registry.prefix": when.only("registry.kind", "s3"),
@@ -104,8 +103,8 @@ _READ = {  # block → settings that always have an effect
     "attention_relation_weight init_layers init_item_embeddings max_length",
     "compress": "heads_kept hidden_kept max_loss",
     "evaluate": "k latency_requests resamples",
-    "gate": "resamples min_retention min_group_retention min_lift min_group_lift min_size_ratio "
-    "min_latency_ratio max_production_drop",
+    "gate": "resamples min_deciding_users min_retention min_group_retention min_lift "
+    "min_group_lift min_size_ratio min_latency_ratio max_production_drop",
     "registry": "kind",
     "serve": "load_seconds load_memory_mb max_events max_connections header_seconds body_seconds "
     "idle_seconds shutdown_seconds",

@@ -11,6 +11,8 @@ from decant.suggest import suggest
 
 # settings of the project or the machine, the same for all students
 NOT_OVERRIDDEN = {"min_users", "taste_groups", "threads", "processes", "device", "precision"}
+# names of other things in tables of models and groups, and in the graph
+RESERVED = (TEACHER, POPULAR, "all", "family", "oracle", "small_groups", "best_traditional", "None")
 SHAPE = ("dimension", "layers", "heads", "inputs", "objective")
 
 
@@ -73,10 +75,10 @@ def check_family(students: Mapping[str, Student]) -> None:
             f"students.{GENERAL} is for all users: init: {TEACHER} or null, and no `where`"
         )
     for name, student in students.items():
-        if not name.isidentifier() or name in (TEACHER, POPULAR, "None"):
+        if not name.isidentifier() or name in RESERVED:
             raise ValueError(
                 f"invalid name students.{name}: expected letters, digits and _, and not "
-                f"`{TEACHER}`, `{POPULAR}` or `None`"
+                f"`{'`, `'.join(RESERVED[:-1])}` or `{RESERVED[-1]}`"
             )
         _check_init(students, name, student)
     for names in groups_of(students).values():

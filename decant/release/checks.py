@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from decant.evaluation.baselines import NAMES
-from decant.evaluation.evaluate import ALL
 from decant.evaluation.evaluate import RELEASED as RELEASED
 from decant.evaluation.intervals import Ratio
 from decant.evaluation.lookup import divide, figure
@@ -67,31 +66,38 @@ def population_checks(
 
 def quality_checks(everybody: GroupQuality, best: str | None, thresholds: Gate) -> list[Check]:
     """Quality of the family relative to the teacher and to the best baseline, on all users."""
+    enough = thresholds.min_deciding_users
     return [
         surely_at_least(
             "retention",
             everybody.retention,
             thresholds.min_retention,
             "family ÷ teacher, NDCG of deciding users",
+            enough,
         ),
         surely_at_least(
             "lift",
             over(everybody.lift),
             thresholds.min_lift,
             f"family over {best or 'the best baseline'}, relative, NDCG of deciding users",
+            enough,
         ),
     ]
 
 
 def group_checks(
-    qualities: Mapping[str, GroupQuality], small: GroupQuality | None, thresholds: Gate
+    qualities: Mapping[str, GroupQuality],
+    small: GroupQuality | None,
+    own: Iterable[str],
+    thresholds: Gate,
 ) -> list[Check]:
     """Quality of each group relative to the teacher and, if asked for, to the best baseline.
 
-    Groups with too few deciding users of their own are judged by the general student, which serves
-    them, on all deciding users.
+    Groups with too few deciding users are judged by the general student, which serves them, on all
+    deciding users; those that get a student of their own (`own`) never.
     """
-    decided = {name: quality for name, quality in qualities.items() if quality.enough}
+    served, enough = {*own}, thresholds.min_deciding_users
+    decided = {n: quality for n, quality in qualities.items() if quality.enough or n in served}
     few = [name for name in qualities if name not in decided]
     if few and small is not None:
         decided[SMALL] = small
@@ -105,6 +111,7 @@ def group_checks(
                 quality.retention,
                 thresholds.min_group_retention,
                 f"{who} ÷ teacher, NDCG of {whose} deciding users",
+                enough,
             )
         )
         if thresholds.min_group_lift is not None:
@@ -114,6 +121,7 @@ def group_checks(
                     over(quality.lift),
                     thresholds.min_group_lift,
                     f"{who} over the best baseline, relative, NDCG of {whose} deciding users",
+                    enough,
                 )
             )
     return checks
@@ -146,9 +154,14 @@ def compression_checks(judge: Judge, serving: Mapping[str, np.ndarray]) -> list[
     checks = []
     for name, users in sorted(serving.items()):
         ratio, allowed = judge.compression(name, users), judge.allowed(name)
-        test = surely_at_least if name == GENERAL else possibly_at_least
-        which = "lower" if name == GENERAL else "upper"
-        checks.append(test(f"compression.{name}", ratio, allowed, f"{why}, {which} bound"))
+        check = f"compression.{name}"
+        checks.append(
+            surely_at_least(
+                check, ratio, allowed, f"{why}, lower bound", judge.gate.min_deciding_users
+            )
+            if name == GENERAL
+            else possibly_at_least(check, ratio, allowed, f"{why}, upper bound")
+        )
     return checks
 
 
@@ -161,41 +174,58 @@ def cost_checks(metrics: dict[str, Any], students: Iterable[str], thresholds: Ga
     ):
         teacher = figure(metrics, "models", TEACHER, *path)
         costs = [figure(metrics, "models", f"{s}/{RELEASED}", *path) for s in sorted(students)]
-        known = [cost for cost in costs if cost is not None]
+        known = [cost for cost in costs if cost is not None and cost > 0]
         highest = max(known) if len(known) == len(costs) and known else None
         why = f"teacher ÷ most expensive released student, {' '.join(path)}"
         checks.append(at_least(f"{name}_ratio", divide(teacher, highest), threshold, why))
     return checks
 
 
-def measured_baselines(metrics: dict[str, Any]) -> list[str]:
+def measured_baselines(metrics: dict[str, Any], ranked: Iterable[str]) -> list[str]:
     """The baselines that must be compared: all, except those that the evaluation left out.
 
-    One that was measured all the same is compared too.
+    One that was measured or `ranked` all the same is compared too.
     """
-    left_out, models = metrics.get("left_out", {}), metrics.get("models", {})
-    return [name for name in NAMES if name not in left_out or name in models]
+    left_out, known = metrics.get("left_out") or {}, {*(metrics.get("models") or {}), *ranked}
+    return [name for name in NAMES if name not in left_out or name in known]
 
 
-def best_baseline(metrics: dict[str, Any]) -> str | None:
-    """The baseline that is best on validation; None if one was not measured."""
-    expected = measured_baselines(metrics)
-    quality = {n: figure(metrics, "models", n, VALIDATION, ALL, "ndcg") for n in expected}
-    known = {name: value for name, value in quality.items() if value is not None}
-    complete = known and len(known) == len(quality)
-    return max(known, key=lambda name: known[name]) if complete else None
+def best_baseline(ranked: Ranked, expected: Iterable[str], users: np.ndarray) -> str | None:
+    """The baseline that is best for the deciding ones of `users`; None if one was not measured.
+
+    The family is better than every baseline if it is better than this one.
+    """
+    deciding = ranked.deciding(users)
+    quality = {name: ranked.scores(name, VALIDATION, deciding) for name in expected}
+    means = {n: float(s.mean()) for n, s in quality.items() if s is not None and not s.empty}
+    complete = means and len(means) == len(quality)
+    return max(means, key=lambda name: means[name]) if complete else None
 
 
 def over(ratio: Ratio | None) -> Ratio | None:
     """A ratio as a relative difference: 0.02 is two per cent above."""
     if ratio is None:
         return None
-    return Ratio(ratio.value - 1, ratio.lower_bound - 1, ratio.upper_bound - 1, ratio.n)
+    return replace(
+        ratio,
+        value=ratio.value - 1,
+        lower_bound=ratio.lower_bound - 1,
+        upper_bound=ratio.upper_bound - 1,
+    )
 
 
-def surely_at_least(name: str, ratio: Ratio | None, threshold: float | None, why: str) -> Check:
-    """A check that passes only if the lower bound reaches the threshold."""
-    return _bounded(name, ratio, None if ratio is None else ratio.lower_bound, threshold, why)
+def surely_at_least(
+    name: str, ratio: Ratio | None, threshold: float | None, why: str, enough: int
+) -> Check:
+    """A check that passes only if the lower bound reaches the threshold.
+
+    It fails if fewer than `enough` users have a hit by one of the two.
+    """
+    check = _bounded(name, ratio, None if ratio is None else ratio.lower_bound, threshold, why)
+    if ratio is None or ratio.informative >= enough:
+        return check
+    few = f"{why}: too few to decide, {ratio.informative} users with a hit, of {enough}"
+    return replace(check, passed=False, why=few)
 
 
 def possibly_at_least(name: str, ratio: Ratio | None, threshold: float | None, why: str) -> Check:
@@ -208,11 +238,12 @@ def _bounded(
 ) -> Check:
     check = at_least(name, bound, threshold, why)
     value = ratio.value if ratio is not None and check.value is not None else None
+    decided = check.value if check.value is not None and math.isfinite(check.value) else None
     text = check.why
     if ratio is not None and check.value is not None:
         unsure = not check.passed and ratio.value >= check.threshold
         text += f"; {ratio.n:,} users" + (" are too few to show it" if unsure else "")
-    return Check(name, value, check.threshold, check.passed, text, check.value)
+    return Check(name, value, check.threshold, check.passed, text, decided)
 
 
 def at_least(name: str, value: float | None, threshold: float | None, why: str) -> Check:

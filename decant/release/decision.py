@@ -93,15 +93,25 @@ class Judge:
     gate: Gate
     seed: int
 
-    def segments(self, members: Mapping[str, np.ndarray], folded: list[str]) -> dict[str, Segment]:
+    def collect(
+        self, members: Mapping[str, np.ndarray], folded: list[str]
+    ) -> dict[str, Evidence | None]:
+        """The evidence about the student of every segment that is not merged into general."""
+        names = [name for name in sorted(members) if name not in (GENERAL, *folded)]
+        return {name: self.evidence(name, members[name]) for name in names}
+
+    def segments(
+        self,
+        members: Mapping[str, np.ndarray],
+        folded: list[str],
+        evidence: Mapping[str, Evidence | None],
+    ) -> dict[str, Segment]:
         """Decide on every segment's student, all together."""
-        names = [name for name in sorted(members) if name != GENERAL]
-        evidence = {name: self.evidence(name, members[name]) for name in names}
-        evidence = {name: e for name, e in evidence.items() if name not in folded}
         levels = holm(self.p_values(evidence))
         return {
             name: self.decide(name, members[name], evidence.get(name), levels, name in folded)
-            for name in names
+            for name in sorted(members)
+            if name != GENERAL
         }
 
     def variant(
@@ -109,13 +119,12 @@ class Judge:
         name: str,
         sibling: str,
         users: np.ndarray,
-        members: Mapping[str, np.ndarray],
         folded: list[str],
+        evidence: Mapping[str, Evidence | None],
     ) -> Segment:
         """Decide on a variant as if it stood in the place of the student that serves its users."""
-        others = [n for n in members if n not in (GENERAL, sibling, *folded)]
         own = self.evidence(name, users)
-        together = {n: self.evidence(n, members[n]) for n in others} | {name: own}
+        together = {n: e for n, e in evidence.items() if n != sibling} | {name: own}
         return self.decide(name, users, own, holm(self.p_values(together)), sibling in folded)
 
     def p_values(self, evidence: Mapping[str, Evidence | None]) -> dict[str, float]:
@@ -191,7 +200,7 @@ class Judge:
             )
         if not evidence.gain > 0:  # NaN too
             return "not better than general on validation"
-        if evidence.p > level:
+        if not evidence.p <= level:
             return f"may lose more than {self.gate.margin:.1%} of general's NDCG"
         smaller = self.size_ratio(name)
         if smaller is not None and smaller < self.gate.min_size_ratio:
@@ -215,8 +224,9 @@ class Judge:
         return None if pair is None else paired_ratio(*pair, self.gate.resamples, self.seed)
 
     def allowed(self, student: str) -> float | None:
-        """The share of its quality that a student must keep in compression."""
-        return figure(self.hops, student, "allowed")
+        """The share of its quality that a student must keep in compression, None if unusable."""
+        share = figure(self.hops, student, "allowed")
+        return share if share is not None and 0 < share <= 1 else None
 
     def on_test(self, name: str, users: np.ndarray) -> Gain | None:
         """Gain over general on the test window."""

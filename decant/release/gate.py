@@ -19,6 +19,7 @@ from decant.features.sequences import TEST, VALIDATION
 from decant.params.release import Evaluate, Gate
 from decant.params.types import GENERAL, TEACHER
 from decant.release.checks import (
+    at_least,
     best_baseline,
     case_checks,
     compression_checks,
@@ -34,6 +35,7 @@ from decant.release.ranked import read_ranked
 from decant.release.regression import MEAN_OVER
 
 NO_VARIANTS: Mapping[str, str] = MappingProxyType({})
+COLUMNS = ("model", "window", "user", "position", "rank")
 USERS = "users"  # what figures are means over; earlier versions: cases
 
 
@@ -62,20 +64,26 @@ def judge(
         and the best baseline on deciding users) and `family`: quality of the students as they
         would be released, by window and group.
     """
-    ranked = read_ranked(cases, evaluation.k, partial=[ORACLE])
-    decisions = Judge(ranked, metrics, hops, thresholds, seed)
-    segments = decisions.segments(members, folded)
+    if fault := unusable(cases, members, folded, variants):
+        return rejected(fault)
     # users of merged segments are already among general's
     groups = {name: users for name, users in members.items() if name not in folded}
+    baselines = measured_baselines(metrics, cases["model"].unique())
+    models = [f"{name}/{hop}" for name in groups for hop in (DISTILLED, RELEASED)]
+    compared = [TEACHER, *baselines, *models]
+    ranked = read_ranked(cases, evaluation.k, [ORACLE], compared)
+    decisions = Judge(ranked, metrics, hops, thresholds, seed)
+    evidence = decisions.collect(members, folded)
+    segments = decisions.segments(members, folded, evidence)
     serving = {name: name if s.ships else GENERAL for name, s in segments.items()}
     family = Family(groups, serving)
-    compared = {
+    judged = {
         name: decisions.variant(
-            name, first, family.users if first == GENERAL else members[first], members, folded
+            name, first, family.users if first == GENERAL else members[first], folded, evidence
         )
         for name, first in sorted(variants.items())
     }
-    best = best_baseline(metrics)
+    best = best_baseline(ranked, baselines, family.users)
     everybody = against(decisions, family, family.users, best)
     qualities = {
         name: against(decisions, family, users, best)
@@ -83,13 +91,12 @@ def judge(
         if len(users)
     }
     windows = {window: recorded(ranked, family, window) for window in (VALIDATION, TEST)}
-    models = [f"{name}/{hop}" for name in groups for hop in (DISTILLED, RELEASED)]
+    small = against(decisions, family, family.users, best, only=GENERAL)
+    own = [name for name, segment in segments.items() if segment.ships]
     checks = [
-        *population_checks(ranked, [TEACHER, *measured_baselines(metrics), *models], groups),
+        *population_checks(ranked, compared, groups),
         *quality_checks(everybody, best, thresholds),
-        *group_checks(
-            qualities, against(decisions, family, family.users, best, only=GENERAL), thresholds
-        ),
+        *group_checks(qualities, small, own, thresholds),
         *case_checks(windows, groups),
         *compression_checks(decisions, family.students()),
         *cost_checks(metrics, family.students(), thresholds),
@@ -100,14 +107,43 @@ def judge(
         "checks": [asdict(check) for check in checks],
         "segments": {name: asdict(segment) for name, segment in segments.items()},
         "variants": {
-            name: {"of": variants[name], **asdict(variant)} for name, variant in compared.items()
+            name: {"of": variants[name], **asdict(variant)} for name, variant in judged.items()
         },
         "groups": {
-            name: quality.document() for name, quality in {ALL: everybody, **qualities}.items()
+            name: quality.document() for name, quality in {**qualities, ALL: everybody}.items()
         },
         "family": windows,
         MEAN_OVER: USERS,
         "best_baseline": best,
+    }
+
+
+def unusable(
+    cases: pd.DataFrame,
+    members: Mapping[str, np.ndarray],
+    folded: list[str],
+    variants: Mapping[str, str],
+) -> str | None:
+    """Why nothing can be judged, or None."""
+    if missing := [name for name in COLUMNS if name not in cases]:
+        return f"the cases have no column {', '.join(missing)}"
+    if GENERAL not in members or GENERAL in folded:
+        return f"there is no `{GENERAL}` student"
+    if unknown := [f"{n} of {first}" for n, first in variants.items() if first not in members]:
+        return f"variants of unknown students: {', '.join(unknown)}"
+    return None
+
+
+def rejected(fault: str) -> dict[str, Any]:
+    """The verdict on evidence that cannot be read."""
+    return {
+        "passed": False,
+        "held": [],
+        "checks": [asdict(at_least("input", None, 1, fault))],
+        **{name: {} for name in ("segments", "variants", "groups")},
+        "family": {VALIDATION: {}, TEST: {}},
+        MEAN_OVER: USERS,
+        "best_baseline": None,
     }
 
 
@@ -119,27 +155,31 @@ def sure_losses(
     Accepted students are compared with general, all together (Holm 1979); the family with the
     teacher and the best baseline.
     """
-    losses, p_values = {}, {}
-    for name, segment in segments.items():
-        pair = decisions.pair(name, GENERAL, TEST, family.members[name]) if segment.ships else None
-        if pair is not None:
+    losses, p_values, lines = {}, {}, []
+    for name in [name for name, segment in segments.items() if segment.ships]:
+        pair = decisions.pair(name, GENERAL, TEST, family.members[name])
+        if pair is None:
+            lines.append(f"{name}: its student was not measured on the test window")
+        else:
             ours, theirs = pair
             draws = gain_draws(theirs, ours, decisions.gate.resamples, decisions.seed)
             losses[name] = float((theirs - ours).mean())
             p_values[name] = p_value(theirs - ours, draws, 0.0)
     levels = holm(p_values)
-    lines = [
+    lines += [
         f"{name}: its student loses {losses[name]:.4f} NDCG to the general one on the "
         f"test window (p = {p_values[name]:.4f})"
         for name in losses
-        if p_values[name] <= levels[name]
+        if not p_values[name] > levels[name]
     ]
     gate, on_test = decisions.gate, against(decisions, family, family.users, best, TEST)
     for what, ratio, threshold in (
         ("the teacher's", on_test.retention, gate.min_retention),
         (f"{best}'s", on_test.lift, 1 + gate.min_lift),
     ):
-        if ratio is not None and ratio.upper_bound < threshold:
+        if ratio is None:
+            lines.append(f"the family was not compared with {what} NDCG on the test window")
+        elif not ratio.upper_bound >= threshold:
             lines.append(
                 f"the family has {ratio.value:.1%} of {what} NDCG on the test window, surely below "
                 f"{threshold:.1%}"

@@ -33,7 +33,10 @@ class GroupQuality:
 
     def document(self) -> dict[str, Any]:
         """The content in the verdict."""
-        return asdict(self)
+        ratios = {"retention": self.retention, "lift": self.lift}
+        return asdict(self) | {
+            name: None if ratio is None else ratio.document() for name, ratio in ratios.items()
+        }
 
 
 @dataclass(frozen=True)

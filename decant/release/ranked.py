@@ -45,17 +45,29 @@ class Ranked:
         return known[np.isin(known, users) & ~in_selection(known)]
 
 
-def read_ranked(cases: pd.DataFrame, k: int, partial: Iterable[str] = ()) -> Ranked:
+def read_ranked(
+    cases: pd.DataFrame,
+    k: int,
+    partial: Iterable[str] = (),
+    compared: Iterable[str] | None = None,
+) -> Ranked:
     """The per-user quality of all models.
 
     Args:
         cases: one row per model, window and case: model, window, user, position, rank.
         partial: models that are known on some cases only, which are left out.
+        compared: models that must have ranked the same cases; those that most of them ranked are
+            expected of every model. None: all.
     """
     cases = cases[~cases["model"].isin([*partial])].astype({"model": "category"})
+    ranks = pd.to_numeric(cases["rank"], errors="coerce").to_numpy(float, na_value=np.nan)
+    cases = cases.assign(
+        rank=np.where(np.isfinite(ranks) & (ranks == np.floor(ranks)), ranks, np.nan)
+    )
+    names = [*cases["model"].cat.categories] if compared is None else [*compared]
     problems: dict[str, str] = {}
     for window in WINDOWS:
-        for model, problem in find_problems(cases[cases["window"] == window], window):
+        for model, problem in find_problems(cases[cases["window"] == window], names, window):
             problems.setdefault(model, problem)
     usable = cases[~cases["model"].isin([*problems])]
     tables: dict[str, list[pd.DataFrame]] = {"ndcg": [], "hit": []}
@@ -70,20 +82,30 @@ def read_ranked(cases: pd.DataFrame, k: int, partial: Iterable[str] = ()) -> Ran
     return Ranked(ndcgs, hits, counts, problems)
 
 
-def find_problems(rows: pd.DataFrame, window: str) -> Iterator[tuple[str, str]]:
-    """Models that did not rank the same cases as the others, each once, with usable ranks."""
-    everything = len(rows[CASE].drop_duplicates())
+def find_problems(rows: pd.DataFrame, names: list[str], window: str) -> Iterator[tuple[str, str]]:
+    """Models that did not rank the same cases as most of `names`, each once, with usable ranks."""
+    expected = expected_cases(rows[rows["model"].isin(names)])
     for model, own in rows.groupby("model", observed=False):
-        repeated = int(own.duplicated(CASE).sum())
-        missing = everything - (len(own) - repeated)
+        known = pd.MultiIndex.from_frame(own[CASE].drop_duplicates())
+        repeated = len(own) - len(known)
+        missing = len(expected.difference(known))
         unusable = int((~(own["rank"] >= 1)).sum())  # NaN too
         for count, what in (
-            (missing, f"of {everything:,} {window} cases are missing"),
+            (missing, f"of {len(expected):,} {window} cases are missing"),
+            (len(known.difference(expected)), f"{window} cases that most models did not rank"),
             (repeated, f"{window} cases are ranked twice"),
             (unusable, f"{window} ranks are not numbers of at least 1"),
         ):
             if count:
                 yield str(model), f"{count:,} {what}"
+
+
+def expected_cases(rows: pd.DataFrame) -> pd.MultiIndex:
+    """The cases that at least half of the models ranked, as pairs of user and position."""
+    once = rows.drop_duplicates(["model", *CASE])
+    times = once.groupby(CASE).size()
+    expected = times[2 * times >= once["model"].nunique()].index
+    return pd.MultiIndex.from_frame(expected.to_frame(index=False))
 
 
 def by_user(rows: pd.DataFrame, metric: Metric, k: int) -> pd.DataFrame:

@@ -163,6 +163,8 @@ def test_users_who_picked_do_not_decide_on_the_int8_graph(
 
 def test_the_log_has_what_decided_on_the_int8_graph() -> None:
     kept = {"value": 0.95, "lower_bound": 0.94, "upper_bound": 0.96, "n": 1234}
+    unbounded = {**kept, "upper_bound": None}
+    assert "[94.0%, ?] of" in compress.int8_line({"kept": unbounded, "taken": True}, 0.02)
     line = compress.int8_line({"kept": kept, "taken": False}, 0.02)
     assert line == (
         "int8: keeps 95.0% of NDCG@10 [94.0%, 96.0%] of 1,234 deciding users: rejected, surely "

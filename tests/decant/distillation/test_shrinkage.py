@@ -87,6 +87,12 @@ def test_a_segment_of_a_few_users_follows_the_others() -> None:
     assert best_weights({**gains, "none": np.zeros((0, len(GRID)))})["none"] == 0.75
 
 
+def test_a_few_users_who_all_gain_the_same_do_not_decide_for_all() -> None:
+    losing = {f"s{i}": curve(0, 2000, 0.1, i) for i in range(4)}
+    tiny = {"tiny": np.tile([0.0, 0.1, 0.2, 0.3, 0.37], (2, 1))}
+    assert best_weights({**losing, **tiny}) == dict.fromkeys([*losing, "tiny"], 0.0)
+
+
 def test_without_a_gain_the_start_itself_is_kept() -> None:
     losing = -np.abs(curve(4, 50, 0.1, 2))
     assert best_weights({"a": losing}) == {"a": 0.0}

@@ -1,5 +1,7 @@
 """Intervals and p-values, against other implementations and against the truth."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.stats import bootstrap, ttest_1samp
@@ -153,6 +155,21 @@ def test_users_who_all_gain_the_same_leave_no_doubt() -> None:
     assert lower_bound(same, draws, 0.01) == pytest.approx(0.1)
     assert p_value(same, draws, 0.0) < 0.01
     assert p_value(same, draws, 0.2) > 0.99
+
+
+def test_a_p_value_falls_as_its_hypothesis_moves_away() -> None:
+    """Also where one user makes all the difference, and BCa has a pole."""
+    rng = np.random.default_rng(8)
+    one = np.zeros(2400)
+    one[0] = 1.0
+    few = np.r_[np.zeros(992), 1.0, np.full(4, 0.05), np.full(3, -0.05)]
+    for differences in (one, few, -one, rng.gumbel(size=300), -rng.gumbel(size=300)):
+        draws = drawn_means(differences)
+        places = differences.mean() + np.linspace(1, -6, 50) * differences.std() / 30
+        p = [p_value(differences, draws, place) for place in places]
+        assert all(b <= a + 1e-9 for a, b in pairwise(p))
+        bounds = [lower_bound(differences, draws, level) for level in (0.2, 0.05, 0.01, 0.001)]
+        assert all(b <= a for a, b in pairwise(bounds))
 
 
 def test_rare_large_losses_are_not_overlooked() -> None:

@@ -179,7 +179,7 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
     ],
     **{
         f"gate.{name}": [({"gate": {name: value}}, WOMEN)]
-        for name, value in (("margin", 0.1), ("min_deciding_users", 10))
+        for name, value in (("margin", 0.1),)
     },
     "registry.folder": [
         ({"registry": {**S3["registry"], "folder": "f"}}, {"registry": {"kind": "local"}})
