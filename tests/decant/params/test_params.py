@@ -7,10 +7,14 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from decant.evaluation.evaluate import ALL, ORACLE
 from decant.params.load import Params, ParamsError, load_params, parse_params
 from decant.params.models import Student
 from decant.params.renamed import RENAMED
+from decant.params.students import RESERVED
 from decant.params.types import GENERAL
+from decant.release.checks import SMALL
+from decant.report.scores import FAMILY
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 COMMITTED = yaml.safe_load((REPOSITORY / "params.yaml").read_text("utf-8"))
@@ -419,3 +423,12 @@ def is_setting(key: str) -> bool:
     settings = parse_params({}).model_dump(by_alias=True)
     block, _, name = key.partition(".")
     return block in settings and (not name or name in settings[block])
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_no_student_is_called_like_another_thing_in_a_table(name: str) -> None:
+    """A group called `all` would stand for everybody in the gate's figures."""
+    students = {"general": {"init": "teacher"}, name: {"init": "general", "where": "age > 1"}}
+    with pytest.raises(ParamsError, match=rf"invalid name students\.{name}"):
+        parse_params({"students": students})
+    assert {ALL, SMALL, ORACLE, FAMILY} <= {*RESERVED}
