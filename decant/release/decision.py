@@ -226,7 +226,7 @@ class Judge:
     def allowed(self, student: str) -> float | None:
         """The share of its quality that a student must keep in compression, None if unusable."""
         share = figure(self.hops, student, "allowed")
-        return share if share is not None and 0 < share <= 1 else None
+        return share if share is not None and 0 <= share <= 1 else None
 
     def on_test(self, name: str, users: np.ndarray) -> Gain | None:
         """Gain over general on the test window."""

@@ -45,8 +45,8 @@ def test_nothing_is_written_after_a_run_was_killed(finished: Any, instant: float
     time.sleep(instant)
     flow.kill()
     flow.wait()
-    order.unlink()  # who is left goes on
-    until(lambda: not finished.running())
+    until(lambda: not finished.running())  # they end by themselves: their order is to wait
+    order.unlink()
     left = finished.root / "data/names/out.txt"  # as it was, where DVC had not removed it yet
     assert not left.exists() or left.stat().st_mtime_ns == before
     prepare(finished.root)

@@ -633,7 +633,7 @@ def test_evidence_that_cannot_be_read_fails(
     assert readable(result)
 
 
-@pytest.mark.parametrize("allowed", [-1, 0, 1.5])
+@pytest.mark.parametrize("allowed", [-1, 1.5])
 def test_a_share_to_keep_that_makes_no_sense_is_no_threshold(
     verdict: Judge, hops: dict[str, Any], allowed: float
 ) -> None:
