@@ -126,7 +126,8 @@ def p_value(differences: np.ndarray, draws: np.ndarray, at_most: float) -> float
     if spread == 0:
         return float(share)
     if draws.min() > at_most:  # beyond the draws: their tail as a normal one
-        tail = ndtr((at_most - draws.mean()) / draws.std())
+        width = float(draws.std())
+        tail = ndtr((at_most - draws.mean()) / width) if width > 0 else 0.0
         share = min(share, max(tail, SMALLEST))
     students = (float(differences.mean()) - at_most) * len(differences) ** 0.5 / spread
     bias, acceleration = _bca(differences, draws)
