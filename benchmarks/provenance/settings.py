@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from benchmarks.catalogue import DEMO, Benchmark
-from decant.commands.presets import PRESETS, check_groups, read_preset, settings_in
+from decant.commands.presets import check_groups, overlaid, read_preset, settings_in
 from decant.params.edit import Settings
 from decant.params.load import parse_params
 from tasks.runner.input_guard import setting
@@ -84,9 +84,6 @@ def preset(
     Raises:
         ValueError: there is no such preset, profile or groups.
     """
-    path = root / PRESETS / f"{source}.yaml"
-    if not path.is_file():
-        raise ValueError(f"presets/{source}.yaml is missing")
     read = read_preset(root, source)
     if profile not in read["profiles"]:
         raise ValueError(f"presets/{source}.yaml has no profile `{profile}`")
@@ -95,15 +92,6 @@ def preset(
         check_groups(groups, read)
         settings = overlaid(settings, {"students": read["groups"][groups]})
     return {"source": source, **settings}
-
-
-def overlaid(settings: Settings, changes: Settings) -> Settings:
-    """Settings with changes; students are replaced together, other blocks key by key."""
-    merged = dict(settings)
-    for block, values in changes.items():
-        whole = block == "students" or not isinstance(values, dict)
-        merged[block] = values if whole else {**merged.get(block, {}), **values}
-    return merged
 
 
 def names_read(root: Path, stages: tuple[str, ...]) -> list[str]:

@@ -5,6 +5,7 @@ A preset's `students` are its user groups; `groups` has alternatives to them by 
 
 import sys
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,16 @@ def settings_in(preset: Preset, source: str, profile: str, *, without_users: boo
     overlays = [preset["profiles"][profile]]
     if without_users and source != "online-retail":
         overlays.append(preset["without_users"])
-    settings: Settings = dict(preset["settings"])
-    for overlay in overlays:
-        for block, values in overlay.items():
-            whole = block == STUDENTS
-            settings[block] = values if whole else {**settings[block], **values}
-    return settings
+    return reduce(overlaid, overlays, preset["settings"])
+
+
+def overlaid(settings: Settings, changes: Settings) -> Settings:
+    """Settings with changes; students are replaced together, other blocks key by key."""
+    merged = dict(settings)
+    for block, values in changes.items():
+        whole = block == STUDENTS or not isinstance(values, dict)
+        merged[block] = values if whole else {**merged.get(block, {}), **values}
+    return merged
 
 
 def changes_of(

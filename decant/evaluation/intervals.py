@@ -97,8 +97,13 @@ def paired_ratio(ours: np.ndarray, theirs: np.ndarray, resamples: int, seed: int
         float(max(0.0, min(lower, value + below / scale))),
         float(max(upper, value - above / scale)),
         len(theirs),
-        int(np.count_nonzero((ours > 0) | (theirs > 0))),
+        informative(ours, theirs),
     )
+
+
+def informative(ours: np.ndarray, theirs: np.ndarray) -> int:
+    """Number of users with a value above 0 on either side; the others do not tell them apart."""
+    return int(np.count_nonzero((ours > 0) | (theirs > 0)))
 
 
 def ratio_draws(above: np.ndarray, below: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -121,13 +126,13 @@ def p_value(differences: np.ndarray, draws: np.ndarray, at_most: float) -> float
     Args:
         differences: float [V]; draws: their means over draws of users, float [R].
     """
-    share = (1 + np.count_nonzero(draws <= at_most)) / (2 + len(draws))
+    share = float((1 + np.count_nonzero(draws <= at_most)) / (2 + len(draws)))
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     if spread == 0:
         return float(share)
     if draws.min() > at_most:  # beyond the draws: their tail as a normal one
         width = float(draws.std())
-        tail = ndtr((at_most - draws.mean()) / width) if width > 0 else 0.0
+        tail = float(ndtr((at_most - draws.mean()) / width)) if width > 0 else 0.0
         share = min(share, max(tail, SMALLEST))
     students = (float(differences.mean()) - at_most) * len(differences) ** 0.5 / spread
     bias, acceleration = _bca(differences, draws)

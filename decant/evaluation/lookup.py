@@ -18,7 +18,3 @@ def figure(content: Any, *path: str) -> float | None:
 
 def divide(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None or b == 0 else a / b
-
-
-def minus_one(a: float | None) -> float | None:
-    return None if a is None else a - 1

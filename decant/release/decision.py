@@ -16,6 +16,7 @@ from decant.evaluation.intervals import (
     Ratio,
     gain_draws,
     holm,
+    informative,
     lower_bound,
     p_value,
     paired_gain,
@@ -232,8 +233,3 @@ class Judge:
         """Gain over general on the test window."""
         pair = self.pair(name, GENERAL, TEST, users)
         return None if pair is None else paired_gain(*pair, self.gate.resamples, self.seed)
-
-
-def informative(ours: np.ndarray, theirs: np.ndarray) -> int:
-    """Number of users with a hit by one of two models."""
-    return int(np.count_nonzero((ours > 0) | (theirs > 0)))

@@ -19,6 +19,7 @@ from decant.features.sequences import TEST, VALIDATION
 from decant.params.release import Evaluate, Gate
 from decant.params.types import GENERAL, TEACHER
 from decant.release.checks import (
+    Check,
     at_least,
     best_baseline,
     case_checks,
@@ -30,7 +31,7 @@ from decant.release.checks import (
     quality_checks,
 )
 from decant.release.decision import DISTILLED, Judge, Segment
-from decant.release.quality import Family, against, recorded
+from decant.release.quality import Family, GroupQuality, against, recorded
 from decant.release.ranked import read_ranked
 from decant.release.regression import MEAN_OVER
 
@@ -84,22 +85,16 @@ def judge(
         for name, first in sorted(variants.items())
     }
     best = best_baseline(ranked, baselines, family.users)
-    everybody = against(decisions, family, family.users, best)
     qualities = {
         name: against(decisions, family, users, best)
-        for name, users in sorted(groups.items())
+        for name, users in {**dict(sorted(groups.items())), ALL: family.users}.items()
         if len(users)
     }
     windows = {window: recorded(ranked, family, window) for window in (VALIDATION, TEST)}
-    small = against(decisions, family, family.users, best, only=GENERAL)
-    own = [name for name, segment in segments.items() if segment.ships]
     checks = [
         *population_checks(ranked, compared, groups),
-        *quality_checks(everybody, best, thresholds),
-        *group_checks(qualities, small, own, thresholds),
+        *family_checks(decisions, family, qualities, best),
         *case_checks(windows, groups),
-        *compression_checks(decisions, family.students()),
-        *cost_checks(metrics, family.students(), thresholds),
     ]
     return {
         "passed": bool(checks) and all(check.passed for check in checks),
@@ -109,13 +104,30 @@ def judge(
         "variants": {
             name: {"of": variants[name], **asdict(variant)} for name, variant in judged.items()
         },
-        "groups": {
-            name: quality.document() for name, quality in {**qualities, ALL: everybody}.items()
-        },
+        "groups": {name: quality.document() for name, quality in qualities.items()},
         "family": windows,
         MEAN_OVER: USERS,
         "best_baseline": best,
     }
+
+
+def family_checks(
+    decisions: Judge, family: Family, qualities: Mapping[str, GroupQuality], best: str | None
+) -> list[Check]:
+    """Quality and costs of the family as it would be released.
+
+    Args:
+        qualities: of every group and of all users. best: the best baseline.
+    """
+    gate, users, students = decisions.gate, family.users, family.students()
+    groups = {name: quality for name, quality in qualities.items() if name != ALL}
+    small = against(decisions, family, users, best, only=GENERAL)
+    return [
+        *quality_checks(qualities[ALL], best, gate),
+        *group_checks(groups, small, set(students) - {GENERAL}, gate),
+        *compression_checks(decisions, students),
+        *cost_checks(decisions.metrics, students, gate),
+    ]
 
 
 def unusable(

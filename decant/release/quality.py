@@ -11,7 +11,7 @@ from decant.evaluation.evaluate import ALL, RELEASED
 from decant.evaluation.intervals import Ratio, paired_ratio
 from decant.features.sequences import VALIDATION
 from decant.params.types import GENERAL, TEACHER
-from decant.release.decision import Judge, informative
+from decant.release.decision import Judge
 from decant.release.ranked import Ranked
 
 
@@ -113,16 +113,14 @@ def against(
             return None
         return paired_ratio(ours.to_numpy(), theirs.to_numpy(), gate.resamples, judge.seed)
 
-    hits = 0
-    if ours is not None and teacher is not None and ours.index.equals(teacher.index):
-        hits = informative(ours.to_numpy(), teacher.to_numpy())
+    retention = ratio(teacher)
     return GroupQuality(
         deciding_users=0 if ours is None else len(ours),
-        enough=hits >= gate.min_deciding_users,
+        enough=retention is not None and retention.informative >= gate.min_deciding_users,
         family=mean(ours),
         teacher=mean(teacher),
         best_baseline=mean(bar),
-        retention=ratio(teacher),
+        retention=retention,
         lift=ratio(bar),
     )
 

@@ -207,6 +207,18 @@ def test_outside_the_project_it_says_so(tmp_path: Path, capsys: pytest.CaptureFi
     assert "dvc.yaml is missing" in capsys.readouterr().err
 
 
+def noted(module: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The options of every call of a benchmark, which measures nothing."""
+    asked: list[dict[str, Any]] = []
+
+    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
+        asked.append(options)
+        return Outcome({}, [1])
+
+    monkeypatch.setattr(f"benchmarks.{module}.bench", bench)
+    return asked
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -238,13 +250,7 @@ def test_an_option_without_effect_is_refused(
 def test_the_variants_that_are_left_out_reach_their_benchmark(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
-        asked.append(options)
-        return Outcome({}, [1])
-
-    monkeypatch.setattr("benchmarks.experiments.students.bench", bench)
+    asked = noted("experiments.students", monkeypatch)
     root = ["--root", str(project)]
     command = ["bench", "demo-groups", "--without", "prior,cvar", "--test", "nothing"]
     assert cli.main([*command, *root]) == 0
@@ -261,13 +267,7 @@ def test_the_variants_that_are_left_out_reach_their_benchmark(
 def test_other_groups_reach_their_benchmark_and_have_a_page_of_their_own(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
-        asked.append(options)
-        return Outcome({}, [1])
-
-    monkeypatch.setattr("benchmarks.experiments.students.bench", bench)
+    asked = noted("experiments.students", monkeypatch)
     command, root = ["bench", "demo-groups", "--test", "x"], ["--root", str(project)]
     for given in (["--groups", "activity"], ["--groups", "preset"], []):
         assert cli.main([*command, *given, *root]) == 0
@@ -333,13 +333,7 @@ def test_the_command_has_every_option_that_changes_figures(given: list[str], com
 def test_the_protocol_reaches_each_benchmark_of_movielens_1m(
     project: Path, name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def bench(clone: Clone, log: Any, **options: Any) -> Outcome:
-        asked.append(options)
-        return Outcome({}, [1])
-
-    monkeypatch.setattr(f"benchmarks.{module}.bench", bench)
+    asked = noted(f"{module}", monkeypatch)
     assert cli.main(["bench", name, "--protocol", "p1", "--root", str(project)]) == 0
     assert [options["protocol"] for options in asked] == ["p1"]
     ranks = bench_cli.BENCHMARKS[name].ranks

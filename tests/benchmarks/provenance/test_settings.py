@@ -122,7 +122,7 @@ def test_only_settings_that_its_stages_read_count(configured: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "profile", "why"),
-    [("nowhere", "full", "nowhere.yaml is missing"), ("demo", "tiny", "no profile `tiny`")],
+    [("nowhere", "full", "nowhere.yaml: preset not found"), ("demo", "tiny", "no profile `tiny`")],
 )
 def test_a_preset_that_is_not_there_is_named(
     configured: Path, source: str, profile: str, why: str

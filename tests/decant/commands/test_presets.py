@@ -1,6 +1,5 @@
 """`decant configure --groups`: which students it writes, and that own ones are never lost."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -24,14 +23,8 @@ NAMED = ["general", "newcomers", "regulars", "heavy"]
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "project"
-    root.mkdir()
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(REPOSITORY / name, root)
-    shutil.copytree(REPOSITORY / "presets", root / "presets")
-    monkeypatch.chdir(root)
-    return root
+def root(project: Path) -> Path:
+    return project
 
 
 @pytest.fixture

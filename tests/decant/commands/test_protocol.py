@@ -1,6 +1,5 @@
 """`decant configure --protocol`: what it writes, and what it refuses before anything is copied."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,11 @@ USERS, FILMS = range(1, 7), range(10, 16)
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project, where P1 is a log of six users who rate all of six films in the same order."""
-    root = tmp_path / "project"
-    root.mkdir()
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(REPOSITORY / name, root)
-    shutil.copytree(REPOSITORY / "presets", root / "presets")
     log = read("movielens-1m", benchmark_file(tmp_path / "expected"), Ingest()).events
     monkeypatch.setattr(p1, "P1", p1.facts(log))
-    monkeypatch.chdir(root)
-    return root
+    return project
 
 
 def benchmark_file(folder: Path) -> Path:

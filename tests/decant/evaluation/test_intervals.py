@@ -10,6 +10,7 @@ from decant.evaluation.intervals import (
     CHUNK,
     gain_draws,
     holm,
+    informative,
     lower_bound,
     p_value,
     paired_gain,
@@ -89,6 +90,10 @@ def test_a_ratio_has_bounds_on_both_sides_of_its_value() -> None:
     assert ratio is not None
     assert ratio.lower_bound < ratio.value < ratio.upper_bound
     assert ratio.n == 80
+
+
+def test_users_whom_only_one_side_serves_tell_the_two_apart() -> None:
+    assert informative(np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.5, 0.0])) == 2
 
 
 def test_the_bound_of_a_ratio_does_not_overlook_rare_large_losses() -> None:
