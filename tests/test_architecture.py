@@ -15,6 +15,10 @@ from tasks.runner.code_digest import Code, imports
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("decant", "tasks", "flows", "benchmarks")
 PREFECT_TASKS = {"prefect_task", "publish", "promote", "tune"}
+LARGEST = 500_000  # bytes
+needs_git = pytest.mark.skipif(
+    not (REPOSITORY / ".git").exists(), reason="without Git there is no list"
+)
 BLOCKS = {"validation": "validate", "segments": "students", "shrunk": "distill"}
 
 
@@ -38,19 +42,30 @@ def offenders(paths: list[Path], forbidden: set[str]) -> set[str]:
     }
 
 
-@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="without Git there is no list")
+def in_git(*patterns: str) -> set[Path]:
+    """The files that are committed, or that the next `git add` would add."""
+    options = ("-z", "--cached", "--others", "--exclude-standard", "--", *patterns)
+    listed = subprocess.run(
+        ["git", "ls-files", *options], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return {Path(n) for n in listed.stdout.split("\0") if n and (REPOSITORY / n).is_file()}
+
+
+@needs_git
 def test_ruff_sees_every_python_file_that_git_does() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--show-files", "--no-cache", "."],
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.py"],
-        cwd=REPOSITORY, capture_output=True, text=True, check=True,
-    ).stdout.split("\0")  # fmt: skip
     seen = {Path(name).relative_to(REPOSITORY) for name in shown if name.endswith(".py")}
-    assert seen == {Path(name) for name in listed if (REPOSITORY / name).is_file()}
+    assert seen == in_git("*.py")
     assert {Path("decant/data/checks.py"), Path("tests/decant/data/test_checks.py")} <= seen
+
+
+@needs_git
+def test_git_has_no_large_file() -> None:
+    """Data, models and packages that were fetched stay out."""
+    assert {path for path in in_git() if (REPOSITORY / path).stat().st_size > LARGEST} == set()
 
 
 def test_imports_run_one_way() -> None:
