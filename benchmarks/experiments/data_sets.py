@@ -267,7 +267,7 @@ def protocol(
         "window": WINDOWS[window],
         "ranked": f"the whole catalogue ({seen}), ties against the model; mean over users",
         "selected": "epochs by one half of the validation users; the other half decides which "
-        "students are accepted; the best traditional model by all of them",
+        "students are accepted and which traditional model is the best",
         TEACHER: ", ".join(f"{name} {teacher[name]}" for name in shown)
         + f"; {first.facts['parameters']:,} parameters, profile {profile}",
         FAMILY: "as the gate would release it: pruned, in int8, each user served by their student",
