@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import math
 import shlex
 import shutil
 import sys
@@ -13,19 +14,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.catalogue import BENCHMARKS, DEMO, Benchmark, benchmark_of
+from benchmarks.catalogue import (
+    BENCHMARKS,
+    DEMO,
+    Benchmark,
+    UnknownBenchmarkError,
+    benchmark_of,
+)
 from benchmarks.harness.checkout import Clone, clone, commit_of, renewed, uncommitted
 from benchmarks.provenance.looks import LOOKS, check_list, enter, purpose
 from benchmarks.provenance.record import Provenance
 from benchmarks.provenance.settings import Chosen
-from benchmarks.provenance.status import KEPT, statuses, table
+from benchmarks.provenance.status import KEPT, statuses, table, unmeasured
 from decant.cli import Parser
+from decant.commands.fetch import fetch
 from decant.commands.parser import add_command, add_json
-from decant.commands.presets import PRESET_GROUPS
+from decant.commands.presets import PRESET_GROUPS, read_preset
 from decant.params.types import PROTOCOLS
 from decant.report.results import FOLDER, Outcome, document, write
 
 TEST, VALIDATION = "test", "validation"
+RAW = "raw"  # folder of downloads
 SEEDS = 3
 IDS = ("ids", "ids-ensemble")  # profiles that are not compared with the others
 Log = Callable[[str], None]
@@ -82,7 +91,11 @@ def add_commands(subparsers: Any) -> None:
     parser.add_argument("--keep", action="store_true", help="keep temporary clones")
     data = parser.add_argument_group("only for data sets")
     data.add_argument(
-        "--from", dest="given", type=Path, metavar="DIR", help="its raw files; default: download"
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="DIR",
+        help="its raw files; default: those in data/raw/NAME, else they are downloaded",
     )
     data.add_argument(
         "--profile",
@@ -132,6 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in uncommitted(root)[:1]:
         log(f"uncommitted changes, such as {name}, are not measured")
     check_options(arguments, benchmark)
+    check_profile(root, arguments, benchmark)
     if arguments.test:
         check_list(root)
     outcome, provenance = measure(root, arguments, benchmark, log)
@@ -164,9 +178,12 @@ def show_status(root: Path, arguments: argparse.Namespace) -> int:
     if ignored := [f"--{option}" for option in options_given(arguments)]:
         raise ValueError(f"{', '.join(ignored)}: has no effect with --status")
     shown = statuses(root, parse)
+    never = [unmeasured(name) for name in BENCHMARKS if name not in {one.name for one in shown}]
+    shown = sorted([*shown, *never], key=lambda one: one.name)
     if arguments.name is not None:
-        benchmark_of(arguments.name)
-        shown = [one for one in shown if one.name.startswith(arguments.name)]
+        shown = [one for one in shown if one.name == arguments.name]
+        if not shown:
+            raise UnknownBenchmarkError(arguments.name)
     as_json = [one.as_json() for one in shown]
     print(json.dumps(as_json, indent=2) if arguments.json else table(shown))
     return 0
@@ -202,6 +219,22 @@ def check_options(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
         raise ValueError(f"--test: {arguments.name} does not rank a test window")
     if arguments.seeds is not None and arguments.seeds < 1:
         raise ValueError(f"invalid --seeds {arguments.seeds}: expected at least 1")
+    if arguments.minutes is not None and not 0 < arguments.minutes < math.inf:
+        raise ValueError(f"invalid --minutes {arguments.minutes:g}: expected more than 0")
+
+
+def check_profile(root: Path, arguments: argparse.Namespace, benchmark: Benchmark) -> None:
+    """Check that the preset of a data set has the profile.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if arguments.profile is None or benchmark.source is None:
+        return
+    profiles = list(read_preset(root, benchmark.source)["profiles"])
+    if arguments.profile not in profiles:
+        has = f"{arguments.name} has {', '.join(profiles)}"
+        raise ValueError(f"no profile {arguments.profile!r}: {has}")
 
 
 def options_given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -229,14 +262,39 @@ def measure(
         profile = arguments.profile or benchmark.profile if benchmark.kept else None
         chosen = Chosen(profile, without, arguments.protocol, arguments.groups)
         provenance = Provenance(project, benchmark, chosen)
-        outcome = module.bench(project, log, **keywords(arguments, benchmark))
+        given = raw_files(root, project, arguments, benchmark)
+        outcome = module.bench(project, log, **keywords(arguments, benchmark, given))
         return outcome, provenance.complete(outcome.trained)
 
 
-def keywords(arguments: argparse.Namespace, benchmark: Benchmark) -> dict[str, Any]:
-    """The arguments of a benchmark's function besides its clone and its log."""
+def raw_files(
+    root: Path, project: Clone, arguments: argparse.Namespace, benchmark: Benchmark
+) -> Path | None:
+    """The folder with the raw files of a data set; None if the clone has them, or makes them.
+
+    Raises:
+        ValueError: they are not here, and cannot be downloaded.
+    """
+    place = Path("data/raw") / str(benchmark.source)
+    if arguments.given is not None:
+        return Path(arguments.given)
+    if benchmark.source in (None, DEMO) or (project.root / place).is_dir():
+        return None
+    if (root / place).is_dir():
+        return root / place
+    return fetch(str(benchmark.source), root / KEPT / RAW / str(benchmark.source))
+
+
+def keywords(
+    arguments: argparse.Namespace, benchmark: Benchmark, given: Path | None
+) -> dict[str, Any]:
+    """The arguments of a benchmark's function besides its clone and its log.
+
+    Args:
+        given: the folder with raw files.
+    """
     values = {
-        "from": ("given", arguments.given),
+        "from": ("given", given),
         "minutes": ("minutes", arguments.minutes),
         "profile": ("profile", arguments.profile or benchmark.profile),
         "protocol": ("protocol", arguments.protocol),

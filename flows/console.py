@@ -61,4 +61,4 @@ def print_outcome(root: Path, outcome: str) -> None:
     )
     print(table(metrics, verdict))
     print(outcome)
-    print("report   data/report/index.html")
+    print("report   data/report/index.html", flush=True)  # before an error that follows

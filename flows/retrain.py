@@ -48,6 +48,7 @@ class Options(BaseModel):
 
 
 DEFAULTS = Options()
+SHOWN = 3  # reasons in one message
 ABOUT = """Raw logs in, a released family of small recommenders out. Stages that are up to date are
 skipped; the release is promoted if it passes the gate and is no worse than the one in
 production."""
@@ -70,7 +71,11 @@ class NotReleasableError(RefusedError):
 
     def __init__(self, release: str, reasons: tuple[str, ...]) -> None:
         self.release, self.reasons = release, reasons
-        super().__init__(f"candidate {release} is not released: {'; '.join(reasons)}")
+        more = (f"{len(reasons) - SHOWN} more",) if len(reasons) > SHOWN else ()
+        why = "; ".join((*reasons[:SHOWN], *more))
+        super().__init__(
+            f"candidate {release} is not released: {why}; all checks are in data/gate/summary.md"
+        )
 
 
 class PersonNeededError(RefusedError):

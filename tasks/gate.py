@@ -12,6 +12,8 @@ from decant.release.gate import judge
 from tasks.runner.artifacts import is_folded, load_groups
 from tasks.runner.step import Summary, Workspace, program
 
+NOT_MEASURED, UNDECIDED = "not measured", "–"
+
 
 def run(workspace: Workspace) -> Summary:
     """Read the evaluation and the compression summaries, write the verdict."""
@@ -40,18 +42,18 @@ def describe(summary: Summary) -> str:
     word = "PASSED" if summary["passed"] else "FAILED"
     checks = "\n".join(
         f"| {'pass' if c['passed'] else '**FAIL**'} | {c['name']} | {number(c['value'])} "
-        f"| {'' if c['bound'] is None else number(c['bound'])} | {number(c['threshold'])} "
+        f"| {number(c['bound'], '')} | {number(c['threshold'])} "
         f"| {c['why']} |"
         for c in summary["checks"]
     )
     segments = "\n".join(
-        f"| {name} | {'own student' if s['ships'] else 'general'} | {number(s['gain'])} "
-        f"| {number(s['lower_bound'])} | {s['reason']} |"
+        f"| {name} | {'own student' if s['ships'] else 'general'} | {number(s['gain'], UNDECIDED)} "
+        f"| {number(s['lower_bound'], UNDECIDED)} | {s['reason']} |"
         for name, s in summary["segments"].items()
     )
     segments += "".join(
-        f"\n| {name}, a variant of {v['of']} | compared | {number(v['gain'])} "
-        f"| {number(v['lower_bound'])} | {v['reason']} |"
+        f"\n| {name}, a variant of {v['of']} | compared | {number(v['gain'], UNDECIDED)} "
+        f"| {number(v['lower_bound'], UNDECIDED)} | {v['reason']} |"
         for name, v in summary["variants"].items()
     )
     held = "".join(f"Held for a person: {loss}.\n\n" for loss in summary["held"])
@@ -62,9 +64,9 @@ def describe(summary: Summary) -> str:
     )
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, absent: str = NOT_MEASURED) -> str:
     if value is None:
-        return "missing"
+        return absent
     return str(int(value)) if value == int(value) else f"{value:.4f}"
 
 

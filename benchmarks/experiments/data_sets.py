@@ -107,7 +107,7 @@ def prepare(
     )
     configured = project.decant("configure", *options, *place)
     if configured.status:
-        raise NotDoneError(configured.error)
+        raise NotDoneError(configured.error.rpartition("decant: error: ")[2])
     for stage in stages:
         if project.show("-m", "dvc", "repro", "--quiet", stage):
             raise NotDoneError(f"the stages up to `{stage}` failed, see above")
@@ -128,7 +128,10 @@ def run_graph(project: Clone, minutes: float | None, window: str) -> None:
     flow = ("-m", "flows.retrain", "--no-promote")
     status = project.show(*flow, minutes=minutes, shown=shown)
     if "up to date" not in project.run("-m", "dvc", "status", "gate").output:
-        raise NotDoneError(f"the flow ended with status {status}; rerun the same command to resume")
+        raise NotDoneError(
+            f"the flow ended with status {status}, see above; once that is mended, the same "
+            "command resumes"
+        )
 
 
 def read_run(root: Path) -> FinishedRun:

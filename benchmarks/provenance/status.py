@@ -15,6 +15,7 @@ from decant.report.results import FOLDER, ResultsError, read
 from tasks.runner.code_digest import Code
 
 CURRENT, STALE, NOT_REPRODUCIBLE = "current", "stale", "not reproducible"
+NEVER = "never measured"
 KEPT = Path(".decant/bench")  # clones of resumable benchmarks, and figures of validation
 OLDER = "older layout: it does not record code, settings and data"
 NAMED = 4  # parts of one kind that a line names
@@ -105,6 +106,12 @@ def _compared(
     return Status(name, CURRENT, "nothing has changed", commit, command)
 
 
+def unmeasured(name: str) -> Status:
+    """The status of a benchmark without a results file."""
+    command = _again(["decant", "bench", name], BENCHMARKS[name])
+    return Status(name, NEVER, "there is no results file", None, command)
+
+
 def in_words(changed: dict[str, list[str]]) -> str:
     """Changed ingredients in one line; programs of stages by the name of their stage."""
     parts = []
@@ -138,9 +145,12 @@ def _command(name: str, recorded: str, parse: Parse) -> str:
     if "--test" in words:
         place = words.index("--test")
         del words[place : place + 2]
-    if BENCHMARKS[measured or name].ranks:
-        words += ["--test", DECISION]
-    return shlex.join(words)
+    return _again(words, BENCHMARKS[measured or name])
+
+
+def _again(words: list[str], benchmark: Benchmark) -> str:
+    """A command with a place for what a look at the test window decides."""
+    return shlex.join([*words, *(["--test", DECISION] if benchmark.ranks else [])])
 
 
 def _commit_in(path: Path) -> str | None:
@@ -157,6 +167,7 @@ def table(listed: list[Status]) -> str:
     lines = []
     for one in listed:
         lines.append(f"{one.name.ljust(width)}  {one.state}: {one.why}")
-        lines.append(f"{' ' * width}  measured at {(one.commit or 'an unknown commit')[:12]}")
+        if one.state != NEVER:
+            lines.append(f"{' ' * width}  measured at {(one.commit or 'an unknown commit')[:12]}")
         lines += [f"{' ' * width}  again: {one.command}"] if one.command else []
     return "\n".join(lines)

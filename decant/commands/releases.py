@@ -294,7 +294,7 @@ def _channel_lines(document: dict[str, Any]) -> list[str]:
     if "students" in document:
         lines += [
             f"students    {', '.join(document['students'])}",
-            f"merged      {', '.join(document['folded']) or 'none'}",
+            f"by general  {', '.join(document['folded']) or 'none'}",
             f"gate        {'passed' if document['passed'] else 'failed'}",
         ]
     return [*lines, f"previous    {document['previous'] or 'nothing'}"]

@@ -10,6 +10,7 @@ from decant.evaluation.evaluate import ALL
 from decant.evaluation.lookup import divide
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.types import TEACHER
+from decant.release.records import explain_check
 from decant.report import formats
 from decant.report.scores import FAMILY
 
@@ -223,19 +224,13 @@ def gate_section(gate: Mapping[str, Any]) -> Section:
     lines = [f"{word(gate['a'])} → {word(gate['b'])}"]
     for letter in ("a", "b"):
         failed = (gate[letter] or {}).get("failed", [])
-        lines += [f"{letter.upper()} failed {failure(check)}" for check in failed]
+        lines += [f"{letter.upper()} failed {explain_check(check)}" for check in failed]
     lines += [
         f"{row['group']} is served by {row['a'] or 'none'} → {row['b'] or 'none'}"
         + (f": {row['reason']}" if row["reason"] else "")
         for row in gate["serving"]
     ]
     return Section("Gate", lines=lines)
-
-
-def failure(check: Mapping[str, Any]) -> str:
-    """One failed check."""
-    shown = NONE if check["value"] is None else formats.plain(check["value"])
-    return f"{check['name']}: {shown}, needs {check['threshold']} ({check['why']})"
 
 
 def word(verdict: Mapping[str, Any] | None) -> str:

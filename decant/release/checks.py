@@ -19,6 +19,7 @@ from decant.release.quality import GroupQuality
 from decant.release.ranked import Ranked
 
 SMALL = "small_groups"  # those without enough users of their own for a decision
+BEST = "the best baseline"  # where it is not known
 SHOWN = 3  # models that a failed check names
 
 
@@ -79,7 +80,7 @@ def quality_checks(everybody: GroupQuality, best: str | None, thresholds: Gate) 
             "lift",
             over(everybody.lift),
             thresholds.min_lift,
-            f"family over {best or 'the best baseline'}, relative, NDCG of deciding users",
+            f"family over {best or BEST}, relative, NDCG of deciding users",
             enough,
         ),
     ]
@@ -89,9 +90,10 @@ def group_checks(
     qualities: Mapping[str, GroupQuality],
     small: GroupQuality | None,
     own: Iterable[str],
+    best: str | None,
     thresholds: Gate,
 ) -> list[Check]:
-    """Quality of each group relative to the teacher and, if asked for, to the best baseline.
+    """Quality of each group relative to the teacher and, if asked for, to the `best` baseline.
 
     Groups with too few deciding users are judged by the general student, which serves them, on all
     deciding users; those that get a student of their own (`own`) never.
@@ -120,7 +122,7 @@ def group_checks(
                     f"lift.{name}",
                     over(quality.lift),
                     thresholds.min_group_lift,
-                    f"{who} over the best baseline, relative, NDCG of {whose} deciding users",
+                    f"{who} over {best or BEST}, relative, NDCG of {whose} deciding users",
                     enough,
                 )
             )

@@ -124,7 +124,7 @@ def family_checks(
     small = against(decisions, family, users, best, only=GENERAL)
     return [
         *quality_checks(qualities[ALL], best, gate),
-        *group_checks(groups, small, set(students) - {GENERAL}, gate),
+        *group_checks(groups, small, set(students) - {GENERAL}, best, gate),
         *compression_checks(decisions, students),
         *cost_checks(decisions.metrics, students, gate),
     ]

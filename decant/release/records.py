@@ -87,6 +87,7 @@ class Release(Record):
         return {path: file.model_dump() for path, file in self.files.items()}
 
 
+SHARES = {"retention", "lift", "compression", "groups"}  # checks of shares, shown in per cent
 LARGEST_NUMBER = 10**15  # of a channel's changes
 
 
@@ -139,7 +140,7 @@ def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | 
     reasons = []
     if verdict.get("passed") is not True:
         failed = [check for check in verdict.get("checks", []) if check.get("passed") is not True]
-        reasons = [_explain(check) for check in failed]
+        reasons = [explain_check(check) for check in failed]
         reasons = reasons or ["the gate's verdict is not a pass"]
     if comparison is not None and comparison.get("passed") is not True:
         reasons.append(
@@ -148,9 +149,16 @@ def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | 
     return reasons
 
 
-def _explain(check: Mapping[str, Any]) -> str:
-    value = check.get("value")
-    measured = f"{value:.4g}" if isinstance(value, int | float) else "no value"
-    if isinstance(bound := check.get("bound"), int | float):
-        measured += f", bound {bound:.4g}"
-    return f"{check.get('name')}: {measured}, needs {check.get('threshold')} ({check.get('why')})"
+def explain_check(check: Mapping[str, Any]) -> str:
+    """A check of the gate in one line: what was measured, what is needed, and of what."""
+    name, bound = str(check.get("name")), check.get("bound")
+    percent = name.split(".")[0] in SHARES
+
+    def shown(number: Any) -> str:
+        if not isinstance(number, int | float):
+            return "not measured"
+        return f"{number:.1%}" if percent else f"{number:.4g}"
+
+    decides = f", bound {shown(bound)}" if isinstance(bound, int | float) else ""
+    needed = f"at least {shown(check.get('threshold'))} is needed"
+    return f"{name}: {shown(check.get('value'))}{decides}, {needed} ({check.get('why')})"

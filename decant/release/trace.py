@@ -70,7 +70,7 @@ def describe(document: Mapping[str, Any]) -> str:
         f"verdict    {verdict}",
         f"code       {code.get('commit') or 'unknown commit'}{changed}",
         f"students   {', '.join(sorted(document['students']))}",
-        *([f"merged     {', '.join(document['folded'])}"] if document["folded"] else []),
+        *([f"by general {', '.join(document['folded'])}"] if document["folded"] else []),
         *(f"channel    {move}" for move in moves or ["never promoted"]),
         *(["settings   (params.yaml)"] if document["params"] else []),
         *settings(document["params"]),

@@ -1,11 +1,13 @@
 """The table of models at the end of a run, for a terminal."""
 
+import textwrap
 from typing import Any
 
 from decant.evaluation.evaluate import ALL, ORACLE, RELEASED
 from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST
 from decant.params.types import GENERAL, TEACHER
+from decant.release.records import explain_check
 from decant.report.evidence import baselines
 from decant.report.figures import family_bytes, highest_cost
 from decant.report.formats import NOT_MEASURED
@@ -16,6 +18,7 @@ from decant.report.scores import serving
 WIDTH = 100
 NAME = 38
 NONE = "-"
+HELP = "what to do: docs/troubleshooting.md, `The gate failed`"
 Line = tuple[str, str, str, str, str, str, str]
 
 
@@ -43,7 +46,8 @@ def table(metrics: dict[str, Any], verdict: dict[str, Any] | None = None) -> str
     shown = [head, *(line for line in lines if line is not None)]
     rows = [row(line) for line in shown]
     rule = "-" * max(map(len, rows))
-    return "\n".join([rows[0], rule, *rows[1:], rule, *legend(verdict), verdict_line(verdict)])
+    judged = verdict_lines(verdict)
+    return "\n".join([rows[0], rule, *rows[1:], rule, *legend(verdict), *judged])
 
 
 def legend(verdict: dict[str, Any]) -> list[str]:
@@ -111,17 +115,27 @@ def line(
     )
 
 
-def verdict_line(verdict: dict[str, Any]) -> str:
-    """The gate's verdict, and the checks that failed."""
+def verdict_lines(verdict: dict[str, Any]) -> list[str]:
+    """Why general serves a segment, then the gate's verdict with each check that failed."""
     if not verdict:
-        return f"gate: {NOT_MEASURED}"
+        return [f"gate: {NOT_MEASURED}"]
+    rejected = {n: s for n, s in verdict.get("segments", {}).items() if not s["ships"]}
+    lines = [f"{name}: general serves, {segment['reason']}" for name, segment in rejected.items()]
     checks = verdict.get("checks", [])
-    failed = [str(check["name"]) for check in checks if not check["passed"]]
+    failed = [check for check in checks if not check["passed"]]
     if verdict.get("passed"):
-        held = [f"held for a person: {loss}" for loss in verdict.get("held", [])]
-        return "\n".join([f"gate: PASSED, {len(checks)} checks", *held])
-    text = f"gate: FAILED, {len(failed)} of {len(checks)} checks: {', '.join(failed)}"
-    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+        lines.append(f"gate: PASSED, {len(checks)} checks")
+        lines += [f"held for a person: {loss}" for loss in verdict.get("held", [])]
+    else:
+        lines.append(f"gate: FAILED, {len(failed)} of {len(checks)} checks")
+        lines += [f"  {explain_check(check)}" for check in failed]
+        lines.append(HELP)
+    return [part for line in lines for part in wrapped(line)]
+
+
+def wrapped(line: str) -> list[str]:
+    """A line in lines of at most `WIDTH` columns."""
+    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def number(value: float | None) -> str:

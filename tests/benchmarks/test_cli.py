@@ -39,6 +39,19 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
+    """The downloads that were asked for; none is made."""
+    asked: list[tuple[str, Path]] = []
+
+    def fetch(name: str, destination: Path) -> Path:
+        asked.append((name, destination))
+        return destination
+
+    monkeypatch.setattr(bench_cli, "fetch", fetch)
+    return asked
+
+
 def offer(monkeypatch: pytest.MonkeyPatch, *failures: str, ranks: bool = False) -> list[Path]:
     """Put a benchmark `try` into the table; gives the folders it worked in."""
     worked: list[Path] = []
@@ -154,12 +167,19 @@ def test_the_status_of_results_is_told_without_measuring(
     worked.clear()
     capsys.readouterr()
     assert cli.main(["bench", "--status", "--json", "--root", str(project)]) == 0
-    (status,) = json.loads(capsys.readouterr().out)
+    all_of_them = json.loads(capsys.readouterr().out)
+    (status,) = [one for one in all_of_them if one["state"] != "never measured"]
+    assert {one["name"] for one in all_of_them} == {*bench_cli.BENCHMARKS}
     assert (status["name"], status["state"], status["command"]) == (
         "try", "current", "decant bench try",
     )  # fmt: skip
     assert cli.main(["bench", "--status", "demo", "--root", str(project)]) == 0
-    assert "try" not in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines() == [
+        "demo  never measured: there is no results file",
+        "      again: decant bench demo --test 'WHAT IT DECIDES'",
+    ]
+    assert cli.main(["bench", "--status", "dem", "--root", str(project)]) == cli.MISTAKE
+    assert "no benchmark `dem`; did you mean `demo`" in capsys.readouterr().err
     assert worked == []
     assert cli.main(["bench", "--status", "--seeds", "2", "--root", str(project)]) == cli.MISTAKE
     assert "--seeds: has no effect with --status" in capsys.readouterr().err
@@ -233,6 +253,13 @@ def noted(module: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         (["faults", "--test", "x"], "--test: faults does not rank a test window"),
         (["demo-losses", "--test", "x"], "--test: demo-losses does not rank a test window"),
         (["movielens-1m", "--seeds", "0"], "invalid --seeds 0: expected at least 1"),
+        (["movielens-1m", "--minutes", "0"], "invalid --minutes 0: expected more than 0"),
+        (["training", "--minutes", "-1"], "invalid --minutes -1: expected more than 0"),
+        (["movielens-1m", "--minutes", "nan"], "invalid --minutes nan: expected more than 0"),
+        (
+            ["movielens-100k", "--profile", "ids"],
+            "no profile 'ids': movielens-100k has quick, full",
+        ),
         (["demo-losses", "--without", "x"], "--without: demo-losses takes --from, --profile"),
         (["movielens-1m", "--without", "x"], "--without: movielens-1m takes --from, --profile"),
         (["movielens-1m", "--groups", "activity"], "--groups: movielens-1m takes --from"),
@@ -343,6 +370,27 @@ def test_the_protocol_reaches_each_benchmark_of_movielens_1m(
     assert written["provenance"]["chosen"]["protocol"] == "p1"
 
 
+def test_raw_files_are_those_given_or_in_the_clone_or_in_the_project_or_downloaded(
+    project: Path, fetched: list[tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = noted("experiments.data_sets", monkeypatch)
+    place = "data/raw/online-retail"
+
+    def given(*words: str) -> Path | None:
+        assert cli.main(["bench", "online-retail", *words, "--root", str(project)]) == 0
+        result: Path | None = asked[-1]["given"]
+        return result
+
+    downloads = project / ".decant/bench/raw/online-retail"
+    assert given() == downloads and fetched == [("online-retail", downloads)]
+    (project / place).mkdir(parents=True)
+    assert given() == project / place
+    (project / bench_cli.KEPT / "online-retail" / place).mkdir(parents=True)
+    assert given() is None
+    assert given("--from", str(project)) == project
+    assert len(fetched) == 1
+
+
 def test_a_profile_of_ids_alone_has_a_page_of_its_own(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,8 +423,8 @@ def test_a_data_set_is_measured_in_a_clone_that_stays(
         assert cli.main(command) == 0
     kept = project / bench_cli.KEPT / "movielens-100k"
     expected = {
-        "root": kept, "source": "movielens-100k", "given": None, "profile": "full", "seeds": 3,
-        "minutes": 5.0, "window": "validation",
+        "root": kept, "source": "movielens-100k", "given": kept.parent / "raw/movielens-100k",
+        "profile": "full", "seeds": 3, "minutes": 5.0, "window": "validation",
     }  # fmt: skip
     assert asked == [expected, expected]
     assert (kept / "dvc.yaml").is_file()

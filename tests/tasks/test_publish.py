@@ -81,7 +81,9 @@ def test_a_candidate_that_failed_the_gate_is_refused_and_reported(candidate: Can
     result, registry = published(*candidate(passed=False))
     assert not result.published
     assert not result.promotable
-    assert result.reasons == ("retention: 0.8, bound 0.7, needs 0.9 (family ÷ teacher)",)
+    assert result.reasons == (
+        "retention: 80.0%, bound 70.0%, at least 90.0% is needed (family ÷ teacher)",
+    )
     assert registry.releases() == []
     assert "not published" in describe(result)
     assert "cannot be promoted: retention" in describe(result)

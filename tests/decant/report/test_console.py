@@ -46,7 +46,29 @@ def test_it_fits_the_terminal_whatever_the_names(run: Any) -> None:
     run.verdict["passed"] = False
     lines = table(run.metrics, run.verdict).splitlines()
     assert max(map(len, lines)) <= WIDTH == 100
-    assert lines[-1].startswith("gate: FAILED, 9 of ")
+    assert any(line.startswith("gate: FAILED, 9 of ") for line in lines)
+
+
+def test_a_failed_gate_tells_each_failed_check_in_words_and_what_to_do(run: Any) -> None:
+    why = "family over hybrid, relative, mean NDCG of the deciding users; 400 users"
+    lift = {"name": "lift", "value": -0.0233, "bound": -0.031, "threshold": 0.0, "why": why}
+    size = {"name": "size_ratio", "value": 41.7, "threshold": 1000.0, "why": "x"}
+    run.verdict["checks"] += [{**check, "passed": False} for check in (lift, size)]
+    run.verdict["passed"] = False
+    lines = table(run.metrics, run.verdict).splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("gate: FAILED, 2 of "))
+    assert " ".join(" ".join(lines[start + 1 : start + 3]).split()) == (
+        f"lift: -2.3%, bound -3.1%, at least 0.0% is needed ({why})"
+    )
+    assert lines[start + 3 :] == [
+        "  size_ratio: 41.7, at least 1000 is needed (x)",
+        "what to do: docs/troubleshooting.md, `The gate failed`",
+    ]
+
+
+def test_a_segment_that_general_serves_has_its_reason(run: Any) -> None:
+    reason = run.verdict["segments"]["men"]["reason"]
+    assert f"men: general serves, {reason}" in table(run.metrics, run.verdict).splitlines()
 
 
 def test_what_is_missing_is_a_dash(run: Any, without: Any) -> None:
