@@ -95,12 +95,12 @@ def _compared(
 ) -> Status:  # fmt: skip
     before = Ingredients(*(provenance[kind] for kind in ("code", "settings", "data", "libraries")))
     changed = before.changes(now)
-    absent = not now.data and not is_generated(benchmark)
-    if absent:
+    absent = not now.data
+    if absent:  # or follows from code and settings
         changed.pop("data", None)
     if changed:
         return Status(name, STALE, in_words(changed), commit, command, changed)
-    if absent:
+    if absent and not is_generated(benchmark):
         why = f"its data is not here to check: data/raw/{benchmark.source}"
         return Status(name, NOT_REPRODUCIBLE, why, commit, command, missing_data=True)
     return Status(name, CURRENT, "nothing has changed", commit, command)

@@ -1,13 +1,13 @@
 """What is said of a results file: current, stale, or not reproducible."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.catalogue import BENCHMARKS
+from benchmarks.catalogue import BENCHMARKS, DEMO
 from benchmarks.cli import parse
 from benchmarks.provenance.ingredients import PACKAGES, ingredients
 from benchmarks.provenance.settings import Chosen
@@ -85,6 +85,16 @@ def test_data_that_is_not_here_cannot_be_checked_and_does_not_count_on_pages(
     assert "its data is not here to check: data/raw/movielens-1m" in one.why
     (project / "decant/deep.py").write_text("value = 2\n")
     assert status_of(project, result).why == "code: benchmarks.speed, features"
+
+
+def test_data_that_follows_from_code_and_settings_is_recorded_but_not_compared(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generated = replace(BENCHMARKS["try"], source=DEMO)
+    monkeypatch.setitem(BENCHMARKS, "try", generated)
+    result = result_of(project)
+    result["provenance"]["data"] = {"data/raw/demo": "8d.dir"}
+    assert status_of(project, result).state == CURRENT
 
 
 def test_the_clone_that_is_kept_has_the_data_too(project: Path) -> None:
