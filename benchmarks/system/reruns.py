@@ -27,7 +27,7 @@ PURCHASES = "data/raw/demo/purchases.csv"
 PRUNE = "decant/compression/prune.py"
 FUNCTION = "descending=True", "descending=False"  # prunes the most instead of the least important
 COMMENT = "\n# a remark\n"
-FOR_ALL = {"segments", "evaluate", "gate", "report", "candidate"}  # read every rule
+FOR_ALL = {"segments", "shrink", "evaluate", "gate", "report", "candidate"}  # read every rule
 BUCKET = "decant-bench"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "bench",
