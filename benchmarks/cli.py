@@ -95,7 +95,7 @@ def add_commands(subparsers: Any) -> None:
         dest="given",
         type=Path,
         metavar="DIR",
-        help="its raw files; default: those in data/raw/NAME, else they are downloaded",
+        help="its raw files; default: those in data/raw of the data set, else a download",
     )
     data.add_argument(
         "--profile",

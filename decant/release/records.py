@@ -130,7 +130,7 @@ def parse(kind: type[R], key: str, content: bytes) -> R:
 
 
 def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> list[str]:
-    """Reasons against promotion; empty if the gate and the comparison with production passed.
+    """Reasons against promotion, production's first; empty if gate and comparison passed.
 
     Args:
         verdict: `{"passed": bool, "checks": [{name, value, threshold, passed, why}]}`; only
@@ -138,14 +138,15 @@ def reasons_against(verdict: Mapping[str, Any], comparison: Mapping[str, Any] | 
         comparison: `{"passed": bool, "why": str}`, or None without a comparison.
     """
     reasons = []
-    if verdict.get("passed") is not True:
-        failed = [check for check in verdict.get("checks", []) if check.get("passed") is not True]
-        reasons = [explain_check(check) for check in failed]
-        reasons = reasons or ["the gate's verdict is not a pass"]
     if comparison is not None and comparison.get("passed") is not True:
         reasons.append(
             str(comparison.get("why", "the comparison with production failed without a reason"))
         )
+    if verdict.get("passed") is not True:
+        failed = [check for check in verdict.get("checks", []) if check.get("passed") is not True]
+        reasons += [explain_check(check) for check in failed] or [
+            "the gate's verdict is not a pass"
+        ]
     return reasons
 
 
@@ -157,7 +158,7 @@ def explain_check(check: Mapping[str, Any]) -> str:
     def shown(number: Any) -> str:
         if not isinstance(number, int | float):
             return "not measured"
-        return f"{number:.1%}" if percent else f"{number:.4g}"
+        return f"{number:.2%}" if percent else f"{number:.4g}"
 
     decides = f", bound {shown(bound)}" if isinstance(bound, int | float) else ""
     needed = f"at least {shown(check.get('threshold'))} is needed"

@@ -71,6 +71,11 @@ def test_a_release_that_the_gate_or_production_speaks_against_is_an_error(flow: 
     assert flow.promoted == []
 
 
+def test_many_reasons_are_counted(flow: Flow) -> None:
+    with pytest.raises(NotReleasableError, match="released: a; b; c; 2 more; all checks are in "):
+        flow.run(published(reasons=("a", "b", "c", "d", "e")))
+
+
 def test_what_could_not_be_compared_waits_for_a_person(flow: Flow) -> None:
     unknown = Comparison(True, "production is damaged", by_hand=True)
     with pytest.raises(PersonNeededError, match="not promoted: production is damaged"):

@@ -82,7 +82,7 @@ def test_a_candidate_that_failed_the_gate_is_refused_and_reported(candidate: Can
     assert not result.published
     assert not result.promotable
     assert result.reasons == (
-        "retention: 80.0%, bound 70.0%, at least 90.0% is needed (family ÷ teacher)",
+        "retention: 80.00%, bound 70.00%, at least 90.00% is needed (family ÷ teacher)",
     )
     assert registry.releases() == []
     assert "not published" in describe(result)

@@ -248,7 +248,9 @@ def test_a_full_disk_leaves_no_visible_release(
 def test_a_failed_candidate_is_published_only_when_asked_for(
     registry: Registry, make_candidate: MakeCandidate
 ) -> None:
-    with pytest.raises(GateFailedError, match=r"retention: 80.0%, at least 90.0% is needed \(fam"):
+    with pytest.raises(
+        GateFailedError, match=r"retention: 80.00%, at least 90.00% is needed \(fam"
+    ):
         registry.publish(make_candidate(passed=False), EXTRA)
     assert registry.releases() == []
     release = registry.publish(make_candidate(passed=False), EXTRA, failed_too=True)

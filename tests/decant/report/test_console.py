@@ -58,7 +58,7 @@ def test_a_failed_gate_tells_each_failed_check_in_words_and_what_to_do(run: Any)
     lines = table(run.metrics, run.verdict).splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("gate: FAILED, 2 of "))
     assert " ".join(" ".join(lines[start + 1 : start + 3]).split()) == (
-        f"lift: -2.3%, bound -3.1%, at least 0.0% is needed ({why})"
+        f"lift: -2.33%, bound -3.10%, at least 0.00% is needed ({why})"
     )
     assert lines[start + 3 :] == [
         "  size_ratio: 41.7, at least 1000 is needed (x)",
