@@ -56,9 +56,11 @@ def describe(summary: Summary) -> str:
         f"| {number(v['lower_bound'], UNDECIDED)} | {v['reason']} |"
         for name, v in summary["variants"].items()
     )
+    off = ", ".join(summary["thresholds_off"])
+    note = f"These settings of the gate check nothing: {off}.\n\n" if off else ""
     held = "".join(f"Held for a person: {loss}.\n\n" for loss in summary["held"])
     return (
-        f"**{word}**\n\n{held}"
+        f"**{word}**\n\n{note}{held}"
         f"| | check | value | bound | at least | meaning |\n|---|---|---|---|---|---|\n{checks}\n\n"
         f"| segment | served by | gain | lower bound | why |\n|---|---|---|---|---|\n{segments}"
     )

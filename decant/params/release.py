@@ -20,7 +20,7 @@ class Evaluate(Block):
 
     k: Count = 10
     latency_requests: Annotated[int, Field(ge=10)] = 300
-    resamples: Annotated[int, Field(ge=100)] = 2000
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
 
 
 class Gate(Block):
@@ -28,7 +28,7 @@ class Gate(Block):
 
     margin: Share = 0.02
     min_deciding_users: Count = 50
-    resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 10_000
     min_retention: NonNegative = 0.9
     min_group_retention: NonNegative = 0.8
     min_lift: Annotated[float, Field(ge=-1)] = 0.0
@@ -36,6 +36,20 @@ class Gate(Block):
     min_size_ratio: NonNegative = 5.0
     min_latency_ratio: NonNegative = 2.0
     max_production_drop: Share = 0.02
+
+    def without_effect(self) -> list[str]:
+        """The thresholds that nothing can miss, as `name: value`."""
+        least = {  # the lowest value that a figure can have
+            "min_retention": 0.0,
+            "min_group_retention": 0.0,
+            "min_lift": -1.0,
+            "min_size_ratio": 0.0,
+            "min_latency_ratio": 0.0,
+        }
+        most = {"margin": 1.0, "max_production_drop": 1.0}
+        off = [name for name, value in least.items() if getattr(self, name) <= value]
+        off += [name for name, value in most.items() if getattr(self, name) >= value]
+        return [f"{name}: {getattr(self, name):g}" for name in off]
 
 
 class RegistryParams(Block):

@@ -1,7 +1,7 @@
 """Types and names shared by several blocks of params.yaml."""
 
 import os
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
@@ -10,6 +10,8 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
 )
 
 from decant.features.values import clean
@@ -47,6 +49,24 @@ class Block(BaseModel):
     """One block of params.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_or_no_is_not_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts `true` as 1, so that `margin: yes` would allow any loss."""
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        given = value if isinstance(value, list) else [value]
+        if kinds & {int, float} and not kinds & {bool, Any}:
+            for each in given:
+                if isinstance(each, bool):
+                    raise ValueError(f"expected a number, got `{'yes' if each else 'no'}`")
+        return value
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """All types that an annotation is made of."""
+    parts = get_args(annotation)
+    return {annotation}.union(*map(_kinds, parts)) if parts else {annotation}
 
 
 def _known_timezone(timezone: str) -> str:

@@ -63,7 +63,7 @@ def judge(
         `passed`, `checks`, `held` (sure losses on the test window, for a person to judge),
         `segments`, `variants` (judged by the same rule), `groups` (the family against the teacher
         and the best baseline on deciding users) and `family`: quality of the students as they
-        would be released, by window and group.
+        would be released, by window and group; `thresholds_off`: settings that check nothing.
     """
     if fault := unusable(cases, members, folded, variants):
         return rejected(fault)
@@ -108,6 +108,7 @@ def judge(
         "family": windows,
         MEAN_OVER: USERS,
         "best_baseline": best,
+        "thresholds_off": thresholds.without_effect(),
     }
 
 
@@ -141,6 +142,8 @@ def unusable(
         return f"the cases have no column {', '.join(missing)}"
     if GENERAL not in members or GENERAL in folded:
         return f"there is no `{GENERAL}` student"
+    if not any(map(len, members.values())):
+        return "the groups have no users"
     if unknown := [f"{n} of {first}" for n, first in variants.items() if first not in members]:
         return f"variants of unknown students: {', '.join(unknown)}"
     return None
@@ -156,6 +159,7 @@ def rejected(fault: str) -> dict[str, Any]:
         "family": {VALIDATION: {}, TEST: {}},
         MEAN_OVER: USERS,
         "best_baseline": None,
+        "thresholds_off": [],
     }
 
 

@@ -125,12 +125,19 @@ def verdict_lines(verdict: dict[str, Any]) -> list[str]:
     failed = [check for check in checks if not check["passed"]]
     if verdict.get("passed"):
         lines.append(f"gate: PASSED, {len(checks)} checks")
+        lines += thresholds_off(verdict)
         lines += [f"held for a person: {loss}" for loss in verdict.get("held", [])]
     else:
         lines.append(f"gate: FAILED, {len(failed)} of {len(checks)} checks")
         lines += [f"  {explain_check(check)}" for check in failed]
         lines.append(HELP)
     return [part for line in lines for part in wrapped(line)]
+
+
+def thresholds_off(verdict: dict[str, Any]) -> list[str]:
+    """A warning if thresholds of the gate are set to values that nothing can miss."""
+    off = verdict.get("thresholds_off")
+    return [f"these settings of the gate check nothing: {', '.join(off)}"] if off else []
 
 
 def wrapped(line: str) -> list[str]:

@@ -36,7 +36,9 @@ def sentence(evidence: Evidence) -> str:
         start = f"The family must not be released: {failed} of {len(checks)} checks failed"
     else:
         start = "The family must not be released: there are no checks"
-    return "; ".join([start, *achievements(evidence)]) + "."
+    off = evidence.verdict.get("thresholds_off")
+    unchecked = [f"these settings of the gate check nothing: {', '.join(off)}"] if off else []
+    return "; ".join([start, *unchecked, *achievements(evidence)]) + "."
 
 
 def achievements(evidence: Evidence) -> list[str]:

@@ -348,6 +348,26 @@ def test_what_is_no_finite_number_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "gate: {margin: yes}",
+        "gate: {min_group_lift: no}",
+        "teacher: {epochs: true}",
+        "distill: {init_layers: [yes]}",
+        "students: {general: {init: teacher, overrides: {epochs: yes}}}",
+    ],
+)
+def test_yes_is_not_counted_as_1(text: str) -> None:
+    (problem,) = problems(yaml.safe_load(text))
+    assert re.search(r"`\S+`: expected a number, got `(yes|no)`", problem)
+
+
+def test_a_number_of_resamples_that_would_take_an_hour_is_refused() -> None:
+    found = problems({"gate": {"resamples": 1_000_000}, "evaluate": {"resamples": 1_000_000}})
+    assert len(found) == 2 and all("100000" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
     ("ingest", "problem"),
     [
         ({"time": "t", "time_format": "dayfirst"}, "did you mean `day-first`"),

@@ -620,6 +620,7 @@ def test_models_that_are_not_compared_do_not_say_which_cases_are_expected(
     [
         ({"cases": pd.DataFrame()}, "the cases have no column model, window, user, position, rank"),
         ({"members": {}}, "there is no `general` student"),
+        ({"members": {"general": np.arange(0)}}, "the groups have no users"),
         ({"folded": ["general"]}, "there is no `general` student"),
         ({"variants": {"v": "nobody"}}, "variants of unknown students: v of nobody"),
     ],
@@ -631,6 +632,17 @@ def test_evidence_that_cannot_be_read_fails(
     assert failed(result) == {"input"}
     assert why in check_of(result, "input")["why"]
     assert readable(result)
+
+
+def test_thresholds_that_nothing_can_miss_are_named(verdict: Judge) -> None:
+    assert verdict()["thresholds_off"] == []
+    off = stricter(min_retention=0.0, min_lift=-1.0, margin=1.0)
+    assert verdict(thresholds=off)["thresholds_off"] == [
+        "min_retention: 0", "min_lift: -1", "margin: 1",
+    ]  # fmt: skip
+    assert "check nothing: min_retention: 0, min_lift: -1, margin: 1" in describe(
+        verdict(thresholds=off)
+    )
 
 
 @pytest.mark.parametrize("allowed", [-1, 1.5])

@@ -66,6 +66,12 @@ def test_a_failed_gate_tells_each_failed_check_in_words_and_what_to_do(run: Any)
     ]
 
 
+def test_a_gate_that_passed_with_thresholds_switched_off_says_so(run: Any) -> None:
+    run.verdict["thresholds_off"] = ["min_lift: -1", "margin: 1"]
+    lines = table(run.metrics, run.verdict).splitlines()
+    assert lines[-1] == "these settings of the gate check nothing: min_lift: -1, margin: 1"
+
+
 def test_a_segment_that_general_serves_has_its_reason(run: Any) -> None:
     reason = run.verdict["segments"]["men"]["reason"]
     assert f"men: general serves, {reason}" in table(run.metrics, run.verdict).splitlines()
