@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from decant.serving.requests import DEFAULT_K, RecommendAnswer, respond
 POLL = 1.0  # seconds
 SHOWN_VALUES = 10  # of one attribute, in a note
 BACKLOG = 2048  # connections waiting to be accepted
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")  # seconds since the epoch
 
 
 class OptionError(ValueError):
@@ -55,6 +57,11 @@ def add_commands(subparsers: Any) -> None:
         help="the history with behaviours and times: a JSON list as in POST /recommend; -: stdin",
     )
     recommend.add_argument(
+        "--now",
+        metavar="TIME",
+        help="the moment to recommend for, such as 2026-03-01T12:00:00Z; default: the clock's",
+    )
+    recommend.add_argument(
         "-k", type=int, default=DEFAULT_K, help=f"number of items; default: {DEFAULT_K}"
     )
     add_channel(recommend, PRODUCTION, "the channel of the release")
@@ -83,13 +90,17 @@ def add_commands(subparsers: Any) -> None:
     )
 
 
-def request_body(user: str, history: str | None, events: str | None, k: int) -> bytes:
+def request_body(
+    user: str, history: str | None, events: str | None, k: int, now: str | None = None
+) -> bytes:
     """Encode the options of `decant recommend` as the body of POST /recommend.
 
     Raises:
         OptionError: --user or --events is not JSON. OSError: the file cannot be read.
     """
     request: dict[str, Any] = {"user": _parsed("--user", user.encode()), "k": k}
+    if now is not None:
+        request["now"] = float(now) if NUMBER.fullmatch(now) else now
     if events is not None:
         content = sys.stdin.buffer.read() if events == "-" else Path(events).read_bytes()
         request["history"] = _parsed(f"--events {events}", content)
@@ -135,7 +146,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _recommend(arguments: argparse.Namespace) -> int:
-    body = request_body(arguments.user, arguments.history, arguments.events, arguments.k)
+    body = request_body(
+        arguments.user, arguments.history, arguments.events, arguments.k, arguments.now
+    )
     source = open_source(arguments.root, arguments.channel)
     family = source.load(source.pointer().release)
     max_events = load_params(arguments.root / "params.yaml").serve.max_events

@@ -12,6 +12,7 @@ from decant.features.encode import (
     Attribute,
     Encoder,
     Events,
+    basket_numbers,
     gap_indices,
     order_behaviours,
     rating_indices,
@@ -59,7 +60,8 @@ def prepare(
     `missing`: spellings of a missing value, accepted in requests as in the tables.
 
     Raises:
-        FeaturesError: an attribute or target behaviour does not exist or has too many values.
+        FeaturesError: an attribute or target behaviour does not exist or has too many values, or
+            `baskets` is set and events have no time.
         SplitError: the data cannot be split as configured.
     """
     user_index, user_ids = pd.factorize(events[Columns.USER])
@@ -88,6 +90,7 @@ def prepare(
         target=targets(merged, encoder, features),
         attributes=encode_attributes(encoder, user_table),
         split=split(offsets, merged.times, cut),
+        baskets=basket_numbers(merged.users, merged.times, encoder.baskets).astype(np.int32),
     )
     item_table = describe_items(item_ids, merged, items, features)
     tags = interest_tags(merged, encoder, item_table, features.interest_tags)
@@ -105,6 +108,11 @@ def fit_encoder(
     _known("features.target_behaviours", features.target_behaviours, behaviours)
     available = [column for column in users.columns if column != Columns.USER]
     _known("features.attributes", features.attributes, available)
+    if features.baskets and (timeless := int(events[Columns.TIME].isna().sum())):
+        raise FeaturesError(
+            f"features.baskets is true, but {timeless:,} of {len(events):,} events have no time, "
+            "so that nobody knows what was taken together; set features.baskets: false"
+        )
     ratings = np.unique(events[Columns.RATING].dropna())
     if len(ratings) > 20:
         ratings = np.quantile(ratings, np.linspace(0, 1, 20))
@@ -121,6 +129,7 @@ def fit_encoder(
         max_length=features.max_length,
         merge_window=features.merge_window,
         exclude_seen=features.exclude_seen,
+        baskets=features.baskets,
         rating_edges=tuple(float(edge) for edge in ratings[1:]),
     )
 

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from decant.evaluation.baselines import HYBRID, KINDS, applicable
+from decant.evaluation.baselines import COUNTS, HYBRID, KINDS, applicable
 from decant.evaluation.baselines.hybrid import Mixture, best_two, best_weight, mix
+from decant.evaluation.baselines.mixture import fit_mixture, mixture
 from decant.evaluation.latency import interleaved_latency
 from decant.evaluation.measure import ORACLE as ORACLE
 from decant.evaluation.measure import Measured, Yardstick, measure, measure_oracle
@@ -33,6 +34,7 @@ ALL = "all"
 RELEASED = "int8"  # the compression step that is served
 HOPS = ("distilled", "pruned", RELEASED)
 WINDOWS = (VALIDATION, TEST)
+MOST_EVENTS = 20_000  # to fit the weights of the mixture of counts to
 
 
 class NothingToEvaluateError(ValueError):
@@ -103,12 +105,15 @@ def evaluate(
     graphs = {name: Model(folder / bundle.GRAPH) for name, folder in bundles.items()}
     with threadpool_limits(1, user_api="blas"):  # figures must not depend on the number of cores
         measured = measure_all(graphs, yardstick, vectors, progress)
-        mixture = measure_hybrid(measured, yardstick, vectors, progress)
-    left_out = applicable(items, vectors)[1]
-    if mixture is None:
-        left_out[HYBRID] = "the selection half of validation has no cases to choose the weight on"
-    for name, why in left_out.items():
-        progress(f"{name}: left out, {why}")
+        hybrid = measure_hybrid(measured, yardstick, vectors, progress)
+        weights = measure_counts(measured, yardstick, progress)
+        left_out = applicable(items, vectors, encoder.exclude_seen)[1]
+        for name, chosen_weights in ((HYBRID, hybrid), (COUNTS, weights)):
+            if chosen_weights is None:
+                why = "the selection half of validation has no cases to choose weights on"
+                left_out[name] = why
+        for name, why in left_out.items():
+            progress(f"{name}: left out, {why}")
     models = {name: of_model.figures for name, of_model in measured.items()}
     rows = [table for of_model in measured.values() for table in of_model.cases.values()]
     if oracle is not None:
@@ -123,7 +128,8 @@ def evaluate(
         "groups": {name: group_sizes(users, chosen) for name, users in groups.items()},
         "models": models,
         "left_out": left_out,
-        "hybrid": None if mixture is None else asdict(mixture),
+        "hybrid": None if hybrid is None else asdict(hybrid),
+        "count_mixture": weights,
     }
     tops = {name: of_model.top for name, of_model in measured.items()}
     return Evaluated(metrics, pd.concat(rows, ignore_index=True), tops)
@@ -168,7 +174,7 @@ def scorers(
     vectors: np.ndarray | None = None,
 ) -> dict[str, Callable[[], Scorer]]:
     """Factories of the scorers of all baselines and graphs: a fitted baseline is large."""
-    fits, _ = applicable(len(encoder.items), vectors)
+    fits, _ = applicable(len(encoder.items), vectors, encoder.exclude_seen)
     fitted = {name: partial(fit, sequences, len(encoder.items)) for name, fit in fits.items()}
     loaded = {
         name: partial(OnnxScorer, g, encoder.max_length, as_served=name.endswith(f"/{RELEASED}"))
@@ -211,6 +217,25 @@ def measure_hybrid(
     measured[HYBRID] = measure(HYBRID, mix(first, second, weight), yardstick)
     report_quality(HYBRID, measured[HYBRID], yardstick, progress)
     return Mixture(*names, weight)
+
+
+def measure_counts(
+    measured: dict[str, Measured], yardstick: Yardstick, progress: Callable[[str], None]
+) -> dict[str, float] | None:
+    """Add the results of the mixture of counts to `measured`; its weights, None without cases.
+
+    They are fitted to all events of the selection half of validation users, at most `MOST_EVENTS`.
+    """
+    y, items = yardstick, len(yardstick.encoder.items)
+    window = cases(y.sequences, VALIDATION, MOST_EVENTS)
+    picked = np.flatnonzero(in_selection(window.user))
+    picked = picked[:: max(1, -(-len(picked) // MOST_EVENTS))]
+    if not len(picked):
+        return None
+    counts, weights = fit_mixture(y.sequences, window.take(picked), items)
+    measured[COUNTS] = measure(COUNTS, mixture(counts, weights, items), yardstick)
+    report_quality(COUNTS, measured[COUNTS], yardstick, progress)
+    return {**weights, **({} if counts.half_life is None else {"half_life": counts.half_life})}
 
 
 def report_quality(

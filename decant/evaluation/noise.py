@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from decant.features.encode import gap_indices
+from decant.features.encode import basket_numbers, gap_indices
 from decant.features.sequences import Cases, Sequences, history_lengths, ranges
 
 Noisy = tuple[Sequences, Cases]
@@ -175,11 +175,15 @@ def rebuilt(
     length[chosen.user] = np.bincount(owner, minlength=len(chosen)) + 1
     offsets = np.r_[0, length.cumsum()]
     before = np.maximum(length - 1, 0)
+    whose = np.r_[chosen.user[owner], chosen.user][order]
+    times = np.r_[times, np.asarray(sequences.times)[chosen.position]][order]
+    sets = bool((np.diff(sequences.baskets) == 0).any())
     made = Sequences(
         **{name: np.asarray(getattr(sequences, name))[source] for name in COLUMNS},
         offsets=offsets,
-        times=np.r_[times, np.asarray(sequences.times)[chosen.position]][order],
+        times=times,
         gaps=gaps,
+        baskets=basket_numbers(whose, times, sets),
         attributes=sequences.attributes,
         split=np.stack([before, before], axis=1),
     )

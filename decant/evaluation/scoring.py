@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from decant.evaluation.metrics import rank_targets
-from decant.features.sequences import Cases, Sequences, histories, history_lengths, seen_mask
+from decant.features.sequences import Cases, Sequences, histories, history_lengths, masked_items
 from decant.runtime.ranking import top_items
 from decant.runtime.session import ATTRIBUTES, Model
 
@@ -58,8 +58,7 @@ def batches(
     for start in range(0, len(chosen), BATCH):
         rows = order[start : start + BATCH]
         batch = chosen.take(rows)
-        seen = seen_mask(sequences, batch, items) if exclude_seen else _only_padding(batch, items)
-        yield rows, batch, seen
+        yield rows, batch, masked_items(sequences, batch, items, exclude_seen=exclude_seen)
 
 
 class OnnxScorer:
@@ -83,9 +82,3 @@ class OnnxScorer:
     def _request(self, batch: dict[str, np.ndarray], row: int, length: int) -> np.ndarray:
         one = {name: batch[name][row : row + 1, -length:] for name in self.event_inputs}
         return self.model.scores({**one, ATTRIBUTES: batch[ATTRIBUTES][row : row + 1]})
-
-
-def _only_padding(chosen: Cases, items: int) -> np.ndarray:
-    masked = np.zeros((len(chosen), items + 1), dtype=bool)
-    masked[:, 0] = True
-    return masked

@@ -2,6 +2,9 @@
 
 A user's events are sorted, repeats of one item within `merge_window` seconds become one event, and
 ids become indices. Index 0 always means padding or unknown.
+
+With `baskets`, a user's events of one moment are a set: the order in which they were written says
+nothing, so they are put into an order that depends on their items and the moment alone.
 """
 
 import json
@@ -84,6 +87,7 @@ class Encoder:
     rating_edges: tuple[float, ...] = ()
     missing: tuple[str, ...] = ()  # spellings of a missing attribute value
     gaps: bool = True  # whether the gaps of the data differ; without times there are none
+    baskets: bool = False  # whether events of one moment are a set
 
     @property
     def item_index(self) -> dict[str, int]:
@@ -161,9 +165,40 @@ def _last_known(ratings: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return np.where(last >= 0, ratings[last], np.nan)
 
 
-def in_order(events: Events) -> Events:
-    """Sort events by user and time; a user's events without times keep their order."""
-    return events.take(np.lexsort((events.times, events.users)))
+def in_order(events: Events, baskets: bool = False) -> Events:
+    """Sort events by user and time; a user's events without times keep their order.
+
+    With `baskets`, events of one moment are ordered by a hash, else they keep their order.
+    """
+    keys: tuple[np.ndarray, ...] = (events.times, events.users)
+    if baskets:
+        keys = (events.ratings, events.behaviours, scattered(events.items, events.times), *keys)
+    return events.take(np.lexsort(keys))
+
+
+def scattered(items: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """A hash of item and time, uint64 [E]; 0 without a time (the finaliser of SplitMix64).
+
+    The time is a part of it: by the item alone, an item would tell which ones can still follow.
+    """
+    with np.errstate(over="ignore"):
+        mixed = items.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= times.astype(np.float64).view(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return np.where(np.isnan(times), np.uint64(0), mixed ^ (mixed >> np.uint64(31)))
+
+
+def basket_numbers(users: np.ndarray, times: np.ndarray, baskets: bool) -> np.ndarray:
+    """The number of each ordered event's basket, int64 [E], ascending.
+
+    With `baskets`, a user's events of one moment share a number; else each event has its own, as
+    has an event without a time.
+    """
+    if not baskets or not len(users):
+        return np.arange(len(users))
+    first = np.r_[True, (users[1:] != users[:-1]) | (times[1:] != times[:-1])]
+    return np.cumsum(first) - 1
 
 
 def gap_indices(users: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -180,7 +215,7 @@ def rating_indices(edges: tuple[float, ...], ratings: np.ndarray) -> np.ndarray:
 
 def tidy(encoder: Encoder, history: Events) -> Events:
     """Sort and merge raw events, as in training."""
-    return merge(in_order(history), encoder.merge_window)
+    return merge(in_order(history, encoder.baskets), encoder.merge_window)
 
 
 def encode_events(encoder: Encoder, events: Events) -> dict[str, np.ndarray]:

@@ -12,7 +12,8 @@ class Sequences:
 
     `items`, `behaviours`, `ratings`, `gaps` int [E]; `times` float [E]; `target` bool [E]: may be
     predicted; `attributes` int [U, A]; `split` int [U, 2]: number of a user's events before the
-    validation window, and before the test window.
+    validation window, and before the test window; `baskets` int [E]: events with one number are a
+    set, see `encode.basket_numbers`.
     """
 
     offsets: np.ndarray
@@ -24,6 +25,7 @@ class Sequences:
     target: np.ndarray
     attributes: np.ndarray
     split: np.ndarray
+    baskets: np.ndarray
 
     @property
     def users(self) -> int:
@@ -128,12 +130,26 @@ def histories(
     return batch
 
 
-def seen_mask(sequences: Sequences, chosen: Cases, items: int) -> np.ndarray:
-    """Items each case's user has already had, bool [B, items + 1]; index 0 is always masked."""
-    start = sequences.offsets[chosen.user]
+def masked_items(
+    sequences: Sequences, chosen: Cases, items: int, *, exclude_seen: bool
+) -> np.ndarray:
+    """Items that are no candidates of each case, bool [B, items + 1]; index 0 always is none.
+
+    With `exclude_seen` those of the history, else those in the same basket: a set has each item
+    once.
+    """
+    start = np.asarray(sequences.offsets)[chosen.user]
+    if not exclude_seen:
+        start = np.maximum(start, basket_starts(sequences, chosen.position))
     flat = ranges(start, chosen.position)
     row = np.repeat(np.arange(len(chosen)), chosen.position - start)
     mask = np.zeros((len(chosen), items + 1), dtype=bool)
     mask[row, sequences.items[flat]] = True
     mask[:, 0] = True
     return mask
+
+
+def basket_starts(sequences: Sequences, position: np.ndarray) -> np.ndarray:
+    """The first event of the basket that each event belongs to; flat indices, int [P]."""
+    numbers = np.asarray(sequences.baskets)
+    return np.searchsorted(numbers, numbers[position], side="left")

@@ -179,6 +179,7 @@ class Features(Block):
     merge_window: NonNegative = 1800
     max_length: Annotated[int, Field(ge=2, le=2000)] = 50
     exclude_seen: bool = True
+    baskets: bool = False
     attributes: list[Name] = []
     attribute_bins: Annotated[int, Field(ge=2, le=100)] = 4
     impute: Literal["mean", "median", "interpolate"] = "median"

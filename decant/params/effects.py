@@ -42,6 +42,7 @@ TABLE: dict[str, Condition] = {
     "ingest.item_title": when.either(_OWN_TABLES, _ITEMS, when.titles_have_a_column),
     "validate.unknown_items": when.either(_OWN_TABLES, _ITEMS),
     "features.merge_window": when.no_clock,
+    "features.baskets": when.no_clock,
     "features.attribute_bins": when.needs("features.attributes", "nothing is binned"),
     "split.validation": when.only("split.method", "time"),
     "split.test": when.only("split.method", "time"),

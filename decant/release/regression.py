@@ -77,7 +77,7 @@ def why_incomparable(candidate: Params | None, production: Params | None) -> str
 def protocol(params: Params) -> dict[str, Any]:
     """Settings of the evaluation protocol: source, split, and eligible items."""
     features = params.features.model_dump(
-        include={"target_behaviours", "merge_window", "exclude_seen"}
+        include={"target_behaviours", "merge_window", "exclude_seen", "baskets"}
     )
     layout: dict[str, dict[str, Any]] = {
         "demo": {"raw": params.raw},

@@ -4,6 +4,7 @@ Imports neither torch nor pandas. Shapes: N items; index 0 is padding; T events;
 """
 
 import itertools
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -155,16 +156,24 @@ class Family:
         self._ids = np.array(["", *self.encoder.items], dtype=object)
 
     def recommend(
-        self, user: Mapping[str, Any], history: History | Iterable[Event], k: int
+        self,
+        user: Mapping[str, Any],
+        history: History | Iterable[Event],
+        k: int,
+        now: float | None = None,
     ) -> Answer:
         """The `k` best items for a user with these raw attributes and this history.
+
+        `now`: the moment to recommend for, in seconds since the epoch; None: the clock's, or the
+        newest event's, if that is later. Events of this very moment are the open basket, if the
+        release has baskets; other releases do not read it.
 
         Items and attributes unknown to the release are ignored and listed in the answer, as are
         attributes with an unknown or impossible value. A history without known items is equivalent
         to an empty one.
 
         Raises:
-            RequestError: k out of range, or an unknown behaviour.
+            RequestError: k out of range, an unknown behaviour, or an event after `now`.
         """
         if not 1 <= k <= len(self.encoder.items):
             raise RequestError(
@@ -173,6 +182,7 @@ class Family:
         if not isinstance(history, History):
             history = History.from_events(history)
         given, unknown_attributes = self._attributes(user)
+        moment = moment_of(history, now)
         known = {n: value if possible(n, value) else None for n, value in given.items()}
         indices = np.fromiter(map(self._item, history.items), np.int64, len(history.items))
         events = tidy(self.encoder, self._events(history, indices))
@@ -184,7 +194,7 @@ class Family:
             facts[TASTE] = self.taste.group(events.items)
         segment = route(self.rules, facts)
         student, scores = self._score(segment, batch, len(events.items))
-        top = top_items(scores, self._masked(events.items, scores.shape[1]), k)[0]
+        top = top_items(scores, self._masked(events, moment, scores.shape[1]), k)[0]
         top = top[top > 0]
         left_out = [history.items[place] for place in np.flatnonzero(indices == 0)]
         return Answer(
@@ -274,11 +284,14 @@ class Family:
         )
         return events if indices.all() else events.take(np.flatnonzero(indices))
 
-    def _masked(self, seen: np.ndarray, width: int) -> np.ndarray:
+    def _masked(self, events: Events, now: float, width: int) -> np.ndarray:
+        """Items that are no candidates, bool [1, width]; see `sequences.masked_items`."""
         masked = np.zeros((1, width), dtype=bool)
         masked[0, 0] = True
         if self.encoder.exclude_seen:
-            masked[0, seen] = True
+            masked[0, events.items] = True
+        elif self.encoder.baskets:
+            masked[0, events.items[events.times == now]] = True
         return masked
 
     def _behaviour(self, name: str | None) -> int:
@@ -289,6 +302,25 @@ class Family:
             hint = suggest(name, self.encoder.behaviours, also_list=True, listed=MOST_NAMES)
             raise RequestError(f"unknown behaviour `{name[:SHOWN]}`; {hint}")
         return index
+
+
+def moment_of(history: History, now: float | None) -> float:
+    """The moment to recommend for, seconds since the epoch.
+
+    Raises:
+        RequestError: the history has an event after `now`.
+    """
+    timed = history.times[~np.isnan(history.times)]
+    newest = float(timed.max()) if len(timed) else -math.inf
+    if now is None:
+        return max(time.time(), newest)
+    if newest > now:
+        place = history.older + int(np.nanargmax(history.times))
+        raise RequestError(
+            f"now is {now:.15g}, but history[{place}].time is {newest:.15g}: a history ends before "
+            "the moment to recommend for"
+        )
+    return now
 
 
 def encode_request(

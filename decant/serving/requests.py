@@ -81,6 +81,14 @@ class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             extra_json_schema={"minimum": 1},
         ),
     ] = DEFAULT_K
+    now: Annotated[
+        float | str | None,
+        msgspec.Meta(
+            description="the moment to recommend for, like the times of events, none of which may "
+            "be later; default: the server's clock. Where a shop's baskets are sets, events of "
+            "this very moment are the basket to be filled, and its items are not recommended again"
+        ),
+    ] = None
 
 
 class ScoredItem(msgspec.Struct, frozen=True):
@@ -150,7 +158,8 @@ def ask(family: Family, body: bytes, max_events: int = MAX_EVENTS) -> Answer:
         RequestError: the request is invalid; one line says why.
     """
     request = decode(body)
-    return family.recommend(attributes(request), history(request, max_events), request.k)
+    events, now = history(request, max_events), moment(request)
+    return family.recommend(attributes(request), events, request.k, now)
 
 
 def encode(answer: Answer) -> bytes:
@@ -208,7 +217,7 @@ def history(request: RecommendRequest, max_events: int = MAX_EVENTS) -> History:
         if isinstance(given, HistoryEvent):
             item, behaviour, time, rating = given.item, given.behaviour, given.time, given.rating
             if isinstance(time, str):
-                time = _moment(number, time)
+                time = _parsed(f"history[{number}].time", time)
         else:
             item, behaviour, time, rating = given, None, None, None
         items.append(item if isinstance(item, str) else plain_text(item) or "")
@@ -218,6 +227,21 @@ def history(request: RecommendRequest, max_events: int = MAX_EVENTS) -> History:
     events = History(items, behaviours, np.array(times), np.array(ratings), older)
     _check_times(request, events)
     return events
+
+
+def moment(request: RecommendRequest) -> float | None:
+    """The moment to recommend for, in seconds since the epoch; None: the clock's.
+
+    Raises:
+        RequestError: it is not a time.
+    """
+    given = request.now
+    if given is None:
+        return None
+    now = _parsed("now", given) if isinstance(given, str) else given
+    if not EARLIEST <= now < LATEST:
+        raise RequestError(_unlikely("now", given))
+    return now
 
 
 def to_wire(answer: Answer) -> dict[str, Any]:
@@ -243,20 +267,24 @@ def _check_times(request: RecommendRequest, history: History) -> None:
     number = history.older + int(wrong[0])
     given = request.history[number]
     assert isinstance(given, HistoryEvent), "an id alone has no time"
-    shown = f"{given.time:.15g}" if isinstance(given.time, float) else f"`{given.time}`"[:SHOWN]
-    raise RequestError(
-        f"history[{number}].time is {shown}, not from 1990 to 2099; expected seconds since 1970 "
+    raise RequestError(_unlikely(f"history[{number}].time", given.time))
+
+
+def _unlikely(place: str, given: float | str | None) -> str:
+    shown = f"{given:.15g}" if isinstance(given, float) else f"`{given}`"[:SHOWN]
+    return (
+        f"{place} is {shown}, not from 1990 to 2099; expected seconds since 1970 "
         "(not milliseconds), or a time such as 2026-03-01T12:00:00Z"
     )
 
 
-def _moment(number: int, time: str) -> float:
+def _parsed(place: str, time: str) -> float:
     try:
         moment = datetime.fromisoformat(time.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise RequestError(
-            f"history[{number}].time: `{time[:SHOWN]}` is not a time; expected seconds since 1970, "
+            f"{place}: `{time[:SHOWN]}` is not a time; expected seconds since 1970, "
             "or a time such as 2026-03-01T12:00:00Z"
         ) from None
 

@@ -21,7 +21,7 @@ from decant.data.split import SplitError
 from decant.evaluation.baselines import HYBRID, NAMES
 from decant.evaluation.scoring import OnnxScorer
 from decant.features.encode import Encoder
-from decant.features.sequences import TEST, VALIDATION, Sequences, cases, seen_mask
+from decant.features.sequences import TEST, VALIDATION, Sequences, cases, masked_items
 from decant.models import bundle
 from decant.models.build import load_model
 from decant.params.load import parse_params
@@ -282,7 +282,11 @@ def test_what_is_evaluated_is_what_a_request_gets(shop: Path) -> None:
         one = chosen.take(np.array([row]))
         history = int(one.position[0] - sequences.offsets[one.user[0]])
         scores = OnnxScorer(graph, min(history, encoder.max_length))(sequences, one)
-        served.append(top_items(scores, seen_mask(sequences, one, len(encoder.items)), 10)[0])
+        served.append(
+            top_items(
+                scores, masked_items(sequences, one, len(encoder.items), exclude_seen=True), 10
+            )[0]
+        )
     assert np.array_equal(np.array(served), evaluated)
 
 

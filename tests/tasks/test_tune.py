@@ -67,7 +67,7 @@ def circle(users: int) -> Sequences:
         offsets=np.arange(0, events + 1, STEPS), items=walk.ravel().astype(np.int32),
         behaviours=none + 1, ratings=none, gaps=none, times=np.arange(events, dtype=np.float64),
         target=np.ones(events, bool), attributes=np.zeros((users, 0), np.int16),
-        split=np.tile([STEPS - 2, STEPS - 1], (users, 1)),
+        split=np.tile([STEPS - 2, STEPS - 1], (users, 1)), baskets=np.arange(events),
     )  # fmt: skip
 
 

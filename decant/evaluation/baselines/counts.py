@@ -17,15 +17,18 @@ def user_items(sequences: Sequences, items: int) -> sparse.csr_array:
     return seen
 
 
-def follows(sequences: Sequences, items: int, steps: int) -> sparse.csr_array:
+def follows(
+    sequences: Sequences, items: int, steps: int, weight: np.ndarray | None = None
+) -> sparse.csr_array:
     """Count of each item `steps` events after another one in training, float [N + 1, N + 1].
 
-    Rows are the earlier items.
+    Rows are the earlier items. `weight`: of each training event as the later one; None: 1.
     """
     user = _training_users(sequences)
     same = user[steps:] == user[:-steps]
     taken = np.asarray(sequences.items)[training_events(sequences)]
-    return pairs(taken[:-steps][same], taken[steps:][same], (items + 1, items + 1))
+    later = None if weight is None else weight[steps:][same]
+    return pairs(taken[:-steps][same], taken[steps:][same], (items + 1, items + 1), later)
 
 
 def histories(

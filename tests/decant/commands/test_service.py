@@ -210,5 +210,7 @@ def test_the_options_become_the_body_of_a_request() -> None:
     body = json.loads(request_body('{"age": 28}', " a, b ,,7", None, 3))
     assert body == {"user": {"age": 28}, "history": ["a", "b", "7"], "k": 3}
     assert json.loads(request_body("{}", None, None, 3)) == {"user": {}, "k": 3}
+    for now, sent in (("1772000000", 1_772_000_000.0), ("2026-03-01", "2026-03-01")):
+        assert json.loads(request_body("{}", None, None, 3, now))["now"] == sent
     with pytest.raises(OptionError, match="--user"):
         request_body("[" * 100_000, None, None, 3)

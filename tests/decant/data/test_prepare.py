@@ -103,6 +103,20 @@ def test_views_carts_and_purchases_of_one_item_are_one_event_of_the_strongest(ru
     assert of_user(sequences, 0, "times") == [0, 2 * HOUR, 4 * HOUR, 5 * HOUR]
 
 
+def test_baskets_are_the_same_whatever_the_order_of_the_rows(run: Run) -> None:
+    rows = [("zoe", item, "view", time) for time in (0, HOUR) for item in ("pan", "rake", "hose")]
+    both = [run(events=log(*order), baskets=True).sequences for order in (rows, rows[::-1])]
+    for field in fields(Sequences):
+        np.testing.assert_array_equal(*(getattr(made, field.name) for made in both))
+    assert both[0].baskets.tolist() == [0, 0, 0, 1, 1, 1]
+    assert run(events=log(*rows)).sequences.baskets.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_baskets_without_times_are_refused(run: Run) -> None:
+    with pytest.raises(FeaturesError, match=r"baskets is true, but 1 of 3 events have no time"):
+        run(events=log(*(("zoe", "pan", "view", t) for t in (0, 1, np.nan))), baskets=True)
+
+
 def test_events_out_of_order_are_put_in_order(run: Run, events: pd.DataFrame) -> None:
     shuffled = events.iloc[[0, 8, 2, 6, 3, 5, 4, 7, 1]]  # zoe appears first
     expected = run().sequences

@@ -12,7 +12,15 @@ from onnx import TensorProto, helper, numpy_helper
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from decant.evaluation import baselines
-from decant.evaluation.baselines import BASELINES, CONTENT, HYBRID, KINDS, NAMES
+from decant.evaluation.baselines import (
+    BASELINES,
+    CONTENT,
+    COUNTS,
+    HYBRID,
+    KINDS,
+    NAMES,
+    REPEATING,
+)
 from decant.evaluation.baselines.hybrid import WEIGHTS
 from decant.evaluation.evaluate import (
     ALL,
@@ -30,6 +38,7 @@ from decant.models import bundle
 from decant.runtime.session import Model
 
 ITEMS = 6
+MEASURED = {*NAMES} - {*REPEATING}  # seen items are left out here
 
 
 def write_graph(folder: Path, table: np.ndarray) -> Path:
@@ -100,7 +109,7 @@ def run(sequences: Sequences, encoder: Encoder, bundles: dict[str, Path]) -> Run
 
 def test_every_model_has_figures_for_every_window_and_group(run: Run) -> None:
     models = run().metrics["models"]
-    assert set(models) == {*NAMES, "teacher", "general/int8"}
+    assert set(models) == {*MEASURED, "teacher", "general/int8"}
     for figures in models.values():
         for window in (VALIDATION, TEST):
             assert set(figures[window]) == {ALL, "general", "up"}
@@ -135,7 +144,7 @@ def test_every_case_is_a_row(run: Run, sequences: Sequences) -> None:
     assert rows["user"].tolist() == [0, 1, 2, 3, 4]
     assert rows["position"].tolist() == (sequences.offsets[1:] - 1).tolist()
     assert rows["rank"].tolist()[:3] == [1, 1, 1]
-    assert len(table) == 2 * 5 * (len(NAMES) + 2)
+    assert len(table) == 2 * 5 * (len(MEASURED) + 2)
 
 
 def test_the_top_is_that_of_the_test_window(run: Run) -> None:
@@ -216,7 +225,7 @@ def test_progress_is_told_for_every_model(run: Run) -> None:
     lines: list[str] = []
     run(progress=lines.append)
     message = sorted(line.split(": test NDCG@2 ")[0] for line in lines if ": test" in line)
-    assert message == sorted([*NAMES, "teacher", "general/int8"])
+    assert message == sorted([*MEASURED, "teacher", "general/int8"])
 
 
 def test_the_hybrid_is_of_the_best_two_kinds_on_the_users_that_pick(run: Run) -> None:
@@ -225,7 +234,7 @@ def test_the_hybrid_is_of_the_best_two_kinds_on_the_users_that_pick(run: Run) ->
     window = table[(table["window"] == VALIDATION) & in_selection(table["user"].to_numpy())]
     quality = {
         name: ndcg(window[window["model"] == name]["rank"].to_numpy(), 2).mean()
-        for name in (*BASELINES, CONTENT)
+        for name in {*BASELINES, CONTENT} & MEASURED
     }
     best = max(quality.values())
     assert quality[mixed["first"]] == best
@@ -270,8 +279,8 @@ def test_what_is_left_out_is_told_with_the_reason(
     monkeypatch.setattr(baselines, "LARGEST_INVERSE", ITEMS - 1)
     lines: list[str] = []
     metrics = run(vectors=None, progress=lines.append).metrics
-    assert set(metrics["left_out"]) == {"ease", "recency_ease", CONTENT}
-    assert set(metrics["models"]) == {*NAMES, "teacher", "general/int8"} - {*metrics["left_out"]}
+    assert set(metrics["left_out"]) == {"ease", "recency_ease", CONTENT, *REPEATING}
+    assert set(metrics["models"]) == {*MEASURED, "teacher", "general/int8"} - {*metrics["left_out"]}
     for name, why in metrics["left_out"].items():
         assert f"{name}: left out, {why}" in lines
 
@@ -283,6 +292,7 @@ def test_without_validation_users_that_pick_there_is_no_hybrid(
     monkeypatch.setattr("decant.evaluation.evaluate.in_selection", nobody)
     metrics = run().metrics
     assert metrics["hybrid"] is None and HYBRID in metrics["left_out"]
+    assert metrics["count_mixture"] is None and COUNTS in metrics["left_out"]
     assert HYBRID not in metrics["models"]
 
 

@@ -20,7 +20,7 @@ from decant.evaluation.robustness import (
 )
 from decant.evaluation.scoring import rank
 from decant.features.encode import Encoder
-from decant.features.sequences import TEST, Cases, Sequences, cases, histories, seen_mask
+from decant.features.sequences import TEST, Cases, Sequences, cases, histories, masked_items
 
 ITEMS, USERS = 30, 60
 
@@ -105,7 +105,7 @@ def test_noise_neither_masks_the_target_nor_unmasks_a_seen_item(asked: Trial, ki
     noise = asked.noises[kind]
     misled = NoisyScorer(noisy_items_first, asked.sequences, asked.chosen, noise, 0.5, 1)
     ranking = rank(misled, asked.sequences, asked.chosen, ITEMS, k=ITEMS, exclude_seen=True)
-    seen = seen_mask(asked.sequences, asked.chosen, ITEMS)
+    seen = masked_items(asked.sequences, asked.chosen, ITEMS, exclude_seen=True)
     shown = np.zeros_like(seen)
     np.put_along_axis(shown, ranking.top.astype(int), True, axis=1)
     shown[:, 0] = False

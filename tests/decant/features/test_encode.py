@@ -17,12 +17,14 @@ from decant.features.encode import (
     Encoder,
     EncoderError,
     Events,
+    basket_numbers,
     encode_events,
     gap_indices,
     merge,
     order_behaviours,
     rating_indices,
     right_align,
+    scattered,
     tidy,
 )
 
@@ -226,6 +228,41 @@ def test_the_order_of_events_with_different_times_does_not_matter(
     one, other = (encode_events(ENCODER, tidy(ENCODER, make(*r))) for r in (timed, shuffled))
     for name in INPUTS:
         np.testing.assert_array_equal(one[name], other[name])
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, st.randoms())
+def test_in_a_basket_the_order_of_the_rows_does_not_matter(
+    given_rows: list[tuple[int, int, int, float, float]], random: Any
+) -> None:
+    """Every event has one of two moments."""
+    sets = replace(ENCODER, baskets=True)
+    written = [(0, *row[1:3], 50.0 * (i % 2), row[4]) for i, row in enumerate(given_rows)]
+    shuffled = random.sample(written, len(written))
+    one, other = (encode_events(sets, tidy(sets, make(*r))) for r in (written, shuffled))
+    for name in INPUTS:
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_in_a_basket_no_item_always_comes_first() -> None:
+    """Else an item would tell which ones can still follow."""
+    moments = np.arange(200.0)
+    first = scattered(np.full(200, 1), moments) < scattered(np.full(200, 2), moments)
+    assert 70 < first.sum() < 130
+
+
+def test_events_without_a_time_keep_their_order_and_are_no_basket() -> None:
+    sets = replace(ENCODER, baskets=True)
+    events = tidy(sets, make(*((0, item, 1, NAN, NAN) for item in (3, 1, 2))))
+    assert events.items.tolist() == [3, 1, 2]
+    assert basket_numbers(events.users, events.times, True).tolist() == [0, 1, 2]
+
+
+def test_a_basket_is_what_one_user_took_at_one_moment() -> None:
+    users, times = np.array([0, 0, 0, 1, 1]), np.array([1.0, 1.0, 2.0, 2.0, 2.0])
+    assert basket_numbers(users, times, True).tolist() == [0, 0, 1, 2, 2]
+    assert basket_numbers(users, times, False).tolist() == [0, 1, 2, 3, 4]
+    assert basket_numbers(users[:0], times[:0], True).tolist() == []
 
 
 @settings(max_examples=100, deadline=None)

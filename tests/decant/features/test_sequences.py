@@ -15,8 +15,8 @@ from decant.features.sequences import (
     gather,
     histories,
     history_lengths,
+    masked_items,
     ranges,
-    seen_mask,
     training_counts,
     training_events,
 )
@@ -115,9 +115,18 @@ def test_gathering_stops_at_the_users_first_event(make_sequences: Make) -> None:
 
 def test_seen_is_the_whole_history_and_nothing_later(make_sequences: Make) -> None:
     sequences = make_sequences([[1, 2, 3, 4], [5, 1]])
-    mask = seen_mask(sequences, Cases(np.array([0, 1]), np.array([2, 5])), 5)
+    mask = masked_items(sequences, Cases(np.array([0, 1]), np.array([2, 5])), 5, exclude_seen=True)
     assert np.flatnonzero(mask[0]).tolist() == [0, 1, 2]
     assert np.flatnonzero(mask[1]).tolist() == [0, 5]
+
+
+def test_without_the_seen_filter_only_the_targets_own_basket_is_masked(
+    make_sequences: Make,
+) -> None:
+    sequences = make_sequences([[1, 2, 3, 4], [5, 1, 2]], baskets=[0, 1, 1, 1, 2, 2, 3])
+    chosen = Cases(np.array([0, 0, 1, 1]), np.array([3, 1, 5, 6]))
+    mask = masked_items(sequences, chosen, 5, exclude_seen=False)
+    assert [np.flatnonzero(row).tolist() for row in mask] == [[0, 2, 3], [0], [0, 5], [0]]
 
 
 def test_sequences_are_saved_and_mapped_as_they_were(make_sequences: Make, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def two_tastes() -> Sequences:
         target=np.ones(USERS * LENGTH, dtype=bool),
         attributes=np.zeros((USERS, 0), dtype=np.int64),
         split=split,
+        baskets=np.arange(USERS * LENGTH),
     )
 
 

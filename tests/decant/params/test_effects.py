@@ -89,6 +89,9 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
         ({"validate": {"unknown_items": "keep"}, "ingest": {"items": "i.csv"}}, FILES),
         ({**FILES, "validate": {"unknown_items": "keep"}}, {"ingest": {"items": "i.csv"}}),
     ],
+    "features.baskets": [
+        ({**FILES, "features": {"baskets": True}}, {"ingest": {"time": "t"}}),
+    ],
     "features.merge_window": [
         ({**FILES, "features": {"merge_window": 9}}, {"ingest": {"time": "t"}}),
         ({**FILES, "features": {"merge_window": 9}}, {"source": "movielens-1m"}),

@@ -31,8 +31,8 @@ SETTINGS = {
     "ingest": "protocol events layout delimiter user item time time_format timezone behaviour "
     "behaviour_default rating users items item_title vectors missing",
     "validate": "max_quarantined max_drop unknown_items min_events min_users min_items",
-    "features": "target_behaviours merge_window max_length exclude_seen attributes attribute_bins "
-    "impute interest_tags",
+    "features": "target_behaviours merge_window max_length exclude_seen baskets attributes "
+    "attribute_bins impute interest_tags",
     "split": "method validation test cases_per_user",
     "embed": "encoder dimension bert threads",
     "teacher": f"{TRAINING} ensemble soft_weight warm_start",
@@ -363,8 +363,8 @@ def test_yes_is_not_counted_as_1(text: str) -> None:
 
 
 def test_a_number_of_resamples_that_would_take_an_hour_is_refused() -> None:
-    found = problems({"gate": {"resamples": 1_000_000}, "evaluate": {"resamples": 1_000_000}})
-    assert len(found) == 2 and all("100000" in problem for problem in found)
+    refused = problems({"gate": {"resamples": 1_000_000}, "evaluate": {"resamples": 1_000_000}})
+    assert len(refused) == 2 and all("100000" in problem for problem in refused)
 
 
 @pytest.mark.parametrize(

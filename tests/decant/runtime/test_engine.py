@@ -156,6 +156,35 @@ def test_seen_items_come_back_where_repeats_are_normal(tiny: Any) -> None:
     assert set(family.recommend({}, bare(1, 2), N).items) == set(ids(*range(1, N + 1)))
 
 
+def test_items_of_the_open_basket_are_not_recommended_again(tiny: Any) -> None:
+    family = tiny.with_encoder(exclude_seen=False, baskets=True)
+    now = 1_772_000_000.0
+    history = [Event(item, time=now - 60 * (n < 2)) for n, item in enumerate(ids(1, 2, 3, 4))]
+    left = set(ids(*range(1, N + 1))) - set(ids(3, 4))
+    assert set(family.recommend({}, history, N, now).items) == left
+    assert len(family.recommend({}, history, N, now + 1).items) == N
+    assert len(family.recommend({}, history, N).items) == N  # the clock's time is another
+
+
+def test_the_order_inside_a_basket_changes_no_answer(tiny: Any) -> None:
+    family = tiny.with_encoder(exclude_seen=False, baskets=True)
+    history = [Event(item, time=1_772_000_000.0) for item in ids(1, 2, 3, 4, 5)]
+    answer, turned = (family.recommend({}, h, N) for h in (history, history[::-1]))
+    assert (answer.items, answer.scores) == (turned.items, turned.scores)
+
+
+def test_an_event_after_now_is_refused_by_its_place(tiny: Any) -> None:
+    history = [Event("item-01", time=1_772_000_060.0), Event("item-02", time=1_772_000_000.0)]
+    with pytest.raises(RequestError, match=r"now is 1772000000, but history\[0\]\.time is 17"):
+        tiny.family.recommend({}, history, 3, 1_772_000_000.0)
+
+
+def test_an_event_later_than_the_clock_is_the_newest_moment(tiny: Any) -> None:
+    family = tiny.with_encoder(exclude_seen=False, baskets=True)
+    later = [Event("item-01", time=4_000_000_000.0)]
+    assert "item-01" not in family.recommend({}, later, N).items
+
+
 @pytest.mark.parametrize("k", [0, -1, N + 1])
 def test_k_outside_the_catalogue_is_refused(tiny: Any, k: int) -> None:
     with pytest.raises(RequestError, match=f"k is {k}; it must be from 1 to {N}"):

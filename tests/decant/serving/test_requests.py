@@ -11,7 +11,7 @@ import pytest
 
 from decant.features.encode import Attribute
 from decant.runtime.engine import Event, RequestError
-from decant.serving.requests import MalformedError, attributes, decode, history, respond
+from decant.serving.requests import MalformedError, attributes, decode, history, moment, respond
 
 
 def events(*given: Any, most: int = 100) -> list[Event]:
@@ -87,6 +87,33 @@ def test_a_time_of_no_plausible_year_is_refused(time: Any, shown: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("now", "moment_"),
+    [
+        (1_772_000_000, 1_772_000_000.0),
+        ("2026-02-25T06:13:20Z", 1_772_000_000.0),
+        ("2026-02-25T07:13:20+01:00", 1_772_000_000.0),
+        (None, None),
+    ],
+)
+def test_now_is_written_like_the_times_of_events(now: Any, moment_: float | None) -> None:
+    assert moment(decode(orjson.dumps({"now": now}))) == moment_
+
+
+@pytest.mark.parametrize(
+    ("now", "problem"),
+    [
+        (1_772_000_000_000, "now is 1772000000000, not from 1990 to 2099; expected seconds"),
+        (0, "now is 0, not from 1990"),
+        ("soon", "now: `soon` is not a time; expected seconds since 1970"),
+    ],
+)
+def test_a_now_that_is_no_moment_is_refused(now: Any, problem: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        moment(decode(orjson.dumps({"now": now})))
+    assert str(caught.value).startswith(problem)
+
+
 def test_of_a_long_history_the_newest_are_read_and_the_others_counted() -> None:
     request = decode(orjson.dumps({"history": [f"i{n}" for n in range(7)]}))
     result = history(request, 3)
@@ -126,7 +153,10 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
             {"history": ["a", {"item": "a", "rating": "5"}]},
             "history[1].rating: expected float | null, got str",
         ),
-        ({"histroy": []}, "unknown key `histroy`; did you mean `history`? known: user, history, k"),
+        (
+            {"histroy": []},
+            "unknown key `histroy`; did you mean `history`? known: user, history, k, now",
+        ),
         (
             {"history": ["a", {"item": "a", "tme": 1}]},
             "unknown key `tme` in history[1]; did you mean `time`? "

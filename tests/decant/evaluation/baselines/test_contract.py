@@ -10,13 +10,16 @@ from decant.evaluation import baselines
 from decant.evaluation.baselines import (
     BASELINES,
     CONTENT,
+    COUNTS,
     HYBRID,
     KINDS,
     NAMES,
+    REPEATING,
     applicable,
     factors,
 )
 from decant.evaluation.baselines.hybrid import mix
+from decant.evaluation.baselines.mixture import PARTS, count, mixture
 from decant.evaluation.scoring import Scorer, rank
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases
 
@@ -27,7 +30,9 @@ VECTORS = np.random.default_rng(3).normal(size=(ITEMS + 1, 4))
 def fit(name: str, sequences: Sequences, items: int = ITEMS) -> Scorer:
     if name == HYBRID:
         return mix(fit("markov", sequences, items), fit("ials", sequences, items), 0.5)
-    return applicable(items, VECTORS[: items + 1])[0][name](sequences, items)
+    if name == COUNTS:
+        return mixture(count(sequences, items), dict.fromkeys(PARTS, 1 / len(PARTS)), items)
+    return applicable(items, VECTORS[: items + 1], False)[0][name](sequences, items)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,20 +104,26 @@ def test_the_colour_of_a_checkerboard_is_found(
 
 
 def test_every_model_that_is_mixed_has_a_kind() -> None:
-    assert set(KINDS) == {*NAMES} - {HYBRID}
+    assert set(KINDS) == {*NAMES} - {HYBRID, COUNTS}
     assert KINDS["markov"] == KINDS["windowed_markov"] == KINDS["short_markov"]
     assert KINDS["ease"] == KINDS["recency_ease"]
-    assert len(set(KINDS.values())) == len(KINDS) - 3
+    assert KINDS["personal_top"] == KINDS["recent_top"]
+    assert len(set(KINDS.values())) == len(KINDS) - 4
 
 
 def test_a_large_catalogue_is_not_inverted(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {"ease", "recency_ease"} <= set(applicable(baselines.LARGEST_INVERSE, VECTORS)[0])
-    fits, left_out = applicable(baselines.LARGEST_INVERSE + 1, VECTORS)
-    assert set(left_out) == {"ease", "recency_ease"} == set(NAMES) - set(fits) - {HYBRID}
+    assert {"ease", "recency_ease"} <= set(applicable(baselines.LARGEST_INVERSE, VECTORS, False)[0])
+    fits, left_out = applicable(baselines.LARGEST_INVERSE + 1, VECTORS, False)
+    assert set(left_out) == {"ease", "recency_ease"} == set(NAMES) - set(fits) - {HYBRID, COUNTS}
     assert "15,001 items" in left_out["ease"] and "15,000" in left_out["ease"]
 
 
 @pytest.mark.parametrize("vectors", [None, np.zeros((ITEMS + 1, 4))])
 def test_without_vectors_there_is_no_content(vectors: np.ndarray | None) -> None:
-    fits, left_out = applicable(ITEMS, vectors)
+    fits, left_out = applicable(ITEMS, vectors, False)
     assert set(left_out) == {CONTENT} and CONTENT not in fits
+
+
+def test_where_repeats_are_left_out_ones_own_favourites_are_no_model() -> None:
+    fits, left_out = applicable(ITEMS, VECTORS, True)
+    assert set(left_out) == {*REPEATING} == set(NAMES) - set(fits) - {HYBRID, COUNTS}

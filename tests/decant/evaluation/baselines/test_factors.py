@@ -125,7 +125,7 @@ def test_who_was_not_in_training_is_scored_by_the_history(
     ones = np.ones(len(items), np.int8)
     grown = Sequences(
         offsets, items, ones, ones, ones, ones.astype(float), ones.astype(bool),
-        np.zeros((len(offsets) - 1, 0), np.int16), split,
+        np.zeros((len(offsets) - 1, 0), np.int16), split, np.arange(len(items)),
     )  # fmt: skip
     odd, even = bpr(grown, ITEMS)(grown, cases(grown, TEST, 1).take(np.array([-2, -1])))
     assert odd[1::2].mean() > odd[2::2].mean() + 2
