@@ -25,7 +25,10 @@ from tasks.runner.step import Summary, Workspace, program
 
 
 def run(workspace: Workspace) -> Summary:
-    """Read every model's graph; write the metrics, the rank of every case and the test's top k."""
+    """Read every model's graph; write the metrics, the rank of every case and the test's top k.
+
+    Where events of one moment are a set, also the quality of every model before every basket.
+    """
     params = workspace.params
     encoder, sequences = load_sequences(workspace)
     folders = model_folders(workspace)
@@ -58,6 +61,8 @@ def run(workspace: Workspace) -> Summary:
     output = workspace.output("evaluation")
     write_json(output / "metrics.json", metrics)
     done.cases.to_parquet(output / "cases.parquet", index=False)
+    if done.baskets is not None:
+        done.baskets.to_parquet(output / "baskets.parquet", index=False)
     np.savez_compressed(output / "top.npz", **done.top)  # type: ignore[arg-type]
     return {
         "protocol": protocol,

@@ -1,5 +1,6 @@
 """Write the HTML report of the run."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,13 @@ def read_evidence(workspace: Workspace) -> Evidence:
             evaluation=params.evaluate,
             gate=params.gate,
             seed=params.seed,
+            baskets=read_baskets(evaluation / "baskets.parquet"),
         )
+
+
+def read_baskets(path: Path) -> pd.DataFrame | None:
+    """The quality before every basket, None where the data has no baskets."""
+    return pd.read_parquet(path) if path.is_file() else None
 
 
 def describe(summary: Summary) -> str:

@@ -21,11 +21,13 @@ from benchmarks.harness.demo_workspace import change_params
 from benchmarks.provenance.trainings import Trainings, trainings
 from decant.commands.presets import PRESET_GROUPS
 from decant.commands.protocol import NONE
-from decant.evaluation.baselines import HYBRID, KINDS
+from decant.evaluation.baselines import NAMES
+from decant.evaluation.baskets import METRICS as BASKET_METRICS
 from decant.evaluation.intervals import paired_gain, ratio_draws
 from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.types import TEACHER
+from decant.report.baskets import best_for_baskets, with_family
 from decant.report.results import Figure, Outcome
 from decant.report.scores import FAMILY, served, serving
 
@@ -45,13 +47,15 @@ class NotDoneError(ValueError):
 @dataclass(frozen=True)
 class FinishedRun:
     """One seed's run: `ranks` has user and rank of every case by model and window; `facts` is the
-    summary of the teacher's training, `trained` the record of each."""
+    summary of the teacher's training, `trained` the record of each. `baskets`: see `evaluate`, with
+    the family as released; None without baskets."""
 
     ranks: dict[tuple[str, str], pd.DataFrame]
     metrics: dict[str, Any]
     verdict: dict[str, Any]
     facts: dict[str, Any]
     trained: Trainings = field(default_factory=dict)
+    baskets: pd.DataFrame | None = None
 
     def per_user(self, model: str, window: str) -> dict[str, np.ndarray]:
         """Each metric's mean per user, float [V], in the order of the users."""
@@ -61,6 +65,14 @@ class FinishedRun:
         return {
             name: user_means(of_ranks(ranks, k), users)[1] for name, of_ranks in METRICS.items()
         }
+
+    def per_user_of_baskets(self, model: str, window: str) -> dict[str, np.ndarray]:
+        """The same before baskets; empty without any."""
+        if self.baskets is None:
+            return {}
+        rows = self.baskets[(self.baskets["model"] == model) & (self.baskets["window"] == window)]
+        users = rows["user"].to_numpy()
+        return {name: user_means(rows[name].to_numpy(), users)[1] for name in BASKET_METRICS}
 
 
 def bench(
@@ -140,13 +152,14 @@ def read_run(root: Path) -> FinishedRun:
     verdict = read(data / "gate" / "verdict.json")
     frame = pd.read_parquet(data / "evaluation" / "cases.parquet")
     students = serving(verdict)
+    members = {
+        segment: np.load(data / "segments" / f"{segment}.npy", allow_pickle=False)
+        for segment in students
+    }
     groups = pd.concat(
-        [
-            pd.Series(segment, np.load(data / "segments" / f"{segment}.npy", allow_pickle=False))
-            for segment in students
-        ]
-        or [pd.Series(dtype=str)]
+        [pd.Series(segment, users) for segment, users in members.items()] or [pd.Series(dtype=str)]
     )
+    baskets = data / "evaluation" / "baskets.parquet"
     frame = pd.concat([frame, served(frame, groups, students)])
     ranks = {
         (str(model), str(window)): rows[["user", "rank"]]
@@ -158,6 +171,7 @@ def read_run(root: Path) -> FinishedRun:
         verdict,
         read(data / "models" / TEACHER / "summary.json"),
         trainings(root),
+        with_family(pd.read_parquet(baskets), verdict, members) if baskets.is_file() else None,
     )
 
 
@@ -170,7 +184,7 @@ def outcome_of(
     outcome = Outcome(protocol(runs, params, source, profile, window), list(runs))
     for seed, run in runs.items():
         outcome.trained |= {f"{name}.seed.{seed}": made for name, made in run.trained.items()}
-    for model in sorted({name for name, _ in first.ranks} & {*KINDS, HYBRID}):
+    for model in sorted({name for name, _ in first.ranks} & {*NAMES}):
         add_model(outcome, f"baseline.{model}", [first], model, window)
     for model in (TEACHER, FAMILY):
         add_model(outcome, model, list(runs.values()), model, window)
@@ -192,12 +206,24 @@ def outcome_of(
     if best is not None:
         bar = first.per_user(best, window)["ndcg"]
         outcome.figures[f"baseline.best.ndcg@{k}"] = with_interval([bar])
+    if first.baskets is not None and (bar_name := best_for_baskets(first.baskets, [*NAMES])):
+        add_baskets(outcome, list(runs.values()), bar_name, window)
     for seed, run in runs.items():
         segments = run.verdict["segments"]
         accepted = sum(segment["ships"] for segment in segments.values())
         outcome.measured(f"accepted.seed.{seed}", accepted, len(segments))
     outcome.shown = table(outcome.figures, k, window)
     return outcome
+
+
+def add_baskets(outcome: Outcome, runs: list[FinishedRun], best: str, window: str) -> None:
+    """The family before baskets over the best traditional model there, chosen on validation."""
+    k, metric = runs[0].metrics["k"], BASKET_METRICS[0]
+    bar = runs[0].per_user_of_baskets(best, window)[metric]
+    ours = [run.per_user_of_baskets(FAMILY, window)[metric] for run in runs]
+    outcome.figures["family.basket_lift"] = lift(ours, bar)
+    outcome.figures[f"baseline.best.{metric}@{k}"] = with_interval([bar])
+    outcome.protocol["best traditional model before baskets"] = best
 
 
 def add_model(
@@ -208,6 +234,10 @@ def add_model(
     ranked = [run.per_user(model, window) for run in runs]
     for metric in METRICS:
         values = [of_run[metric] for of_run in ranked]
+        outcome.figures[f"{name}.{metric}@{k}"] = with_interval(values)
+    of_baskets = [run.per_user_of_baskets(model, window) for run in runs]
+    for metric in of_baskets[0]:
+        values = [of_run[metric] for of_run in of_baskets]
         outcome.figures[f"{name}.{metric}@{k}"] = with_interval(values)
     if window == TEST:
         add_validation(outcome, name, runs, model)

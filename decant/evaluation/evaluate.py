@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from decant.evaluation.baselines import COUNTS, HYBRID, KINDS, applicable
 from decant.evaluation.baselines.hybrid import Mixture, best_two, best_weight, mix
 from decant.evaluation.baselines.mixture import fit_mixture, mixture
+from decant.evaluation.baskets import next_baskets
 from decant.evaluation.latency import interleaved_latency
 from decant.evaluation.measure import ORACLE as ORACLE
 from decant.evaluation.measure import Measured, Yardstick, measure, measure_oracle
@@ -51,11 +52,13 @@ class NothingToEvaluateError(ValueError):
 @dataclass(frozen=True)
 class Evaluated:
     """`metrics`: figures by model, window and group. `cases`: one row per model, window and case
-    (model, window, user, position, rank). `top`: the top k of the test cases, by model."""
+    (model, window, user, position, rank). `top`: the top k of the test cases, by model. `baskets`:
+    one row per model, window and basket, see `baskets.basket_rows`; None without baskets."""
 
     metrics: dict[str, Any]
     cases: pd.DataFrame
     top: dict[str, np.ndarray]
+    baskets: pd.DataFrame | None = None
 
 
 def check_cutoff(k: int, items: int) -> None:
@@ -101,7 +104,13 @@ def evaluate(
     check_cutoff(k, items)
     chosen = cases_by_window(sequences, cases_per_user)
     groups = {ALL: np.arange(sequences.users), **members}
-    yardstick = Yardstick(sequences, encoder, chosen, groups, training_counts(sequences, items), k)
+    sets = (
+        {window: next_baskets(sequences, window, cases_per_user) for window in WINDOWS}
+        if encoder.baskets
+        else {}
+    )
+    count = training_counts(sequences, items)
+    yardstick = Yardstick(sequences, encoder, chosen, groups, count, k, sets)
     graphs = {name: Model(folder / bundle.GRAPH) for name, folder in bundles.items()}
     with threadpool_limits(1, user_api="blas"):  # figures must not depend on the number of cores
         measured = measure_all(graphs, yardstick, vectors, progress)
@@ -130,9 +139,12 @@ def evaluate(
         "left_out": left_out,
         "hybrid": None if hybrid is None else asdict(hybrid),
         "count_mixture": weights,
+        "baskets": {window: len(of_window) for window, of_window in sets.items()},
     }
     tops = {name: of_model.top for name, of_model in measured.items()}
-    return Evaluated(metrics, pd.concat(rows, ignore_index=True), tops)
+    tables = [table for of_model in measured.values() for table in of_model.baskets.values()]
+    baskets = pd.concat(tables, ignore_index=True) if tables else None
+    return Evaluated(metrics, pd.concat(rows, ignore_index=True), tops, baskets)
 
 
 def cases_by_window(sequences: Sequences, per_user: int) -> dict[str, Cases]:

@@ -1,12 +1,13 @@
 """Measure one model on all cases: figures by window and group, and the rank of every target."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from decant.evaluation.baskets import Baskets, basket_figures, basket_rows
 from decant.evaluation.metrics import mean_over_users, ndcg, quality
 from decant.evaluation.scoring import Ranking, Scorer, rank
 from decant.features.encode import Encoder
@@ -17,7 +18,8 @@ ORACLE = "oracle"
 
 @dataclass(frozen=True)
 class Yardstick:
-    """Common input of all measurements: cases by window, users by group, events per item."""
+    """Common input of all measurements: cases by window, users by group, events per item, baskets
+    by window where there are any."""
 
     sequences: Sequences
     encoder: Encoder
@@ -25,28 +27,39 @@ class Yardstick:
     groups: dict[str, np.ndarray]
     count: np.ndarray
     k: int
+    baskets: dict[str, Baskets] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Results of one model: `figures` by window and group, `cases` by window, top k of the test."""
+    """Results of one model: `figures` by window and group, `cases` and `baskets` by window, top k
+    of the test."""
 
     figures: dict[str, Any]
     cases: dict[str, pd.DataFrame]
     top: np.ndarray
+    baskets: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def measure(name: str, scorer: Scorer, yardstick: Yardstick) -> Measured:
-    """Rank every case with one model."""
+    """Rank every case with one model, and before every basket."""
     y, items = yardstick, len(yardstick.encoder.items)
-    rankings = {
-        window: rank(scorer, y.sequences, chosen, items, k=y.k, exclude_seen=y.encoder.exclude_seen)
-        for window, chosen in y.chosen.items()
-    }
+
+    def ranked(chosen: Cases) -> Ranking:
+        seen = y.encoder.exclude_seen
+        return rank(scorer, y.sequences, chosen, items, k=y.k, exclude_seen=seen)
+
+    rankings = {window: ranked(chosen) for window, chosen in y.chosen.items()}
+    figures = {w: by_group(y.chosen[w], r, y.groups, y.count, y.k) for w, r in rankings.items()}
+    baskets = {w: basket_rows(name, w, b, ranked(b.cases).top) for w, b in y.baskets.items()}
+    for window, rows in baskets.items():
+        for group, of_group in basket_figures(rows, y.groups).items():
+            figures[window].setdefault(group, {}).update(of_group)
     return Measured(
-        {w: by_group(y.chosen[w], r, y.groups, y.count, y.k) for w, r in rankings.items()},
+        figures,
         {w: case_rows(name, w, y.chosen[w], r.ranks) for w, r in rankings.items()},
         rankings[TEST].top,
+        baskets,
     )
 
 

@@ -14,6 +14,7 @@ from decant.params.models import Student
 from decant.params.release import Evaluate, Gate
 from decant.params.types import GENERAL, TEACHER
 from decant.release.ranked import read_ranked
+from decant.report.baskets import BasketRow, basket_table
 from decant.report.figures import family_coverage, figures, segment_decisions
 from decant.report.results import Figure
 from decant.report.scores import FAMILY, Scores, read_scores, share
@@ -43,8 +44,9 @@ class Evidence:
 
     `figures`: see `decant.report.figures`. `decisions`: gain over general, by segment and window.
     `retention`: share of the teacher's NDCG, by student on its own group, and the family's on all
-    users. `oracle`: empty if the best possible ranking is unknown. `hops`: summary of compression,
-    by student. `margin`: of non-inferiority, a share of general's NDCG.
+    users. `oracle`: empty if the best possible ranking is unknown. `baskets`: the protocol
+    `next basket`, empty without baskets. `hops`: summary of compression, by student. `margin`: of
+    non-inferiority, a share of general's NDCG.
     """
 
     metrics: dict[str, Any]
@@ -54,6 +56,7 @@ class Evidence:
     retention: dict[str, Figure | None]
     lift: Figure | None
     oracle: list[Share]
+    baskets: list[BasketRow]
     coverage: float | None
     hops: dict[str, dict[str, Any]]
     students: Mapping[str, Student]
@@ -75,11 +78,12 @@ def gather(
     evaluation: Evaluate,
     gate: Gate,
     seed: int,
+    baskets: pd.DataFrame | None = None,
 ) -> Evidence:
     """Compute every figure of the page.
 
     Args:
-        metrics, cases, top: outputs of `evaluate`. verdict: output of the gate.
+        metrics, cases, top, baskets: outputs of `evaluate`. verdict: output of the gate.
         members: user indices by student; general's are in no other group.
     """
     scores = read_scores(cases, verdict, members, evaluation, seed)
@@ -100,6 +104,7 @@ def gather(
         },
         lift=share(scores, FAMILY, str(best)) if best else None,
         oracle=oracle_shares(metrics, scores, list(students)),
+        baskets=basket_table(baskets, metrics, verdict, members, evaluation.resamples, seed),
         coverage=family_coverage(top, cases, scores, int(metrics["catalogue"])),
         hops=hops,
         students=students,

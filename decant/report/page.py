@@ -71,6 +71,7 @@ def models_content(evidence: Evidence) -> dict[str, Any]:
         "steps": steps_blocks(evidence),
         "trade_off": trade and {"picture": Markup(trade.picture), "caption": trade.caption},
         "baselines": baseline_rows(evidence),
+        "basket_rows": evidence.baskets,
         "hybrid": evidence.metrics.get("hybrid"),
         "left_out": evidence.metrics.get("left_out", {}),
         "oracle": oracle_rows(evidence),

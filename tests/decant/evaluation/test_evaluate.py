@@ -202,6 +202,28 @@ def test_a_list_longer_than_the_catalogue_is_an_error(run: Run) -> None:
         run(k=1000)
 
 
+def test_where_a_moment_is_a_set_every_model_is_measured_before_baskets_too(
+    run: Run, make_sequences: Callable[..., Sequences], encoder: Encoder
+) -> None:
+    sequences = make_sequences(
+        [[1, 2, 3, 4], [2, 3, 4, 5], [3, 4, 5, 6]],
+        baskets=[0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 8, 8],
+        split=[[1, 2]] * 3,
+    )
+    groups = {"general": np.array([2]), "up": np.array([0, 1])}
+    sets = replace(encoder, baskets=True)
+    result = run(sequences=sequences, encoder=sets, members=groups)
+    assert result.metrics["baskets"] == {VALIDATION: 3, TEST: 3}
+    assert result.baskets is not None
+    assert set(result.baskets["model"]) == {*MEASURED, "teacher", "general/int8"}
+    figures = result.metrics["models"]["teacher"][TEST]
+    # the teacher has the next item first and the popular 6 second: of {3, 4} and {4, 5} it finds
+    # one, of {5, 6} both
+    assert figures["up"]["basket_recall"] == 0.5
+    assert figures["general"]["basket_recall"] == 1.0
+    assert run().baskets is None and run().metrics["baskets"] == {}
+
+
 def test_everything_but_latency_is_the_same_each_time(run: Run) -> None:
     def steady(result: Evaluated) -> str:
         for model in result.metrics["models"].values():
