@@ -118,7 +118,7 @@ MUTATIONS = [
          "rankings[TEST].top", "next(iter(rankings.values())).top",
          "the parity check compares with another window"),
         ("measure-without-seen-filter",
-         "exclude_seen=y.encoder.exclude_seen)", "exclude_seen=not y.encoder.exclude_seen)",
+         "seen = y.encoder.exclude_seen", "seen = not y.encoder.exclude_seen",
          "seen filter: the opposite protocol is measured"),
     ),
     *mutate(

@@ -7,7 +7,7 @@ MUTATIONS = [
         "decant/runtime/engine.py",
         "decant/runtime/test_engine.py",
         ("engine-seen-items-are-recommended",
-         "masked[0, seen] = True", "masked[0, seen] = False",
+         "masked[0, events.items] = True", "masked[0, events.items] = False",
          "seen filter: users are recommended what they have"),
         ("engine-everybody-is-general",
          "student = segment if segment in self.models else GENERAL", "student = GENERAL",
