@@ -2,6 +2,7 @@
 
 from tqdm import tqdm
 
+from decant.distillation.gates import expert_line
 from decant.distillation.knowledge import load_knowledge
 from decant.distillation.student import train_student
 from decant.models import bundle
@@ -59,6 +60,7 @@ def run(workspace: Workspace) -> Summary:
         "best_ndcg": report.best,
         "events": report.events,
         "arithmetic": report.arithmetic,
+        "experts": report.experts,
     }
     save_model(model, output, material.encoder.items, summary)
     export_onnx(model, output / bundle.GRAPH, material.encoder.max_length)
@@ -100,7 +102,7 @@ def describe(summary: Summary) -> str:
     return (
         f"{summary['users']:,} users, **{summary['parameters']:,} parameters**; best epoch "
         f"{summary['best_epoch']}, validation NDCG@10 **{summary['best_ndcg']:.4f}**{began}"
-        + "".join(f"\n\n{note}." for note in summary["notes"])
+        f"{expert_line(summary['experts'])}" + "".join(f"\n\n{note}." for note in summary["notes"])
     )
 
 

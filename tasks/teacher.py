@@ -4,6 +4,7 @@ from functools import partial
 
 from tqdm import tqdm
 
+from decant.distillation.gates import expert_line
 from decant.distillation.teacher import train_teacher
 from decant.models import bundle
 from decant.models.build import architecture, parameter_count, save_model
@@ -54,6 +55,7 @@ def run(workspace: Workspace) -> Summary:
         "losses": report.losses,
         "events": report.events,
         "arithmetic": report.arithmetic,
+        "experts": report.experts,
     }
     output = workspace.output("models/teacher")
     save_model(model, output, encoder.items, summary)
@@ -83,7 +85,7 @@ def describe(summary: Summary) -> str:
         f"**{summary['parameters']:,} parameters**, reads {', '.join(summary['inputs'])}; best "
         f"epoch {summary['best_epoch']} of {summary['epochs']}, validation NDCG@10 "
         f"**{max(summary['ndcg']):.4f}** ({summary['events']:,} training predictions){ensemble}"
-        + "".join(f"\n\n{note}." for note in summary["notes"])
+        f"{expert_line(summary['experts'])}" + "".join(f"\n\n{note}." for note in summary["notes"])
     )
 
 

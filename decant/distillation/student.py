@@ -7,8 +7,9 @@ from tqdm import tqdm
 
 from decant.distillation.adapters import adapt, merge
 from decant.distillation.fit import fit, new_model
+from decant.distillation.gates import add_experts, refit_gates
 from decant.distillation.prior import with_prior
-from decant.models.build import history_read
+from decant.models.build import expert_shape, history_read
 from decant.models.recommender import Recommender
 from decant.models.shorten import shorten
 from decant.params.models import Distill
@@ -31,6 +32,9 @@ def train_student(
 ) -> tuple[Recommender, Report]:
     """Train one student, either new or starting from another one.
 
+    A new one may get experts of its own, see `settings.experts`; another keeps those it started
+    with and fits their gates to its members.
+
     Args:
         start: the student to start from, changed in place; None: a new one.
         teacher: source of `init_item_embeddings` and `init_layers`; None: from scratch.
@@ -47,6 +51,12 @@ def train_student(
     if members is not None and settings.prior_weight:
         sequences = material.sequences
         with_prior(model, sequences, members, settings.prior_shrinkage, settings.prior_weight)
+    quiet = log or (lambda line: None)
+    if start is None:
+        shape = expert_shape(settings, material.encoder)
+        model, report.experts = add_experts(model, material, shape, seed, quiet)
+    elif members is not None:
+        report.experts = refit_gates(model, material, members, seed, quiet)
     return model, report
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from decant.distillation.fit import fit
+from decant.distillation.gates import add_experts
 from decant.distillation.knowledge import extract, load_knowledge
+from decant.models.build import expert_shape
 from decant.models.recommender import Recommender
 from decant.params.models import Teacher
 from decant.training.checkpoint import Checkpoints
@@ -38,7 +40,8 @@ def train_teacher(
     checkpoints: Checkpoints,
     log: Log | None = None,
 ) -> TrainedTeacher:
-    """Train a teacher; with `settings.ensemble`, also on the mean of that many other models.
+    """Train a teacher; with `settings.ensemble`, also on the mean of that many other models; with
+    `settings.experts`, tables of counts are added.
 
     The ensemble's models have the shape of the teacher (born-again networks, Furlanello et al.
     2018). This avoids depending on a lucky seed; the gain depends on the data.
@@ -60,6 +63,8 @@ def train_teacher(
         reports.append(report)
     labelled = learn_from(members, material, checkpoints.folder)
     model, report = train_alone(labelled, settings, seed, new_model(seed), checkpoints, log)
+    shape = expert_shape(settings, material.encoder)
+    model, report.experts = add_experts(model, material, shape, seed, log or (lambda line: None))
     return TrainedTeacher(model, report, reports)
 
 

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from decant.features.encode import Encoder
+from decant.features.encode import INPUTS, MOMENT, Encoder
 from decant.features.sequences import Cases, Sequences, histories
 from decant.runtime.session import Model
 
@@ -31,7 +31,7 @@ def interleaved_latency(
     """
     rng = np.random.default_rng(seed)
     drawn = chosen.take(rng.integers(0, len(chosen), requests + WARM_UP))
-    inputs = ("items", "behaviours", "ratings", "gaps")
+    inputs = (*INPUTS, *MOMENT)
     taken: dict[str, list[float]] = {name: [] for name in models}
     for case in range(len(drawn)):
         one = drawn.take(np.array([case]))

@@ -8,6 +8,7 @@ nothing, so they are put into an order that depends on their items and the momen
 """
 
 import json
+import math
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ from decant.features.values import attribute_value, number
 STRENGTH = ("view", "click", "favourite", "cart", "rating", "purchase")
 GAP_SECONDS = (60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0, 2592000.0)
 INPUTS = ("items", "behaviours", "ratings", "gaps")
+MOMENT = ("lags", "ages")  # inputs that depend on the moment to recommend for
+LONGEST_AGE = 2**28  # seconds, over eight years; also where the age is unknown
 
 
 class EncoderError(ValueError):
@@ -213,18 +216,40 @@ def rating_indices(edges: tuple[float, ...], ratings: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(ratings), 0, np.searchsorted(edges, ratings, side="right") + 1)
 
 
+def basket_lags(numbers: np.ndarray, opened: bool) -> np.ndarray:
+    """How many baskets back each of a user's events is, int64 [E]: 1 is the open one, 2 the last
+    before it. `numbers`: see `basket_numbers`; `opened`: whether the newest is still open."""
+    if not len(numbers):
+        return np.zeros(0, dtype=np.int64)
+    return np.asarray(numbers[-1] - numbers + (1 if opened else 2), dtype=np.int64)
+
+
+def age_seconds(now: np.ndarray | float, times: np.ndarray) -> np.ndarray:
+    """Whole seconds from each event to the moment, int64; at most `LONGEST_AGE`, which also stands
+    for an unknown age."""
+    ages = np.clip(now - times, 0.0, LONGEST_AGE)
+    return np.where(np.isnan(ages), LONGEST_AGE, ages).astype(np.int64)
+
+
 def tidy(encoder: Encoder, history: Events) -> Events:
     """Sort and merge raw events, as in training."""
     return merge(in_order(history, encoder.baskets), encoder.merge_window)
 
 
-def encode_events(encoder: Encoder, events: Events) -> dict[str, np.ndarray]:
-    """One user's tidy events → model inputs of the last `max_length`, int64 [T] each."""
+def encode_events(encoder: Encoder, events: Events, now: float = math.nan) -> dict[str, np.ndarray]:
+    """One user's tidy events → model inputs of the last `max_length`, int64 [T] each.
+
+    `now`: the moment to recommend for, seconds since the epoch; NaN: unknown.
+    """
+    opened = encoder.baskets and len(events.times) > 0 and bool(events.times[-1] == now)
+    numbers = basket_numbers(events.users, events.times, encoder.baskets)
     encoded = {
         "items": events.items,
         "behaviours": events.behaviours,
         "ratings": rating_indices(encoder.rating_edges, events.ratings),
         "gaps": gap_indices(events.users, events.times),
+        "lags": basket_lags(numbers, opened),
+        "ages": age_seconds(now, events.times),
     }
     return {
         name: column[-encoder.max_length :].astype(np.int64) for name, column in encoded.items()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from decant.features.encode import MOMENT, age_seconds
+
 
 @dataclass(frozen=True)
 class Sequences:
@@ -123,11 +125,31 @@ def history_lengths(sequences: Sequences, chosen: Cases) -> np.ndarray:
 def histories(
     sequences: Sequences, chosen: Cases, inputs: tuple[str, ...], length: int
 ) -> dict[str, np.ndarray]:
-    """Model inputs of cases: int64 [B, length] each, and `attributes` int64 [B, A]."""
+    """Model inputs of cases: int64 [B, length] each, and `attributes` int64 [B, A].
+
+    `inputs`: arrays of `Sequences`, and of these: `lags`, `ages`, see `encode`, at the case's own
+    moment. Nothing else about the case's event enters.
+    """
     start = sequences.offsets[chosen.user]
-    batch = gather(sequences, inputs, chosen.position, start, length)
+    stored = tuple(name for name in inputs if name not in MOMENT)
+    batch = gather(sequences, stored, chosen.position, start, length)
+    if len(stored) < len(inputs):
+        batch |= at_the_moment(sequences, chosen, start, length)
     batch["attributes"] = np.asarray(sequences.attributes[chosen.user], dtype=np.int64)
     return batch
+
+
+def at_the_moment(
+    sequences: Sequences, chosen: Cases, start: np.ndarray, length: int
+) -> dict[str, np.ndarray]:
+    """`lags` and `ages` of the events before each case, int64 [B, length]; 0 without an event."""
+    index = chosen.position[:, None] + np.arange(-length, 0)
+    inside = index >= start[:, None]
+    index = np.where(inside, index, 0)
+    numbers, times = np.asarray(sequences.baskets), np.asarray(sequences.times)
+    lags = numbers[chosen.position][:, None] - numbers[index] + 1
+    ages = age_seconds(times[chosen.position][:, None], times[index])
+    return {"lags": np.where(inside, lags, 0), "ages": np.where(inside, ages, 0)}
 
 
 def masked_items(

@@ -10,9 +10,10 @@ from safetensors.torch import load_file, save
 
 from decant.features.encode import GAP_SECONDS, Encoder
 from decant.models import bundle
+from decant.models.experts import BASKET, ExpertShape
 from decant.models.recommender import Architecture, Recommender
 from decant.params.models import Distill, Training
-from decant.params.types import INPUTS
+from decant.params.types import EXPERTS, INPUTS, REPEATS
 
 FEED_FORWARD = 4  # hidden units per dimension
 
@@ -61,6 +62,25 @@ def architecture(
         dropout=settings.dropout,
         objective=settings.objective,
         id_dropout=settings.id_dropout,
+    )
+
+
+def missing_experts(settings: Training, encoder: Encoder) -> dict[str, str]:
+    """Configured experts that would know nothing of this data → the reason."""
+    reasons = {} if encoder.baskets else {BASKET: "features.baskets is false"}
+    if encoder.exclude_seen:
+        reasons |= dict.fromkeys(REPEATS, "features.exclude_seen leaves out what was taken before")
+    return {name: reasons[name] for name in settings.experts if name in reasons}
+
+
+def expert_shape(settings: Training, encoder: Encoder) -> ExpertShape:
+    """The experts of a model; those that would know nothing are left out, see `missing_experts`."""
+    missing, items = missing_experts(settings, encoder), len(encoder.items)
+    return ExpertShape(
+        names=tuple(n for n in EXPERTS if n in settings.experts and n not in missing),
+        successors=min(settings.successors, items),
+        factors=min(settings.factors, items),
+        clock=encoder.gaps,
     )
 
 

@@ -17,11 +17,12 @@ def multiply_adds(a: Architecture) -> int:
     """
     with torch.device("meta"):
         model = Recommender(a).eval()
-        batch = {name: torch.zeros(1, a.max_length, dtype=torch.int64) for name in a.event_inputs}
+        batch = {name: torch.zeros(1, a.max_length, dtype=torch.int64) for name in a.request_inputs}
         batch["attributes"] = torch.zeros(1, len(a.attribute_sizes), dtype=torch.int64)
-        table = model.item_embeddings()
+        table = model.item_embeddings()  # outside: served models have it ready
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            model.scores(model.encode(batch, table, last=True)[:, 0], table)
+            scores = model.scores(model.encode(batch, table, last=True)[:, 0], table)
+            model.with_experts(scores, batch)
     return int(counter.get_total_flops()) // 2
 
 

@@ -29,13 +29,13 @@ class _Served(nn.Module):
     def forward(self, *arrays: Tensor) -> Tensor:
         batch = dict(zip(self.names, arrays, strict=True))
         states = self.model.encode(batch, self.item_table, last=True)[:, 0]
-        return self.model.scores(states, self.item_table)
+        return self.model.with_experts(self.model.scores(states, self.item_table), batch)
 
 
 def input_names(model: Recommender) -> tuple[str, ...]:
     """Names of the graph's inputs: int64 [B, T] per event input, `attributes` [B, A] if read."""
     reads_attributes = len(model.attributes) > 0
-    return (*model.architecture.event_inputs, *((ATTRIBUTES,) if reads_attributes else ()))
+    return (*model.architecture.request_inputs, *((ATTRIBUTES,) if reads_attributes else ()))
 
 
 def export_onnx(model: Recommender, path: Path, longest: int | None = None) -> None:
@@ -49,7 +49,7 @@ def export_onnx(model: Recommender, path: Path, longest: int | None = None) -> N
     """
     served = _Served(model.cpu().eval())
     a = model.architecture
-    arrays = [torch.ones(2, a.max_length, dtype=torch.int64) for _ in a.event_inputs]
+    arrays = [torch.ones(2, a.max_length, dtype=torch.int64) for _ in a.request_inputs]
     shapes: list[dict[int, object]] = [
         {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=a.max_length)}
         for _ in arrays

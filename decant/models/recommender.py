@@ -9,10 +9,13 @@ item.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from decant.models.experts import Experts, ExpertShape
 
 NEXT, MASKED = "next", "masked"
 MASKED_SCORE = -1e9  # of masked positions; finite, so that no row becomes NaN
@@ -24,7 +27,8 @@ class Architecture:
 
     `heads` and `hidden` are per layer, since pruning may leave layers of different widths;
     `attribute_sizes`: the number of indices of each user attribute; `vector_widths`: the width of
-    each kind of content vectors in the inputs, such as `text` or `image`.
+    each kind of content vectors in the inputs, such as `text` or `image`; `experts`: tables of
+    counts beside the network, None for the network alone.
     """
 
     items: int
@@ -42,19 +46,29 @@ class Architecture:
     dropout: float = 0.0
     objective: str = NEXT
     id_dropout: float = 0.0
+    experts: ExpertShape | None = None
 
     def to_dict(self) -> dict[str, object]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @staticmethod
     def from_dict(content: dict[str, object]) -> "Architecture":
-        return Architecture(**{k: _tuples(v) for k, v in content.items()})  # type: ignore[arg-type]
+        values: dict[str, Any] = {name: _tuples(value) for name, value in content.items()}
+        if values.get("experts"):
+            shape: dict[str, Any] = {n: _tuples(value) for n, value in values["experts"].items()}
+            values["experts"] = ExpertShape(**shape)
+        return Architecture(**values)
 
     @property
     def event_inputs(self) -> tuple[str, ...]:
-        """Names of the per-event arrays this model reads."""
+        """Names of the per-event arrays the network reads."""
         optional = {"behaviour": "behaviours", "rating": "ratings", "gap": "gaps"}
         return ("items", *(array for name, array in optional.items() if name in self.inputs))
+
+    @property
+    def request_inputs(self) -> tuple[str, ...]:
+        """Names of the per-event arrays of a request: the network's, and the experts'."""
+        return (*self.event_inputs, *(self.experts.inputs if self.experts else ()))
 
     @property
     def masked(self) -> bool:
@@ -226,6 +240,7 @@ class Recommender(nn.Module):
         self.dropout = Dropout(a.dropout)
         self.blocks = nn.ModuleList(Block(a, layer) for layer in range(len(a.heads)))
         self.norm = nn.LayerNorm(d)
+        self.experts = None if a.experts is None else Experts(a.experts, a.items)
         self.apply(_initialise)
 
     def item_embeddings(self) -> Tensor:
@@ -275,11 +290,16 @@ class Recommender(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Scores of every item after the last position, [B, N + 1]; index 0 is padding."""
         table = self.item_embeddings()
-        return self.scores(self.encode(batch, table, last=True)[:, 0], table)
+        scores = self.scores(self.encode(batch, table, last=True)[:, 0], table)
+        return self.with_experts(scores, batch)
 
     def scores(self, states: Tensor, table: Tensor) -> Tensor:
-        """States [..., d] → scores [..., N + 1]."""
+        """States [..., d] → the network's scores [..., N + 1]."""
         return functional.linear(states, table, self.bias)
+
+    def with_experts(self, scores: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """The network's scores [B, N + 1] → those of the model."""
+        return scores if self.experts is None else self.experts(scores, batch)
 
 
 def _tuples(value: object) -> object:

@@ -11,7 +11,7 @@ from typing import Any
 
 from decant.features.segments import TASTE
 from decant.params.load import Params
-from decant.params.types import OWN
+from decant.params.types import OWN, TABLES
 
 DEFAULTS: dict[str, Any] = Params().model_dump(mode="json", by_alias=True)
 
@@ -156,6 +156,17 @@ def no_labels(case: Case) -> str | None:
         return None
     names = "`distill.soft_weight`, `rce_kd_weight` and `stratified_weight`"
     return f"{names} are 0, so no loss reads the teacher's labels"
+
+
+def no_tables(block: str) -> Condition:
+    """No effect if no expert of this block is a table of successors."""
+
+    def reason(case: Case) -> str | None:
+        if {*TABLES} & {*case.value(f"{block}.experts")}:
+            return None
+        return f"`{block}.experts` has no table ({', '.join(TABLES)})"
+
+    return reason
 
 
 def epochs_end_first(block: str) -> Condition:

@@ -53,6 +53,8 @@ TABLE: dict[str, Condition] = {
     "teacher.mask_ratio": when.only("teacher.objective", "masked"),
     "teacher.full_softmax_max_items": when.default_fits_too("teacher"),
     "teacher.negatives": when.catalogue_fits("teacher"),
+    "teacher.successors": when.no_tables("teacher"),
+    "teacher.factors": when.no_tables("teacher"),
     "teacher.patience": when.epochs_end_first("teacher"),
     "teacher.soft_weight": when.needs(
         "teacher.ensemble", "the teacher has no ensemble to learn from"
@@ -63,6 +65,8 @@ TABLE: dict[str, Condition] = {
     "distill.mask_ratio": when.only("distill.objective", "masked"),
     "distill.full_softmax_max_items": when.default_fits_too("distill"),
     "distill.negatives": when.catalogue_fits("distill"),
+    "distill.successors": when.no_tables("distill"),
+    "distill.factors": when.no_tables("distill"),
     "distill.patience": when.epochs_end_first("distill"),
     "distill.relation_heads": _RELATIONS,
     "distill.temperature": when.no_soft_labels,
@@ -92,7 +96,7 @@ TABLE: dict[str, Condition] = {
 }
 _TRAINING = (
     "dimension layers heads dropout inputs objective epochs batch_size learning_rate weight_decay "
-    "precision device threads processes id_dropout"
+    "precision device threads processes id_dropout experts"
 )
 _READ = {  # block → settings that always have an effect
     "validate": "max_quarantined max_drop min_events min_users min_items",

@@ -10,6 +10,7 @@ from pydantic import (
 from decant.params.types import (
     Block,
     Count,
+    Expert,
     Folder,
     Input,
     Modality,
@@ -42,6 +43,9 @@ class Training(Block):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     processes: Annotated[int, Field(ge=1, le=1024)] = 1
     id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    experts: list[Expert] = []
+    successors: Annotated[int, Field(ge=1, le=1000)] = 8
+    factors: Annotated[int, Field(ge=0, le=512)] = 16
 
     @model_validator(mode="after")
     def _shape_fits(self) -> "Training":
@@ -49,6 +53,8 @@ class Training(Block):
             raise ValueError(f"dimension {self.dimension} is not a multiple of heads {self.heads}")
         if "item" not in self.inputs:
             raise ValueError("inputs must contain item")
+        if len(set(self.experts)) < len(self.experts):
+            raise ValueError("experts has a name twice")
         return self
 
 

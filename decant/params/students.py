@@ -13,7 +13,7 @@ from decant.suggest import suggest
 NOT_OVERRIDDEN = {"min_users", "taste_groups", "threads", "processes", "device", "precision"}
 # names of other things in tables of models and groups, and in the graph
 RESERVED = (TEACHER, POPULAR, "all", "family", "oracle", "small_groups", "best_traditional", "None")
-SHAPE = ("dimension", "layers", "heads", "inputs", "objective")
+SHAPE = ("dimension", "layers", "heads", "inputs", "objective", "experts", "successors", "factors")
 
 
 def groups_of(students: Mapping[str, Student]) -> dict[str, list[str]]:

@@ -165,8 +165,8 @@ class Family:
         """The `k` best items for a user with these raw attributes and this history.
 
         `now`: the moment to recommend for, in seconds since the epoch; None: the clock's, or the
-        newest event's, if that is later. Events of this very moment are the open basket, if the
-        release has baskets; other releases do not read it.
+        newest event's, if that is later. Models with a clock read how long ago each event was;
+        events of this very moment are the open basket, if the release has baskets.
 
         Items and attributes unknown to the release are ignored and listed in the answer, as are
         attributes with an unknown or impossible value. A history without known items is equivalent
@@ -186,7 +186,7 @@ class Family:
         known = {n: value if possible(n, value) else None for n, value in given.items()}
         indices = np.fromiter(map(self._item, history.items), np.int64, len(history.items))
         events = tidy(self.encoder, self._events(history, indices))
-        batch = encode_request(self.encoder, known, events)
+        batch = encode_request(self.encoder, known, events, moment)
         length = len(events.items) + history.older
         read = dict(zip(self.encoder.attributes, batch[ATTRIBUTES][0], strict=True))
         facts: dict[str, Any] = {**known, HISTORY_LENGTH: length}
@@ -324,10 +324,13 @@ def moment_of(history: History, now: float | None) -> float:
 
 
 def encode_request(
-    encoder: Encoder, user: Mapping[str, Any], history: Events
+    encoder: Encoder, user: Mapping[str, Any], history: Events, now: float = NAN
 ) -> dict[str, np.ndarray]:
-    """One user's tidy events and raw attributes → model inputs, int64 [1, T] and [1, A]."""
-    encoded = encode_events(encoder, history)
+    """One user's tidy events and raw attributes → model inputs, int64 [1, T] and [1, A].
+
+    `now`: see `encode_events`.
+    """
+    encoded = encode_events(encoder, history, now)
     length = max(1, len(encoded["items"]))
     batch = {name: right_align([column], length) for name, column in encoded.items()}
     batch[ATTRIBUTES] = encoder.attribute_indices(user)[None]

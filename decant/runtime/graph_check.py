@@ -32,16 +32,22 @@ LONGEST = 100_000  # events
 _NUMBER = re.compile(r"[0-9]{1,6}")
 SHOWN = 60  # characters of a name in a message
 OPERATORS = {
-    *("Add", "Cast", "Clip", "Concat", "DequantizeLinear", "DynamicQuantizeLinear", "Equal"),
-    *("Gather", "GatherND", "Gemm", "Greater", "LayerNormalization", "Less", "MatMul"),
-    *("MatMulInteger", "Mul", "Pad", "Range", "Relu", "Reshape", "Shape", "Slice", "Softmax"),
-    *("Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"),
+    *("Add", "Cast", "Clip", "Concat", "DequantizeLinear", "Div", "DynamicQuantizeLinear"),
+    *("Equal", "Exp", "Expand", "Gather", "GatherElements", "GatherND", "Gemm", "Greater"),
+    *("GreaterOrEqual", "LayerNormalization", "Less", "Log", "MatMul", "MatMulInteger", "Min"),
+    *("Max", "Mul", "Pad", "Range", "ReduceMax", "ReduceMin", "ReduceSum", "Relu", "Reshape"),
+    *("ScatterElements", "Shape", "Slice", "Softmax", "Squeeze", "Sub", "Transpose"),
+    *("Unsqueeze", "Where"),
 }
 SIZING = {  # operator -> inputs whose values determine the shape of its output
     "Range": (0, 1, 2),
     "Reshape": (1,),
     "Slice": (1, 2, 3, 4),
     "Pad": (1, 3),
+    "Expand": (1,),
+    "ReduceMax": (1,),
+    "ReduceMin": (1,),
+    "ReduceSum": (1,),
     "Squeeze": (1,),
     "Unsqueeze": (1,),
 }

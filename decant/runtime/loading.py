@@ -108,6 +108,7 @@ def full_batch(encoder: Encoder, length: int) -> dict[str, np.ndarray]:
         "ratings": len(encoder.rating_edges) + 1,
         "gaps": len(GAP_SECONDS) + 1,
     }
+    highest |= {"lags": 1, "ages": 0}  # all of it in the open basket
     sizes = np.array([[a.size for a in encoder.attributes.values()]], dtype=np.int64)
     full = {name: np.full((1, length), index, dtype=np.int64) for name, index in highest.items()}
     return {**full, ATTRIBUTES: sizes - 1}

@@ -27,7 +27,8 @@ class Report:
     """Results of a training: one number per epoch, and the epoch that was kept (-1: the start).
 
     `arithmetic`: device and number format, see `device.arithmetic`. `seconds`: wall-clock time
-    including validation, summed over all runs of a resumed training.
+    including validation, summed over all runs of a resumed training. `experts`: what was chosen
+    after it, see `distillation.gates`.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Report:
     events: int = 0
     arithmetic: dict[str, str | int] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
+    experts: dict[str, Any] | None = None
 
     @property
     def best(self) -> float:

@@ -32,15 +32,15 @@ class TorchScorer:
         model, a = self.model, self.model.architecture
         device = next(model.parameters()).device
         longest = int(history_lengths(sequences, chosen).clip(1, a.max_length).max())
-        batch = to_tensors(histories(sequences, chosen, a.event_inputs, longest), device)
+        batch = to_tensors(histories(sequences, chosen, a.request_inputs, longest), device)
         was_training = model.training
         model.eval()
         table = model.item_embeddings()
         with self.precision():
             states = model.encode(batch, table, last=True)[:, 0]
-        scores = model.scores(states.float(), table).cpu().numpy()
+        scores = model.with_experts(model.scores(states.float(), table), batch)
         model.train(was_training)
-        return scores
+        return scores.cpu().numpy()
 
 
 def to_tensors(arrays: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from decant.features.encode import (
     INPUTS,
+    MOMENT,
     Attribute,
     Encoder,
     EncoderError,
@@ -138,7 +139,9 @@ def test_the_last_rating_known_is_kept() -> None:
 
 def test_nothing_merges_into_nothing() -> None:
     encoded = encode_events(ENCODER, tidy(ENCODER, make()))
-    assert {name: len(column) for name, column in encoded.items()} == dict.fromkeys(INPUTS, 0)
+    assert {name: len(column) for name, column in encoded.items()} == dict.fromkeys(
+        (*INPUTS, *MOMENT), 0
+    )
 
 
 def test_gaps_are_indices_of_the_time_since_the_event_before() -> None:

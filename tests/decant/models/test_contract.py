@@ -17,8 +17,10 @@ from decant.evaluation.scoring import OnnxScorer
 from decant.features.sequences import Cases, Sequences, histories
 from decant.models import bundle
 from decant.models.build import load_model, save_model
+from decant.models.experts import ExpertShape
 from decant.models.export import export_onnx, input_names
 from decant.models.recommender import Architecture, Recommender
+from decant.params.types import EXPERTS
 from decant.runtime import graph_check
 from decant.runtime.session import Model
 from decant.training.validate import TorchScorer, to_tensors
@@ -26,7 +28,7 @@ from decant.training.validate import TorchScorer, to_tensors
 torch.set_num_threads(1)
 REPOSITORY = Path(__file__).resolve().parents[3]
 ITEMS, LENGTH, TEXT = 30, 8, 5
-INPUTS = ("items", "behaviours", "ratings", "gaps")
+INPUTS = ("items", "behaviours", "ratings", "gaps", "lags", "ages")
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 
 
@@ -71,6 +73,21 @@ def some_model(architecture: Architecture, seed: int) -> Recommender:
     return model.eval()
 
 
+def with_counts(model: Recommender) -> Recommender:
+    """The model with random tables and gates."""
+    experts = model.experts
+    assert experts is not None
+    experts.levels.random_(150, 256)
+    experts.places.random_(1, ITEMS + 1)
+    experts.left.random_(-127, 128)
+    experts.right.normal_(std=0.2)
+    experts.right[:, 0] = 0
+    experts.popular.copy_(torch.rand(ITEMS + 1) / ITEMS)
+    for buffer in (experts.inner, experts.outer, experts.base, experts.mean):
+        buffer.normal_(std=0.3)
+    return model
+
+
 def write(model: Recommender, folder: Path) -> Path:
     items = tuple(f"item {i}" for i in range(1, ITEMS + 1))
     save_model(model, folder, items, {"ndcg": 0.5})
@@ -90,11 +107,14 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Subject]:
         [torch.rand(b.feed.up.out_features) for b in blocks_of(whole)],
     )
     cloze = some_model(shape(objective="masked"), 4)
+    everything = ExpertShape(EXPERTS, successors=3, factors=4, clock=True)
+    counting = with_counts(some_model(shape(experts=everything), 5))
     models = {
         "teacher": teacher,
         "student": student,
         "pruned": prune(whole, halves, 0.5, 0.5),
         "masked": cloze,
+        "experts": counting,
     }
     made = {name: Subject(write(model, root / name), model) for name, model in models.items()}
     int8 = root / "int8"
@@ -117,6 +137,7 @@ def sequences(make_sequences: Callable[..., Sequences]) -> Sequences:
         behaviours=rng.integers(1, 4, events).astype(np.int8),
         ratings=rng.integers(0, 5, events).astype(np.int8),
         gaps=rng.integers(0, 9, events).astype(np.int8),
+        baskets=np.arange(events) // 3 + np.repeat(np.arange(len(users)), np.diff(made.offsets)),
     )
 
 
@@ -228,7 +249,17 @@ class ModelContract:
                 bundle.check(copy)
 
 
-@pytest.mark.parametrize("changes", [{"items": 70_000}, {"items": 1, "objective": "masked"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"items": 70_000},
+        {"items": 1, "objective": "masked"},
+        {"items": 70_000, "experts": ExpertShape(("basket", "popularity"), 2, 2, False)},
+        {"items": 2, "experts": ExpertShape(("chain",), 1, 0, True)},
+        {"items": 2, "experts": ExpertShape(("popularity",), 1, 0, True)},
+        {"items": 2, "experts": ExpertShape(("recency",), 1, 0, False)},
+    ],
+)
 def test_a_catalogue_of_any_size_makes_graphs_that_may_be_run(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -317,6 +348,18 @@ class TestStudent(TorchContract):
         monkeypatch.chdir(tmp_path)
         export_onnx(subject.torch, Path(bundle.GRAPH))
         assert Path(bundle.GRAPH).read_bytes() == (subject.folder / bundle.GRAPH).read_bytes()
+
+
+class TestExperts(TorchContract):
+    name = "experts"
+
+    def test_what_it_knows_of_the_history_matters(
+        self, subject: Subject, sequences: Sequences, last: Cases
+    ) -> None:
+        alone = Recommender(replace(subject.torch.architecture, experts=None))
+        alone.load_state_dict(subject.torch.state_dict(), strict=False)
+        network = TorchScorer(alone.eval())(sequences, last)
+        assert np.abs(network - TorchScorer(subject.torch)(sequences, last)).max() > 0.1
 
 
 class TestPruned(TorchContract):

@@ -92,6 +92,10 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
     "features.baskets": [
         ({**FILES, "features": {"baskets": True}}, {"ingest": {"time": "t"}}),
     ],
+    **{
+        f"{block}.{name}": [({block: {name: 3}}, {block: {"experts": ["basket"]}})]
+        for block in ("teacher", "distill") for name in ("successors", "factors")
+    },
     "features.merge_window": [
         ({**FILES, "features": {"merge_window": 9}}, {"ingest": {"time": "t"}}),
         ({**FILES, "features": {"merge_window": 9}}, {"source": "movielens-1m"}),

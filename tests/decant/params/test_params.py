@@ -24,7 +24,7 @@ STUDENTS = {"general": {"init": "teacher"}}
 TRAINING = (
     "dimension layers heads dropout inputs epochs batch_size learning_rate weight_decay patience "
     "precision device threads processes objective mask_ratio full_softmax_max_items negatives "
-    "id_dropout"
+    "id_dropout experts successors factors"
 )
 SETTINGS = {
     "raw": "users items steps missing dirty seed",

@@ -204,6 +204,10 @@ def shape_of_the_items(model: onnx.ModelProto) -> None:
     model.graph.node.append(helper.make_node("Reshape", ["found", "items"], ["turned"]))
 
 
+def copies_of_the_items(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Expand", ["found", "items"], ["turned"]))
+
+
 FORGED: list[tuple[Callable[[onnx.ModelProto], Any], str]] = [
     (external_weight, "tensor `rows` has `external_data`, which is not allowed"),
     (external_weight_without_a_flag, "tensor `rows` has `external_data`, which is not allowed"),
@@ -220,7 +224,7 @@ FORGED: list[tuple[Callable[[onnx.ModelProto], Any], str]] = [
     (operator("Loop", body=inner()), "operator `Loop` .* is not in the list"),
     (operator("If", then_branch=inner(), else_branch=inner()), "operator `If` .* is not in"),
     (operator("Scan", body=inner(), num_scan_inputs=1), "operator `Scan` .* is not in"),
-    (operator("Expand"), "operator `Expand` .* is not in the list"),
+    (operator("Tile"), "operator `Tile` .* is not in the list"),
     (operator("Gather", domain="com.microsoft"), "operator `Gather` .* has `domain`"),
     (operator("Gather", domain="ai.onnx"), "operator `Gather` .* has `domain`"),
     (operator("Gather", overload="x"), "operator `Gather` .* has `overload`"),
@@ -258,6 +262,7 @@ FORGED: list[tuple[Callable[[onnx.ModelProto], Any], str]] = [
         r"operator `Range` \(output row\) computes a size from values of the request",
     ),
     (shape_of_the_items, "operator `Reshape` .* computes a size from values of the request"),
+    (copies_of_the_items, "operator `Expand` .* computes a size from values of the request"),
 ]
 
 

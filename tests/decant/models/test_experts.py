@@ -1,0 +1,168 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from decant.features.encode import LONGEST_AGE
+from decant.models.experts import (
+    AGES,
+    BACK,
+    LAGS,
+    MOST_LAG,
+    Experts,
+    ExpertShape,
+    index_bytes,
+    lag_weights,
+)
+from decant.params.types import EXPERTS
+
+ITEMS = 6
+
+
+def some_experts(names: tuple[str, ...] = EXPERTS, **changes: Any) -> Experts:
+    """Experts in which item 1 leads to 2 surely, and item 2 to 3 with a half, in every table."""
+    shape = ExpertShape(**{"names": names, "successors": 1, "factors": 0, "clock": True, **changes})
+    experts = Experts(shape, ITEMS)
+    for item, level, place in ((1, 255, 2), (2, 247, 3)):
+        experts.levels[item, :, 0] = level
+        experts.places[item, :, 0, 0] = place
+    return experts
+
+
+def request(items: list[int], lags: list[int], ages: list[int] | None = None) -> dict[str, Tensor]:
+    arrays = {"items": items, LAGS: lags, AGES: ages or [0] * len(items)}
+    return {name: torch.tensor([values]) for name, values in arrays.items()}
+
+
+def asked(experts: Experts, batch: dict[str, Tensor]) -> dict[str, list[float]]:
+    """Each expert's probabilities of the items, by name."""
+    probabilities, _ = experts.answer(batch)
+    return dict(zip(experts.shape.asked, probabilities[0].round(decimals=4).tolist(), strict=True))
+
+
+def test_each_expert_answers_from_its_own_part_of_the_history() -> None:
+    """Two old baskets, {4} and {1}; the open one has 2."""
+    known = asked(some_experts(), request([4, 1, 2], [3, 2, 1]))
+    assert known["basket"] == [0, 0, 0, 0.5, 0, 0, 0]
+    assert known["previous"] == pytest.approx([0, 0, 1 / 1.9, 0, 0, 0, 0], abs=1e-4)
+    assert known["recency"] == pytest.approx([0, 1 / 1.7, 0, 0, 0.7 / 1.7, 0, 0], abs=1e-4)
+    assert known["frequency"] == [0, 0.5, 0, 0, 0.5, 0, 0]
+    shares = np.array([0.25, 0.5, 1.0]) / 1.75
+    assert known["chain"] == pytest.approx([0, 0, shares[1], shares[2] / 2, 0, 0, 0], abs=1e-4)
+
+
+def test_items_taken_twice_count_twice() -> None:
+    known = asked(some_experts(("frequency",)), request([5, 5, 4, 1], [5, 4, 3, 2]))
+    assert known["frequency"] == [0, 0.25, 0, 0, 0.25, 0.5, 0]
+
+
+def test_without_a_history_no_expert_knows_anything() -> None:
+    probabilities, signals = some_experts().answer(request([0], [0], [0]))
+    assert not probabilities.any()
+    assert torch.isfinite(signals).all()
+
+
+def test_padding_changes_nothing() -> None:
+    experts = some_experts()
+    bare, padded = (
+        request([4, 1], [3, 2], [9, 5]),
+        request([0, 0, 4, 1], [0, 0, 3, 2], [0, 0, 9, 5]),
+    )
+    for one, other in zip(experts.answer(bare), experts.answer(padded), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_factors_add_what_the_lists_leave_out_and_never_less_than_nothing() -> None:
+    experts = some_experts(("basket",), factors=2)
+    experts.left[4, 0] = torch.tensor([127, -127], dtype=torch.int8)
+    experts.levels[4, 0, -1] = 247  # a scale of one half
+    experts.right[0, 5], experts.right[1, 6] = 0.6, 0.2
+    known = asked(experts, request([4], [1]))
+    assert known["basket"] == pytest.approx([0, 0, 0, 0, 0, 0.3, 0], abs=1e-4)
+
+
+def test_the_order_in_a_basket_is_no_information() -> None:
+    experts = some_experts()
+    one, other = request([4, 1, 2], [2, 1, 1]), request([4, 2, 1], [2, 1, 1])
+    probabilities = [experts.answer(batch)[0] for batch in (one, other)]
+    torch.testing.assert_close(*probabilities)
+
+
+def test_gates_read_the_basket_the_pause_and_what_experts_know() -> None:
+    experts = some_experts(("basket", "recency", "popularity"))
+    batch = request([4, 1, 1], [2, 1, 1], [7200, 0, 0])
+    _, signals = experts.answer(batch)
+    read = dict(zip(experts.shape.signals, signals[0].tolist(), strict=True))
+    assert read == pytest.approx(
+        {
+            "basket is open": 1,
+            "size of the basket": np.log(3),
+            "events before": np.log(2),
+            "last item": np.log1p(ITEMS * (1 / ITEMS)),
+            "pause": np.log(3),
+            "repeats in the basket": 0,
+            "mass of basket": 1,
+            "mass of recency": 1,
+            "top of basket": 1,
+            "top of recency": 1,
+        }
+    )
+
+
+def test_an_unknown_pause_is_a_very_long_one() -> None:
+    experts = some_experts(("recency",))
+    _, unknown = experts.answer(request([4], [2], [LONGEST_AGE]))
+    _, nothing_before = experts.answer(request([4], [1], [0]))
+    place = experts.shape.signals.index("pause")
+    assert unknown[0, place] == nothing_before[0, place] > 10
+
+
+def test_without_a_clock_ages_are_not_asked_for() -> None:
+    experts = some_experts(clock=False)
+    assert experts.shape.inputs == (LAGS,)
+    batch = request([4, 1], [3, 2])
+    del batch[AGES]
+    assert experts(torch.zeros(1, ITEMS + 1), batch).shape == (1, ITEMS + 1)
+
+
+def test_before_any_fit_the_network_has_its_own_scores() -> None:
+    deep = torch.randn(1, ITEMS + 1)
+    torch.testing.assert_close(some_experts()(deep, request([4, 1], [3, 2])), deep)
+
+
+def test_gates_add_logarithms() -> None:
+    experts = some_experts(("basket", "popularity"))
+    experts.base.copy_(torch.tensor([0.5, 2.0, 3.0]))
+    experts.offset.copy_(torch.tensor([1.0, 2.0]))
+    deep = torch.randn(1, ITEMS + 1)
+    scores = experts(deep, request([2], [1]))
+    popular = 3 * np.log1p(np.exp(2.0) / ITEMS)
+    assert scores[0, 3].item() == pytest.approx(
+        0.5 * deep[0, 3].item() + 2 * np.log1p(0.5 * np.e) + popular, abs=1e-5
+    )
+    assert scores[0, 4].item() == pytest.approx(0.5 * deep[0, 4].item() + popular, abs=1e-5)
+
+
+def test_weights_by_lag_end_where_they_should() -> None:
+    columns = lag_weights(EXPERTS).numpy()
+    assert len(columns) == MOST_LAG + 1
+    assert not columns[0].any()
+    chain = columns[:, 0]
+    assert np.flatnonzero(chain).tolist() == list(range(1, 2 + BACK))
+    assert columns[1, -2:].tolist() == [1, 0] and columns[MOST_LAG, -2:].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("items", "size"), [(1, 1), (255, 1), (256, 2), (65_535, 2), (65_536, 3)])
+def test_an_index_takes_as_few_bytes_as_it_needs(items: int, size: int) -> None:
+    assert index_bytes(items) == size
+    assert items < 256**size
+
+
+def test_items_beyond_one_byte_are_found() -> None:
+    experts = Experts(ExpertShape(("basket",), 1, 0, False), 70_000)
+    experts.levels[1, 0, 0] = 255
+    experts.places[1, 0, 0] = torch.tensor([69_999 % 256, 69_999 // 256 % 256, 1])
+    probabilities, _ = experts.answer({"items": torch.tensor([[1]]), LAGS: torch.tensor([[1]])})
+    assert probabilities[0, 0].nonzero().tolist() == [[69_999]]
