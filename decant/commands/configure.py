@@ -21,10 +21,12 @@ from decant.commands.presets import (
     PRESET_GROUPS,
     changes_of,
     choose_groups,
+    overlaid,
     read_preset,
     remember_groups,
     remember_own,
 )
+from decant.commands.proposals import habits, propose
 from decant.commands.protocol import NONE, check_data, check_settings, choose_protocol
 from decant.data.membership import check_rules
 from decant.data.sources.layout import Files, check_present, required_files
@@ -32,7 +34,7 @@ from decant.data.sources.notes import Notes
 from decant.data.sources.own_files import read_users
 from decant.lock import locked
 from decant.params.data import Ingest
-from decant.params.edit import replace, rewrite
+from decant.params.edit import Settings, replace, rewrite
 from decant.params.effects import warnings_in
 from decant.params.load import Params, load_params, parse_params
 from decant.params.types import MOVIELENS_1M, OWN, PROTOCOLS, SOURCES
@@ -90,6 +92,8 @@ def configure(
     changes, replaced = changes_of(
         root, source, profile, groups, params, preset, without_users=without_users
     )
+    if source == OWN and files is not None and "features" in changes:
+        changes = fitted(changes, files, params.ingest)
     if protocol != params.ingest.protocol:
         changes["ingest"] = {"protocol": protocol}
     after = rewrite(before, changes, path)
@@ -104,6 +108,22 @@ def configure(
     if after != before:
         replace(path, after)
     return unified(before, after)
+
+
+def fitted(changes: Settings, files: Files, ingest: Ingest) -> Settings:
+    """The preset's settings, with those that fit the user's own events; says why.
+
+    Where the events cannot be read, the preset's stay; the run will say what to do.
+    """
+    try:
+        settings, lines = propose(habits(files, ingest))
+    except ValueError as error:
+        problem = " ".join(str(error).split())
+        print(f"note: settings are not fitted to the events: {problem}", file=sys.stderr)
+        return changes
+    for line in lines:
+        print(line)
+    return overlaid(changes, settings)
 
 
 def upgrade_settings(root: Path) -> list[str]:

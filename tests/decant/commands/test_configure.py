@@ -111,6 +111,36 @@ def test_files_are_copied_once_and_only_those_that_are_needed(
     assert copied.read_text() == "more\n"
 
 
+def test_settings_of_own_tables_are_fitted_to_their_events(
+    root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With times, repeats and events of one moment, and without."""
+    rows = [
+        f"u{user},{item},2026-01-0{day}" for user in range(4) for day in (1, 2) for item in (1, 2)
+    ]
+    (files["files"] / "events.csv").write_text("\n".join(["user,item,day", *rows]) + "\n")
+    configure(root, "files", files["files"])
+    params = load_params(root / "params.yaml")
+    assert (params.features.exclude_seen, params.features.baskets) == (False, False)
+    assert params.split.method == "leave-one-out"
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("  time: null ", "  time: day "))
+    capsys.readouterr()
+    configure(root, "files", profile="quick")
+    params = load_params(path)
+    assert (params.features.exclude_seen, params.features.baskets) == (False, True)
+    assert params.split.method == "time"
+    assert "features.baskets: true, since 100% of the events" in capsys.readouterr().out
+
+
+def test_events_that_cannot_be_read_leave_the_settings_of_the_preset(
+    root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(root, "files", files["files"])
+    assert "settings are not fitted to the events: events.csv" in capsys.readouterr().err
+    assert load_params(root / "params.yaml").features.exclude_seen
+
+
 def test_files_of_an_earlier_folder_do_not_stay(
     root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +213,7 @@ def test_suspicious_rules_are_noted_before_anything_runs(
     root: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_own_users(root, files["files"])
+    (files["files"] / "events.csv").write_text("user,item\nu1,1\nu1,2\nu2,1\n")
     configure(root, "files", files["files"])
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
     assert len(notes) == 3
