@@ -149,7 +149,10 @@ def at_the_moment(
     numbers, times = np.asarray(sequences.baskets), np.asarray(sequences.times)
     lags = numbers[chosen.position][:, None] - numbers[index] + 1
     ages = age_seconds(times[chosen.position][:, None], times[index])
-    return {"lags": np.where(inside, lags, 0), "ages": np.where(inside, ages, 0)}
+    return {
+        name: np.where(inside, array, 0).astype(np.int64)
+        for name, array in zip(MOMENT, (lags, ages), strict=True)
+    }
 
 
 def masked_items(

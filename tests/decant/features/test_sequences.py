@@ -1,11 +1,13 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decant.features.encode import Events, encode_events
 from decant.features.sequences import (
     TEST,
     VALIDATION,
@@ -99,6 +101,41 @@ def test_a_history_is_what_came_before_newest_last(make_sequences: Make) -> None
     assert batch["behaviours"].tolist() == [[1, 2], [1, 2], [0, 0]]
     assert batch["attributes"].tolist() == [[5], [6], [6]]
     assert {array.dtype for array in batch.values()} == {np.dtype(np.int64)}
+
+
+def test_lags_and_ages_are_those_of_a_request_at_the_moment_of_the_case(
+    make_sequences: Make, make_encoder: Any
+) -> None:
+    """Two in one basket, one later; then the open basket, whose second event is the case."""
+    numbers = np.array([0, 0, 1, 2, 2, 3], dtype=np.int32)
+    times = np.array([10.0, 10, 70, 100, 100, 5])
+    sequences = replace(make_sequences([[1, 2, 3, 4, 5], [1]], baskets=numbers), times=times)
+    encoder = make_encoder(5, 9, baskets=True)
+    for position, lags, ages in ((4, [3, 3, 2, 1], [90, 90, 30, 0]), (3, [3, 3, 2], [90, 90, 30])):
+        case = Cases(np.array([0]), np.array([position]))
+        batch = histories(sequences, case, ("items", "lags", "ages"), position + 1)
+        assert batch["lags"].tolist() == [[0, *lags]]
+        assert batch["ages"].tolist() == [[0, *ages]]
+        assert {array.dtype for array in batch.values()} == {np.dtype(np.int64)}
+        past = Events(
+            np.zeros(position, int), sequences.items[:position].astype(int),
+            np.ones(position, int), times[:position], np.full(position, np.nan),
+        )  # fmt: skip
+        asked = encode_events(encoder, past, now=times[position])
+        assert asked["lags"].tolist() == lags and asked["ages"].tolist() == ages
+
+
+def test_nothing_of_the_case_but_its_moment_and_its_basket_is_read(make_sequences: Make) -> None:
+    sequences = make_sequences([[1, 2, 3, 4]])
+    other = replace(
+        sequences, items=np.array([1, 2, 9, 9]), behaviours=np.array([1, 1, 7, 7]),
+        ratings=np.array([0, 0, 7, 7]), gaps=np.array([0, 0, 7, 7]),
+    )  # fmt: skip
+    case = Cases(np.array([0]), np.array([2]))
+    inputs = ("items", "behaviours", "ratings", "gaps", "lags", "ages")
+    one, same = (histories(s, case, inputs, 3) for s in (sequences, other))
+    for name in inputs:
+        np.testing.assert_array_equal(one[name], same[name])
 
 
 def test_the_length_of_a_history_is_what_came_before(make_sequences: Make) -> None:
