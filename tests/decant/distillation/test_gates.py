@@ -272,3 +272,42 @@ def test_gate_cases_are_of_the_selection_half_and_have_a_target_that_can_be_reco
         start = given.sequences.offsets[user]
         assert TRAINED <= position - start < VALIDATED
         assert given.sequences.items[position] not in given.sequences.items[start:position]
+
+
+def test_no_user_is_judged_by_gates_that_were_fitted_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = walking()
+    model = fitted(given, gate_cases(given.sequences, ITEMS, exclude_seen=False))
+    assert model.experts is not None
+    chosen = gate_cases(given.sequences, ITEMS, exclude_seen=False)
+    evidence = gather_evidence(model, given, chosen)
+    seen: list[set[int]] = []
+    judged: list[set[int]] = []
+
+    def note_fit(experts: Any, part: Any, *others: Any) -> None:
+        seen.append(set(part.user.tolist()))
+
+    def note_scores(experts: Any, part: Any) -> torch.Tensor:
+        judged.append(set(part.user.tolist()))
+        return combined(experts, part)
+
+    monkeypatch.setattr(gates, "fit_gates", note_fit)
+    monkeypatch.setattr(gates, "combined", note_scores)
+    gates.cross_validated(model.experts, evidence, GATED, 0)
+    assert len(seen) == len(judged) == gates.FOLDS
+    for fitted_to, asked in zip(seen, judged, strict=True):
+        assert fitted_to and asked and not fitted_to & asked
+    assert set.union(*judged) == set(chosen.user.tolist())
+
+
+def test_constant_weights_are_the_same_for_every_request() -> None:
+    given = walking()
+    model = fitted(given, gate_cases(given.sequences, ITEMS, exclude_seen=False))
+    assert model.experts is not None
+    chosen = gate_cases(given.sequences, ITEMS, exclude_seen=False)
+    fit_gates(model.experts, gather_evidence(model, given, chosen), CONSTANT, 0)
+    signals = torch.randn(5, len(model.experts.shape.signals))
+    weights = model.experts.gates(signals)
+    assert torch.equal(weights, weights[:1].expand_as(weights))
+    assert weights[0, 1] > gates.START
