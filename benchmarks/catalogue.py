@@ -14,6 +14,7 @@ DEMO = "demo"
 TO_VECTORS = ("raw", "ingest", "validate", "features", "embed")
 TO_GATE = (*TO_VECTORS, "segments", "teacher", "knowledge", "distill", "shrink",
            "compress", "evaluate", "gate")  # fmt: skip
+TO_STUDENT = (*TO_VECTORS, "segments", "teacher", "knowledge", "distill")
 ALL = (*TO_GATE, "report", "candidate")
 PROTOCOL = "protocol"  # option of MovieLens 1M
 OF_DATA = ("from", "profile", "minutes")  # options of every benchmark of a data set
@@ -91,6 +92,18 @@ def _students(source: str, text: str, *options: str, losses: bool) -> Benchmark:
         source=source,
         changes=_losses if losses else _groups,
         fixed={"source": source, "losses": losses},
+    )
+
+
+def _experts(source: str, text: str) -> Benchmark:
+    return Benchmark(
+        "benchmarks.experiments.experts",
+        text,
+        options=OF_DATA,
+        source=source,
+        profile="quick",
+        stages=TO_STUDENT,
+        fixed={"source": source},
     )
 
 
@@ -180,6 +193,9 @@ BENCHMARKS = {
         programs=("benchmarks.throughput.step_profile", "benchmarks.throughput.rectools_sasrec"),
     ),
     "online-retail": _data_set("online-retail", "the same on a shop's log, split by time"),
+    "experts": _experts("online-retail", "what each expert and the clock is worth on that log"),
+    "movielens-100k-experts": _experts("movielens-100k", "the same on MovieLens 100K"),
+    "demo-experts": _experts(DEMO, "the same on the demo"),
 }
 
 

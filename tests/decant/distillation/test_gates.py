@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 import torch
 
-from decant.distillation import gates
+from decant.distillation import gate_evidence, gates
+from decant.distillation.gate_evidence import (
+    combined,
+    enlarged,
+    gate_cases,
+    gather_evidence,
+    ndcg_of,
+)
 from decant.distillation.gates import (
     CONSTANT,
     GATED,
     NETWORK,
     REFITTED,
     add_experts,
-    combined,
     constants,
-    enlarged,
     expert_line,
     fit_gates,
-    gate_cases,
-    gather_evidence,
-    ndcg_of,
     refit_gates,
     standardise,
 )
@@ -116,7 +118,7 @@ def mean_gate(model: Recommender, given: Material) -> float:
     """The mean weight of the chain on unseen events."""
     experts = model.experts
     assert experts is not None
-    batch = gates.inputs(model, given.sequences, positions(given, TRAINED, VALIDATED))
+    batch = gate_evidence.inputs(model, given.sequences, positions(given, TRAINED, VALIDATED))
     return float(experts.gates(experts.answer(batch)[1])[:, 1].mean())
 
 
@@ -258,7 +260,7 @@ def test_among_competing_items_scores_are_those_of_the_model() -> None:
     chosen = positions(given, TRAINED, TRAINED + 1)
     state = [buffer.clone() for buffer in model.experts.gate_buffers]
     evidence = gather_evidence(model, given, chosen)
-    gates.restore(model.experts, state)
+    gate_evidence.restore(model.experts, state)
     among = ndcg_of(combined(model.experts, evidence), evidence.target)
     whole = rank(TorchScorer(model), given.sequences, chosen, ITEMS, k=10, exclude_seen=False).ranks
     assert among == pytest.approx(ndcg(whole, 10), abs=1e-6)
@@ -310,4 +312,4 @@ def test_constant_weights_are_the_same_for_every_request() -> None:
     signals = torch.randn(5, len(model.experts.shape.signals))
     weights = model.experts.gates(signals)
     assert torch.equal(weights, weights[:1].expand_as(weights))
-    assert weights[0, 1] > gates.START
+    assert weights[0, 1] > gate_evidence.START

@@ -4,7 +4,7 @@ from tests.mutations.mutation import mutate
 
 MUTATIONS = [
     *mutate(
-        "decant/distillation/gates.py",
+        "decant/distillation/gate_evidence.py",
         "decant/distillation/test_gates.py",
         ("gates-judge-where-tables-were-counted",
          "chosen = cases(sequences, VALIDATION, MOST_CASES)",
@@ -14,14 +14,18 @@ MUTATIONS = [
          "chosen = chosen.take(np.flatnonzero(in_selection(chosen.user)))",
          "chosen = chosen.take(np.flatnonzero(~in_selection(chosen.user)))",
          "the users who decide on a release have chosen its gates"),
-        ("gates-choose-on-their-own-users",
-         "fit_gates(experts, evidence.take(np.flatnonzero(fold != number)), kind, seed, start)",
-         "fit_gates(experts, evidence, kind, seed, start)",
-         "gates are judged by the users whom they were fitted to"),
         ("gates-miss-is-a-hit",
          "return np.where(target.numpy() >= 0, ndcg(ranks.numpy(), K), 0.0)",
          "return ndcg(ranks.numpy(), K)",
          "a target that does not compete counts like the first item"),
+    ),
+    *mutate(
+        "decant/distillation/gates.py",
+        "decant/distillation/test_gates.py",
+        ("gates-choose-on-their-own-users",
+         "fit_gates(experts, evidence.take(np.flatnonzero(fold != number)), kind, seed, start)",
+         "fit_gates(experts, evidence, kind, seed, start)",
+         "gates are judged by the users whom they were fitted to"),
         ("gates-constant-reads-signals",
          "fitted = experts.gate_buffers[: None if kind == GATED else 2]",
          "fitted = experts.gate_buffers",

@@ -1,0 +1,153 @@
+"""What each expert and the clock is worth, for the teacher and the general student.
+
+The flow is run up to the students; then their networks get other sets of experts, whose gates are
+fitted as in the pipeline. Trained networks are the same in every row.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.experiments.data_sets import RESAMPLES, Log, NotDoneError, prepare, with_interval
+from benchmarks.harness.checkout import Clone
+from benchmarks.provenance.trainings import trainings
+from decant.distillation.gate_evidence import enlarged
+from decant.distillation.gates import CONSTANT, GATED, NETWORK, fitted
+from decant.evaluation.intervals import paired_gain
+from decant.evaluation.metrics import ndcg, user_means
+from decant.evaluation.scoring import rank
+from decant.features.encode import Encoder
+from decant.features.holdout import decision_cases
+from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases
+from decant.models.build import expert_shape, load_model
+from decant.models.experts import ExpertShape
+from decant.models.recommender import Recommender
+from decant.params.load import Params, load_params
+from decant.params.types import GENERAL, TEACHER
+from decant.report.results import Figure, Outcome
+from decant.training.supervision import Material
+from decant.training.validate import TorchScorer
+
+K = 10
+STUDENT_STAGE = f"distill@{GENERAL}"
+WINDOWS = {
+    TEST: TEST,
+    VALIDATION: "validation, of the half of the users to whom no gate was fitted",
+}
+ALL, UNCLOCKED = "all", "without_clock"
+
+
+def bench(
+    project: Clone, log: Log, *, source: str, given: Path | None, profile: str,
+    minutes: float | None, window: str,
+) -> Outcome:  # fmt: skip
+    """Train teacher and general student in the clone, measure every set of experts.
+
+    Raises:
+        NotDoneError: a stage or the measurement failed.
+    """
+    prepare(project, log, source, given, profile, stages=(STUDENT_STAGE,))
+    log("fitting every set of experts; a minute each")
+    program = ("-m", "benchmarks.experiments.experts")
+    measured = project.run(*program, str(project.root), window)
+    if measured.status:
+        raise NotDoneError(f"the measurement failed: {measured.error}")
+    figures: dict[str, Figure] = json.loads(measured.output.splitlines()[-1])
+    params = load_params(project.root / "params.yaml")
+    outcome = Outcome(protocol(params, source, window), [params.seed], figures)
+    outcome.trained = trainings(project.root)
+    outcome.shown = table(figures)
+    return outcome
+
+
+def protocol(params: Params, source: str, window: str) -> dict[str, Any]:
+    """Description of the protocol."""
+    return {
+        "data": source,
+        "window": WINDOWS[window],
+        "models": "teacher and general student of the pipeline, in float32",
+        "figures": f"NDCG@{K}, mean over users; `difference`: of a row less all experts together, "
+        "paired; intervals: bootstrap over users",
+        "experts": f"teacher {', '.join(params.teacher.experts)}; student "
+        f"{', '.join(params.distill.experts)}; network: none; constant: weights that read no "
+        "signals; without_clock: gates that do not read the pause",
+        "ranked": "the whole catalogue, ties against the model",
+    }
+
+
+def measure(root: Path, window: str) -> dict[str, Figure]:
+    """All figures by dotted name."""
+    params, data = load_params(root / "params.yaml"), root / "data"
+    encoder = Encoder.load(data / "features" / "encoder.json")
+    sequences = Sequences.load(data / "features" / "sequences")
+    material = Material(encoder, sequences, {}, None, params.split.cases_per_user)
+    chosen = (
+        cases(sequences, TEST, params.split.cases_per_user)
+        if window == TEST
+        else decision_cases(sequences, params.split.cases_per_user)
+    )
+    figures: dict[str, Figure] = {}
+    for name, settings in ((TEACHER, params.teacher), (GENERAL, params.settings_of(GENERAL))):
+        network = enlarged(load_model(data / "models" / name), None)
+        shape = expert_shape(settings, encoder)
+        quality = {
+            row: per_user(model, material, chosen)
+            for row, model in variants(network, material, shape, params.seed)
+        }
+        for row, values in quality.items():
+            figures[f"{name}.{row}.ndcg@{K}"] = with_interval([values])
+            if row != ALL:
+                gain = paired_gain(values, quality[ALL], RESAMPLES, params.seed)
+                figures[f"{name}.{row}.difference"] = {
+                    "value": gain.gain, "low": gain.low, "high": gain.high, "n": gain.n,
+                }  # fmt: skip
+    return figures
+
+
+def variants(
+    network: Recommender, material: Material, shape: ExpertShape, seed: int
+) -> Iterator[tuple[str, Recommender]]:
+    """Rows of the table and their models: the network alone, all experts, each left out."""
+    yield NETWORK, network
+    yield CONSTANT, fitted(network, material, shape, CONSTANT, seed)
+    yield ALL, fitted(network, material, shape, GATED, seed)
+    if shape.clock:
+        yield UNCLOCKED, fitted(network, material, replace(shape, clock=False), GATED, seed)
+    for name in shape.names:
+        others = tuple(other for other in shape.names if other != name)
+        less = replace(shape, names=others)
+        yield f"without_{name}", fitted(network, material, less, GATED, seed)
+
+
+def per_user(model: Recommender, material: Material, chosen: Cases) -> np.ndarray:
+    """NDCG of each user's cases, float [V]."""
+    encoder = material.encoder
+    ranking = rank(
+        TorchScorer(model),
+        material.sequences,
+        chosen,
+        len(encoder.items),
+        k=K,
+        exclude_seen=encoder.exclude_seen,
+    )
+    return user_means(ndcg(ranking.ranks, K), chosen.user)[1]
+
+
+def table(figures: dict[str, Figure]) -> str:
+    """NDCG of every row and its difference from all experts."""
+    end = f".ndcg@{K}"
+    lines = []
+    for name in (n.removesuffix(end) for n in figures if n.endswith(end)):
+        difference = figures.get(f"{name}.difference")
+        beside = f"  {difference['value']:+.4f}" if difference else ""
+        lines.append(f"{name:32}  {figures[name + end]['value']:.4f}{beside}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2])))
