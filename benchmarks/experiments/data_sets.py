@@ -36,6 +36,10 @@ WINDOWS = {
     TEST: TEST,
     VALIDATION: "validation, with the users that epochs were selected and students accepted on",
 }
+CLASSES = {  # of models; figures of one class are not compared with those of the other
+    False: "order: models read the order of events, and the time between them at most",
+    True: "clock: the teacher reads the moment to recommend for",
+}
 METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"ndcg": ndcg, "hr": hit}
 Log = Callable[[str], None]
 
@@ -304,6 +308,7 @@ def protocol(
         TEACHER: ", ".join(f"{name} {teacher[name]}" for name in shown)
         + f"; {first.facts['parameters']:,} parameters, profile {profile}",
         FAMILY: "as the gate would release it: pruned, in int8, each user served by their student",
+        "class": CLASSES[bool((first.facts.get("experts") or {}).get("clock"))],
         "best traditional model": str(first.verdict.get("best_baseline")),
         "spread": "standard deviation over seeds",
         "accepted": "students of groups that the gate accepts, of n",

@@ -51,7 +51,7 @@ class Choice:
     """What was chosen, and the cross-validated NDCG@10 of every candidate.
 
     `half_life`: days after which an event counts half in the tables, None: never. `constant`: the
-    gates without signals, by name.
+    gates without signals, by name. `clock`: whether the model reads the moment to recommend for.
     """
 
     kind: str
@@ -59,6 +59,7 @@ class Choice:
     users: int
     half_life: float | None = None
     constant: dict[str, float] | None = None
+    clock: bool = False
 
     def summary(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,7 +91,8 @@ def add_experts(
     if kind == NETWORK:
         return model, choice.summary()
     fit_gates(larger.experts, evidence, kind, seed)
-    choice = replace(choice, constant=constants(larger.experts))
+    clock = shape.clock and kind == GATED
+    choice = replace(choice, constant=constants(larger.experts), clock=clock)
     return larger.to(model.bias.device), choice.summary()
 
 
@@ -158,7 +160,8 @@ def refit_gates(
     if chosen_kind == REFITTED:
         fit_gates(experts, evidence, kind, seed, start)
     model.to(device)
-    return Choice(chosen_kind, quality, users, constant=constants(experts)).summary()
+    clock = experts.shape.clock and kind == GATED
+    return Choice(chosen_kind, quality, users, constant=constants(experts), clock=clock).summary()
 
 
 def best(quality: dict[str, float], log: Log) -> str:

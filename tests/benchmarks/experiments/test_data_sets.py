@@ -136,6 +136,7 @@ def test_the_bar_is_the_traditional_model_that_the_gate_takes(
 ) -> None:
     outcome = outcome_of(runs, PARAMS, "movielens-1m", "full", TEST)
     assert outcome.protocol["best traditional model"] == "hybrid"
+    assert outcome.protocol["class"].startswith("order: ")
     bar = outcome.figures["baseline.best.ndcg@10"]["value"]
     assert bar == outcome.figures["baseline.hybrid.ndcg@10"]["value"]
     for model in ("teacher", "family"):

@@ -35,6 +35,7 @@ from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, Cases, Sequences, cases, training_counts
 from decant.models.experts import ExpertShape
 from decant.models.recommender import Architecture, Recommender
+from decant.params.types import EXPERTS
 from decant.training.supervision import Material
 from decant.training.validate import TorchScorer
 from tests.fixtures.known_data import make_encoder, make_sequences
@@ -313,3 +314,28 @@ def test_constant_weights_are_the_same_for_every_request() -> None:
     weights = model.experts.gates(signals)
     assert torch.equal(weights, weights[:1].expand_as(weights))
     assert weights[0, 1] > gate_evidence.START
+
+
+EVERYTHING = ExpertShape(EXPERTS, 2, 2, clock=True)
+
+
+@pytest.mark.parametrize("law", ["one moment", "two items", "one item a user", "long baskets"])
+def test_odd_logs_get_finite_scores_from_every_expert(law: str) -> None:
+    rng = np.random.default_rng(3)
+    items = 2 if law == "two items" else ITEMS
+    users = [rng.integers(1, items + 1, LENGTH).tolist() for _ in range(60)]
+    if law == "one item a user":
+        users = [[user[0]] * LENGTH for user in users]
+    events = np.arange(60 * LENGTH)
+    number = {"one moment": events // LENGTH, "long baskets": events // (LENGTH // 2)}
+    given = material(users, items=items, baskets=number.get(law, events))
+    times = np.zeros(len(events)) if law == "one moment" else 60.0 * np.asarray(events)
+    given = replace(given, sequences=replace(given.sequences, times=times))
+    shape = replace(EVERYTHING, successors=min(2, items))
+    model = gates.fitted(network(items), given, shape, GATED, 0)
+    chosen = cases(given.sequences, TEST, 6)
+    scores = TorchScorer(model)(given.sequences, chosen)
+    assert np.isfinite(scores).all()
+    if law == "one item a user":
+        own = np.array([user[0] for user in users])
+        assert (scores[:, 1:].argmax(1) + 1 == own[chosen.user]).mean() > 0.9
