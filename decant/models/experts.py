@@ -202,16 +202,14 @@ class Experts(nn.Module):
         start = torch.arange(0, len(self.shape.asked) * width, width, device=items.device)
         dense, values, places = [], [], []
         if tables:
-            levels = functional.embedding(items, self.levels.flatten(1)).float()
-            stored = torch.exp((levels - 255) * (math.log(2) / LEVELS)).unflatten(2, (tables, -1))
+            levels = self.levels[items].float()  # [B, T, K, L + 1]
+            stored = torch.exp((levels - 255) * (math.log(2) / LEVELS))
             stored = stored * shares[..., :tables, None]
-            codes = functional.embedding(items, self.left.flatten(1)).float()
+            codes = self.left[items].float()
             scale = stored[..., self.shape.successors :] / CODES
-            left = (codes.unflatten(2, (tables, -1)) * scale).sum(1)  # [B, K, R]
+            left = (codes * scale).sum(1)  # [B, K, R]
             dense.append(left @ self.right)
-            size = self.by_byte.shape[0]
-            spelled = functional.embedding(items, self.places.flatten(1)).float()
-            listed = (spelled.unflatten(2, (tables, -1, size)) * self.by_byte).sum(-1).long()
+            listed = (self.places[items].float() * self.by_byte).sum(-1).long()
             values.append(stored[..., : self.shape.successors].flatten(1))
             places.append((listed + start[:tables, None]).flatten(1))
         repeats = len(self.shape.asked) - tables
