@@ -86,7 +86,7 @@ class ExpertShape:
 
 def index_bytes(items: int) -> int:
     """Bytes of a stored item index."""
-    return -(-items.bit_length() // 8)
+    return max(1, math.ceil(math.log2(items + 1) / 8))
 
 
 def lag_weights(names: tuple[str, ...]) -> Tensor:
