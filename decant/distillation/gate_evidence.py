@@ -101,7 +101,7 @@ def gather_evidence(model: Recommender, material: Material, chosen: Cases) -> Ev
             material.sequences, part, items, exclude_seen=material.encoder.exclude_seen
         )
         deep = deep.masked_fill(torch.from_numpy(masked).to(deep.device), MASKED_SCORE)
-        score = experts.combine(deep, probabilities, popular, experts.mean.expand_as(signals))
+        score = experts.combine(deep, probabilities, popular, experts.base[None])
         targets = np.asarray(material.sequences.items)[part.position].astype(np.int64)
         column = score.topk(min(CANDIDATES, items)).indices
         hit = column == torch.from_numpy(targets)[:, None].to(column.device)
@@ -129,9 +129,8 @@ def inputs(model: Recommender, sequences: Sequences, part: Cases) -> dict[str, t
 
 def combined(experts: Experts, evidence: Evidence) -> torch.Tensor:
     """Scores of the competing items, [C, Q]; `MASKED_SCORE` for those that are none."""
-    scores = experts.combine(
-        evidence.deep, evidence.probabilities, evidence.popular, evidence.signals
-    )
+    gates = experts.gates(evidence.signals)
+    scores = experts.combine(evidence.deep, evidence.probabilities, evidence.popular, gates)
     return scores.masked_fill(evidence.deep <= MASKED_SCORE, MASKED_SCORE)
 
 

@@ -40,6 +40,7 @@ FOLDS = 4
 EPOCHS = 20
 BATCH = 256
 RATE, DECAY = 5e-3, 1e-2
+WORTH = 0.01  # relative gain of gates over constant weights that pays for their operators
 NETWORK, CONSTANT, GATED = "network", "constant", "gated"
 INHERITED, REFITTED = "inherited", "refitted"
 
@@ -93,7 +94,7 @@ def add_experts(
     fit_gates(larger.experts, evidence, kind, seed)
     clock = shape.clock and kind == GATED
     choice = replace(choice, constant=constants(larger.experts), clock=clock)
-    return larger.to(model.bias.device), choice.summary()
+    return of_kind(larger, kind).to(model.bias.device), choice.summary()
 
 
 def fitted(
@@ -108,7 +109,7 @@ def fitted(
     larger, evidence, _ = with_tables(model, material, shape, chosen)
     assert larger.experts is not None
     fit_gates(larger.experts, evidence, kind, seed)
-    return larger.to(model.bias.device)
+    return of_kind(larger, kind).to(model.bias.device)
 
 
 def with_tables(
@@ -125,6 +126,16 @@ def with_tables(
     larger.experts.cpu()
     standardise(larger.experts, evidence.signals)
     return larger, evidence, counts.half_life
+
+
+def of_kind(model: Recommender, kind: str) -> Recommender:
+    """The model, or one with the same constant weights that computes no signals."""
+    shape = model.architecture.experts
+    if shape is None or kind != CONSTANT:
+        return model
+    simpler = enlarged(model, replace(shape, gated=False))
+    simpler.load_state_dict(model.state_dict())
+    return simpler
 
 
 def refit_gates(
@@ -165,8 +176,9 @@ def refit_gates(
 
 
 def best(quality: dict[str, float], log: Log) -> str:
-    """The candidate with the highest NDCG, the first one in a tie."""
-    kind = max(quality, key=lambda name: quality[name])
+    """The candidate with the highest NDCG, the first one in a tie; gates need a gain of `WORTH`."""
+    counted = {n: value / (1 + WORTH * (n == GATED)) for n, value in quality.items()}
+    kind = max(counted, key=lambda name: counted[name])
     log(f"experts: {', '.join(f'{name} {value:.4f}' for name, value in quality.items())}: {kind}")
     return kind
 

@@ -44,13 +44,15 @@ class ExpertShape:
     """Which experts a model has, and the size of their tables.
 
     `names`: a part of `EXPERTS` in that order. `successors`: listed per item and table. `factors`:
-    rank of what the lists leave out. `clock`: whether gates read the pause.
+    rank of what the lists leave out. `clock`: whether gates read the pause. `gated`: whether
+    weights depend on signals at all; constant ones need none of them.
     """
 
     names: tuple[str, ...]
     successors: int
     factors: int
     clock: bool
+    gated: bool = True
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -59,7 +61,7 @@ class ExpertShape:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the arrays that experts read beside the items."""
-        return (LAGS, AGES) if self.clock else (LAGS,)
+        return (LAGS, AGES) if self.clock and self.gated else (LAGS,)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -162,14 +164,14 @@ class Experts(nn.Module):
         """
         probabilities, signals = self.answer(batch)
         popular = self.popular if POPULARITY in self.shape.names else None
-        return self.combine(deep, probabilities, popular, signals)
+        return self.combine(deep, probabilities, popular, self.gates(signals))
 
     def combine(
-        self, deep: Tensor, probabilities: Tensor, popular: Tensor | None, signals: Tensor
+        self, deep: Tensor, probabilities: Tensor, popular: Tensor | None, gates: Tensor
     ) -> Tensor:
         """The network's scores [B, Q], experts' probabilities [B, A, Q], those of popularity [Q] or
-        [B, Q], signals [B, S] → scores [B, Q]."""
-        gates, scale = self.gates(signals), torch.exp(self.offset)
+        [B, Q], weights [B, 1 + M] or [1, 1 + M] → scores [B, Q]."""
+        scale = torch.exp(self.offset)
         asked = len(self.shape.asked)
         scores = gates[:, :1] * deep
         if asked:
@@ -180,7 +182,10 @@ class Experts(nn.Module):
         return scores
 
     def gates(self, signals: Tensor) -> Tensor:
-        """Signals [B, S] → the weight of the network and of each expert, [B, 1 + M]."""
+        """Signals [B, S] → the weight of the network and of each expert, [B, 1 + M], or if they are
+        constant [1, 1 + M]."""
+        if not self.shape.gated:
+            return self.base[None]
         hidden = (signals - self.mean) / self.spread @ self.inner + self.inner_bias
         return self.base + torch.relu(hidden) @ self.outer
 
@@ -193,6 +198,8 @@ class Experts(nn.Module):
         asked = len(self.shape.asked)
         shares = weights[..., :asked] / total[:, None, :asked].clamp(min=SMALLEST)
         probabilities = self.probabilities(items, shares)
+        if not self.shape.gated:
+            return probabilities, total.new_zeros(items.shape[0], len(self.shape.signals))
         signals = self.signals(batch, weights[..., asked], total[:, asked:], probabilities)
         return probabilities, signals
 

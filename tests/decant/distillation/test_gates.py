@@ -339,3 +339,33 @@ def test_odd_logs_get_finite_scores_from_every_expert(law: str) -> None:
     if law == "one item a user":
         own = np.array([user[0] for user in users])
         assert (scores[:, 1:].argmax(1) + 1 == own[chosen.user]).mean() > 0.9
+
+
+def test_constant_weights_need_no_signals_and_rank_as_before() -> None:
+    given = walking()
+    chosen = gate_cases(given.sequences, ITEMS, exclude_seen=False)
+    model = fitted(given, chosen, replace(SHAPE, clock=True))
+    assert model.experts is not None
+    fit_gates(model.experts, gather_evidence(model, given, chosen), CONSTANT, 0)
+    simpler = gates.of_kind(model, CONSTANT)
+    assert simpler.architecture.request_inputs == ("items", "lags")
+    one, other = (TorchScorer(m)(given.sequences, chosen) for m in (model, simpler))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+    assert gates.of_kind(model, GATED) is model
+
+
+@pytest.mark.parametrize(
+    ("gated", "chosen"), [(0.504, CONSTANT), (0.506, GATED), (0.4, CONSTANT), (0.5, CONSTANT)]
+)
+def test_gates_have_to_be_worth_their_operators(gated: float, chosen: str) -> None:
+    quality = {NETWORK: 0.3, CONSTANT: 0.5, GATED: gated}
+    assert gates.best(quality, lambda line: None) == chosen
+    assert gates.best({NETWORK: 0.6, CONSTANT: 0.5, GATED: 0.55}, lambda line: None) == NETWORK
+
+
+def test_a_group_of_a_student_with_constant_weights_keeps_them_constant() -> None:
+    given = walking()
+    constant = gates.fitted(network(), given, SHAPE, CONSTANT, 0)
+    choice = refit_gates(constant, given, np.arange(USERS), 0, lambda line: None)
+    assert choice is not None and not choice["clock"]
+    assert constant.experts is not None and not constant.experts.outer.any()

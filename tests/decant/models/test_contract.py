@@ -258,6 +258,7 @@ class ModelContract:
         {"items": 2, "experts": ExpertShape(("chain",), 1, 0, True)},
         {"items": 2, "experts": ExpertShape(("popularity",), 1, 0, True)},
         {"items": 2, "experts": ExpertShape(("recency",), 1, 0, False)},
+        {"items": 9, "experts": ExpertShape(EXPERTS, 2, 2, True, gated=False)},
     ],
 )
 def test_a_catalogue_of_any_size_makes_graphs_that_may_be_run(
