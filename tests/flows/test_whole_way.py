@@ -165,6 +165,7 @@ def test_requests_of_raw_events_give_the_top_ten_that_evaluate_saw(
         mine = by_user[users["user"][user]]
         before = mine[mine["time"] < sequences.times[chosen.position[row]]]
         body = {
+            "now": float(sequences.times[chosen.position[row]]),
             "user": attributes.iloc[user].to_dict(),
             "history": before[["item", "behaviour", "time"]].to_dict("records"),
             "k": 10,
