@@ -9,12 +9,10 @@ import numpy as np
 import torch
 
 from decant.evaluation.metrics import ndcg, rank_targets
-from decant.features.holdout import in_selection
+from decant.features.holdout import selection_events
 from decant.features.sequences import (
-    VALIDATION,
     Cases,
     Sequences,
-    cases,
     histories,
     history_lengths,
     masked_items,
@@ -58,9 +56,7 @@ class Evidence:
 
 def gate_cases(sequences: Sequences, items: int, *, exclude_seen: bool) -> Cases:
     """The events that gates are fitted to; one that is no candidate of its own case is left out."""
-    chosen = cases(sequences, VALIDATION, MOST_CASES)
-    chosen = chosen.take(np.flatnonzero(in_selection(chosen.user)))
-    chosen = chosen.take(np.arange(0, len(chosen), max(1, -(-len(chosen) // MOST_CASES))))
+    chosen = selection_events(sequences, MOST_CASES)
     targets = np.asarray(sequences.items)[chosen.position]
     kept = [
         ~masked_items(sequences, part, items, exclude_seen=exclude_seen)[
@@ -83,13 +79,12 @@ def enlarged(model: Recommender, shape: ExpertShape | None) -> Recommender:
 
 @torch.no_grad()
 def gather_evidence(model: Recommender, material: Material, chosen: Cases) -> Evidence:
-    """The competing items of each case: those with the highest scores before gates are fitted.
+    """The competing items of each case: the highest scores by the weights without signals.
 
     A target that is not among them stays out: put among them, it would be told by its low score.
     """
     experts, items = model.experts, model.architecture.items
     assert experts is not None
-    reset(experts, 0)
     popular = experts.popular if POPULARITY in experts.shape.names else None
     parts, quality, columns = [], [], []
     for _, part in parts_of(chosen, items):

@@ -122,6 +122,7 @@ def with_tables(
     larger = enlarged(model, shape)
     assert larger.experts is not None
     pack(larger.experts, counts, training_counts(sequences, items))
+    reset(larger.experts, 0)
     evidence = gather_evidence(larger, material, chosen)
     larger.experts.cpu()
     standardise(larger.experts, evidence.signals)
@@ -159,7 +160,6 @@ def refit_gates(
     evidence = gather_evidence(model, material, chosen)
     experts.cpu()
     kind = GATED if start[-1].any() else CONSTANT
-    restore(experts, start)
     quality = {
         INHERITED: mean_over_users(
             ndcg_of(combined(experts, evidence), evidence.target), evidence.user

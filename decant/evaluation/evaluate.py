@@ -26,7 +26,7 @@ from decant.evaluation.measure import Measured, Yardstick, measure, measure_orac
 from decant.evaluation.metrics import mean_over_users, ndcg
 from decant.evaluation.scoring import OnnxScorer, Scorer
 from decant.features.encode import Encoder
-from decant.features.holdout import in_selection
+from decant.features.holdout import in_selection, selection_events
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases, training_counts
 from decant.models import bundle
 from decant.runtime.session import Model
@@ -239,12 +239,10 @@ def measure_counts(
     They are fitted to all events of the selection half of validation users, at most `MOST_EVENTS`.
     """
     y, items = yardstick, len(yardstick.encoder.items)
-    window = cases(y.sequences, VALIDATION, MOST_EVENTS)
-    picked = np.flatnonzero(in_selection(window.user))
-    picked = picked[:: max(1, -(-len(picked) // MOST_EVENTS))]
-    if not len(picked):
+    chosen = selection_events(y.sequences, MOST_EVENTS)
+    if not len(chosen):
         return None
-    counts, weights = fit_mixture(y.sequences, window.take(picked), items)
+    counts, weights = fit_mixture(y.sequences, chosen, items)
     measured[COUNTS] = measure(COUNTS, mixture(counts, weights, items), yardstick)
     report_quality(COUNTS, measured[COUNTS], yardstick, progress)
     return {**weights, **({} if counts.half_life is None else {"half_life": counts.half_life})}

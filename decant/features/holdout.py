@@ -13,6 +13,12 @@ def selection_cases(sequences: Sequences, per_user: int) -> Cases:
     return chosen.take(np.flatnonzero(in_selection(chosen.user)))
 
 
+def selection_events(sequences: Sequences, most: int) -> Cases:
+    """All target events of the selection half in the validation window, thinned to `most`."""
+    chosen = selection_cases(sequences, most)
+    return chosen.take(np.arange(0, len(chosen), max(1, -(-len(chosen) // most))))
+
+
 def decision_cases(sequences: Sequences, per_user: int) -> Cases:
     """Cases used only to decide whether a student is accepted."""
     chosen = cases(sequences, VALIDATION, per_user)

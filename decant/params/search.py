@@ -87,7 +87,8 @@ def tunable(stage: str) -> dict[str, Any]:
     """
     of_general = {"temperature", "cvar_fraction", *WEIGHTS} if stage == "distill" else set()
     machine = {"precision", "device", "threads", "processes"}
-    kept = ({*Training.model_fields} - machine) | of_general
+    beside = {"experts", "successors", "factors"}  # a trial measures the network alone
+    kept = ({*Training.model_fields} - machine - beside) | of_general
     return {name: field for name, field in Distill.model_fields.items() if name in kept}
 
 

@@ -259,9 +259,7 @@ def test_among_competing_items_scores_are_those_of_the_model() -> None:
     model = fitted(given, gate_cases(given.sequences, ITEMS, exclude_seen=False))
     assert model.experts is not None
     chosen = positions(given, TRAINED, TRAINED + 1)
-    state = [buffer.clone() for buffer in model.experts.gate_buffers]
     evidence = gather_evidence(model, given, chosen)
-    gate_evidence.restore(model.experts, state)
     among = ndcg_of(combined(model.experts, evidence), evidence.target)
     whole = rank(TorchScorer(model), given.sequences, chosen, ITEMS, k=10, exclude_seen=False).ranks
     assert among == pytest.approx(ndcg(whole, 10), abs=1e-6)

@@ -311,7 +311,8 @@ def test_without_validation_users_that_pick_there_is_no_hybrid(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = lambda users: np.zeros(len(users), dtype=bool)  # noqa: E731
-    monkeypatch.setattr("decant.evaluation.evaluate.in_selection", nobody)
+    for place in ("decant.evaluation.evaluate", "decant.features.holdout"):
+        monkeypatch.setattr(f"{place}.in_selection", nobody)
     metrics = run().metrics
     assert metrics["hybrid"] is None and HYBRID in metrics["left_out"]
     assert metrics["count_mixture"] is None and COUNTS in metrics["left_out"]
