@@ -92,14 +92,24 @@ def read_oracle(
         return None
     oracle = pd.read_parquet(path)
     users = pd.read_parquet(workspace.input("features") / "users.parquet")[Columns.USER]
-    ranks = oracle.set_index([Columns.USER, Columns.ITEM])["rank"]
+    ranks = oracle[[Columns.USER, Columns.ITEM, Columns.TIME, "rank"]].sort_values(Columns.TIME)
     ids, names = users.to_numpy(), np.array(["", *items], dtype=object)
 
     def look_up(chosen: Cases) -> np.ndarray:
-        wanted = pd.MultiIndex.from_arrays(
-            [ids[chosen.user], names[np.asarray(sequences.items)[chosen.position]]]
+        wanted = pd.DataFrame(
+            {
+                Columns.USER: ids[chosen.user],
+                Columns.ITEM: names[np.asarray(sequences.items)[chosen.position]],
+                Columns.TIME: np.asarray(sequences.times)[chosen.position].astype(np.int64),
+            }
         )
-        return ranks.reindex(wanted).fillna(0).to_numpy(dtype=np.int64)
+        # carts and purchases follow their view within a minute, another step takes longer
+        steps = pd.merge_asof(
+            wanted.reset_index().sort_values(Columns.TIME), ranks, on=Columns.TIME,
+            by=[Columns.USER, Columns.ITEM], tolerance=59,
+        )  # fmt: skip
+        ordered = steps.sort_values("index")["rank"]
+        return ordered.fillna(0).to_numpy(dtype=np.int64)
 
     return look_up
 

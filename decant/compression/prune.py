@@ -8,6 +8,8 @@ from torch import Tensor
 
 from decant.models.recommender import Block, Recommender
 
+BIASES = ("bias", "elapsed")  # of attention, a row for each head
+
 
 @dataclass(frozen=True)
 class Importance:
@@ -60,7 +62,9 @@ def prune(
         for name in ("query", "key", "value"):
             key = f"{prefix}attention.{name}.weight"
             state[key] = state[key][columns]
-        state[f"{prefix}attention.bias"] = state[f"{prefix}attention.bias"][heads]
+        for name in BIASES:
+            if (key := f"{prefix}attention.{name}") in state:
+                state[key] = state[key][heads]
         state[f"{prefix}attention.out.weight"] = state[f"{prefix}attention.out.weight"][:, columns]
         state[f"{prefix}feed.up.weight"] = state[f"{prefix}feed.up.weight"][units]
         state[f"{prefix}feed.up.bias"] = state[f"{prefix}feed.up.bias"][units]

@@ -1,49 +1,104 @@
-"""8-bit weights, with activations quantised at run time (ONNX Runtime dynamic quantisation)."""
+"""8-bit weights: integers with a scale for each row or column, turned into floats once, on loading.
+
+Products are computed in float32. Products of integers would need the activations in 8 bits too,
+which costs quality, and for a single request more time than it saves.
+"""
 
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from decant.compression.onnx_passes import share_table, shorten_names
+from decant.compression.onnx_passes import shorten_names
 from decant.models.export import strip
 
-QUANTISED = ["MatMul", "Gemm", "Gather"]
-EXPERTS, WIDE = ".experts.", ".right"  # names of weights: of experts, and their only large one
+LARGEST = 127  # integer of the largest weight of a row or column
+NODES = 200  # bytes of the two nodes that turn integers into floats
+EXACT = ".experts.by_lag"  # a constant that is read as it is
 
 
 def quantize_int8(source: Path, destination: Path) -> None:
-    """Write an int8 version of the graph `source`: matrix products and the shared item table.
-
-    Weights use 7 of the 8 bits. Processors without VNNI add two 8-bit products in 16 bits, where
-    255 · 127 · 2 saturates, so that they would give other results than those measured; 255 · 64 · 2
-    does not.
-    """
+    """Write an int8 version of the graph `source`: the weights of products and of tables."""
     with tempfile.TemporaryDirectory() as folder:
-        folded, quantised = Path(folder) / "folded.onnx", Path(folder) / "int8.onnx"
+        folded = Path(folder) / "folded.onnx"
         quant_pre_process(source, folded, skip_symbolic_shape=True)
-        quantize_dynamic(
-            folded,
-            quantised,
-            op_types_to_quantize=QUANTISED,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=gate_nodes(onnx.load(folded)),
-            per_channel=True,
-            reduce_range=True,
-        )
-        onnx.save(shorten_names(strip(share_table(onnx.load(quantised)))), destination)
+        onnx.save(shorten_names(strip(store_integers(onnx.load(folded)))), destination)
 
 
-def gate_nodes(graph: onnx.ModelProto) -> list[str]:
-    """Names of the nodes that read small weights of experts: their gates stay exact.
+def store_integers(model: ModelProto) -> ModelProto:
+    """Replace float weights by integers and scales, in place, where that takes fewer bytes.
 
-    The quantiser splits a `Gemm` before it looks at names.
+    A table that is tied between input and output is stored once, with a scale for each item.
     """
-    nodes = [
-        node.name
-        for node in graph.graph.node
-        if any(EXPERTS in name and not name.endswith(WIDE) for name in node.input)
+    graph = model.graph
+    values = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    along = scaled_along(graph, values)
+    tied = tied_tables(along, values)
+    stored, nodes = [], []
+    for weight in graph.initializer:
+        name = weight.name
+        if name in tied:
+            nodes.append(helper.make_node("Transpose", [tied[name]], [name], perm=[1, 0]))
+        elif name in along and saves(values[name], along[name]):
+            integers, scale = quantised(values[name], along[name])
+            stored.append(numpy_helper.from_array(integers, f"{name}.integers"))
+            stored.append(numpy_helper.from_array(scale, f"{name}.scale"))
+            nodes = [*floats(name), *nodes]
+        else:
+            stored.append(weight)
+    del graph.initializer[:]
+    graph.initializer.extend(stored)
+    nodes += list(graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def scaled_along(graph: GraphProto, values: dict[str, np.ndarray]) -> dict[str, int]:
+    """The axis along which each float matrix has one scale: 1, one for each row, if its rows are
+    looked up or are outputs of a product, else 0."""
+    axes: dict[str, int] = {}
+    for node in graph.node:
+        place = {"Gather": 0, "MatMul": 1, "Gemm": 1}.get(node.op_type)
+        name = "" if place is None else node.input[place]
+        matrix = values.get(name)
+        if matrix is None or matrix.ndim != 2 or matrix.dtype != np.float32 or EXACT in name:
+            continue
+        rows = node.op_type == "Gather" or any(a.name == "transB" and a.i for a in node.attribute)
+        axes.setdefault(name, int(rows))
+    return axes
+
+
+def tied_tables(along: dict[str, int], values: dict[str, np.ndarray]) -> dict[str, str]:
+    """Matrices that are the transpose of a table whose rows are looked up → that table."""
+    tables = [name for name, axis in along.items() if axis == 1]
+    return {
+        name: table
+        for name, axis in along.items()
+        for table in tables
+        if axis == 0 and np.array_equal(values[name], values[table].T)
+    }
+
+
+def saves(matrix: np.ndarray, axis: int) -> bool:
+    """Whether integers and scales take fewer bytes than floats."""
+    scales = matrix.shape[1 - axis]
+    return matrix.size + scales * matrix.itemsize + NODES < matrix.nbytes
+
+
+def quantised(matrix: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Integers int8 of a matrix, and the scale of each row or column, float32."""
+    scale = np.abs(matrix).max(axis=axis, keepdims=True) / LARGEST
+    scale = np.where(scale == 0, 1, scale).astype(np.float32)
+    return np.rint(matrix / scale).astype(np.int8), scale
+
+
+def floats(name: str) -> list[NodeProto]:
+    """Nodes that compute a weight from its integers and scale; the runtime does so on loading."""
+    return [
+        helper.make_node("Cast", [f"{name}.integers"], [f"{name}.whole"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}.whole", f"{name}.scale"], [name]),
     ]
-    return [*nodes, *(f"{name}_MatMul" for name in nodes)]

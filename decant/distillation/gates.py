@@ -40,6 +40,7 @@ FOLDS = 4
 EPOCHS = 20
 BATCH = 256
 RATE, DECAY = 5e-3, 1e-2
+FEWEST_STEPS = 100  # so that a small group's gates can move
 WORTH = 0.01  # relative gain of gates over constant weights that pays for their operators
 NETWORK, CONSTANT, GATED = "network", "constant", "gated"
 INHERITED, REFITTED = "inherited", "refitted"
@@ -136,6 +137,8 @@ def of_kind(model: Recommender, kind: str) -> Recommender:
         return model
     simpler = enlarged(model, replace(shape, gated=False))
     simpler.load_state_dict(model.state_dict())
+    assert simpler.experts is not None
+    simpler.experts.normalise()
     return simpler
 
 
@@ -170,6 +173,7 @@ def refit_gates(
     restore(experts, start)
     if chosen_kind == REFITTED:
         fit_gates(experts, evidence, kind, seed, start)
+        experts.normalise()
     model.to(device)
     clock = experts.shape.clock and kind == GATED
     return Choice(chosen_kind, quality, users, constant=constants(experts), clock=clock).summary()
@@ -226,15 +230,15 @@ def fit_gates(
     seed: int,
     start: list[torch.Tensor] | None = None,
 ) -> None:
-    """Fit gates to the evidence, in place, from weights that depend only on the seed, or, more
-    gently, from those in `start`.
+    """Fit gates to the evidence, in place, from weights that depend only on the seed, or from
+    those in `start`.
 
     The loss is the cross-entropy among the competing items, where the target is one of them; a user
-    with n such cases weighs √n.
+    with n such cases weighs √n. From `start` no weight decays.
     """
     evidence = evidence.take(np.flatnonzero(evidence.target.numpy() >= 0))
     reset(experts, seed)
-    rate, decay, epochs = (RATE, DECAY, EPOCHS) if start is None else (RATE / 5, 0.0, EPOCHS // 4)
+    decay = DECAY if start is None else 0.0
     if start is not None:
         restore(experts, start)
     if not len(evidence.user):
@@ -244,10 +248,11 @@ def fit_gates(
     weight = torch.from_numpy(count**-0.5 / (count**-0.5).mean()).to(torch.float32)
     rng = np.random.default_rng(seed)
     size = len(evidence.user)
-    optimizer = torch.optim.AdamW(fitted, rate, weight_decay=decay)
-    steps = epochs * -(-size // BATCH)
+    batches = -(-size // BATCH)
+    epochs = max(EPOCHS, -(-FEWEST_STEPS // batches))
+    optimizer = torch.optim.AdamW(fitted, RATE, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=steps + 1, pct_start=0.1
+        optimizer, RATE, total_steps=epochs * batches + 1, pct_start=0.1
     )
     for buffer in fitted:
         buffer.requires_grad_(True)

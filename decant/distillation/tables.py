@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.sparse.linalg import svds
+from torch import Tensor
 
 from decant.evaluation.baselines.mixture import Counts
 from decant.models.cold_start import RARE
-from decant.models.experts import CODES, LEVELS, Experts, index_bytes
+from decant.models.experts import CODES, LEVELS, Experts
 
 TOP_LEVEL = 255  # a probability of 1
 DENSE = 600  # items up to which all factors are computed
@@ -29,20 +30,25 @@ def pack(experts: Experts, counts: Counts, trained: np.ndarray) -> None:
     experts.popular.copy_(torch.from_numpy(popular))
     if not shape.tables:
         return
-    rests = []
+    tables, rests = len(shape.tables), []
+    stored = np.zeros((items + 1, tables, shape.successors + 1), dtype=np.int64)
+    places = np.zeros((items + 1, tables, shape.successors), dtype=np.int64)
     for number, name in enumerate(shape.tables):
-        levels, successors, rest = split_listed(getattr(counts, name), shape.successors)
-        experts.levels[:, number, :-1] = torch.from_numpy(levels.astype(np.uint8))
-        for byte in range(index_bytes(items)):
-            part = (successors >> (8 * byte)) & 255
-            experts.places[:, number, :, byte] = torch.from_numpy(part.astype(np.uint8))
+        listed, successors, rest = split_listed(getattr(counts, name), shape.successors)
+        stored[:, number, :-1], places[:, number] = listed, successors + number * (items + 1)
         rests.append(rest)
     if shape.factors:
         left, right = factors(rests, popular, shape.factors)
-        scale, codes = coded(left)
-        experts.levels[:, :, -1] = torch.from_numpy(scale.astype(np.uint8))
-        experts.left.copy_(torch.from_numpy(codes.astype(np.int8)))
-        experts.right.copy_(torch.from_numpy(right))
+        stored[:, :, -1], codes = coded(left)
+        _copy(experts.left, codes)
+        _copy(experts.right, right)
+    _copy(experts.levels, stored)
+    _copy(experts.places, places)
+
+
+def _copy(buffer: Tensor, values: np.ndarray) -> None:
+    """Store values of each item, of all tables one after another."""
+    buffer.copy_(torch.from_numpy(values).reshape(buffer.shape))
 
 
 def popularity(shares: np.ndarray, trained: np.ndarray) -> np.ndarray:

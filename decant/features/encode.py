@@ -24,6 +24,7 @@ STRENGTH = ("view", "click", "favourite", "cart", "rating", "purchase")
 GAP_SECONDS = (60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0, 2592000.0)
 INPUTS = ("items", "behaviours", "ratings", "gaps")
 MOMENT = ("lags", "ages")  # inputs that depend on the moment to recommend for
+MOST_LAG = 60  # baskets back; older ones count as this one
 LONGEST_AGE = 2**28  # seconds, over eight years; also where the age is unknown
 
 
@@ -218,10 +219,12 @@ def rating_indices(edges: tuple[float, ...], ratings: np.ndarray) -> np.ndarray:
 
 def basket_lags(numbers: np.ndarray, opened: bool) -> np.ndarray:
     """How many baskets back each of a user's events is, int64 [E]: 1 is the open one, 2 the last
-    before it. `numbers`: see `basket_numbers`; `opened`: whether the newest is still open."""
+    before it, at most `MOST_LAG`. `numbers`: see `basket_numbers`; `opened`: whether the newest is
+    still open."""
     if not len(numbers):
         return np.zeros(0, dtype=np.int64)
-    return np.asarray(numbers[-1] - numbers + (1 if opened else 2), dtype=np.int64)
+    lags = np.minimum(numbers[-1] - numbers + (1 if opened else 2), MOST_LAG)
+    return np.asarray(lags, dtype=np.int64)
 
 
 def age_seconds(now: np.ndarray | float, times: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from decant.features.encode import MOMENT, age_seconds
+from decant.features.encode import MOMENT, MOST_LAG, age_seconds
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,20 @@ def histories(
     `inputs`: arrays of `Sequences`, and of these: `lags`, `ages`, see `encode`, at the case's own
     moment. Nothing else about the case's event enters.
     """
-    start = sequences.offsets[chosen.user]
+    start = np.asarray(sequences.offsets)[chosen.user]
+    batch = inputs_before(sequences, chosen, inputs, start, length)
+    batch["attributes"] = np.asarray(sequences.attributes[chosen.user], dtype=np.int64)
+    return batch
+
+
+def inputs_before(
+    sequences: Sequences, chosen: Cases, inputs: tuple[str, ...], start: np.ndarray, length: int
+) -> dict[str, np.ndarray]:
+    """The same without attributes, of events from `start` on (flat indices, int [B])."""
     stored = tuple(name for name in inputs if name not in MOMENT)
     batch = gather(sequences, stored, chosen.position, start, length)
     if len(stored) < len(inputs):
         batch |= at_the_moment(sequences, chosen, start, length)
-    batch["attributes"] = np.asarray(sequences.attributes[chosen.user], dtype=np.int64)
     return batch
 
 
@@ -147,7 +155,7 @@ def at_the_moment(
     inside = index >= start[:, None]
     index = np.where(inside, index, 0)
     numbers, times = np.asarray(sequences.baskets), np.asarray(sequences.times)
-    lags = numbers[chosen.position][:, None] - numbers[index] + 1
+    lags = np.minimum(numbers[chosen.position][:, None] - numbers[index] + 1, MOST_LAG)
     ages = age_seconds(times[chosen.position][:, None], times[index])
     return {
         name: np.where(inside, array, 0).astype(np.int64)

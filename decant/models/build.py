@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 from decant.features.encode import GAP_SECONDS, Encoder
 from decant.models import bundle
 from decant.models.experts import BASKET, ExpertShape
-from decant.models.recommender import Architecture, Recommender
+from decant.models.recommender import MASKED, Architecture, Recommender
 from decant.params.models import Distill, Training
 from decant.params.types import EXPERTS, INPUTS, REPEATS
 
@@ -28,12 +28,20 @@ def missing_inputs(
         "behaviour": None if len(encoder.behaviours) > 1 else "all events have one behaviour",
         "rating": None if encoder.rating_edges else "there are no ratings, or all are equal",
         "gap": None if encoder.gaps else "there are no times, or all gaps are alike",
+        "clock": no_clock(settings, encoder),
         "attributes": None if encoder.attributes else "features.attributes is empty",
     }
     for name in settings.inputs:
         if name not in INPUTS and name not in given:
             reasons[name] = f"the items have no vectors named {name}"
     return {name: why for name in settings.inputs if (why := reasons.get(name)) is not None}
+
+
+def no_clock(settings: Training, encoder: Encoder) -> str | None:
+    """Why a network cannot read the clock, None if it can."""
+    if not encoder.gaps:
+        return "there are no times, or all gaps are alike"
+    return "a masked model hides events in the middle" if settings.objective == MASKED else None
 
 
 def architecture(

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from decant.features.encode import LONGEST_AGE, MOMENT
+from decant.features.encode import LONGEST_AGE, MOMENT, MOST_LAG
 from decant.params.types import EXPERTS, REPEATS, TABLES
 
 CHAIN, BASKET, PREVIOUS, RECENCY, FREQUENCY, POPULARITY = EXPERTS
@@ -30,13 +30,15 @@ OPEN, BEFORE = 1, 2  # lags of the open basket and of the one before it
 HOUR = 3600.0  # seconds
 
 BACK = 5  # baskets back from which a chain starts
-MOST_LAG = 60  # baskets back; older ones weigh as much as these
 DECAYS = {CHAIN: 0.5, PREVIOUS: 0.9, RECENCY: 0.7, FREQUENCY: 1.0}  # weight per basket back
 
 LEVELS = 8  # per factor of two, of a stored probability: level 255 is 1, level 0 as good as 0
+STEP = math.log(2) / LEVELS
+LOWEST = math.exp(-255 * STEP)
 CODES = 127  # of a stored factor: from -127 to 127 parts of the row's scale
 HIDDEN = 16
 SMALLEST = 1e-9
+LEAST = 0.05  # constant weight of the network
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ class ExpertShape:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the arrays that experts read beside the items."""
-        return (LAGS, AGES) if self.clock and self.gated else (LAGS,)
+        if not self.gated:
+            return (LAGS,) if self.asked else ()
+        return (LAGS, AGES) if self.clock else (LAGS,)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -69,48 +73,55 @@ class ExpertShape:
         return tuple(name for name in self.names if name != POPULARITY)
 
     @property
+    def repeats(self) -> tuple[str, ...]:
+        """Experts that know what a user took before."""
+        return tuple(name for name in self.names if name in REPEATS)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether gates read what of the open basket was taken before."""
+        return bool(self.repeats) and BASKET in self.names
+
+    @property
     def signals(self) -> tuple[str, ...]:
         """Names of what the gates read."""
         known = tuple(f"{what} of {name}" for what in ("mass", "top") for name in self.asked)
         pause = ("pause",) if self.clock else ()
-        again = () if self.repeated is None else ("repeats in the basket",)
+        again = ("repeats in the basket",) if self.repeated else ()
         return (
             *("basket is open", "size of the basket", "events before", "last item", *pause),
             *(*again, *known),
         )
 
-    @property
-    def repeated(self) -> int | None:
-        """The expert that says what of the open basket was taken before; None without both."""
-        places = [n for n, name in enumerate(self.asked) if name in REPEATS]
-        return places[0] if places and BASKET in self.names else None
+
+def index_type(largest: int) -> torch.dtype:
+    """The narrowest type of a stored index."""
+    return torch.int16 if largest <= torch.iinfo(torch.int16).max else torch.int32
 
 
-def index_bytes(items: int) -> int:
-    """Bytes of a stored item index."""
-    return max(1, math.ceil(math.log2(items + 1) / 8))
-
-
-def lag_weights(names: tuple[str, ...]) -> Tensor:
-    """The weight of an event by its lag, [`MOST_LAG` + 1, M - 1 + 2]: in every expert but
-    popularity, and whether it is in the open basket, and before it. Lag 0 is padding."""
+def lag_weights(shape: ExpertShape) -> Tensor:
+    """The weight of an event by its lag, [`MOST_LAG` + 1, A or A + 2]: in every expert but
+    popularity; for gates also whether it is in the open basket, and before it. Lag 0 is padding."""
     lag = torch.arange(MOST_LAG + 1).float()
     opened, before = (lag == OPEN).float(), (lag >= BEFORE).float()
     columns = {name: before * decay ** (lag - BEFORE) for name, decay in DECAYS.items()}
     columns[CHAIN] = ((lag >= OPEN) & (lag < BEFORE + BACK)) * DECAYS[CHAIN] ** (lag - OPEN)
     columns[BASKET] = opened
-    return torch.stack([*(columns[n] for n in names if n != POPULARITY), opened, before], dim=1)
+    read = [opened, before] if shape.gated else []
+    none = [torch.zeros(len(lag), 0)]
+    taken = [*(columns[name] for name in shape.asked), *read]
+    return torch.cat([*none, *(column[:, None] for column in taken)], dim=1)
 
 
 class Experts(nn.Module):
     """The experts of one model. All of it is stored in buffers: training the network beside it
     changes nothing here, and the gates are fitted on their own, see `distillation.gates`.
 
-    `levels` uint8 [N + 1, K, L + 1]: probabilities of the successors listed for an item in each
-    table, and the scale of its factors; `places` uint8 [N + 1, K, L, bytes]: the successors, the
-    lowest byte first; `left` int8 [N + 1, K, R]: factors of an item, in `CODES` parts of the scale;
-    `right` [R, N + 1]: those of what follows, one set for all tables; `popular` [N + 1]:
-    probabilities.
+    `levels` uint8 [N + 1, K · (L + 1)]: probabilities of the successors listed for an item in each
+    table, and then the scale of its factors; `places` int16 or int32 [N + 1, K · L]: the
+    successors, of table k plus k · (N + 1); `left` int8 [N + 1, K · R]: factors of an item, in
+    `CODES` parts of the scale; `right` [R, N + 1]: those of what follows, one set for all tables;
+    `popular` [N + 1]: probabilities.
     """
 
     levels: Tensor
@@ -126,18 +137,18 @@ class Experts(nn.Module):
     inner_bias: Tensor
     outer: Tensor
     by_lag: Tensor
-    by_byte: Tensor
 
     def __init__(self, shape: ExpertShape, items: int) -> None:
         super().__init__()
         self.shape, self.items = shape, items
-        tables, gates, size = len(shape.tables), len(shape.names) + 1, index_bytes(items)
+        tables, gates, rows = len(shape.tables), len(shape.names) + 1, items + 1
+        listed = torch.zeros(rows, tables * shape.successors, dtype=index_type(tables * rows))
         buffers = {
-            "levels": torch.zeros(items + 1, tables, shape.successors + 1, dtype=torch.uint8),
-            "places": torch.zeros(items + 1, tables, shape.successors, size, dtype=torch.uint8),
-            "left": torch.zeros(items + 1, tables, shape.factors, dtype=torch.int8),
-            "right": torch.zeros(shape.factors, items + 1),
-            "popular": torch.full((items + 1,), 1 / max(items, 1)),
+            "levels": torch.zeros(rows, tables * (shape.successors + 1), dtype=torch.uint8),
+            "places": listed,
+            "left": torch.zeros(rows, tables * shape.factors, dtype=torch.int8),
+            "right": torch.zeros(shape.factors, rows),
+            "popular": torch.full((rows,), 1 / max(items, 1)),
             "mean": torch.zeros(len(shape.signals)),
             "spread": torch.ones(len(shape.signals)),
             "base": torch.zeros(gates),
@@ -148,8 +159,7 @@ class Experts(nn.Module):
         }
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer)
-        self.register_buffer("by_lag", lag_weights(shape.names), persistent=False)
-        self.register_buffer("by_byte", 256.0 ** torch.arange(size), persistent=False)
+        self.register_buffer("by_lag", lag_weights(shape), persistent=False)
         self.base[0] = 1.0
 
     @property
@@ -160,11 +170,34 @@ class Experts(nn.Module):
     def forward(self, deep: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Scores of the network [B, N + 1] → scores of everything together.
 
-        `batch`: int [B, T] `items`, and those of `ExpertShape.inputs`.
+        `batch`: int [B, T] `items`, and those of `ExpertShape.inputs`. As `combine` of what
+        `answer` says, but repeats are computed at the items of the history only, and the
+        probabilities are scaled before they become one for each item of the catalogue. Without
+        signals the network's weight is 1, see `normalise`.
         """
-        probabilities, signals = self.answer(batch)
-        popular = self.popular if POPULARITY in self.shape.names else None
-        return self.combine(deep, probabilities, popular, self.gates(signals))
+        s, items = self.shape, batch["items"]
+        tables, scale = len(s.tables), torch.exp(self.offset)
+        scores, gates, followed, repeated = deep, self.base[None], None, None
+        if s.inputs:
+            weights, shares = self._shares(batch[LAGS], scale[: len(s.asked)])
+            followed = self._tables(items, shares[..., :tables]) if tables else None
+            repeated = self._repeats(items, shares[..., tables:]) if s.repeats else None
+        if s.gated:
+            mass, top = self._known(followed, repeated, shares)
+            per = 1 / scale[: len(s.asked)]
+            signals = self._signals(batch, weights, repeated, mass * per, top * per)
+            gates = self.gates(signals)
+            scores = gates[:, :1] * deep
+        if followed is not None:
+            scores = scores + (gates[:, None, 1 : 1 + tables] @ torch.log1p(followed))[:, 0]
+        if POPULARITY in s.names:
+            scores = scores + gates[:, -1:] * torch.log1p(self.popular * scale[-1])
+        if repeated is not None:
+            own = gates[:, 1 + tables : 1 + len(s.asked), None]
+            added = (torch.log1p(repeated) @ own)[..., 0]
+            # an item taken twice has one sum at both places
+            scores = scores.scatter(1, items, scores.gather(1, items) + added)
+        return scores
 
     def combine(
         self, deep: Tensor, probabilities: Tensor, popular: Tensor | None, gates: Tensor
@@ -186,58 +219,86 @@ class Experts(nn.Module):
         constant [1, 1 + M]."""
         if not self.shape.gated:
             return self.base[None]
-        hidden = (signals - self.mean) / self.spread @ self.inner + self.inner_bias
+        inner = self.inner / self.spread[:, None]  # constant, as is the bias
+        hidden = signals @ inner + (self.inner_bias - self.mean @ inner)
         return self.base + torch.relu(hidden) @ self.outer
+
+    def normalise(self) -> None:
+        """Scale constant weights so that the network has 1, in place: ranks stay."""
+        if not self.shape.gated:
+            self.base /= self.base[0].clamp(min=LEAST)
 
     def answer(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Probabilities by each expert that is asked, [B, A, N + 1], 0 where it knows nothing; and
         the signals of the gates before they are standardised, [B, S]."""
-        items, lags = batch["items"], batch[LAGS]
-        weights = functional.embedding(lags.clamp(max=MOST_LAG), self.by_lag)  # [B, T, A + 2]
-        total = weights.sum(1)
-        asked = len(self.shape.asked)
-        shares = weights[..., :asked] / total[:, None, :asked].clamp(min=SMALLEST)
-        probabilities = self.probabilities(items, shares)
-        if not self.shape.gated:
-            return probabilities, total.new_zeros(items.shape[0], len(self.shape.signals))
-        signals = self.signals(batch, weights[..., asked], total[:, asked:], probabilities)
-        return probabilities, signals
+        s, items = self.shape, batch["items"]
+        tables = len(s.tables)
+        weights, shares = self._shares(batch[LAGS], torch.ones_like(self.offset[: len(s.asked)]))
+        size = (items.shape[0], len(s.repeats), self.items + 1)
+        again = self.popular.new_zeros(size)
+        followed = self._tables(items, shares[..., :tables]) if tables else None
+        repeated = self._repeats(items, shares[..., tables:]) if s.repeats else None
+        if repeated is not None:
+            places = items[:, None].expand(-1, len(s.repeats), -1)
+            again = again.scatter(2, places, repeated.transpose(1, 2))
+            again[:, :, 0] = 0
+        probabilities = again if followed is None else torch.cat([followed, again], dim=1)
+        if not s.gated:
+            return probabilities, self.popular.new_zeros(items.shape[0], len(s.signals))
+        known = self._known(followed, repeated, shares)
+        return probabilities, self._signals(batch, weights, repeated, *known)
 
-    def probabilities(self, items: Tensor, shares: Tensor) -> Tensor:
-        """Items [B, T] and the share of each in every expert [B, T, A] → [B, A, N + 1]."""
-        tables, width = len(self.shape.tables), self.items + 1
-        start = torch.arange(0, len(self.shape.asked) * width, width, device=items.device)
-        dense, values, places = [], [], []
-        if tables:
-            levels = self.levels[items].float()  # [B, T, K, L + 1]
-            stored = torch.exp((levels - 255) * (math.log(2) / LEVELS))
-            stored = stored * shares[..., :tables, None]
-            codes = self.left[items].float()
-            scale = stored[..., self.shape.successors :] / CODES
-            left = (codes * scale).sum(1)  # [B, K, R]
-            dense.append(left @ self.right)
-            listed = (self.places[items].float() * self.by_byte).sum(-1).long()
-            values.append(stored[..., : self.shape.successors].flatten(1))
-            places.append((listed + start[:tables, None]).flatten(1))
-        repeats = len(self.shape.asked) - tables
-        if repeats:
-            dense.append(torch.zeros_like(self.popular).expand(items.shape[0], repeats, width))
-            values.append(shares[..., tables:].flatten(1))
-            places.append((items[..., None] + start[tables:]).flatten(1))
-        if not dense:
-            return self.popular.new_zeros(items.shape[0], 0, width)
-        flat = torch.cat(dense, dim=1).flatten(1)
-        flat = flat.scatter_add(1, torch.cat(places, dim=1), torch.cat(values, dim=1))
-        return torch.relu(flat).unflatten(1, (len(self.shape.asked), width))
+    def _shares(self, lags: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights of `lag_weights` of each event [B, T, A or A + 2], and its share in every
+        expert times the expert's `scale` [A], [B, T, A]."""
+        weights = functional.embedding(lags, self.by_lag)
+        own = weights[..., : len(self.shape.asked)] if self.shape.gated else weights
+        return weights, own / (own.sum(1, keepdim=True).clamp(min=SMALLEST) / scale)
 
-    def signals(
-        self, batch: dict[str, Tensor], opened: Tensor, events: Tensor, probabilities: Tensor
+    def _tables(self, items: Tensor, shares: Tensor) -> Tensor:
+        """Items [B, T] and their shares in every table [B, T, K] → what follows, [B, K, N + 1]."""
+        s, tables = self.shape, len(self.shape.tables)
+        levels = functional.embedding(items, self.levels).float()
+        stored = torch.exp(levels * STEP).view(*items.shape, tables, s.successors + 1)
+        listed = stored * (shares * LOWEST)[..., None]
+        left = functional.embedding(items, self.left).float().view(*items.shape, tables, s.factors)
+        left = (left * listed[..., s.successors :]).sum(1)
+        dense = (left @ (self.right / CODES)).flatten(1)
+        places = functional.embedding(items, self.places).long().flatten(1)
+        values = listed[..., : s.successors].flatten(1)
+        return torch.relu(dense.scatter_add(1, places, values)).unflatten(1, (tables, -1))
+
+    def _repeats(self, items: Tensor, shares: Tensor) -> Tensor:
+        """Items [B, T] and their shares [B, T, R'] → those of all events of each item, alike."""
+        same = items[:, :, None] == items[:, None]
+        return same.to(shares.dtype) @ shares
+
+    def _known(
+        self, followed: Tensor | None, repeated: Tensor | None, shares: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What `_tables` and `_repeats` know together and of the best item, [B, A] each."""
+        mass, top = [], []
+        if followed is not None:
+            mass, top = [followed.sum(2)], [followed.amax(2)]
+        if repeated is not None:
+            mass.append(shares[..., len(self.shape.tables) :].sum(1))
+            top.append(repeated.amax(1))
+        if not mass:
+            none = shares.new_zeros(shares.shape[0], 0)
+            return none, none
+        return torch.cat(mass, dim=1), torch.cat(top, dim=1)
+
+    def _signals(
+        self,
+        batch: dict[str, Tensor],
+        weights: Tensor,
+        repeated: Tensor | None,
+        mass: Tensor,
+        top: Tensor,
     ) -> Tensor:
-        """What the gates read, [B, S].
-
-        `opened` [B, T]: 1 in the open basket; `events` [B, 2]: their number, and of those before.
-        """
-        items, s = batch["items"], self.shape
+        """What the gates read, [B, S]; see `_shares` and `_known`."""
+        items, s, asked = batch["items"], self.shape, len(self.shape.asked)
+        events = weights[..., asked:].sum(1)
         last = self.popular.index_select(0, items[:, -1]) * self.items
         amounts = [events, last[:, None]]
         if s.clock:
@@ -245,9 +306,7 @@ class Experts(nn.Module):
             pause = torch.where(past, batch[AGES], LONGEST_AGE).amin(1, keepdim=True)
             amounts.append(pause.float() / HOUR)
         read = [events[:, :1].clamp(max=1), torch.log1p(torch.cat(amounts, dim=1))]
-        if s.repeated is not None:
-            again = (probabilities[:, s.repeated].gather(1, items) > 0).float() * opened
+        if s.repeated and repeated is not None:
+            again = (repeated[..., 0] > 0).float() * weights[..., asked]
             read.append(again.sum(1, keepdim=True) / events[:, :1].clamp(min=1))
-        if s.asked:
-            read += [probabilities.sum(2), probabilities.amax(2)]
-        return torch.cat(read, dim=1)
+        return torch.cat([*read, mass, top], dim=1)

@@ -4,6 +4,7 @@ import logging
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -72,10 +73,55 @@ def export_onnx(model: Recommender, path: Path, longest: int | None = None) -> N
             verbose=False,
         )
     assert program is not None
-    graph = strip(program.model_proto)
+    graph = strip(constant_shapes(program.model_proto))
     if longest is not None and a.max_length < longest:
         graph.metadata_props.add(key=MAX_LENGTH, value=str(a.max_length))
     onnx.save(graph, path)
+
+
+def constant_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace computed shapes by constants, in place, where the graph's annotations allow it: 0 for
+    a size that stays, -1 for at most one other.
+
+    The exporter computes each from batch size and length, which takes a small model as long as a
+    layer.
+    """
+    graph = model.graph
+    shapes = {v.name: _sizes(v) for v in (*graph.value_info, *graph.input, *graph.output)}
+    made = {name for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type != "Reshape" or node.input[1] not in made:
+            continue
+        before, after = shapes.get(node.input[0], []), shapes.get(node.output[0], [])
+        sizes = [_size(size, place, before) for place, size in enumerate(after)]
+        if sizes and sizes.count(-1) <= 1:
+            node.input[1] = f"{node.output[0]}.shape"
+            del node.attribute[:]  # `allowzero`
+            constant = onnx.numpy_helper.from_array(np.array(sizes, np.int64), node.input[1])
+            graph.initializer.append(constant)
+    used = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            kept.append(node)
+            used.update(node.input)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    weights = [weight for weight in graph.initializer if weight.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+    return model
+
+
+def _sizes(value: onnx.ValueInfoProto) -> list[int | str | None]:
+    """A value's shape; sizes that depend on the request by name, None if unknown."""
+    return [d.dim_param or d.dim_value or None for d in value.type.tensor_type.shape.dim]
+
+
+def _size(size: int | str | None, place: int, before: list[int | str | None]) -> int:
+    if isinstance(size, int):
+        return size
+    return 0 if size and place < len(before) and before[place] == size else -1
 
 
 def strip(graph: onnx.ModelProto) -> onnx.ModelProto:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from decant.models.experts import Experts, ExpertShape
+from decant.models import clock
+from decant.models.experts import AGES, Experts, ExpertShape
 
 NEXT, MASKED = "next", "masked"
 MASKED_SCORE = -1e9  # of masked positions; finite, so that no row becomes NaN
@@ -62,13 +63,19 @@ class Architecture:
     @property
     def event_inputs(self) -> tuple[str, ...]:
         """Names of the per-event arrays the network reads."""
-        optional = {"behaviour": "behaviours", "rating": "ratings", "gap": "gaps"}
+        optional = {"behaviour": "behaviours", "rating": "ratings", "gap": "gaps", "clock": AGES}
         return ("items", *(array for name, array in optional.items() if name in self.inputs))
 
     @property
     def request_inputs(self) -> tuple[str, ...]:
         """Names of the per-event arrays of a request: the network's, and the experts'."""
-        return (*self.event_inputs, *(self.experts.inputs if self.experts else ()))
+        experts = self.experts.inputs if self.experts else ()
+        return (*self.event_inputs, *(name for name in experts if name not in self.event_inputs))
+
+    @property
+    def clock(self) -> bool:
+        """Whether the network reads how long before the next event each event was."""
+        return "clock" in self.inputs
 
     @property
     def masked(self) -> bool:
@@ -96,11 +103,19 @@ class Attention(nn.Module):
 
     Positions enter as a learned bias per head and distance (Raffel et al. 2020, without buckets).
     `bias` [h, length]: distance 0 is last, larger distances back come before it; if bidirectional,
-    [h, 2 · length - 1] with distances ahead after it.
+    [h, 2 · length - 1] with distances ahead after it. `elapsed` [h, buckets]: with a clock, the
+    same by the time from an event to the one to predict, see `models.clock`.
     """
 
     def __init__(
-        self, dimension: int, heads: int, width: int, length: int, both_ways: bool = False
+        self,
+        dimension: int,
+        heads: int,
+        width: int,
+        length: int,
+        *,
+        both_ways: bool = False,
+        clock_read: bool = False,
     ) -> None:
         super().__init__()
         self.heads, self.width, self.length, self.both_ways = heads, width, length, both_ways
@@ -109,17 +124,26 @@ class Attention(nn.Module):
         self.value = nn.Linear(dimension, heads * width, bias=False)
         self.out = nn.Linear(heads * width, dimension, bias=False)
         self.bias = nn.Parameter(torch.zeros(heads, 2 * length - 1 if both_ways else length))
+        self.elapsed = nn.Parameter(torch.zeros(heads, clock.BUCKETS)) if clock_read else None
 
-    def forward(self, x: Tensor, padding: Tensor, last: bool) -> Tensor:
+    def forward(
+        self, x: Tensor, padding: Tensor, last: bool, elapsed: Tensor | None = None
+    ) -> Tensor:
         """x [B, T, d] → the same; `last`: the last position only → [B, 1, d].
 
-        `padding` float [B, 1, 1, T]: `MASKED_SCORE` at padding, else 0.
+        `padding` float [B, 1, 1, T]: `MASKED_SCORE` at padding, else 0. `elapsed` int [B, T, T], or
+        [B, 1, T] for the last position: buckets of the time from each event to the next event at
+        each position.
         """
         length = x.shape[1]
         q = self._split(self.query(x[:, -1:] if last else x))
         k, v = self._split(self.key(x)), self._split(self.value(x))
         bias = self._last_bias(length) if last else self._bias(length)
         scores = (q * self.width**-0.5) @ k.transpose(2, 3) + bias + padding
+        if self.elapsed is not None and elapsed is not None:
+            # head by head: the gradient of wider rows takes twenty times as long
+            by_bucket = self.elapsed.index_select(1, elapsed.flatten())
+            scores = scores + by_bucket.unflatten(1, elapsed.shape).transpose(0, 1)
         weights = torch.softmax(scores, dim=-1)
         return self.out((weights @ v).transpose(1, 2).flatten(2))
 
@@ -193,13 +217,22 @@ class Block(nn.Module):
         super().__init__()
         self.attention_norm = nn.LayerNorm(a.dimension)
         length = a.max_length + a.masked  # the history, and the mask after it
-        self.attention = Attention(a.dimension, a.heads[layer], a.head_width, length, a.masked)
+        self.attention = Attention(
+            a.dimension,
+            a.heads[layer],
+            a.head_width,
+            length,
+            both_ways=a.masked,
+            clock_read=a.clock,
+        )
         self.feed_norm = nn.LayerNorm(a.dimension)
         self.feed = FeedForward(a.dimension, a.hidden[layer])
         self.dropout = Dropout(a.dropout)
 
-    def forward(self, x: Tensor, padding: Tensor, last: bool = False) -> Tensor:
-        mixed = self.attention(self.attention_norm(x), padding, last)
+    def forward(
+        self, x: Tensor, padding: Tensor, last: bool = False, elapsed: Tensor | None = None
+    ) -> Tensor:
+        mixed = self.attention(self.attention_norm(x), padding, last, elapsed)
         x = (x[:, -1:] if last else x) + self.dropout(mixed)
         return x + self.dropout(self.feed(self.feed_norm(x)))
 
@@ -223,6 +256,7 @@ class Recommender(nn.Module):
                     ("behaviours", a.behaviours),
                     ("ratings", a.ratings),
                     ("gaps", a.gaps),
+                    (AGES, clock.BUCKETS),
                 )
                 if array in a.event_inputs
             }
@@ -263,9 +297,18 @@ class Recommender(nn.Module):
             batch = self._with_mask(batch)
         x = self.dropout(self._embed(batch, table))
         padding = MASKED_SCORE * (batch["items"] == 0)[:, None, None].to(x.dtype)
+        spans = self._spans(batch, last and len(self.blocks) == 1)
         for block in self.blocks[:-1]:
-            x = block(x, padding)
-        return self.norm(self.blocks[-1](x, padding, last))
+            x = block(x, padding, elapsed=spans)
+        if last and spans is not None:
+            spans = spans[:, -1:]
+        return self.norm(self.blocks[-1](x, padding, last, spans))
+
+    def _spans(self, batch: dict[str, Tensor], last: bool) -> Tensor | None:
+        """What `Attention` reads as `elapsed`; None without a clock."""
+        if not self.architecture.clock:
+            return None
+        return clock.bucket(clock.elapsed(batch[AGES], last))
 
     def _with_mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Append a mask, an event with unknown inputs, to every sequence."""
@@ -282,7 +325,8 @@ class Recommender(nn.Module):
             x = functional.embedding(items.clamp(max=self.architecture.items), table)
             x = torch.where((items > self.architecture.items).unsqueeze(2), self.mask, x)
         for array, embedding in self.events.items():
-            x = x + embedding(batch[array])
+            index = clock.bucket(clock.pauses(batch[array])) if array == AGES else batch[array]
+            x = x + embedding(index)
         for column, embedding in enumerate(self.attributes):
             x = x + embedding(batch["attributes"][:, column]).unsqueeze(1)
         return x

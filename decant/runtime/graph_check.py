@@ -31,13 +31,15 @@ MOST_DIMENSIONS = 8
 LONGEST = 100_000  # events
 _NUMBER = re.compile(r"[0-9]{1,6}")
 SHOWN = 60  # characters of a name in a message
+FORMER = {  # operators of graphs that earlier versions wrote
+    *("DequantizeLinear", "DynamicQuantizeLinear", "Expand", "GatherND", "MatMulInteger"),
+}
 OPERATORS = {
-    *("Add", "Cast", "Clip", "Concat", "DequantizeLinear", "Div", "DynamicQuantizeLinear"),
-    *("Equal", "Exp", "Expand", "Gather", "GatherElements", "GatherND", "Gemm", "Greater"),
-    *("GreaterOrEqual", "LayerNormalization", "Less", "Log", "MatMul", "MatMulInteger", "Min"),
-    *("Max", "Mul", "Pad", "Range", "ReduceMax", "ReduceMin", "ReduceSum", "Relu", "Reshape"),
-    *("ScatterElements", "Shape", "Slice", "Softmax", "Squeeze", "Sub", "Transpose"),
-    *("Unsqueeze", "Where"),
+    *("Add", "Cast", "Clip", "Concat", "Div", "Equal", "Exp", "Gather"),
+    *("GatherElements", "Gemm", "Greater", "GreaterOrEqual", "LayerNormalization", "Less", "Log"),
+    *("MatMul", "Min", "Max", "Mul", "Pad", "Range", "ReduceMax", "ReduceMin", "ReduceSum"),
+    *("Relu", "Reshape", "ScatterElements", "Shape", "Slice", "Softmax", "Squeeze", "Sub"),
+    *("Transpose", "Unsqueeze", "Where", *FORMER),
 }
 SIZING = {  # operator -> inputs whose values determine the shape of its output
     "Range": (0, 1, 2),
@@ -61,12 +63,16 @@ WIDTHS: dict[int, int] = {
     TensorProto.FLOAT: 4,
     TensorProto.UINT8: 1,
     TensorProto.INT8: 1,
+    TensorProto.INT16: 2,
+    TensorProto.INT32: 4,
     TensorProto.INT64: 8,
 }
 NUMBERS: dict[int, str] = {  # data type -> the field that may hold its numbers
     TensorProto.FLOAT: "float_data",
     TensorProto.UINT8: "int32_data",
     TensorProto.INT8: "int32_data",
+    TensorProto.INT16: "int32_data",
+    TensorProto.INT32: "int32_data",
     TensorProto.INT64: "int64_data",
 }
 # Message -> the fields that may be set; empty values of other fields are allowed.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decant.features.sequences import Sequences, gather, ranges
+from decant.features.sequences import Cases, Sequences, gather, inputs_before, ranges
 
 LOOK_AHEAD = 20  # batches sorted by length together: little padding, but still shuffled
 
@@ -65,7 +65,8 @@ def cut(
         nothing is predicted; position int64 [B, T], the flat index of each target.
     """
     longest = int((windows.stop - windows.first).max()) - 1
-    batch = gather(sequences, inputs, windows.stop - 1, windows.first, longest)
+    newest = Cases(windows.user, windows.stop - 1)
+    batch = inputs_before(sequences, newest, inputs, windows.first, longest)
     batch["attributes"] = np.asarray(sequences.attributes[windows.user], dtype=np.int64)
     position = windows.stop[:, None] + np.arange(-longest, 0)
     inside = position > windows.first[:, None]

@@ -63,18 +63,24 @@ def test_figures_are_of_the_files_that_were_written(family: Any) -> None:
     assert bundle.read_json(folder, bundle.METRICS)["weights"] == "int8"
 
 
-def test_no_weight_of_a_students_products_has_more_than_7_bits(family: Any) -> None:
+def test_the_weights_of_a_students_products_have_8_bits(family: Any) -> None:
     graph = onnx.load(family.compressed / "a" / "int8" / bundle.GRAPH).graph
-    made = {name: node for node in graph.node for name in node.output}
     weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
-    result = 0
-    for node in graph.node:
-        if node.op_type == "MatMulInteger":
-            name = node.input[1]  # the item table is turned on the way
-            values = weights[made[name].input[0] if name in made else name]
-            assert values.dtype == np.int8 and np.abs(values.astype(int)).max() <= 64
-            result += 1
-    assert result > 3
+    products = {n.input[1] for n in graph.node if n.op_type in ("MatMul", "Gemm")}
+    whole = {n.output[0]: weights[n.input[0]] for n in graph.node if n.input[0] in weights}
+    scaled = {
+        n.output[0]: whole[n.input[0]]
+        for n in graph.node
+        if n.op_type == "Mul" and n.input[0] in whole
+    }
+    tied = {
+        n.output[0]: scaled[n.input[0]]
+        for n in graph.node
+        if n.op_type == "Transpose" and n.input[0] in scaled
+    }
+    integers = [values for name, values in {**scaled, **tied}.items() if name in products]
+    assert len(integers) > 3
+    assert all(values.dtype == np.int8 and np.abs(values).max() == 127 for values in integers)
 
 
 def test_pruning_that_loses_too_much_is_tried_milder_then_left_out(

@@ -1,13 +1,10 @@
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
-from onnxruntime.quantization import quantize_dynamic
 
 from decant.compression.quantize import quantize_int8
 from decant.runtime.session import Model
@@ -74,58 +71,49 @@ def test_what_is_looked_up_is_as_near_as_the_steps_of_8_bits_allow(
     assert np.abs(result - exact).mean() < 0.02 * exact.std()
 
 
-class MatMulInteger(OpRun):  # type: ignore[misc]
-    """Products of 8 bits as a processor without VNNI adds them: two at a time in 16 bits, cut off
-    at their ends (AVX2's VPMADDUBSW)."""
-
-    def _run(self, a: Any, b: Any, a_zero: Any = 0, b_zero: Any = 0) -> tuple[Any]:
-        left, right = a.astype(np.int32), b.astype(np.int32)
-        pairs = [
-            (left[..., [k]] * right[k] + left[..., [k + 1]] * right[k + 1]).clip(
-                -(2**15), 2**15 - 1
-            )
-            for k in range(0, right.shape[0] - 1, 2)
-        ]
-        # what the zero point of the activations adds is taken off in 32 bits
-        total = np.sum(pairs, axis=0) - int(a_zero) * (right - np.asarray(b_zero)).sum(axis=0)
-        return (total.astype(np.int32),)
+def stored(path: Path) -> dict[str, np.ndarray]:
+    """The weights of a graph that are large enough to be told apart, by their shape and type."""
+    weights = [numpy_helper.to_array(w) for w in onnx.load(path).graph.initializer]
+    return {f"{w.shape} {w.dtype}": w for w in weights if w.size > 1}
 
 
-def on_old_processors(graph: Path, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores with exact products, and with products that saturate."""
-    exact = ReferenceEvaluator(str(graph))
-    saturating = ReferenceEvaluator(str(graph), new_ops=[MatMulInteger])
-    return exact.run(None, {"items": items})[0], saturating.run(None, {"items": items})[0]
-
-
-def large(table: np.ndarray) -> np.ndarray:
-    """Weights of which neighbours are large and of one sign, where products saturate."""
-    return np.sign(table) * (3 + np.abs(table) / 10) * (1 + (np.arange(WIDTH) < 2))
-
-
-def test_products_do_not_saturate_on_processors_without_vnni(
-    tmp_path: Path, table: np.ndarray
+def test_each_row_of_a_table_has_a_scale_and_is_within_half_a_step(
+    graph: Path, tmp_path: Path, table: np.ndarray
 ) -> None:
-    weights = np.abs(large(table)).astype(np.float32)
-    path = write(tmp_path, weights, np.ascontiguousarray(weights.T))
+    quantize_int8(graph, tmp_path / "int8.onnx")
+    kept = stored(tmp_path / "int8.onnx")
+    integers, scale = kept[f"({ITEMS}, {WIDTH}) int8"], kept[f"({ITEMS}, 1) float32"]
+    np.testing.assert_allclose(scale[:, 0], np.abs(table).max(axis=1) / 127, rtol=1e-6)
+    assert (np.abs(integers).max(axis=1) == 127).all()
+    assert (np.abs(integers * scale - table) <= scale / 2 * 1.001).all()
+
+
+def test_each_column_of_another_matrix_has_a_scale(tmp_path: Path, table: np.ndarray) -> None:
+    other = np.random.default_rng(1).normal(size=(WIDTH, ITEMS)).astype(np.float32)
+    other[:, 3] = 0
+    quantize_int8(write(tmp_path, table, other), tmp_path / "int8.onnx")
+    kept = stored(tmp_path / "int8.onnx")
+    scale = np.abs(other).max(axis=0) / 127
+    scale[3] = 1
+    np.testing.assert_allclose(kept[f"(1, {ITEMS}) float32"][0], scale, rtol=1e-6)
+
+
+def test_what_would_not_shrink_stays_as_it_is(tmp_path: Path) -> None:
+    narrow = np.random.default_rng(0).normal(size=(ITEMS, 1)).astype(np.float32)
+    path = write(tmp_path, narrow, np.ones((1, ITEMS), np.float32))
     quantize_int8(path, tmp_path / "int8.onnx")
-    exact, saturating = on_old_processors(tmp_path / "int8.onnx", np.arange(20))
-    np.testing.assert_array_equal(exact, saturating)
-    result = Model(tmp_path / "int8.onnx").scores({"items": np.arange(20)})
-    np.testing.assert_allclose(result, exact, rtol=1e-5)
+    np.testing.assert_array_equal(stored(tmp_path / "int8.onnx")[f"({ITEMS}, 1) float32"], narrow)
 
 
-def test_with_all_8_bits_they_would(
-    tmp_path: Path, table: np.ndarray, monkeypatch: pytest.MonkeyPatch
+def test_products_are_of_floats_which_every_processor_computes_alike(
+    graph: Path, tmp_path: Path
 ) -> None:
-    def with_all_bits(*arguments: Any, **settings: Any) -> None:
-        quantize_dynamic(*arguments, **{**settings, "reduce_range": False})
-
-    monkeypatch.setattr("decant.compression.quantize.quantize_dynamic", with_all_bits)
-    weights = np.abs(large(table)).astype(np.float32)
-    quantize_int8(write(tmp_path, weights, np.ascontiguousarray(weights.T)), tmp_path / "int8.onnx")
-    exact, saturating = on_old_processors(tmp_path / "int8.onnx", np.arange(20))
-    assert np.abs(exact - saturating).max() > 0.01 * np.abs(exact).max()
+    quantize_int8(graph, tmp_path / "int8.onnx")
+    nodes = onnx.load(tmp_path / "int8.onnx").graph.node
+    assert {node.op_type for node in nodes} == {"Cast", "Gather", "MatMul", "Mul", "Transpose"}
+    exact = ReferenceEvaluator(str(tmp_path / "int8.onnx")).run(None, {"items": np.arange(20)})[0]
+    result = Model(tmp_path / "int8.onnx").scores({"items": np.arange(20)})
+    np.testing.assert_allclose(result, exact, rtol=1e-4, atol=1e-4)
 
 
 def test_tables_that_only_have_one_shape_are_both_kept(tmp_path: Path, table: np.ndarray) -> None:

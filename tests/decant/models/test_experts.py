@@ -5,15 +5,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from decant.features.encode import LONGEST_AGE
+from decant.features.encode import LONGEST_AGE, MOST_LAG
 from decant.models.experts import (
     AGES,
     BACK,
     LAGS,
-    MOST_LAG,
     Experts,
     ExpertShape,
-    index_bytes,
+    index_type,
     lag_weights,
 )
 from decant.params.types import EXPERTS
@@ -21,13 +20,20 @@ from decant.params.types import EXPERTS
 ITEMS = 6
 
 
+def in_tables(buffer: Tensor, tables: int) -> Tensor:
+    """A view of a buffer with an axis for its tables, [N + 1, K, ...]."""
+    return buffer.view(len(buffer), tables, -1)
+
+
 def some_experts(names: tuple[str, ...] = EXPERTS, **changes: Any) -> Experts:
     """Experts in which item 1 leads to 2 surely, and item 2 to 3 with a half, in every table."""
     shape = ExpertShape(**{"names": names, "successors": 1, "factors": 0, "clock": True, **changes})
     experts = Experts(shape, ITEMS)
-    for item, level, place in ((1, 255, 2), (2, 247, 3)):
-        experts.levels[item, :, 0] = level
-        experts.places[item, :, 0, 0] = place
+    tables = len(shape.tables)
+    for item, level, place in ((1, 255, 2), (2, 247, 3)) if tables else ():
+        in_tables(experts.levels, tables)[item, :, 0] = level
+        own = place + (ITEMS + 1) * torch.arange(tables)
+        in_tables(experts.places, tables)[item, :, 0] = own.to(experts.places.dtype)
     return experts
 
 
@@ -76,8 +82,8 @@ def test_padding_changes_nothing() -> None:
 
 def test_factors_add_what_the_lists_leave_out_and_never_less_than_nothing() -> None:
     experts = some_experts(("basket",), factors=2)
-    experts.left[4, 0] = torch.tensor([127, -127], dtype=torch.int8)
-    experts.levels[4, 0, -1] = 247  # a scale of one half
+    experts.left[4] = torch.tensor([127, -127], dtype=torch.int8)
+    experts.levels[4, -1] = 247  # a scale of one half
     experts.right[0, 5], experts.right[1, 6] = 0.6, 0.2
     known = asked(experts, request([4], [1]))
     assert known["basket"] == pytest.approx([0, 0, 0, 0, 0, 0.3, 0], abs=1e-4)
@@ -145,8 +151,47 @@ def test_gates_add_logarithms() -> None:
     assert scores[0, 4].item() == pytest.approx(0.5 * deep[0, 4].item() + popular, abs=1e-5)
 
 
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize(
+    "names", [EXPERTS, EXPERTS[:1], EXPERTS[3:], ("basket", "previous", "frequency"), EXPERTS[5:]]
+)
+def test_scores_are_those_of_the_probabilities_and_the_gates(
+    names: tuple[str, ...], gated: bool
+) -> None:
+    experts = some_experts(names, gated=gated, factors=2)
+    torch.manual_seed(0)
+    for buffer in (experts.right, experts.base, experts.inner, experts.outer, experts.mean):
+        buffer.normal_(std=0.5)
+    experts.right[:, 0] = 0
+    experts.left.random_(-127, 128)
+    experts.levels.random_(200, 256)
+    experts.base[0] = 1.0
+    items, lags = [[0, 4, 1, 4, 2, 2], [1, 2, 3, 4, 5, 6]], [[0, 4, 3, 2, 1, 1], [3, 3, 2, 2, 2, 2]]
+    batch = {"items": torch.tensor(items), LAGS: torch.tensor(lags)}
+    batch[AGES] = torch.tensor([[0, 90, 80, 70, 0, 0], [9000, 9000, 50, 50, 50, 50]])
+    deep = torch.randn(2, ITEMS + 1)
+    probabilities, signals = experts.answer(batch)
+    popular = experts.popular if "popularity" in names else None
+    whole = experts.combine(deep, probabilities, popular, experts.gates(signals))
+    torch.testing.assert_close(experts(deep, batch)[:, 1:], whole[:, 1:], rtol=1e-4, atol=1e-5)
+
+
+def test_constant_weights_are_scaled_so_that_the_network_has_one() -> None:
+    experts = some_experts(("basket", "popularity"), gated=False)
+    experts.base.copy_(torch.tensor([0.5, 2.0, 3.0]))
+    experts.normalise()
+    assert experts.base.tolist() == [1, 4, 6]
+    experts.base[0] = -1.0
+    experts.normalise()
+    assert torch.isfinite(experts.base).all()
+    gated = some_experts(("basket", "popularity"))
+    gated.base[0] = 0.5
+    gated.normalise()
+    assert gated.base[0] == 0.5
+
+
 def test_weights_by_lag_end_where_they_should() -> None:
-    columns = lag_weights(EXPERTS).numpy()
+    columns = lag_weights(some_experts().shape).numpy()
     assert len(columns) == MOST_LAG + 1
     assert not columns[0].any()
     chain = columns[:, 0]
@@ -154,15 +199,17 @@ def test_weights_by_lag_end_where_they_should() -> None:
     assert columns[1, -2:].tolist() == [1, 0] and columns[MOST_LAG, -2:].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(("items", "size"), [(1, 1), (255, 1), (256, 2), (65_535, 2), (65_536, 3)])
-def test_an_index_takes_as_few_bytes_as_it_needs(items: int, size: int) -> None:
-    assert index_bytes(items) == size
-    assert items < 256**size
+@pytest.mark.parametrize(
+    ("largest", "wanted"), [(0, torch.int16), (32_767, torch.int16), (32_768, torch.int32)]
+)
+def test_an_index_takes_as_few_bytes_as_it_needs(largest: int, wanted: torch.dtype) -> None:
+    assert index_type(largest) == wanted
 
 
-def test_items_beyond_one_byte_are_found() -> None:
-    experts = Experts(ExpertShape(("basket",), 1, 0, False), 70_000)
-    experts.levels[1, 0, 0] = 255
-    experts.places[1, 0, 0] = torch.tensor([69_999 % 256, 69_999 // 256 % 256, 1])
+@pytest.mark.parametrize("items", [300, 70_000])
+def test_items_of_large_catalogues_are_found(items: int) -> None:
+    experts = Experts(ExpertShape(("basket",), 1, 0, False), items)
+    experts.levels[1, 0] = 255
+    experts.places[1, 0] = items - 1
     probabilities, _ = experts.answer({"items": torch.tensor([[1]]), LAGS: torch.tensor([[1]])})
-    assert probabilities[0, 0].nonzero().tolist() == [[69_999]]
+    assert probabilities[0, 0].nonzero().tolist() == [[items - 1]]

@@ -14,12 +14,15 @@ import pandas as pd
 
 from decant.data.sources.demo.images import draw_images
 from decant.data.sources.demo.process import (
-    INTERESTS,
+    CART,
+    DEEDS,
+    PURCHASE,
+    VISIT,
     Process,
     Walk,
     draw_interests,
     draw_process,
-    longest_walk,
+    longest_visit,
     next_item_distribution,
     take,
 )
@@ -31,7 +34,7 @@ OPENED = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
 DAYS = 90
 IMAGES = 1  # random stream of the images, so that the logs do not depend on them
 BLOCK = 2000  # users drawn at a time, which bounds memory
-CARTS, BUYS = 0.35, 0.5  # share of views that go into the cart, and of carts that are bought
+APART = 3600  # seconds at least between two visits of a user
 REGIONS = ("north", "south", "east", "west")
 CATEGORIES = ("garden", "kitchen", "books", "games", "sports", "music", "tools", "fashion")
 NOUNS = {
@@ -44,7 +47,8 @@ NOUNS = {
     "tools": ("drill", "saw", "wrench", "ladder", "level"),
     "fashion": ("scarf", "jacket", "belt", "hat", "boots"),
 }
-ADJECTIVES = ("small", "large", "red", "blue", "green", "classic", "modern", "folding", "sturdy")
+SIZES = ("small", "large", "folding", "sturdy")
+LOOKS = ("red", "blue", "green", "classic", "modern")  # of the styles
 BRANDS = ("Alder", "Birch", "Cedar", "Dahlia", "Elm", "Fern")
 LOGS = ("views", "carts", "purchases")
 
@@ -53,9 +57,9 @@ def generate(folder: Path, settings: Raw) -> dict[str, Any]:
     """Write the shop's tables and the process's best ranking into `folder`, which appears at once.
 
     Files: `views.csv`, `carts.csv`, `purchases.csv` (user, item, time), `users.csv`,
-    `items.csv`, `images.parquet` (item, vector), `oracle.csv` (for every step of a user: the rank
-    of the item taken in the best ranking, and that ranking's expected NDCG@10), `demo.json`
-    (settings, sha256 of each file).
+    `items.csv`, `images.parquet` (item, vector), `oracle.csv` (for every step of a user: its time
+    in seconds, the rank of the item taken in the best ranking, and that ranking's expected
+    NDCG@10), `demo.json` (settings, sha256 of each file).
 
     Returns:
         The content of `demo.json`.
@@ -68,7 +72,7 @@ def generate(folder: Path, settings: Raw) -> dict[str, Any]:
     users = draw_users(settings, rng)
     steps = pd.concat(walk_users(process, users, settings, rng), ignore_index=True)
     names = item_names(settings.items)
-    for log, rows in split_into_logs(steps, users, names, rng).items():
+    for log, rows in split_into_logs(steps, users, names).items():
         _write(temporary / f"{log}.csv", soil_events(rows, settings.dirty, rng))
     _write(temporary / "users.csv", soil_users(users, settings, rng))
     _write(temporary / "items.csv", draw_items(process, names, settings, rng))
@@ -79,6 +83,7 @@ def generate(folder: Path, settings: Raw) -> dict[str, Any]:
         {
             "user": users["user"].to_numpy()[steps["user"]],
             "item": names[steps["item"]],
+            "time": steps["time"],
             "rank": steps["rank"],
             "expected_ndcg": steps["expected"].round(6),
         }
@@ -118,13 +123,14 @@ def draw_users(settings: Raw, rng: np.random.Generator) -> pd.DataFrame:
 def walk_users(
     process: Process, users: pd.DataFrame, settings: Raw, rng: np.random.Generator
 ) -> Iterator[pd.DataFrame]:
-    """Every step of every user: user and item as row numbers, time, rank, expected (NDCG@10)."""
+    """Every step of every user: user and item as row numbers, deed, visit (the number of the user's
+    visit), rank, expected (NDCG@10), time."""
     for start in range(0, len(users), BLOCK):
         group = users["group"].to_numpy()[start : start + BLOCK]
         interests = draw_interests(len(group), rng)
-        lengths = rng.poisson(settings.steps, len(group)).clip(3, longest_walk(process.items))
+        lengths = rng.poisson(settings.steps, len(group)).clip(3)
         block = _walk_block(process, group, interests, lengths, rng)
-        block["time"] = draw_times(block["user"].to_numpy(), lengths, rng)
+        block["time"] = draw_times(block["user"].to_numpy(), block["visit"].to_numpy(), rng)
         block["user"] += start
         yield block
 
@@ -138,14 +144,20 @@ def _walk_block(
 ) -> pd.DataFrame:
     walk = Walk.start(len(group), process.items)
     discount = 1 / np.log2(np.arange(2, 12))
+    visit, inside = np.full(len(group), -1), np.full(len(group), longest_visit(process.items))
     steps = []
     for step in range(int(lengths.max())):
         active = np.flatnonzero(lengths > step)
+        ends = (rng.random(len(active)) < 1 / VISIT) | (step == 0)
+        coming = active[ends | (inside[active] >= longest_visit(process.items))]
+        walk.end_visit(coming)
+        visit[coming], inside[coming] = visit[coming] + 1, 0
         chance = next_item_distribution(
             process, group[active], interests[active], walk.subset(active)
         )
         chosen = (chance.cumsum(axis=1) < rng.random((len(active), 1))).sum(axis=1)
         chosen = chosen.clip(max=process.items - 1)
+        deed = rng.choice(len(DEEDS), len(active), p=DEEDS)
         p = chance[np.arange(len(active)), chosen]
         best = -np.sort(-np.partition(chance, -10, axis=1)[:, -10:], axis=1)
         steps.append(
@@ -153,36 +165,34 @@ def _walk_block(
                 {
                     "user": active,
                     "item": chosen,
+                    "deed": deed,
+                    "visit": visit[active],
                     "rank": (chance >= p[:, None]).sum(axis=1),
                     "expected": best @ discount,
                 }
             )
         )
-        take(process, interests, walk, active, chosen)
+        take(process, interests, walk, active, chosen, deed)
+        inside[active] += 1
     # a stable sort by user keeps each user's steps in their order
     return pd.concat(steps).sort_values("user", kind="stable", ignore_index=True)
 
 
-def draw_times(user: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Seconds since the epoch, int [E], increasing per user: visits of a few steps each."""
-    session = (np.arange(len(user)) - (lengths.cumsum() - lengths)[user]) // 4
-    starts = rng.random((len(lengths), int(session.max()) + 1))
-    starts[np.arange(starts.shape[1]) > (lengths[:, None] - 1) // 4] = 2
-    starts.sort(axis=1)
-    time = OPENED + (starts[user, session] * DAYS * 86400).astype(np.int64)
-    pause = rng.integers(60, 600, len(user))
-    order = np.arange(len(user))
-    first = np.r_[True, (user[1:] != user[:-1]) | (session[1:] != session[:-1])]
+def draw_times(user: np.ndarray, visit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Seconds since the epoch, int [E], increasing per user: some minutes between the steps of a
+    visit, `APART` or more between visits. Both int [E], ascending."""
+    first = np.r_[True, (user[1:] != user[:-1]) | (visit[1:] != visit[:-1])]
+    start = np.sort(user[first] + rng.random(first.sum())) - user[first]  # of all users alike
+    pause = np.where(first, APART, rng.integers(60, 600, len(user)))
     since = pause.cumsum()
-    time += since - since[np.maximum.accumulate(np.where(first, order, 0))]
-    return _strictly_rising(time, user)
+    own = since - since[np.maximum.accumulate(np.where(starts_user(user), np.arange(len(user)), 0))]
+    when = (start * DAYS * 86400).astype(np.int64)[first.cumsum() - 1]
+    return np.asarray(OPENED + when + own)
 
 
-def _strictly_rising(time: np.ndarray, user: np.ndarray) -> np.ndarray:
-    """Separate overlapping visits: at least a minute between two steps of a user."""
-    shifted = time - 60 * np.arange(len(time))
-    lift = user * (4 * DAYS * 86400)  # makes each user's values exceed those of the previous user
-    return np.maximum.accumulate(shifted + lift) - lift + 60 * np.arange(len(time))
+def starts_user(user: np.ndarray) -> np.ndarray:
+    """Whether each row is the first one of a user, bool [E]."""
+    return np.r_[True, user[1:] != user[:-1]]
 
 
 def item_names(items: int) -> np.ndarray:
@@ -190,7 +200,7 @@ def item_names(items: int) -> np.ndarray:
 
 
 def split_into_logs(
-    steps: pd.DataFrame, users: pd.DataFrame, names: np.ndarray, rng: np.random.Generator
+    steps: pd.DataFrame, users: pd.DataFrame, names: np.ndarray
 ) -> dict[str, pd.DataFrame]:
     """Three logs of the same steps: all are viewed, some go into the cart, some are bought."""
     step = pd.DataFrame(
@@ -200,9 +210,12 @@ def split_into_logs(
             "time": steps["time"],
         }
     )
-    carted = rng.random(len(step)) < CARTS
-    bought = carted & (rng.random(len(step)) < BUYS)
-    chosen = {"views": np.full(len(step), True), "carts": carted, "purchases": bought}
+    deed = steps["deed"].to_numpy()
+    chosen = {
+        "views": np.full(len(step), True),
+        "carts": deed >= CART,
+        "purchases": deed >= PURCHASE,
+    }
     logs = {}
     for later, (log, rows) in enumerate(chosen.items()):
         table = step[rows].assign(time=step["time"][rows] + 15 * later)
@@ -214,11 +227,10 @@ def draw_items(
     process: Process, names: np.ndarray, settings: Raw, rng: np.random.Generator
 ) -> pd.DataFrame:
     """The catalogue: item, title, category (an interest of the process), brand, price."""
-    category = np.array(CATEGORIES)[process.interest % INTERESTS]
-    title = [
-        " ".join([*rng.choice(ADJECTIVES, 2, replace=False), rng.choice(NOUNS[c])])
-        for c in category
-    ]
+    category = np.array(CATEGORIES)[process.interest]
+    noun = np.array([NOUNS[name] for name in CATEGORIES]).ravel()[process.kind]
+    size, look = rng.choice(SIZES, process.items), np.array(LOOKS)[process.style]
+    title = [" ".join(words) for words in zip(size, look, noun, strict=True)]
     brand = rng.choice(BRANDS, process.items)
     price = np.exp(rng.normal(3, 0.7, process.items)).round(2).astype(object)
     table = pd.DataFrame(

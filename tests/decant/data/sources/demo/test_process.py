@@ -1,27 +1,35 @@
-from itertools import product
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
 from decant.data.sources.demo.process import (
+    CART,
     CONTINUES,
+    DEEDS,
+    GENDERS,
     GROUPS,
     INTEREST_WEIGHTS,
     INTERESTS,
     INTERESTS_PER_USER,
+    KINDS,
+    MATCHES,
+    PURCHASE,
+    RETURNS,
     STAYS,
-    SUCCESSOR_WEIGHTS,
-    SUCCESSORS,
+    STYLES,
+    VIEW,
     Process,
     Walk,
     draw_interests,
     draw_process,
-    longest_walk,
+    follows,
+    longest_visit,
     next_item_distribution,
     take,
 )
 
-ITEMS, USERS, STEPS = 64, 200, 10
+ITEMS, USERS, STEPS = 200, 200, 10
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +38,22 @@ def process() -> Process:
 
 
 def walked(process: Process, steps: int) -> tuple[np.ndarray, np.ndarray, Walk]:
-    """Users who have made some steps by the process: group, interests, where they stand."""
+    """Users who have made some steps by the process, half of them after a pause: group, interests,
+    where they stand."""
     rng = np.random.default_rng(1)
     group, interests = rng.integers(0, GROUPS, USERS), draw_interests(USERS, rng)
     walk, everybody = Walk.start(USERS, ITEMS), np.arange(USERS)
     for _ in range(steps):
         chance = next_item_distribution(process, group, interests, walk)
         chosen = np.array([rng.choice(ITEMS, p=row) for row in chance])
-        take(process, interests, walk, everybody, chosen)
+        deed = rng.choice(len(DEEDS), USERS, p=DEEDS)
+        take(process, interests, walk, everybody, chosen, deed)
+    walk.end_visit(everybody[::2])
     return group, interests, walk
 
 
 @pytest.mark.parametrize("steps", [0, 1, STEPS])
-def test_each_users_chances_sum_to_one_and_taken_items_have_none(
+def test_each_users_chances_sum_to_one_and_items_of_the_visit_have_none(
     process: Process, steps: int
 ) -> None:
     group, interests, walk = walked(process, steps)
@@ -50,7 +61,8 @@ def test_each_users_chances_sum_to_one_and_taken_items_have_none(
     np.testing.assert_allclose(chance.sum(axis=1), 1)
     assert (chance >= 0).all()
     assert not chance[walk.taken].any()
-    assert walk.taken.sum() == steps * USERS
+    assert walk.taken.sum() == steps * USERS / 2
+    assert (walk.often.sum(axis=1) == steps).all()
 
 
 @pytest.mark.parametrize("steps", [0, STEPS])
@@ -61,79 +73,115 @@ def test_nobody_takes_what_is_none_of_his_interests(process: Process, steps: int
     assert not chance[~own].any()
 
 
+def shares(weights: Iterable[float]) -> list[float]:
+    listed = list(weights)
+    return [w / sum(listed) if sum(listed) else 0.0 for w in listed]
+
+
 def naive(process: Process, group: int, interests: list[int], walk: Walk, user: int) -> list[float]:
     """The process again, item by item, as its module's documentation tells it."""
+    woman, young = group >= 2, group % 2 == 1
+    free = [process.popularity[i] * (not walk.taken[user, i]) for i in range(ITEMS)]
     chance = [0.0] * ITEMS
     for slot, interest in enumerate(interests):
         weight = INTEREST_WEIGHTS[slot]
         if walk.current[user] >= 0:
             weight = STAYS * (walk.current[user] == slot) + (1 - STAYS) * weight
-        free = [
-            i for i in range(ITEMS) if process.interest[i] == interest and not walk.taken[user, i]
-        ]
-        popular = sum(process.popularity[i] for i in free)
-        after: dict[int, float] = {}
-        if (last := walk.last[user, slot]) >= 0:
-            for item, share in zip(process.successors[group, last], SUCCESSOR_WEIGHTS, strict=True):
-                if item in free:
-                    after[item] = after.get(item, 0.0) + share
-        total = sum(after.values())
-        for item in free:
-            drawn = process.popularity[item] / popular
-            chained = (
-                CONTINUES * after.get(item, 0) / total + (1 - CONTINUES) * drawn if total else drawn
+        drawn = shares(free[i] * (process.interest[i] == interest) for i in range(ITEMS))
+        chained, last = [0.0] * ITEMS, walk.last[user, slot]
+        if last >= 0:
+            kind = process.kind[last]
+            if walk.chosen[user, slot]:
+                kind = process.partner[int(woman), kind]
+            style = (process.style[last] + (2 if young else 1)) % STYLES
+            chained = shares(
+                free[i]
+                * (process.kind[i] == kind)
+                * (MATCHES if process.style[i] == style else 1.0)
+                for i in range(ITEMS)
             )
-            chance[item] += weight * chained
-    return [c / sum(chance) for c in chance]
+        go_on = CONTINUES if any(chained) else 0.0
+        for i in range(ITEMS):
+            chance[i] += weight * (go_on * chained[i] + (1 - go_on) * drawn[i])
+    chance = shares(chance)
+    if walk.current[user] < 0 and walk.often[user].any():
+        again = shares(walk.often[user] ** 2)
+        chance = [RETURNS * a + (1 - RETURNS) * c for a, c in zip(again, chance, strict=True)]
+    return chance
 
 
 @pytest.mark.parametrize("steps", [0, 1, STEPS])
 def test_the_distribution_is_what_the_law_says(process: Process, steps: int) -> None:
     group, interests, walk = walked(process, steps)
     chance = next_item_distribution(process, group, interests, walk)
-    for user in range(0, USERS, 20):
+    for user in range(0, USERS, 11):
         expected = naive(process, int(group[user]), interests[user].tolist(), walk, user)
         np.testing.assert_allclose(chance[user], expected, atol=1e-12)
 
 
-def test_a_step_remembers_the_item_and_its_interest(process: Process) -> None:
+@pytest.mark.parametrize(("deed", "chosen"), [(VIEW, False), (CART, True), (PURCHASE, True)])
+def test_a_step_remembers_the_item_its_interest_and_what_was_done(
+    process: Process, deed: int, chosen: bool
+) -> None:
     interests = np.array([[3, 1, 5]])
     walk = Walk.start(1, ITEMS)
     item = int(np.flatnonzero(process.interest == 5)[2])
-    take(process, interests, walk, np.array([0]), np.array([item]))
+    take(process, interests, walk, np.array([0]), np.array([item]), np.array([deed]))
     assert walk.last.tolist() == [[-1, -1, item]]
+    assert walk.chosen.tolist() == [[False, False, chosen]]
     assert walk.current.tolist() == [2]
     assert np.flatnonzero(walk.taken[0]).tolist() == [item]
+    assert np.flatnonzero(walk.often[0]).tolist() == [item]
+
+
+def test_a_visit_ends_without_forgetting_what_was_taken(process: Process) -> None:
+    walk = Walk.start(2, ITEMS)
+    both, interests = np.arange(2), np.array([[3, 1, 5]] * 2)
+    take(process, interests, walk, both, np.array([3, 3]), np.array([VIEW, VIEW]))
+    walk.end_visit(np.array([1]))
+    assert walk.current.tolist() == [0, -1]
+    assert walk.taken.sum(axis=1).tolist() == [1, 0]
+    assert walk.last[:, 0].tolist() == [3, 3]
+    assert walk.often.sum(axis=1).tolist() == [1, 1]
 
 
 def test_a_copy_of_some_users_is_a_copy(process: Process) -> None:
     interests = np.array([[0, 1, 2], [3, 4, 5]])
     walk = Walk.start(2, ITEMS)
     copy = walk.subset(np.array([1]))
-    take(process, interests, walk, np.array([1]), np.array([3]))
+    take(process, interests, walk, np.array([1]), np.array([3]), np.array([CART]))
     assert not copy.taken.any()
     assert copy.current.tolist() == [-1]
 
 
-def test_an_items_successors_are_other_items_of_its_interest(process: Process) -> None:
-    assert process.successors.shape == (GROUPS, ITEMS, SUCCESSORS)
-    for group, item in product(range(GROUPS), range(ITEMS)):
-        after = process.successors[group, item]
-        assert len(set(after.tolist())) == SUCCESSORS
-        assert item not in after
-        assert (process.interest[after] == process.interest[item]).all()
+def test_what_follows_depends_on_what_was_done_on_gender_and_on_age(process: Process) -> None:
+    group = np.repeat(np.arange(GROUPS), 2)  # man, woman; the older first
+    chosen = np.tile([False, True], GROUPS)
+    after = follows(process, group, np.full(len(group), 8), chosen)
+    kinds = [set(process.kind[row > 0].tolist()) for row in after]
+    assert all(len(one) == 1 for one in kinds)
+    assert kinds[0] == kinds[2] == kinds[4] == kinds[6] == {int(process.kind[8])}
+    assert kinds[1] == kinds[3] != kinds[5] == kinds[7] != kinds[0]
+    best = [set(process.style[row == MATCHES].tolist()) for row in after]
+    assert best[0] == best[4] == {int(process.style[8] + 1) % STYLES}
+    assert best[2] == best[6] == {int(process.style[8] + 2) % STYLES}
 
 
-def test_two_successors_are_everybodys_one_is_by_gender_one_by_age(process: Process) -> None:
-    man_old, man_young, woman_old, woman_young = process.successors
-    for group in (man_young, woman_old, woman_young):
-        assert np.array_equal(group[:, :2], man_old[:, :2])
-    assert np.array_equal(man_old[:, 2], man_young[:, 2])
-    assert np.array_equal(woman_old[:, 2], woman_young[:, 2])
-    assert (man_old[:, 2] != woman_old[:, 2]).all()
-    assert np.array_equal(man_old[:, 3], woman_old[:, 3])
-    assert np.array_equal(man_young[:, 3], woman_young[:, 3])
-    assert (man_old[:, 3] != man_young[:, 3]).all()
+def test_what_goes_with_a_kind_is_another_one_of_its_interest(process: Process) -> None:
+    assert process.partner.shape == (GENDERS, INTERESTS * KINDS)
+    for partner in process.partner:
+        assert (partner // KINDS == np.arange(INTERESTS * KINDS) // KINDS).all()
+        assert sorted(partner) == list(range(INTERESTS * KINDS))
+        assert (partner != np.arange(INTERESTS * KINDS)).all()
+    assert (process.partner[0] != process.partner[1]).all()
+
+
+def test_items_are_spread_evenly_over_interests_kinds_and_styles() -> None:
+    process = draw_process(400, np.random.default_rng(0))
+    assert set(np.bincount(process.interest).tolist()) == {50}
+    assert set(np.bincount(process.kind).tolist()) == {10}
+    assert set(np.bincount(process.kind * STYLES + process.style).tolist()) == {2}
+    assert (process.kind // KINDS == process.interest).all()
 
 
 def test_popularity_sums_to_one_within_each_interest(process: Process) -> None:
@@ -149,12 +197,12 @@ def test_a_user_has_three_interests_all_different() -> None:
 
 
 @pytest.mark.parametrize("items", [40, 48, 400])
-def test_the_longest_walk_leaves_everybody_a_choice(items: int) -> None:
+def test_the_longest_visit_leaves_everybody_a_choice(items: int) -> None:
     process = draw_process(items, np.random.default_rng(2))
     rng = np.random.default_rng(3)
     group, interests = rng.integers(0, GROUPS, 20), draw_interests(20, rng)
     walk = Walk.start(20, items)
-    for _ in range(longest_walk(items)):
+    for _ in range(longest_visit(items)):
         chance = next_item_distribution(process, group, interests, walk)
-        assert np.isfinite(chance).all()
-        take(process, interests, walk, np.arange(20), chance.argmax(axis=1))
+        np.testing.assert_allclose(chance.sum(axis=1), 1)
+        take(process, interests, walk, np.arange(20), chance.argmax(axis=1), np.full(20, CART))

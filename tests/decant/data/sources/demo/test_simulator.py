@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from decant.data.sources.demo.process import (
+    DEEDS,
+    PURCHASE,
     Process,
     Walk,
     draw_interests,
     draw_process,
-    longest_walk,
     next_item_distribution,
     take,
 )
@@ -77,41 +78,59 @@ def test_tables_have_their_columns(shop: Path) -> None:
         assert list(read(shop, log)) == ["user", "item", "time"]
     assert list(read(shop, "users")) == ["user", "age", "gender", "region"]
     assert list(read(shop, "items")) == ["item", "title", "category", "brand", "price"]
-    assert list(read(shop, "oracle")) == ["user", "item", "rank", "expected_ndcg"]
+    assert list(read(shop, "oracle")) == ["user", "item", "time", "rank", "expected_ndcg"]
 
 
 def test_what_is_bought_was_in_the_cart_and_what_is_there_was_viewed(tmp_path: Path) -> None:
     generate(tmp_path / "clean", SMALL.model_copy(update={"dirty": 0.0}))
-    pairs = {
-        log: set(read(tmp_path / "clean", log)[["user", "item"]].itertuples(index=False, name=None))
+    logs = {
+        log: read(tmp_path / "clean", log).assign(time=lambda t: pd.to_datetime(t["time"]))
         for log in LOGS
     }
-    assert pairs["purchases"] < pairs["carts"] < pairs["views"]
-    assert len(pairs["carts"]) / len(pairs["views"]) == pytest.approx(0.35, abs=0.08)
-    assert len(pairs["purchases"]) / len(pairs["carts"]) == pytest.approx(0.5, abs=0.12)
+    steps = {
+        log: set((table["user"] + table["item"] + (table["time"] - later).astype(str)).tolist())
+        for (log, table), later in zip(
+            logs.items(), pd.to_timedelta([0, 15, 30], unit="s"), strict=True
+        )
+    }
+    assert steps["purchases"] < steps["carts"] < steps["views"]
+    assert len(steps["carts"]) / len(steps["views"]) == pytest.approx(DEEDS[1:].sum(), abs=0.08)
+    assert len(steps["purchases"]) / len(steps["views"]) == pytest.approx(DEEDS[2], abs=0.08)
 
 
-def test_a_clean_shop_takes_each_item_once_and_its_times_rise(tmp_path: Path) -> None:
+def test_a_clean_shop_takes_each_item_once_a_visit_and_its_times_rise(tmp_path: Path) -> None:
     generate(tmp_path / "clean", SMALL.model_copy(update={"dirty": 0.0}))
     views = read(tmp_path / "clean", "views")
-    assert not views.duplicated(["user", "item"]).any()
+    views["time"] = pd.to_datetime(views["time"])
     oracle = read(tmp_path / "clean", "oracle")
     assert len(oracle) == len(views)
-    for user, rows in views.assign(time=pd.to_datetime(views["time"])).groupby("user"):
+    again = 0
+    for user, rows in views.groupby("user"):
         rows = rows.sort_values("time")
-        assert (rows["time"].diff().dropna() >= pd.Timedelta(minutes=1)).all()
+        pause = rows["time"].diff().dt.total_seconds().fillna(np.inf)
+        assert (pause >= 60).all()
+        assert not ((pause > 600) & (pause < 3600)).any()
+        assert not rows.assign(visit=(pause > 600).cumsum()).duplicated(["visit", "item"]).any()
+        again += rows["item"].duplicated().sum()
         # the oracle's rows are in the order of the steps
-        assert rows["item"].tolist() == oracle[oracle["user"] == user]["item"].tolist()
+        own = oracle[oracle["user"] == user]
+        assert rows["item"].tolist() == own["item"].tolist()
+        assert (rows["time"].astype("int64") // 10**6).tolist() == own["time"].astype(int).tolist()
+    assert again > 0.05 * len(views)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_times_rise_strictly_within_each_user(seed: int) -> None:
+def test_times_rise_within_a_visit_by_minutes_and_between_visits_by_an_hour(seed: int) -> None:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 60, 200)
     user = np.repeat(np.arange(200), lengths)
-    time = draw_times(user, lengths, rng)
-    same = user[1:] == user[:-1]
-    assert (np.diff(time)[same] >= 60).all()
+    visit = np.concatenate([np.cumsum(rng.random(n) < 0.3) for n in lengths])
+    time = draw_times(user, visit, rng)
+    pause, same = np.diff(time), user[1:] == user[:-1]
+    inside = same & (visit[1:] == visit[:-1])
+    assert (pause[inside] >= 60).all()
+    assert (pause[inside] < 600).all()
+    assert (pause[same & ~inside] >= 3600).all()
     assert time.max() - time.min() < 95 * 86400
 
 
@@ -119,7 +138,7 @@ def walk_of(
     process: Process, users: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     group, interests = rng.integers(0, 4, users), draw_interests(users, rng)
-    lengths = rng.integers(3, longest_walk(process.items), users)
+    lengths = rng.integers(3, 12, users)
     return group, interests, _walk_block(process, group, interests, lengths, rng)
 
 
@@ -130,10 +149,14 @@ def replay(
     rows = []
     for user, own in steps.groupby("user"):
         walk = Walk.start(1, process.items)
-        who = slice(int(user), int(user) + 1)
-        for item in own["item"]:
+        who, visit = slice(int(user), int(user) + 1), 0
+        for step in own.itertuples():
+            if step.visit != visit:
+                walk.end_visit(np.array([0]))
+                visit = step.visit
             rows.append(next_item_distribution(process, group[who], interests[who], walk)[0])
-            take(process, interests[who], walk, np.array([0]), np.array([item]))
+            done = np.array([step.item]), np.array([step.deed])
+            take(process, interests[who], walk, np.array([0]), *done)
     return np.array(rows)
 
 
@@ -165,13 +188,13 @@ def test_what_users_do_is_as_frequent_as_the_law_says() -> None:
 
 
 def test_groups_behave_differently() -> None:
-    process = draw_process(48, np.random.default_rng(5))
+    process = draw_process(200, np.random.default_rng(5))
     rng = np.random.default_rng(8)
     interests = draw_interests(200, rng)
-    walk = Walk.start(200, 48)
+    walk = Walk.start(200, 200)
     everybody = np.zeros(200, dtype=int)
     first = next_item_distribution(process, everybody, interests, walk).argmax(axis=1)
-    take(process, interests, walk, np.arange(200), first)
+    take(process, interests, walk, np.arange(200), first, np.full(200, PURCHASE))
     by_group = [next_item_distribution(process, everybody + g, interests, walk) for g in range(4)]
     for a in range(4):
         for b in range(a):
