@@ -64,8 +64,8 @@ def batches(
 class OnnxScorer:
     """Scores cases with an exported graph, the same as in serving.
 
-    `as_served`: one case at a time without padding, like requests. An 8-bit graph scales its
-    activations over the whole batch, so only this gives the ranking that users get.
+    `as_served`: one case at a time without padding, like requests, so that the ranking is exactly
+    what users get, whatever a graph does with batches.
     """
 
     def __init__(self, model: Model, max_length: int, *, as_served: bool = False) -> None:

@@ -219,8 +219,7 @@ class Experts(nn.Module):
         constant [1, 1 + M]."""
         if not self.shape.gated:
             return self.base[None]
-        inner = self.inner / self.spread[:, None]  # constant, as is the bias
-        hidden = signals @ inner + (self.inner_bias - self.mean @ inner)
+        hidden = (signals - self.mean) / self.spread @ self.inner + self.inner_bias
         return self.base + torch.relu(hidden) @ self.outer
 
     def normalise(self) -> None:

@@ -1,5 +1,6 @@
 """One set of checks that every kind of model passes: teacher, student, pruned, int8."""
 
+import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -298,6 +299,28 @@ def test_what_our_graphs_are_made_of_is_all_that_may_be_run(
     )
     for model in made:
         graph_check.check_graph(model.SerializeToString())
+
+
+def test_gates_are_as_exact_in_int8_as_in_floats(
+    subjects: dict[str, Subject], sequences: Sequences, last: Cases, tmp_path: Path
+) -> None:
+    """Signals whose spread differs by far; the network and the tables say nothing."""
+    model = copy.deepcopy(subjects["experts"].torch)
+    experts = model.experts
+    assert experts is not None
+    with torch.no_grad():
+        model.bias.zero_()
+        model.item.weight.zero_()
+        for kind in model.vectors:
+            kind.projection.weight.zero_()
+    experts.spread.copy_(torch.logspace(-3, 1, len(experts.spread)))
+    export_onnx(model, tmp_path / "float32.onnx")
+    quantize_int8(tmp_path / "float32.onnx", tmp_path / "int8.onnx")
+    one, other = (
+        OnnxScorer(Model(tmp_path / f"{name}.onnx"), LENGTH)(sequences, last)
+        for name in ("float32", "int8")
+    )
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.999
 
 
 class TorchContract(ModelContract):
