@@ -1,7 +1,8 @@
 """8-bit weights: integers with a scale for each row or column, turned into floats once, on loading.
 
-Products are computed in float32. Products of integers would need the activations in 8 bits too,
-which costs quality, and for a single request more time than it saves.
+Products are computed in float32: those of integers need the activations in 8 bits too, which costs
+quality, and for a single request more time than it saves. Only where the floats of an item table
+would not fit into a processor's cache, integers are read and multiplied.
 """
 
 import tempfile
@@ -16,7 +17,12 @@ from decant.compression.onnx_passes import shorten_names
 from decant.models.export import strip
 
 LARGEST = 127  # integer of the largest weight of a row or column
+LARGE = 2_500_000  # numbers of a matrix whose products are of integers
+# Processors without VNNI add two 8-bit products in 16 bits, where 255 · 127 · 2 saturates, so that
+# they would give other results than those measured; 255 · 64 · 2 does not.
+UNSATURATED = 64
 NODES = 200  # bytes of the two nodes that turn integers into floats
+READ = {"Gather": 0, "MatMul": 1, "Gemm": 1}  # operator -> the input that may be a matrix
 EXACT = ".experts."  # names of gates: small, and of signals with very different scales
 
 
@@ -37,24 +43,64 @@ def store_integers(model: ModelProto) -> ModelProto:
     values = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
     along = scaled_along(graph, values)
     tied = tied_tables(along, values)
-    stored, nodes = [], []
+    large = {name for name in along if values[name].size > LARGE}
+    stored, first = [], []
     for weight in graph.initializer:
         name = weight.name
         if name in tied:
-            nodes.append(helper.make_node("Transpose", [tied[name]], [name], perm=[1, 0]))
+            if name not in large:
+                first.append(helper.make_node("Transpose", [tied[name]], [name], perm=[1, 0]))
         elif name in along and saves(values[name], along[name]):
-            integers, scale = quantised(values[name], along[name])
+            largest = UNSATURATED if name in large else LARGEST
+            integers, scale = quantised(values[name], along[name], largest)
             stored.append(numpy_helper.from_array(integers, f"{name}.integers"))
             stored.append(numpy_helper.from_array(scale, f"{name}.scale"))
-            nodes = [*floats(name), *nodes]
+            if name not in large:
+                first = [*floats(name), *first]
         else:
             stored.append(weight)
     del graph.initializer[:]
     graph.initializer.extend(stored)
-    nodes += list(graph.node)
+    nodes = [made for node in graph.node for made in with_integers(node, large, along, tied)]
     del graph.node[:]
-    graph.node.extend(nodes)
+    graph.node.extend([*first, *nodes])
     return model
+
+
+def with_integers(
+    node: NodeProto, large: set[str], along: dict[str, int], tied: dict[str, str]
+) -> list[NodeProto]:
+    """The nodes that take the place of one that reads a large matrix."""
+    place = READ.get(node.op_type)
+    name = "" if place is None else node.input[place]
+    if name not in large:
+        return [node]
+    table, out = tied.get(name, name), node.output[0]
+    make = helper.make_node
+    if node.op_type == "Gather":
+        return [
+            make("Gather", [f"{table}.integers", node.input[1]], [f"{out}.integers"]),
+            make("Cast", [f"{out}.integers"], [f"{out}.whole"], to=TensorProto.FLOAT),
+            make("Gather", [f"{table}.scale", node.input[1]], [f"{out}.scale"]),
+            make("Mul", [f"{out}.whole", f"{out}.scale"], [out]),
+        ]
+    matrix, scale, nodes = f"{table}.integers", f"{table}.scale", list[NodeProto]()
+    if along[table] == 1:  # rows are outputs
+        for whole in (matrix, scale):
+            nodes.append(make("Transpose", [whole], [f"{out}.{whole}"], perm=[1, 0]))
+        matrix, scale = f"{out}.{matrix}", f"{out}.{scale}"
+    bias = list(node.input[2:])
+    parts = [f"{out}.{part}" for part in ("integers", "step", "zero", "sum", "floats", "steps")]
+    integers, step, zero, total, whole, steps = parts
+    return [
+        *nodes,
+        make("DynamicQuantizeLinear", [node.input[0]], [integers, step, zero]),
+        make("MatMulInteger", [integers, matrix, zero], [total]),
+        make("Cast", [total], [whole], to=TensorProto.FLOAT),
+        make("Mul", [step, scale], [steps]),
+        make("Mul", [whole, steps], [f"{out}.product" if bias else out]),
+        *([make("Add", [f"{out}.product", *bias], [out])] if bias else []),
+    ]
 
 
 def scaled_along(graph: GraphProto, values: dict[str, np.ndarray]) -> dict[str, int]:
@@ -62,7 +108,7 @@ def scaled_along(graph: GraphProto, values: dict[str, np.ndarray]) -> dict[str, 
     looked up or are outputs of a product, else 0."""
     axes: dict[str, int] = {}
     for node in graph.node:
-        place = {"Gather": 0, "MatMul": 1, "Gemm": 1}.get(node.op_type)
+        place = READ.get(node.op_type)
         name = "" if place is None else node.input[place]
         matrix = values.get(name)
         if matrix is None or matrix.ndim != 2 or matrix.dtype != np.float32 or EXACT in name:
@@ -89,9 +135,9 @@ def saves(matrix: np.ndarray, axis: int) -> bool:
     return matrix.size + scales * matrix.itemsize + NODES < matrix.nbytes
 
 
-def quantised(matrix: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Integers int8 of a matrix, and the scale of each row or column, float32."""
-    scale = np.abs(matrix).max(axis=axis, keepdims=True) / LARGEST
+def quantised(matrix: np.ndarray, axis: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Integers int8 of a matrix, at most `largest`, and the scale of each row or column."""
+    scale = np.abs(matrix).max(axis=axis, keepdims=True) / largest
     scale = np.where(scale == 0, 1, scale).astype(np.float32)
     return np.rint(matrix / scale).astype(np.int8), scale
 

@@ -31,7 +31,7 @@ MOST_DIMENSIONS = 8
 LONGEST = 100_000  # events
 _NUMBER = re.compile(r"[0-9]{1,6}")
 SHOWN = 60  # characters of a name in a message
-FORMER = {  # operators of graphs that earlier versions wrote
+FORMER = {  # operators of graphs of large catalogues, or that earlier versions wrote
     *("DequantizeLinear", "DynamicQuantizeLinear", "Expand", "GatherND", "MatMulInteger"),
 }
 OPERATORS = {
