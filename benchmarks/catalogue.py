@@ -153,6 +153,12 @@ BENCHMARKS = {
         programs=("decant.commands.service", "decant.serving.app"),
         blocks=("features", "distill", "serve"),
     ),
+    "large-catalogue": Benchmark(
+        "benchmarks.system.large_catalogue",
+        "a student with experts on 200,000 items: bytes, latency, time to make it",
+        ranks=False,
+        stages=(),
+    ),
     "reruns": Benchmark(
         "benchmarks.system.reruns",
         "only what a change affects runs again; same release id",
