@@ -28,15 +28,30 @@ def split(offsets: np.ndarray, times: np.ndarray, settings: Split) -> np.ndarray
     [[2, 3], [0, 1]]
     >>> split(offsets, times, Split(method="time", validation=0.2, test=0.2)).tolist()
     [[3, 4], [1, 1]]
+    >>> split(offsets, times, Split(method="by-user", validation=0.25, test=0.25)).tolist()
+    [[2, 3], [0, 1]]
     """
     if settings.method == "leave-one-out":
         return _leave_one_out(offsets)
+    if settings.method == "by-user":
+        return _by_user(offsets, settings)
     return _by_time(offsets, times, settings)
 
 
 def _leave_one_out(offsets: np.ndarray) -> np.ndarray:
     length = np.diff(offsets)
     return np.stack([np.maximum(length - 2, 0), np.maximum(length - 1, 0)], axis=1)
+
+
+def _by_user(offsets: np.ndarray, settings: Split) -> np.ndarray:
+    """The last shares of each user's events, one event at least."""
+    length = np.diff(offsets)
+    test, validation = (
+        np.maximum(np.rint(share * length).astype(np.int64), 1)
+        for share in (settings.test, settings.validation)
+    )
+    before = np.maximum(length - test, 0)
+    return np.stack([np.maximum(before - validation, 0), before], axis=1)
 
 
 def _by_time(offsets: np.ndarray, times: np.ndarray, settings: Split) -> np.ndarray:

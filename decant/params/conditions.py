@@ -95,8 +95,14 @@ def no_clock(case: Case) -> str | None:
     return "`ingest.time` is null, so the time between events is unknown"
 
 
+def no_shares(case: Case) -> str | None:
+    if case.params.split.method != "leave-one-out":
+        return None
+    return "with `split.method: leave-one-out` each window is one event of a user"
+
+
 def one_event_in_each_window(case: Case) -> str | None:
-    if case.params.split.method == "time":
+    if case.params.split.method != "leave-one-out":
         return None
     return "with `split.method: leave-one-out` a user has one event in each window"
 

@@ -189,7 +189,7 @@ class Features(Block):
 class Split(Block):
     """Split into training, validation and test."""
 
-    method: Literal["time", "leave-one-out"] = "time"
+    method: Literal["time", "by-user", "leave-one-out"] = "time"
     validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     cases_per_user: Annotated[int, Field(ge=1, le=1000)] = 4

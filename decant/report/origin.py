@@ -100,6 +100,12 @@ def split_words(split: dict[str, Any]) -> str:
             f"by time: the last {test} of the events are test, the {validation} before them "
             f"validation; {most}"
         )
+    if method == "by-user":
+        test, validation = (formats.percent(figure(split, w), 0) for w in (TEST, VALIDATION))
+        return (
+            f"by user: the last {test} of each user's events are test, the {validation} before "
+            f"them validation; {most}"
+        )
     if method == "leave-one-out":
         return (
             f"leave-one-out: each user's last event is test, the one before it validation; {most}"

@@ -24,8 +24,8 @@ def make_folds(sequences: Sequences, cut: Split, count: int) -> list[Sequences]:
 
     Fold f validates on the window that ends where that of fold f - 1 begins, and is trained on
     all events before it (an expanding window; Tashman 2000). With a split by time, the windows
-    hold a share `cut.validation` of all events and are the same for all users; else each window
-    is one event per user. Events of the test window are in no fold.
+    hold a share `cut.validation` of all events and are the same for all users; else each user's
+    windows are as long as their validation window. Events of the test window are in no fold.
 
     Raises:
         FoldsError: a fold has no training events or no validation events.
@@ -46,8 +46,9 @@ def make_folds(sequences: Sequences, cut: Split, count: int) -> list[Sequences]:
 
 def shifted(sequences: Sequences, cut: Split, back: int) -> np.ndarray:
     """The split moved back by `back` windows, int [U, 2]; see `Sequences.split`."""
-    if cut.method == "leave-one-out":
-        return np.maximum(np.asarray(sequences.split) - back, 0)
+    if cut.method != "time":
+        first, last = np.asarray(sequences.split).T
+        return np.maximum(np.stack([first, last], axis=1) - back * (last - first)[:, None], 0)
     offsets, times = np.asarray(sequences.offsets), np.asarray(sequences.times)
     ordered = np.sort(times)
     shares = [max(0.0, 1 - cut.test - n * cut.validation) for n in (back + 1, back)]

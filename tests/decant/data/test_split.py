@@ -54,6 +54,26 @@ def test_all_users_are_cut_at_the_same_two_moments(
 
 
 @settings(max_examples=200, deadline=None)
+@given(users=logs, validation=shares, test=shares)
+def test_by_user_each_window_is_a_share_of_the_users_last_events_or_one(
+    users: list[list[int]], validation: float, test: float
+) -> None:
+    offsets, times = flat(users)
+    cut = split(offsets, times, Split(method="by-user", validation=validation, test=test))
+    for user, (a, b) in zip(users, cut.tolist(), strict=True):
+        assert 0 <= a <= b <= len(user)
+        if len(user) >= 4:
+            assert len(user) - b == max(1, round(test * len(user)))
+            assert b - a == min(b, max(1, round(validation * len(user))))
+
+
+def test_by_user_no_times_are_needed() -> None:
+    offsets = np.array([0, 10, 13])
+    cut = split(offsets, np.full(13, np.nan), Split(method="by-user", validation=0.2, test=0.3))
+    assert cut.tolist() == [[5, 7], [1, 2]]
+
+
+@settings(max_examples=200, deadline=None)
 @given(users=logs)
 def test_leave_one_out_holds_back_the_last_two_of_each_user(users: list[list[int]]) -> None:
     offsets, times = flat(users)

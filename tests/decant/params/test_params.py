@@ -179,7 +179,10 @@ def test_an_empty_file_of_blocks_has_defaults_for_everything() -> None:
         ),
         ({"source": "demos"}, "`source`: Input should be 'demo', 'movielens-100k'"),
         ({"teacher": ["epochs"]}, "`teacher`: Input should be a valid dictionary"),
-        ({"split": {"method": None}}, "`split.method`: Input should be 'time' or 'leave-one-out'"),
+        (
+            {"split": {"method": None}},
+            "`split.method`: Input should be 'time', 'by-user' or 'leave-one-out'",
+        ),
         (
             {"teacher": {"inputs": ["item", "imag"]}},
             "teacher.inputs: no input `imag`; did you mean `image`? inputs: item, text, ",

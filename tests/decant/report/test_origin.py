@@ -70,6 +70,9 @@ def test_unreadable_cells_are_listed_by_column() -> None:
         ({"method": "time", "test": 0.1, "validation": 0.2, "cases_per_user": 4},
          "by time: the last 10 % of the events are test, the 20 % before them validation; at most "
          "4 cases per user and window"),
+        ({"method": "by-user", "test": 0.2, "validation": 0.1, "cases_per_user": 9},
+         "by user: the last 20 % of each user's events are test, the 10 % before them validation; "
+         "at most 9 cases per user and window"),
         ({"method": "leave-one-out", "cases_per_user": 1},
          "leave-one-out: each user's last event is test, the one before it validation; at most 1 "
          "cases per user and window"),

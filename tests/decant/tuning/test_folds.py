@@ -17,6 +17,7 @@ from decant.tuning.folds import FoldsError, make_folds
 
 BY_TIME = Split(method="time", validation=0.1, test=0.2, cases_per_user=3)
 LAST = Split(method="leave-one-out", cases_per_user=3)
+BY_USER = Split(method="by-user", validation=0.2, test=0.2, cases_per_user=3)
 
 
 def behaviours(make_sequences: Callable[..., Sequences], cut: Split) -> Sequences:
@@ -37,7 +38,7 @@ def learned(fold: Sequences) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("cut", [BY_TIME, LAST])
+@pytest.mark.parametrize("cut", [BY_TIME, BY_USER, LAST])
 def test_no_fold_learns_from_a_users_events_at_or_after_its_cases(
     make_sequences: Any, cut: Split
 ) -> None:
@@ -63,7 +64,7 @@ def test_a_fold_by_time_learns_from_nothing_at_or_after_its_window_of_anybody(
         assert older[1] < newer[0]  # one window behind the other
 
 
-@pytest.mark.parametrize("cut", [BY_TIME, LAST])
+@pytest.mark.parametrize("cut", [BY_TIME, BY_USER, LAST])
 def test_neither_the_test_window_nor_the_users_that_decide_are_in_any_fold(
     make_sequences: Any, cut: Split
 ) -> None:
@@ -76,7 +77,7 @@ def test_neither_the_test_window_nor_the_users_that_decide_are_in_any_fold(
         assert not {*cases(sequences, TEST, 99).position} & {*learned(fold)}
 
 
-@pytest.mark.parametrize("cut", [BY_TIME, LAST])
+@pytest.mark.parametrize("cut", [BY_TIME, BY_USER, LAST])
 def test_the_first_fold_is_the_split_as_it_is_and_each_further_one_knows_less(
     make_sequences: Any, cut: Split
 ) -> None:
