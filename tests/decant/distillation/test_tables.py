@@ -4,8 +4,12 @@ import torch
 from scipy import sparse
 
 from decant.distillation.tables import coded, factors, level, pack, popularity, split_listed
+from decant.evaluation.baselines import mixture
 from decant.evaluation.baselines.mixture import Counts
+from decant.features.sequences import TEST, cases, histories, training_counts
 from decant.models.experts import CODES, LAGS, LEVELS, Experts, ExpertShape
+from decant.params.types import EXPERTS
+from tests.fixtures.known_data import make_sequences
 
 ITEMS = 40
 
@@ -124,3 +128,29 @@ def test_an_item_without_events_is_as_popular_as_the_rarest() -> None:
     assert popular[4] == popular[3]
     assert popular.sum() == pytest.approx(1)
     assert popularity(shares, np.ones(5)) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize("baskets", [False, True])
+def test_experts_with_long_lists_know_what_the_mixture_of_counts_knows(baskets: bool) -> None:
+    """Within half a level of a stored probability. By design `previous` reads all baskets, and
+    `chain` fades by baskets, which are single events without them."""
+    rng = np.random.default_rng(0)
+    users = [rng.integers(1, 13, 12).tolist() for _ in range(40)]
+    numbers = np.arange(480) // (3 if baskets else 1)
+    split_at = np.tile([8, 10], (40, 1))
+    sequences = make_sequences(users, split=split_at, baskets=numbers)
+    counts = mixture.count(sequences, 12)
+    experts = Experts(ExpertShape(EXPERTS, 12, 0, clock=False), 12)
+    pack(experts, counts, training_counts(sequences, 12))
+    chosen = cases(sequences, TEST, 2)
+    arrays = histories(sequences, chosen, ("items", *experts.shape.inputs), 12)
+    ours, _ = experts.answer({name: torch.from_numpy(array) for name, array in arrays.items()})
+    theirs = mixture.distributions(counts, sequences, chosen, 12)
+    compared = 0
+    for name, expected in zip(mixture.PARTS, theirs, strict=True):
+        if name in experts.shape.asked and name not in (["previous", "chain"][: 1 + baskets]):
+            answered = ours[:, experts.shape.asked.index(name)].numpy()
+            np.testing.assert_allclose(answered[:, 1:], expected[:, 1:], rtol=0.05, atol=1e-6)
+            compared += bool(expected.any())
+    assert compared == 3
+    np.testing.assert_allclose(experts.popular[1:].numpy(), counts.popularity[1:], rtol=1e-5)
