@@ -28,6 +28,8 @@ from decant.evaluation.metrics import hit, ndcg, user_means
 from decant.features.sequences import TEST, VALIDATION
 from decant.params.types import TEACHER
 from decant.report.baskets import best_for_baskets, with_family
+from decant.report.formats import NO_BREAK
+from decant.report.origin import split_words
 from decant.report.results import Figure, Outcome
 from decant.report.scores import FAMILY, served, serving
 
@@ -289,17 +291,13 @@ def protocol(
     """Description of the protocol."""
     first, split, teacher = next(iter(runs.values())), params["split"], params[TEACHER]
     metrics = first.metrics
-    held = {
-        "leave-one-out": "the last item of each user is the test, the one before validation",
-        "time": f"the last {split['test']:.0%} of the events are the test, the "
-        f"{split['validation']:.0%} before them validation",
-    }
+    held = split_words(split).replace(NO_BREAK, " ")
     seen = "items of the history are left out" if params["features"]["exclude_seen"] else "all"
     shown = ("dimension", "layers", "heads", "dropout", "inputs", "epochs", "batch_size",
              "learning_rate", "objective", "ensemble")  # fmt: skip
     return {
         "data": f"{source}{under(params)}, {metrics['catalogue']:,} items, "
-        f"{metrics['groups']['all']['users']:,} users; {held[split['method']]}; "
+        f"{metrics['groups']['all']['users']:,} users; {held}; "
         f"histories of {params['features']['max_length']} events",
         "window": WINDOWS[window],
         "ranked": f"the whole catalogue ({seen}), ties against the model; mean over users",
