@@ -44,7 +44,9 @@ def test_a_setting_that_may_have_no_effect_says_when() -> None:
     silent = {key for key in TABLE if not settings.without_effect(key)}
     assert silent == set()
     assert settings.without_effect("seed") == []
-    assert settings.without_effect("split.test") == ["`split.method` is not `time`"]
+    assert settings.without_effect("split.test") == [
+        "with `split.method: leave-one-out` each window is one event of a user"
+    ]
 
 
 def test_a_comment_is_taken_from_behind_its_setting_or_from_above_it() -> None:

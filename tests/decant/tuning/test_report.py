@@ -63,7 +63,7 @@ def test_what_is_surely_better_is_proposed_as_a_diff_that_keeps_comments(
     changed = [line for line in diff.splitlines() if line[0] in "+-"]
     assert changed[:2] == ["--- a/params.yaml", "+++ b/params.yaml"]
     assert [line.partition("#")[0].rstrip() for line in changed[2:]] == [
-        "-  dropout: 0.0",
+        "-  dropout: 0.1",
         "+  dropout: 0.21",
     ]
     assert after.count("#") == text.count("#")
