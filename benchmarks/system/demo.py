@@ -105,10 +105,14 @@ def figures(evidence: dict[str, Any]) -> dict[str, Figure]:
     """All known figures by dotted name."""
     values: dict[str, Figure | None] = {
         **evidence["figures"],
-        "family.lift": evidence["lift"],
+        "family.lift": less_one(evidence["lift"]),
         **{f"retention.{name}": share for name, share in evidence["retention"].items()},
     }
     best = evidence["verdict"].get("best_baseline")
+    bar, teacher = (ndcg_of(evidence["metrics"], name) for name in (best, "teacher"))
+    if bar and teacher:
+        values["baseline.best.ndcg@10"] = plain(bar)
+        values["teacher.lift"] = plain(teacher / bar - 1)
     for model, _, share in evidence["oracle"]:
         values[f"oracle.share.{short(model, best)}"] = share
     for segment, windows in evidence["decisions"].items():
@@ -118,6 +122,24 @@ def figures(evidence: dict[str, Any]) -> dict[str, Figure]:
         for name, path in (("size", ("bytes",)), ("latency", ("latency_us", "p50"))):
             values[f"{name}.ratio.{student}"] = cost_ratio(evidence["metrics"], student, *path)
     return {name: figure for name, figure in values.items() if figure is not None}
+
+
+def plain(value: float) -> Figure:
+    """A figure without an interval."""
+    return {"value": value, "low": None, "high": None, "n": None}
+
+
+def less_one(ratio: Figure | None) -> Figure | None:
+    """A ratio as what it is more than 1."""
+    if ratio is None:
+        return None
+    low, high = (None if bound is None else bound - 1 for bound in (ratio["low"], ratio["high"]))
+    return {"value": ratio["value"] - 1, "low": low, "high": high, "n": ratio["n"]}
+
+
+def ndcg_of(metrics: dict[str, Any], model: str | None) -> float | None:
+    """A model's NDCG on the test window, over all users; None if unknown."""
+    return look(metrics["models"].get(model), (TEST, "all", "ndcg"))
 
 
 def short(model: str, best: str | None) -> str:
@@ -133,7 +155,7 @@ def cost_ratio(metrics: dict[str, Any], student: str, *path: str) -> Figure | No
     above, below = (look(metrics["models"].get(n), path) for n in ("teacher", f"{student}/int8"))
     if not above or not below:
         return None
-    return {"value": above / below, "low": None, "high": None, "n": None}
+    return plain(above / below)
 
 
 def look(document: Any, path: tuple[str, ...]) -> float | None:

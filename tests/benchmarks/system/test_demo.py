@@ -46,8 +46,18 @@ def test_every_known_figure_has_a_name_and_what_is_not_known_is_left_out(
         "segment.women.gain.validation", "segment.women.gain.test",
         "size.ratio.general", "latency.ratio.general",
     }  # fmt: skip
+    assert result["family.lift"] == pytest.approx({"value": -0.1, "low": -0.2, "high": 0, "n": 10})
     assert result["size.ratio.general"]["value"] == 10
     assert result["latency.ratio.general"]["value"] == 5
+
+
+def test_the_teacher_is_compared_with_the_best_traditional_model(evidence: dict[str, Any]) -> None:
+    for model, ndcg in (("markov", 0.2), ("teacher", 0.3)):
+        known = evidence["metrics"]["models"].setdefault(model, {})
+        known["test"] = {"all": {"ndcg": ndcg}}
+    result = figures(evidence)
+    assert result["baseline.best.ndcg@10"]["value"] == 0.2
+    assert result["teacher.lift"]["value"] == pytest.approx(0.5)
 
 
 class Run:
