@@ -83,14 +83,17 @@ def cell(data_set: str, names: tuple[str, ...], relative: bool) -> str:
     for page in (data_set, f"{data_set}-groups"):
         for name in names:
             if figure := figures(page).get(name):
-                value, low, high = (
-                    f"{100 * figure[part]:.0f}" if relative else f"{figure[part]:.4f}"
-                    for part in ("value", "low", "high")
+                parts = [figure["value"], figure["low"], figure["high"]]
+                value, *bounds = (
+                    f"{100 * part:.0f}" if relative else f"{part:.4f}"
+                    for part in parts
+                    if part is not None
                 )
                 value = f"{value} %" if relative else value
                 # an interval stays on one line
-                interval = f"[{low},\N{NO-BREAK SPACE}{high}]".replace("-", "\N{MINUS SIGN}")
-                return f"[{value}]({page}.md) {interval}".replace("[-", "[\N{MINUS SIGN}")
+                interval = f" [{bounds[0]},\N{NO-BREAK SPACE}{bounds[-1]}]" if bounds else ""
+                interval = interval.replace("-", "\N{MINUS SIGN}")
+                return f"[{value}]({page}.md){interval}".replace("[-", "[\N{MINUS SIGN}")
     return "–"
 
 
