@@ -27,7 +27,7 @@ from decant.features.sequences import TEST, Cases, Sequences, cases, histories, 
 from decant.models.experts import Experts, ExpertShape
 from decant.models.export import export_onnx
 from decant.models.recommender import Architecture, Recommender
-from decant.report.results import Figure, Outcome
+from decant.report.results import Outcome
 from decant.runtime.session import Model
 from decant.training.validate import to_tensors
 
@@ -50,9 +50,10 @@ def bench(project: Clone, log: Log) -> Outcome:
     measured = project.run("-m", "benchmarks.system.large_catalogue")
     if measured.status:
         raise NotDoneError(f"the measurement failed: {measured.error}")
-    figures: dict[str, Figure] = json.loads(measured.output.splitlines()[-1])
-    outcome = Outcome(protocol(), [SEED], figures)
-    agreed = figures["experts.agreement"]["value"]
+    outcome = Outcome(protocol(), [SEED])
+    for name, value in json.loads(measured.output.splitlines()[-1]).items():
+        outcome.measured(name, value)
+    agreed = outcome.figures["experts.agreement"]["value"]
     outcome.holds("graph.agrees_with_torch", agreed > 0.99, f"{agreed:.3f} of the best items")
     return outcome
 
@@ -199,13 +200,6 @@ def overlap(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.mean([len({*a} & {*b}) / len(a) for a, b in pairs]))
 
 
-def as_figures(values: dict[str, float]) -> dict[str, Figure]:
-    """Values as figures without an interval."""
-    return {
-        n: {"value": value, "low": None, "high": None, "n": None} for n, value in values.items()
-    }
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(as_figures(measure(ITEMS, USERS))))
+    print(json.dumps(measure(ITEMS, USERS)))

@@ -38,7 +38,7 @@ LOWEST = math.exp(-255 * STEP)
 CODES = 127  # of a stored factor: from -127 to 127 parts of the row's scale
 HIDDEN = 16
 SMALLEST = 1e-9
-LEAST = 0.05  # constant weight of the network
+LEAST = 1e-3  # constant weight of the network: less, or a negative one, is as good as none
 
 
 @dataclass(frozen=True)
@@ -226,6 +226,7 @@ class Experts(nn.Module):
         """Scale constant weights so that the network has 1, in place: ranks stay."""
         if not self.shape.gated:
             self.base /= self.base[0].clamp(min=LEAST)
+            self.base[0] = 1.0
 
     def answer(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Probabilities by each expert that is asked, [B, A, N + 1], 0 where it knows nothing; and

@@ -6,7 +6,6 @@ from benchmarks.system.large_catalogue import (
     FOLLOWS,
     NEXT,
     STEPS,
-    as_figures,
     best,
     log_of,
     measure,
@@ -36,7 +35,6 @@ def test_a_small_catalogue_is_measured_like_a_large_one() -> None:
     assert figures["ratio.megabytes"] > 1
     assert figures["experts.megabytes.million"] > 1000 * figures["experts.megabytes"]
     assert set(protocol()) >= {"log", "latency", "agreement"}
-    assert as_figures({"a": 1.5}) == {"a": {"value": 1.5, "low": None, "high": None, "n": None}}
 
 
 def test_lists_overlap_by_the_items_that_they_share() -> None:

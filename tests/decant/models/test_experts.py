@@ -181,9 +181,13 @@ def test_constant_weights_are_scaled_so_that_the_network_has_one() -> None:
     experts.base.copy_(torch.tensor([0.5, 2.0, 3.0]))
     experts.normalise()
     assert experts.base.tolist() == [1, 4, 6]
-    experts.base[0] = -1.0
+    for nothing in (0.0, -1.0, 1e-5):  # the network's fitted weight
+        experts.base.copy_(torch.tensor([nothing, 2.0, 3.0]))
+        experts.normalise()
+        assert experts.base.tolist() == pytest.approx([1, 2000, 3000])
+    experts.base.copy_(torch.tensor([0.01, 2.0, 3.0]))
     experts.normalise()
-    assert torch.isfinite(experts.base).all()
+    assert experts.base.tolist() == pytest.approx([1, 200, 300])
     gated = some_experts(("basket", "popularity"))
     gated.base[0] = 0.5
     gated.normalise()
