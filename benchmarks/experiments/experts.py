@@ -1,13 +1,17 @@
 """What each expert and the clock is worth, for the teacher and the general student.
 
 The flow is run up to the students; then their networks get other sets of experts, whose gates are
-fitted as in the pipeline. Trained networks are the same in every row.
+fitted as in the pipeline. Trained networks are the same in these rows. Two more students are
+trained: one on the labels of the teacher's network alone, and one without experts as large as the
+student with them.
 """
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +20,10 @@ import numpy as np
 from benchmarks.experiments.data_sets import RESAMPLES, Log, NotDoneError, prepare, with_interval
 from benchmarks.harness.checkout import Clone
 from benchmarks.provenance.trainings import trainings
+from decant.distillation.fit import fit, new_model
 from decant.distillation.gate_evidence import enlarged
 from decant.distillation.gates import CONSTANT, GATED, NETWORK, fitted
+from decant.distillation.knowledge import extract, load_knowledge
 from decant.evaluation.intervals import paired_gain
 from decant.evaluation.metrics import ndcg, user_means
 from decant.evaluation.scoring import rank
@@ -25,13 +31,18 @@ from decant.features.encode import Encoder
 from decant.features.holdout import decision_cases
 from decant.features.sequences import TEST, VALIDATION, Cases, Sequences, cases
 from decant.models.build import expert_shape, load_model
-from decant.models.experts import ExpertShape
+from decant.models.cost import multiply_adds
+from decant.models.experts import Experts, ExpertShape
 from decant.models.recommender import Recommender
 from decant.params.load import Params, load_params
+from decant.params.models import Distill
 from decant.params.types import GENERAL, TEACHER
 from decant.report.results import Figure, Outcome
+from decant.training.loop import Plan
 from decant.training.supervision import Material
 from decant.training.validate import TorchScorer
+from tasks.runner.artifacts import load_vectors
+from tasks.runner.step import Workspace
 
 K = 10
 STUDENT_STAGE = f"distill@{GENERAL}"
@@ -40,6 +51,9 @@ WINDOWS = {
     VALIDATION: "validation, of the half of the users to whom no gate was fitted",
 }
 ALL, UNCLOCKED = "all", "without_clock"
+WIDE = "wide_network"
+BY_NETWORK = "taught_by_network"
+WIDTHS = 8  # a width is a multiple of it
 
 
 def bench(
@@ -76,6 +90,9 @@ def protocol(params: Params, source: str, window: str) -> dict[str, Any]:
         "experts": f"teacher {', '.join(params.teacher.experts)}; student "
         f"{', '.join(params.distill.experts)}; network: none; constant: weights that read no "
         "signals; without_clock: gates that do not read the pause",
+        "students": f"{WIDE}: a student without experts, wide enough for as many bytes in int8 as "
+        f"the one with all; {BY_NETWORK}: a student whose labels are those of the teacher's "
+        "network, in place of network and experts",
         "ranked": "the whole catalogue, ties against the model",
     }
 
@@ -85,7 +102,10 @@ def measure(root: Path, window: str) -> dict[str, Figure]:
     params, data = load_params(root / "params.yaml"), root / "data"
     encoder = Encoder.load(data / "features" / "encoder.json")
     sequences = Sequences.load(data / "features" / "sequences")
-    material = Material(encoder, sequences, {}, None, params.split.cases_per_user)
+    workspace = Workspace(root, params)
+    knowledge = load_knowledge(data / "knowledge")
+    vectors = load_vectors(workspace)
+    material = Material(encoder, sequences, vectors, knowledge, params.split.cases_per_user)
     chosen = (
         cases(sequences, TEST, params.split.cases_per_user)
         if window == TEST
@@ -95,10 +115,17 @@ def measure(root: Path, window: str) -> dict[str, Figure]:
     for name, settings in ((TEACHER, params.teacher), (GENERAL, params.settings_of(GENERAL))):
         network = enlarged(load_model(data / "models" / name), None)
         shape = expert_shape(settings, encoder)
-        quality = {
-            row: per_user(model, material, chosen)
-            for row, model in variants(network, material, shape, params.seed)
-        }
+        rows = variants(network, material, shape, params.seed)
+        if isinstance(settings, Distill):
+            rows = chain(rows, other_students(root, params, material))
+        quality = {}
+        for row, model in rows:
+            quality[row] = per_user(model, material, chosen)
+            if row in (NETWORK, ALL, WIDE):
+                cost = float(multiply_adds(model.architecture))
+                figures[f"{name}.{row}.multiply_adds"] = {
+                    "value": cost, "low": None, "high": None, "n": None,
+                }  # fmt: skip
         for row, values in quality.items():
             figures[f"{name}.{row}.ndcg@{K}"] = with_interval([values])
             if row != ALL:
@@ -122,6 +149,39 @@ def variants(
         others = tuple(other for other in shape.names if other != name)
         less = replace(shape, names=others)
         yield f"without_{name}", fitted(network, material, less, GATED, seed)
+
+
+def other_students(
+    root: Path, params: Params, material: Material
+) -> Iterator[tuple[str, Recommender]]:
+    """A wide student without experts, and those whose labels the teacher's network gives alone."""
+    settings, seed = params.settings_of(GENERAL), params.seed
+    teacher = load_model(root / "data" / "models" / TEACHER)
+    shape = expert_shape(settings, material.encoder)
+    width = width_of_equal_bytes(settings, shape, len(material.encoder.items))
+    wide = settings.model_copy(update={"dimension": width})
+    yield WIDE, trained(material, wide, seed, teacher)
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        extract([teacher], material.sequences, Path(folder), params.knowledge.top_k)
+        labelled = replace(material, knowledge=load_knowledge(Path(folder)))
+        student = trained(labelled, settings, seed, teacher)
+    yield f"{BY_NETWORK}.{NETWORK}", student
+    yield f"{BY_NETWORK}.{ALL}", fitted(student, material, shape, GATED, seed)
+
+
+def width_of_equal_bytes(settings: Distill, shape: ExpertShape, items: int) -> int:
+    """The width of a student without experts whose item table in int8 has as many bytes as that of
+    `settings` and the tables of the experts."""
+    tables = [b.nbytes for n, b in Experts(shape, items).named_buffers() if n != "by_lag"]
+    width = settings.dimension + sum(tables) / (items + 1)
+    return WIDTHS * max(1, round(width / WIDTHS))
+
+
+def trained(material: Material, settings: Distill, seed: int, teacher: Recommender) -> Recommender:
+    """A general student without experts."""
+    model = new_model(material, settings, seed, teacher)
+    fit(model, material, settings, Plan(settings.epochs, settings.learning_rate, seed, log=None))
+    return model.eval()
 
 
 def per_user(model: Recommender, material: Material, chosen: Cases) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from decant.distillation import shards
+from decant.distillation.cross_fitted import CrossFitted
 from decant.distillation.shards import Shards
 from decant.features.sequences import Sequences
 from decant.models.recommender import Architecture, Recommender
@@ -33,6 +34,7 @@ def extract(
     *,
     states: bool = False,
     relations: bool = False,
+    cross_fitted: CrossFitted | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Write the teachers' knowledge at the position of each training event, in shards.
@@ -42,6 +44,7 @@ def extract(
     combined by the mean of their probabilities; states and relations are those of the first.
 
     Args:
+        cross_fitted: the experts of a single teacher; None: the labels are the network's alone.
         states, relations: write these too. A masked teacher has no relations.
 
     Returns:
@@ -67,7 +70,7 @@ def extract(
     covered, held = 0, 0.0
     for start in range(0, len(windows), BATCH):
         batch = windows.take(order[start : start + BATCH])
-        for mass in _write(teachers, sequences, batch, k, written):
+        for mass in _write(teachers, sequences, batch, k, written, cross_fitted):
             covered, held = covered + len(mass), held + float(mass.sum())
         progress(len(batch))
     for array in written.values():
@@ -96,6 +99,7 @@ def _write(
     windows: Windows,
     k: int,
     written: dict[str, Shards],
+    cross_fitted: CrossFitted | None,
 ) -> Iterator[np.ndarray]:
     """Write the rows of `windows`, in one or more parts; yields the mass of each row's top K."""
     first = teachers[0]
@@ -106,7 +110,7 @@ def _write(
             states = _states(first, arrays)
         others = (_states(teacher, arrays) for teacher in teachers[1:])
         each = [
-            _log_probabilities(teacher, own_states, wanted)
+            _log_probabilities(teacher, own_states, wanted, rows, cross_fitted)
             for teacher, own_states in zip(teachers, (states, *others), strict=True)
         ]
         together = torch.stack(each).logsumexp(dim=0) - math.log(len(each))
@@ -130,11 +134,19 @@ def _states(teacher: Recommender, arrays: dict[str, np.ndarray]) -> Tensor:
     return teacher.encode(to_tensors(arrays, table.device), table)
 
 
-def _log_probabilities(teacher: Recommender, states: Tensor, wanted: np.ndarray) -> Tensor:
-    """Log-probabilities of every item at the wanted positions [P, N + 1]."""
+def _log_probabilities(
+    teacher: Recommender,
+    states: Tensor,
+    wanted: np.ndarray,
+    rows: np.ndarray,
+    cross_fitted: CrossFitted | None,
+) -> Tensor:
+    """Log-probabilities of every item at the wanted positions, the events `rows`, [P, N + 1]."""
     scores = teacher.scores(
         states[torch.from_numpy(wanted).to(states.device)], teacher.item_embeddings()
     )
+    if cross_fitted is not None:
+        scores = cross_fitted.scores(scores, rows)
     scores[:, 0] = -torch.inf  # padding
     return torch.log_softmax(scores.float(), dim=-1)
 

@@ -23,14 +23,15 @@ from torch.nn import functional
 from decant.features.encode import LONGEST_AGE, MOMENT, MOST_LAG
 from decant.params.types import EXPERTS, REPEATS, TABLES
 
-CHAIN, BASKET, PREVIOUS, RECENCY, FREQUENCY, POPULARITY = EXPERTS
+CHAIN, BASKET, PREVIOUS, TOGETHER, RECENCY, FREQUENCY, POPULARITY = EXPERTS
 
 LAGS, AGES = MOMENT  # inputs, see `encode.basket_lags` and `encode.age_seconds`
 OPEN, BEFORE = 1, 2  # lags of the open basket and of the one before it
 HOUR = 3600.0  # seconds
 
 BACK = 5  # baskets back from which a chain starts
-DECAYS = {CHAIN: 0.5, PREVIOUS: 0.9, RECENCY: 0.7, FREQUENCY: 1.0}  # weight per basket back
+# weight per basket back
+DECAYS = {CHAIN: 0.5, PREVIOUS: 0.9, TOGETHER: 0.95, RECENCY: 0.7, FREQUENCY: 1.0}
 
 LEVELS = 8  # per factor of two, of a stored probability: level 255 is 1, level 0 as good as 0
 STEP = math.log(2) / LEVELS
@@ -107,6 +108,7 @@ def lag_weights(shape: ExpertShape) -> Tensor:
     columns = {name: before * decay ** (lag - BEFORE) for name, decay in DECAYS.items()}
     columns[CHAIN] = ((lag >= OPEN) & (lag < BEFORE + BACK)) * DECAYS[CHAIN] ** (lag - OPEN)
     columns[BASKET] = opened
+    columns[TOGETHER] = (lag >= OPEN) * DECAYS[TOGETHER] ** (lag - OPEN)
     read = [opened, before] if shape.gated else []
     none = [torch.zeros(len(lag), 0)]
     taken = [*(columns[name] for name in shape.asked), *read]

@@ -60,6 +60,9 @@ TABLE: dict[str, Condition] = {
         "teacher.ensemble", "the teacher has no ensemble to learn from"
     ),
     "knowledge.top_k": when.no_labels,
+    "knowledge.experts": when.either(
+        when.no_labels, when.needs("teacher.experts", "the teacher has no experts")
+    ),
     "knowledge.states": _STATES,
     "knowledge.relations": _RELATIONS,
     "distill.mask_ratio": when.only("distill.objective", "masked"),

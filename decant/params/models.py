@@ -101,6 +101,7 @@ class Knowledge(Block):
     """The teacher's outputs that are stored."""
 
     top_k: Annotated[int, Field(ge=1, le=10_000)] = 50
+    experts: bool = True
     states: bool = False
     relations: bool = False
 

@@ -1,7 +1,7 @@
 """EASE: a closed-form linear model of item co-occurrence (Steck 2019)."""
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 
 from decant.evaluation.baselines.counts import follows, histories, user_items
 from decant.evaluation.scoring import Scorer
@@ -11,6 +11,9 @@ from decant.features.sequences import Cases, Sequences, training_counts
 RIDGE = 200.0  # added to each item's count; the larger, the closer to plain co-occurrence
 WINDOW = 20  # events fitted together in the recency-aware model
 DECAY = 0.7  # its weight per step back in the history
+LARGEST_INVERSE = 15_000  # items: the matrix and its inverse then take 4 GB and some minutes
+TOGETHER_RIDGE = 100.0  # of the table beside other counts, the best of 50 to 500 on two logs
+KEPT = 256  # items of each row of that table, so that it stays sparse
 
 
 def ease(sequences: Sequences, items: int) -> Scorer:
@@ -27,6 +30,22 @@ def recency_ease(sequences: Sequences, items: int) -> Scorer:
     the end.
     """
     return _scorer(weights(window_gram(sequences, items, WINDOW), RIDGE), items, decay=DECAY)
+
+
+def together(sequences: Sequences, items: int) -> sparse.csr_array:
+    """What is taken at about the same time as each item, as shares, float [N + 1, N + 1].
+
+    The `KEPT` largest positive weights of the recency-aware model, in parts of the largest sum of
+    a row. Empty with more than `LARGEST_INVERSE` items.
+    """
+    if items > LARGEST_INVERSE:
+        return sparse.csr_array((items + 1, items + 1))
+    table = weights(window_gram(sequences, items, WINDOW), TOGETHER_RIDGE)
+    table[0], table[:, 0] = 0, 0
+    if items > KEPT:
+        table[table < np.partition(table, -KEPT, axis=1)[:, -KEPT, None]] = 0
+    positive = sparse.csr_array(np.maximum(table, 0).astype(np.float64))
+    return positive / (positive.sum(axis=1).max() or 1.0)
 
 
 def window_gram(sequences: Sequences, items: int, width: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from decant.evaluation.baselines.counts import follows, pairs
+from decant.evaluation.baselines.linear import together
 from decant.evaluation.scoring import BATCH, Scorer
 from decant.features.sequences import (
     Cases,
@@ -20,13 +21,14 @@ from decant.features.sequences import (
     training_events,
 )
 
-PARTS = ("chain", "basket", "previous", "recency", "frequency", "popularity")
+PARTS = ("chain", "basket", "previous", "together", "recency", "frequency", "popularity")
 WINDOW = 3  # events over which the chain counts
 BACK = 5  # items of the history that it starts from
 DECAY = 0.5  # weight per step, of both
 CHAIN_SHRINK = 5.0  # pseudo-events that lead nowhere, of each item
 BASKET_SHRINK = 0.5  # the same in tables of baskets, of which each basket counts once
 RECENCY = 0.7  # weight per basket back
+TOGETHER = 0.95  # the same in what is taken together
 ROUNDS = 200  # of expectation-maximisation
 SMALLEST = 1e-12
 HALF_LIFE = 120.0  # days
@@ -38,18 +40,28 @@ class Counts:
     """Shares of what follows: rows are the earlier items, [N + 1, N + 1]; `popularity` [N + 1].
 
     `chain`: the next events. `basket`: the other items of a basket. `previous`: the items of the
-    next basket. `half_life`: days after which an event counts half; None: all count the same.
+    next basket. `together`: what is taken at about the same time. `half_life`: days after which an
+    event counts half; None: all count the same.
     """
 
     chain: sparse.csr_array
     basket: sparse.csr_array
     previous: sparse.csr_array
+    together: sparse.csr_array
     popularity: np.ndarray
     half_life: float | None = None
 
 
-def count(sequences: Sequences, items: int, half_life: float | None = None) -> Counts:
-    """Count what follows what in the training events."""
+def count(
+    sequences: Sequences,
+    items: int,
+    half_life: float | None = None,
+    taken_together: sparse.csr_array | None = None,
+) -> Counts:
+    """Count what follows what in the training events.
+
+    `taken_together`: the result of `together`, which does not fade; None: computed here.
+    """
     events = training_events(sequences)
     fresh = freshness(np.asarray(sequences.times)[events], half_life)
     chain = sparse.csr_array((items + 1, items + 1))
@@ -62,9 +74,9 @@ def count(sequences: Sequences, items: int, half_life: float | None = None) -> C
     held.data[:] = 1
     size = np.diff(held.indptr)
     pair = fresh[first] / np.maximum(size - 1, 1)
-    together = sparse.csr_array(held.T @ (sparse.diags_array(pair) @ held))
-    together.setdiag(0)
-    together.eliminate_zeros()
+    beside = sparse.csr_array(held.T @ (sparse.diags_array(pair) @ held))
+    beside.setdiag(0)
+    beside.eliminate_zeros()
     owner = np.searchsorted(np.asarray(sequences.offsets), events[first], side="right")
     later = 1 + np.flatnonzero(owner[1:] == owner[:-1])
     led = sparse.diags_array(fresh[first[later]] / size[later])
@@ -73,8 +85,9 @@ def count(sequences: Sequences, items: int, half_life: float | None = None) -> C
     popularity = np.where(np.arange(items + 1) > 0, number + 0.01, 0.0)
     return Counts(
         shares(chain, CHAIN_SHRINK),
-        shares(together, BASKET_SHRINK),
+        shares(beside, BASKET_SHRINK),
         shares(next_basket, BASKET_SHRINK),
+        together(sequences, items) if taken_together is None else taken_together,
         popularity / popularity.sum(),
         half_life,
     )
@@ -120,9 +133,11 @@ def distributions(
     steps = np.repeat(end, end - recent) - 1 - ranges(recent, end)
     past = ranges(start, opened)
     back = np.repeat(numbers[end], opened - start) - numbers[past]
+    all_back = np.repeat(numbers[end], end - start) - numbers[ranges(start, end)]
     yield (weights(recent, end, DECAY**steps) @ counts.chain).toarray()
     yield (equal(opened, end) @ counts.basket).toarray()
     yield (equal(closed, opened) @ counts.previous).toarray()
+    yield (weights(start, end, TOGETHER**all_back) @ counts.together).toarray()
     yield weights(start, opened, RECENCY**back).toarray()
     yield equal(start, opened).toarray()
     yield np.broadcast_to(counts.popularity, (len(chosen), items + 1))
@@ -135,8 +150,9 @@ def fit_mixture(sequences: Sequences, chosen: Cases, items: int) -> tuple[Counts
     """
     timed = not np.isnan(np.asarray(sequences.times)).any()
     best: tuple[float, Counts, dict[str, float]] | None = None
+    taken_together = together(sequences, items)
     for half_life in (None, HALF_LIFE) if timed else (None,):
-        counts = count(sequences, items, half_life)
+        counts = count(sequences, items, half_life, taken_together)
         likelihood, weights = fitted_weights(counts, sequences, chosen, items)
         if best is None or likelihood > best[0]:
             best = (likelihood, counts, weights)

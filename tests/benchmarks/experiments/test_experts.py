@@ -1,11 +1,30 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import torch
 
-from benchmarks.experiments.experts import ALL, UNCLOCKED, per_user, table, variants
+from benchmarks.experiments.experts import (
+    ALL,
+    BY_NETWORK,
+    UNCLOCKED,
+    WIDE,
+    WIDTHS,
+    other_students,
+    per_user,
+    table,
+    variants,
+    width_of_equal_bytes,
+)
 from decant.distillation.gate_evidence import gate_cases
-from decant.distillation.gates import CONSTANT, NETWORK
+from decant.distillation.gates import CONSTANT, NETWORK, fitted
+from decant.distillation.knowledge import extract, load_knowledge
+from decant.models import bundle
+from decant.models.build import save_model
 from decant.models.experts import ExpertShape
 from decant.models.recommender import Architecture, Recommender
+from decant.params.load import Params
+from decant.params.models import Distill
 from decant.training.supervision import Material
 from tests.fixtures.known_data import make_encoder, make_sequences
 
@@ -42,6 +61,43 @@ def test_every_expert_is_left_out_once_and_what_it_knows_is_missed() -> None:
     assert list(quality) == [NETWORK, CONSTANT, ALL, UNCLOCKED, *left_out]
     assert quality[ALL] > quality["without_chain"] + 0.2
     assert quality[ALL] > quality[NETWORK] + 0.2
+
+
+def test_a_wide_student_has_as_many_bytes_as_one_with_experts() -> None:
+    shape = ExpertShape(("chain", "popularity"), 8, 16, clock=True)
+    settings = Distill(dimension=32)
+    items = 500
+    wide = width_of_equal_bytes(settings, shape, items)
+    with_experts = 32 + 8 + 1 + 8 * 2 + 16 + 4 * 16 + 4  # lists, codes, factors, popularity
+    assert abs(wide - with_experts) < WIDTHS
+    assert wide % WIDTHS == 0
+
+
+def test_students_are_trained_on_the_labels_of_the_network_and_of_everything(
+    tmp_path: Path,
+) -> None:
+    material = walking()
+    params = Params.model_validate(
+        {"distill": {"dimension": 8, "epochs": 1, "soft_weight": 0.5, "experts": ["chain"]},
+         "students": {"general": {"init": "teacher"}}}
+    )  # fmt: skip
+    shape = ExpertShape(("chain",), 4, 0, clock=True)
+    torch.manual_seed(0)
+    network = Recommender(Architecture(ITEMS, 8, (1,), 8, (8,), LENGTH, ("item",))).eval()
+    teacher = fitted(network, material, shape, CONSTANT, 0)
+    folder = tmp_path / "data" / "models" / "teacher"
+    folder.mkdir(parents=True)
+    save_model(teacher, folder, material.encoder.items, {})
+    (folder / bundle.GRAPH).write_bytes(b"")
+    bundle.seal(folder)
+    (tmp_path / "knowledge").mkdir()
+    extract([teacher], material.sequences, tmp_path / "knowledge", 5)
+    material = replace(material, knowledge=load_knowledge(tmp_path / "knowledge"))
+    rows = dict(other_students(tmp_path, params, material))
+    assert [*rows] == [WIDE, f"{BY_NETWORK}.{NETWORK}", f"{BY_NETWORK}.{ALL}"]
+    assert rows[WIDE].architecture.dimension > 8 and rows[WIDE].experts is None
+    assert rows[f"{BY_NETWORK}.{NETWORK}"].experts is None
+    assert rows[f"{BY_NETWORK}.{ALL}"].experts is not None
 
 
 def test_the_table_shows_what_each_row_is_worth() -> None:

@@ -55,6 +55,8 @@ def test_each_expert_answers_from_its_own_part_of_the_history() -> None:
     assert known["previous"] == pytest.approx([0, 0, 1 / 1.9, 0, 0, 0, 0], abs=1e-4)
     assert known["recency"] == pytest.approx([0, 1 / 1.7, 0, 0, 0.7 / 1.7, 0, 0], abs=1e-4)
     assert known["frequency"] == [0, 0.5, 0, 0, 0.5, 0, 0]
+    shares = np.array([0.95**2, 0.95, 1.0]) / (1 + 0.95 + 0.95**2)
+    assert known["together"] == pytest.approx([0, 0, shares[1], shares[2] / 2, 0, 0, 0], abs=1e-4)
     shares = np.array([0.25, 0.5, 1.0]) / 1.75
     assert known["chain"] == pytest.approx([0, 0, shares[1], shares[2] / 2, 0, 0, 0], abs=1e-4)
 
@@ -153,7 +155,7 @@ def test_gates_add_logarithms() -> None:
 
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize(
-    "names", [EXPERTS, EXPERTS[:1], EXPERTS[3:], ("basket", "previous", "frequency"), EXPERTS[5:]]
+    "names", [EXPERTS, EXPERTS[:1], EXPERTS[4:], ("basket", "previous", "frequency"), EXPERTS[6:]]
 )
 def test_scores_are_those_of_the_probabilities_and_the_gates(
     names: tuple[str, ...], gated: bool

@@ -126,6 +126,12 @@ CASES: dict[str, list[tuple[Settings, Settings]]] = {
         ({"knowledge": {"top_k": 9}, "distill": {"soft_weight": 0}}, {"distill": {name: 0.1}})
         for name in ("soft_weight", "rce_kd_weight", "stratified_weight")
     ],
+    "knowledge.experts": [
+        ({"knowledge": {"experts": False}, "teacher": {"experts": []}},
+         {"teacher": {"experts": ["chain"]}}),
+        ({"knowledge": {"experts": False}, "teacher": {"experts": ["chain"]},
+          "distill": {"soft_weight": 0}}, {"distill": {"soft_weight": 0.1}}),
+    ],
     "knowledge.states": [({"knowledge": {"states": True}}, {"distill": {"states_weight": 0.1}})],
     "knowledge.relations": [
         ({"knowledge": {"relations": True}}, {"distill": {"attention_relation_weight": 0.1}})

@@ -36,7 +36,7 @@ SETTINGS = {
     "split": "method validation test cases_per_user",
     "embed": "encoder dimension bert threads",
     "teacher": f"{TRAINING} ensemble soft_weight warm_start",
-    "knowledge": "top_k states relations",
+    "knowledge": "top_k experts states relations",
     "distill": f"{TRAINING} soft_weight rce_kd_weight stratified_weight states_weight "
     "attention_relation_weight relation_heads temperature init_layers init_item_embeddings "
     "cvar_fraction adapter_rank segment_learning_rate segment_epochs l2_sp shrink "

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from decant.evaluation.baselines import linear
-from decant.evaluation.baselines.linear import ease, recency_ease, weights, window_gram
+from decant.evaluation.baselines.linear import (
+    WINDOW,
+    ease,
+    recency_ease,
+    together,
+    weights,
+    window_gram,
+)
 from decant.features.sequences import Cases, Sequences
 
 
@@ -102,3 +109,31 @@ def test_the_last_events_decide_where_recency_counts(
     plain, recent = (fit(sequences, 9)(sequences, case)[0] for fit in (ease, recency_ease))
     assert plain[4] / plain[2] == pytest.approx(1, abs=0.1)
     assert recent[4] / recent[2] > 1.3
+
+
+def test_what_is_taken_together_are_the_positive_weights_as_shares(
+    sequences: Sequences, items: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "TOGETHER_RIDGE", 0.5)
+    expected = np.maximum(weights(window_gram(sequences, items, WINDOW), 0.5), 0)
+    table = together(sequences, items).toarray()
+    np.testing.assert_allclose(table, expected / expected.sum(axis=1).max(), atol=1e-6)
+    assert table.any() and not table[0].any() and not table[:, 0].any()
+
+
+def test_only_the_largest_weights_of_each_item_are_kept(
+    sequences: Sequences, items: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = together(sequences, items).toarray()
+    monkeypatch.setattr(linear, "KEPT", 2)
+    table = together(sequences, items).toarray()
+    assert (whole > 0).sum(axis=1).max() > 2
+    for kept, row in zip(table, whole, strict=True):
+        assert {*np.flatnonzero(kept)} == {*np.argsort(-row)[: min(2, (row > 0).sum())]}
+
+
+def test_nothing_is_known_to_be_taken_together_in_too_large_a_catalogue(
+    sequences: Sequences, items: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "LARGEST_INVERSE", items - 1)
+    assert together(sequences, items).nnz == 0

@@ -59,6 +59,14 @@ def test_repeats_are_what_was_bought_before_the_open_basket(shop: Sequences) -> 
     np.testing.assert_allclose(parts["recency"][[1, 2, 3]], weights / weights.sum())
 
 
+def test_what_is_taken_together_counts_less_with_each_basket_back(shop: Sequences) -> None:
+    table = count(shop, ITEMS).together.toarray()
+    parts = parts_of(shop, 0, 4)  # {1, 2}, {3}, and 1 in the open one
+    weights = np.array([0.95**2, 0.95**2, 0.95, 1])
+    np.testing.assert_allclose(parts["together"], weights @ table[[1, 2, 3, 1]] / weights.sum())
+    assert parts["together"].any()
+
+
 def test_no_part_knows_more_than_everything(sequences: Sequences, held: Cases) -> None:
     counts = count(sequences, ITEMS)
     for part in distributions(counts, sequences, held, ITEMS):
