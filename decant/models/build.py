@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
-from decant.evaluation.baselines.linear import LARGEST_INVERSE
 from decant.features.encode import GAP_SECONDS, Encoder
 from decant.models import bundle
-from decant.models.experts import BASKET, TOGETHER, ExpertShape
+from decant.models.experts import BASKET, ExpertShape
 from decant.models.recommender import MASKED, Architecture, Recommender
 from decant.params.models import Distill, Training
 from decant.params.types import EXPERTS, INPUTS, REPEATS
@@ -79,8 +78,6 @@ def missing_experts(settings: Training, encoder: Encoder) -> dict[str, str]:
     reasons = {} if encoder.baskets else {BASKET: "features.baskets is false"}
     if encoder.exclude_seen:
         reasons |= dict.fromkeys(REPEATS, "features.exclude_seen leaves out what was taken before")
-    if len(encoder.items) > LARGEST_INVERSE:
-        reasons[TOGETHER] = f"its computation is limited to {LARGEST_INVERSE:,} items"
     return {name: reasons[name] for name in settings.experts if name in reasons}
 
 

@@ -13,6 +13,7 @@ WINDOW = 20  # events fitted together in the recency-aware model
 DECAY = 0.7  # its weight per step back in the history
 LARGEST_INVERSE = 15_000  # items: the matrix and its inverse then take 4 GB and some minutes
 TOGETHER_RIDGE = 100.0  # of the table beside other counts, the best of 50 to 500 on two logs
+MOST_TOGETHER = 8_000  # items of that table, the most frequent: some seconds and 1.5 GB
 KEPT = 256  # items of each row of that table, so that it stays sparse
 
 
@@ -35,29 +36,35 @@ def recency_ease(sequences: Sequences, items: int) -> Scorer:
 def together(sequences: Sequences, items: int) -> sparse.csr_array:
     """What is taken at about the same time as each item, as shares, float [N + 1, N + 1].
 
-    The `KEPT` largest positive weights of the recency-aware model, in parts of the largest sum of
-    a row. Empty with more than `LARGEST_INVERSE` items.
+    The `KEPT` largest positive weights of the recency-aware model of the `MOST_TOGETHER` most
+    frequent items, in parts of the largest sum of a row.
     """
-    if items > LARGEST_INVERSE:
-        return sparse.csr_array((items + 1, items + 1))
-    table = weights(window_gram(sequences, items, WINDOW), TOGETHER_RIDGE)
-    table[0], table[:, 0] = 0, 0
-    if items > KEPT:
+    frequency = training_counts(sequences, items)[1:]
+    frequent = 1 + np.sort(np.argsort(-frequency, kind="stable")[:MOST_TOGETHER])
+    table = weights(window_gram(sequences, items, WINDOW, frequent), TOGETHER_RIDGE)
+    if len(frequent) > KEPT:
         table[table < np.partition(table, -KEPT, axis=1)[:, -KEPT, None]] = 0
-    positive = sparse.csr_array(np.maximum(table, 0).astype(np.float64))
-    return positive / (positive.sum(axis=1).max() or 1.0)
+    positive = sparse.coo_array(np.maximum(table, 0).astype(np.float64))
+    place = frequent[positive.row], frequent[positive.col]
+    shares = positive.data / (positive.sum(axis=1).max(initial=0) or 1.0)
+    return sparse.csr_array((shares, place), shape=(items + 1, items + 1))
 
 
-def window_gram(sequences: Sequences, items: int, width: int) -> np.ndarray:
+def window_gram(
+    sequences: Sequences, items: int, width: int, chosen: np.ndarray | None = None
+) -> np.ndarray:
     """XᵀX / `width` of the matrix X with one row per window, float [N + 1, N + 1].
 
-    Two events h apart share `width` - h windows.
+    Two events h apart share `width` - h windows. `chosen`: the items of the rows and columns, in
+    order; None: all, the padding too.
     """
-    gram = np.zeros((items + 1, items + 1))
+    chosen = np.arange(items + 1) if chosen is None else chosen
+    gram = np.zeros((len(chosen), len(chosen)))
     for h in range(1, width):
-        gram += (follows(sequences, items, h) * (1 - h / width)).toarray()
+        pairs = follows(sequences, items, h)
+        gram += (pairs[chosen][:, chosen] * (1 - h / width)).toarray()
     gram += gram.T.copy()
-    gram[np.diag_indices(items + 1)] += training_counts(sequences, items)
+    gram[np.diag_indices(len(chosen))] += training_counts(sequences, items)[chosen]
     return gram
 
 

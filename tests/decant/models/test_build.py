@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from decant.features.encode import GAP_SECONDS, Attribute, Encoder
-from decant.models import build
 from decant.models.build import architecture, expert_shape, missing_experts, missing_inputs
 from decant.params.models import Training
 from decant.params.types import EXPERTS
@@ -60,19 +59,16 @@ def test_each_input_that_is_left_out_has_a_reason(
 
 
 def test_experts_that_would_know_nothing_are_left_out_with_a_reason(
-    make_encoder: Callable[..., Encoder], monkeypatch: pytest.MonkeyPatch
+    make_encoder: Callable[..., Encoder],
 ) -> None:
-    monkeypatch.setattr(build, "LARGEST_INVERSE", 8)
     wanted = EVERYTHING.model_copy(update={"experts": list(EXPERTS)})
     encoder = replace(make_encoder(9, 5), exclude_seen=True)
     assert missing_experts(wanted, encoder) == {
         "basket": "features.baskets is false",
-        "together": "its computation is limited to 8 items",
         "recency": "features.exclude_seen leaves out what was taken before",
         "frequency": "features.exclude_seen leaves out what was taken before",
     }
-    assert expert_shape(wanted, encoder).names == ("chain", "previous", "popularity")
-    assert "together" in expert_shape(wanted, make_encoder(8, 5)).names
+    assert expert_shape(wanted, encoder).names == ("chain", "previous", "together", "popularity")
 
 
 def test_inputs_that_are_not_wanted_are_not_read(rich: Encoder) -> None:

@@ -47,7 +47,8 @@ MUTATIONS = [
         "decant/evaluation/baselines/linear.py",
         "decant/evaluation/baselines/test_linear.py",
         ("together-more-than-all",
-         "return positive / (positive.sum(axis=1).max() or 1.0)", "return positive",
+         "shares = positive.data / (positive.sum(axis=1).max(initial=0) or 1.0)",
+         "shares = positive.data",
          "shares of one item sum to more than 1"),
     ),
     *mutate(

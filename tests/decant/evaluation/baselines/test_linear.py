@@ -1,6 +1,7 @@
 """EASE against its optimality conditions and dense NumPy."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from decant.evaluation.baselines.linear import (
     weights,
     window_gram,
 )
-from decant.features.sequences import Cases, Sequences
+from decant.features.sequences import Cases, Sequences, training_counts
 
 
 def dense(data: np.ndarray, ridge: float) -> np.ndarray:
@@ -132,8 +133,21 @@ def test_only_the_largest_weights_of_each_item_are_kept(
         assert {*np.flatnonzero(kept)} == {*np.argsort(-row)[: min(2, (row > 0).sum())]}
 
 
-def test_nothing_is_known_to_be_taken_together_in_too_large_a_catalogue(
+def test_in_a_large_catalogue_only_frequent_items_are_taken_together(
     sequences: Sequences, items: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear, "LARGEST_INVERSE", items - 1)
-    assert together(sequences, items).nnz == 0
+    monkeypatch.setattr(linear, "TOGETHER_RIDGE", 0.5)
+    monkeypatch.setattr(linear, "MOST_TOGETHER", 4)
+    counts = training_counts(sequences, items)
+    frequent = np.sort(np.argsort(-counts, kind="stable")[:4])
+    gram = window_gram(sequences, items, WINDOW)[frequent][:, frequent]
+    expected = np.maximum(weights(gram, 0.5), 0)
+    table = together(sequences, items).toarray()
+    inside = table[frequent][:, frequent]
+    np.testing.assert_allclose(inside, expected / expected.sum(axis=1).max(), atol=1e-6)
+    assert inside.any() and np.count_nonzero(inside) == np.count_nonzero(table)
+
+
+def test_without_events_nothing_is_taken_together(sequences: Sequences, items: int) -> None:
+    empty = replace(sequences, split=np.zeros_like(sequences.split))
+    assert not together(empty, items).toarray().any()
