@@ -5,13 +5,11 @@ quality, and for a single request more time than it saves. Only where the floats
 would not fit into a processor's cache, integers are read and multiplied.
 """
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from decant.compression.onnx_passes import shorten_names
 from decant.models.export import strip
@@ -23,15 +21,13 @@ LARGE = 2_500_000  # numbers of a matrix whose products are of integers
 UNSATURATED = 64
 NODES = 200  # bytes of the two nodes that turn integers into floats
 READ = {"Gather": 0, "MatMul": 1, "Gemm": 1}  # operator -> the input that may be a matrix
-EXACT = ".experts."  # names of gates: small, and of signals with very different scales
+# names of gates: small, and of signals with very different scales
+EXACT = ("experts.inner", "experts.outer")
 
 
 def quantize_int8(source: Path, destination: Path) -> None:
     """Write an int8 version of the graph `source`: the weights of products and of tables."""
-    with tempfile.TemporaryDirectory() as folder:
-        folded = Path(folder) / "folded.onnx"
-        quant_pre_process(source, folded, skip_symbolic_shape=True)
-        onnx.save(shorten_names(strip(store_integers(onnx.load(folded)))), destination)
+    onnx.save(shorten_names(strip(store_integers(onnx.load(source)))), destination)
 
 
 def store_integers(model: ModelProto) -> ModelProto:
@@ -111,7 +107,7 @@ def scaled_along(graph: GraphProto, values: dict[str, np.ndarray]) -> dict[str, 
         place = READ.get(node.op_type)
         name = "" if place is None else node.input[place]
         matrix = values.get(name)
-        if matrix is None or matrix.ndim != 2 or matrix.dtype != np.float32 or EXACT in name:
+        if matrix is None or matrix.ndim != 2 or matrix.dtype != np.float32 or name.endswith(EXACT):
             continue
         rows = node.op_type == "Gather" or any(a.name == "transB" and a.i for a in node.attribute)
         axes.setdefault(name, int(rows))

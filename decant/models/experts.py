@@ -36,6 +36,7 @@ DECAYS = {CHAIN: 0.5, PREVIOUS: 0.9, TOGETHER: 0.95, RECENCY: 0.7, FREQUENCY: 1.
 LEVELS = 8  # per factor of two, of a stored probability: level 255 is 1, level 0 as good as 0
 STEP = math.log(2) / LEVELS
 LOWEST = math.exp(-255 * STEP)
+MOST_DECODED = 2_500_000  # numbers that are decoded once, on loading, and not for each request
 CODES = 127  # of a stored factor: from -127 to 127 parts of the row's scale
 HIDDEN = 16
 SMALLEST = 1e-9
@@ -260,15 +261,26 @@ class Experts(nn.Module):
     def _tables(self, items: Tensor, shares: Tensor) -> Tensor:
         """Items [B, T] and their shares in every table [B, T, K] → what follows, [B, K, N + 1]."""
         s, tables = self.shape, len(self.shape.tables)
-        levels = functional.embedding(items, self.levels).float()
-        stored = torch.exp(levels * STEP).view(*items.shape, tables, s.successors + 1)
-        listed = stored * (shares * LOWEST)[..., None]
-        left = functional.embedding(items, self.left).float().view(*items.shape, tables, s.factors)
-        left = (left * listed[..., s.successors :]).sum(1)
-        dense = (left @ (self.right / CODES)).flatten(1)
-        places = functional.embedding(items, self.places).long().flatten(1)
-        values = listed[..., : s.successors].flatten(1)
-        return torch.relu(dense.scatter_add(1, places, values)).unflatten(1, (tables, -1))
+        if self.levels.numel() + self.left.numel() <= MOST_DECODED:
+            stored = functional.embedding(items, self._decoded(self.levels, self.left))
+            places = functional.embedding(items, self.places.long())
+        else:
+            rows = functional.embedding(items, self.levels), functional.embedding(items, self.left)
+            stored = self._decoded(*rows)
+            places = functional.embedding(items, self.places).long()
+        known = stored.view(*items.shape, tables, -1) * shares[..., None]
+        dense = known[..., s.successors :].sum(1) @ self.right
+        values = known[..., : s.successors].flatten(1)
+        joined = dense.flatten(1).scatter_add(1, places.flatten(1), values)
+        return torch.relu(joined).unflatten(1, (tables, -1))
+
+    def _decoded(self, levels: Tensor, left: Tensor) -> Tensor:
+        """Rows [..., K · (L + 1)] of `levels` and [..., K · R] of `left` → probabilities of the
+        successors and factors, [..., K · (L + R)]."""
+        s, tables = self.shape, len(self.shape.tables)
+        stored = torch.exp(levels.float() * STEP + math.log(LOWEST)).unflatten(-1, (tables, -1))
+        scaled = left.float().unflatten(-1, (tables, -1)) * (stored[..., s.successors :] / CODES)
+        return torch.cat([stored[..., : s.successors], scaled], dim=-1).flatten(-2)
 
     def _repeats(self, items: Tensor, shares: Tensor) -> Tensor:
         """Items [B, T] and their shares [B, T, R'] → those of all events of each item, alike."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
+from onnxscript.optimizer import optimize_ir
 from torch import Tensor, nn
 
 from decant.models.bundle import MAX_LENGTH
@@ -15,6 +17,7 @@ from decant.models.recommender import Recommender
 OPSET = 18
 SCORES = "scores"
 ATTRIBUTES = "attributes"
+NARROW = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.INT16)
 
 
 class _Served(nn.Module):
@@ -71,12 +74,21 @@ def export_onnx(model: Recommender, path: Path, longest: int | None = None) -> N
             output_names=[SCORES],
             dynamic_shapes=(tuple(shared),),
             verbose=False,
+            optimize=False,
         )
     assert program is not None
+    optimize_ir(program.model, should_fold=_stays_large)
     graph = strip(constant_shapes(program.model_proto))
     if longest is not None and a.max_length < longest:
         graph.metadata_props.add(key=MAX_LENGTH, value=str(a.max_length))
     onnx.save(graph, path)
+
+
+def _stays_large(node: ir.Node) -> bool | None:
+    """False for a cast of integers in one or two bytes, which tables are stored as: the session
+    computes it on loading, the file stays small. None leaves the decision to the optimiser."""
+    given = node.inputs[0] if node.op_type == "Cast" else None
+    return False if given is not None and given.dtype in NARROW else None
 
 
 def constant_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

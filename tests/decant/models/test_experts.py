@@ -219,3 +219,18 @@ def test_items_of_large_catalogues_are_found(items: int) -> None:
     experts.places[1, 0] = items - 1
     probabilities, _ = experts.answer({"items": torch.tensor([[1]]), LAGS: torch.tensor([[1]])})
     assert probabilities[0, 0].nonzero().tolist() == [[items - 1]]
+
+
+def test_a_large_catalogue_is_decoded_row_by_row_with_equal_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    experts = some_experts(factors=2)
+    torch.manual_seed(0)
+    experts.right.normal_()
+    experts.left.random_(-127, 128)
+    experts.levels.random_(200, 256)
+    batch = request([4, 1, 2], [3, 2, 1])
+    at_once = experts.answer(batch)
+    monkeypatch.setattr("decant.models.experts.MOST_DECODED", 0)
+    for one, other in zip(at_once, experts.answer(batch), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
