@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from decant.distillation.gate_evidence import inputs
 from decant.distillation.tables import pack
 from decant.evaluation.baselines.mixture import count
 from decant.features.sequences import Cases, Sequences, training_counts
+from decant.models.experts import TOGETHER, Experts
 from decant.models.recommender import Recommender
 
 FOLDS = 5
@@ -34,11 +36,13 @@ class CrossFitted:
         self.fold = np.arange(sequences.users) % FOLDS
         self.experts = []
         items = teacher.architecture.items
+        unread = None if TOGETHER in shape.names else sparse.csr_array((items + 1, items + 1))
         for number in range(FOLDS):
             others = without_users(sequences, self.fold == number)
-            experts = type(teacher.experts)(shape, items)
+            experts = Experts(shape, items)
             experts.load_state_dict(teacher.experts.state_dict())
-            pack(experts, count(others, items, half_life), training_counts(others, items))
+            counts = count(others, items, half_life, unread)
+            pack(experts, counts, training_counts(others, items))
             self.experts.append(experts.to(teacher.bias.device))
 
     @torch.inference_mode()
