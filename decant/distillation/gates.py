@@ -41,7 +41,7 @@ EPOCHS = 20
 BATCH = 256
 RATE, DECAY = 5e-3, 1e-2
 FEWEST_STEPS = 100  # so that a small group's gates can move
-WORTH = 0.01  # relative gain of gates over constant weights that pays for their operators
+WORTH = 0.01  # relative gain of constant weights, and again of gates, that pays for their operators
 NETWORK, CONSTANT, GATED = "network", "constant", "gated"
 INHERITED, REFITTED = "inherited", "refitted"
 
@@ -180,8 +180,10 @@ def refit_gates(
 
 
 def best(quality: dict[str, float], log: Log) -> str:
-    """The candidate with the highest NDCG, the first one in a tie; gates need a gain of `WORTH`."""
-    counted = {n: value / (1 + WORTH * (n == GATED)) for n, value in quality.items()}
+    """The candidate with the highest NDCG, the first one in a tie; constant weights need a gain of
+    `WORTH` over the network alone, and gates over constant weights."""
+    paid = {CONSTANT: 1 + WORTH, GATED: (1 + WORTH) ** 2}
+    counted = {name: value / paid.get(name, 1) for name, value in quality.items()}
     kind = max(counted, key=lambda name: counted[name])
     log(f"experts: {', '.join(f'{name} {value:.4f}' for name, value in quality.items())}: {kind}")
     return kind

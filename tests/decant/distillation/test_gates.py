@@ -374,10 +374,13 @@ def test_constant_weights_need_no_signals_and_rank_as_before() -> None:
 @pytest.mark.parametrize(
     ("gated", "chosen"), [(0.504, CONSTANT), (0.506, GATED), (0.4, CONSTANT), (0.5, CONSTANT)]
 )
-def test_gates_have_to_be_worth_their_operators(gated: float, chosen: str) -> None:
+def test_experts_and_gates_have_to_be_worth_their_operators(gated: float, chosen: str) -> None:
     quality = {NETWORK: 0.3, CONSTANT: 0.5, GATED: gated}
     assert gates.best(quality, lambda line: None) == chosen
     assert gates.best({NETWORK: 0.6, CONSTANT: 0.5, GATED: 0.55}, lambda line: None) == NETWORK
+    for constant, expected in ((0.504, NETWORK), (0.506, CONSTANT)):
+        quality = {NETWORK: 0.5, CONSTANT: constant, GATED: constant}
+        assert gates.best(quality, lambda line: None) == expected
 
 
 def test_a_group_of_a_student_with_constant_weights_keeps_them_constant() -> None:
