@@ -14,7 +14,7 @@ from decant.params.edit import Settings
 
 REPEATED = 0.05  # share of events on an item that the user took before, from which they matter
 TOGETHER = 0.2  # share of events that share their moment with another one of the user
-BY_TIME = {"method": "time", "cases_per_user": 4}
+CASES, BASKET_CASES = 4, 20  # evaluated of each user: the first four would only begin a basket
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,15 @@ def propose(known: Habits) -> tuple[Settings, list[str]]:
     ]
     settings: Settings = {"features": {"exclude_seen": not repeats, "baskets": baskets}}
     if known.clock:
-        settings["split"] = BY_TIME
+        settings["split"] = {
+            "method": "time",
+            "cases_per_user": BASKET_CASES if baskets else CASES,
+        }
         lines.append("split.method: time, since events have times")
+        if baskets:
+            lines.append(
+                f"split.cases_per_user: {BASKET_CASES}, since fewer would be the start of a basket"
+            )
     else:
         lines.append("split.method: leave-one-out, since `ingest.time` is null")
     return settings, lines

@@ -23,9 +23,10 @@ def test_a_shop_with_baskets_and_repeats(tmp_path: Path) -> None:
     assert known == Habits(clock=True, repeats=0.4, together=0.8)
     settings, lines = propose(known)
     assert settings["features"] == {"exclude_seen": False, "baskets": True}
-    assert settings["split"]["method"] == "time"
+    assert settings["split"] == {"method": "time", "cases_per_user": 20}
     assert "40% of the events are of an item that the user took before" in lines[0]
     assert "80% of the events share their moment" in lines[1]
+    assert "the start of a basket" in lines[3]
 
 
 def test_an_item_twice_in_one_moment_is_no_repeat(tmp_path: Path) -> None:
@@ -45,3 +46,4 @@ def test_without_times_there_are_no_baskets_and_the_last_event_is_left_out(tmp_p
 def test_few_repeats_are_not_worth_recommending(share: float, excluded: bool) -> None:
     settings, _ = propose(Habits(True, share, 0.0))
     assert settings["features"] == {"exclude_seen": excluded, "baskets": False}
+    assert settings["split"] == {"method": "time", "cases_per_user": 4}
