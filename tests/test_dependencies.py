@@ -22,7 +22,6 @@ NOT_IMPORTED = {  # package → why it is needed all the same
     "mkdocs-material": "mkdocs loads it",
     "mkdocstrings": "mkdocs loads it",
     "mypy": "a program",
-    "onnxscript": "torch.onnx.export loads it",
     "pandas-stubs": "mypy reads it",
     "pre-commit": "a program",
     "pytest-cov": "pytest loads it",

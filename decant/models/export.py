@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import torch
+from onnxscript import ir
 from onnxscript.optimizer import optimize_ir
 from torch import Tensor, nn
 

@@ -60,7 +60,9 @@ def test_a_setting_that_a_stage_needs_is_added_with_its_default() -> None:
 
 def test_a_block_that_a_stage_needs_is_added() -> None:
     after = upgrade("seed: 3\n", ["knowledge", "seed"])
-    assert yaml.safe_load(after)["knowledge"] == {"top_k": 50, "states": False, "relations": False}
+    assert yaml.safe_load(after)["knowledge"] == {
+        "top_k": 50, "experts": True, "states": False, "relations": False,
+    }  # fmt: skip
 
 
 def test_what_is_up_to_date_stays_as_it_is() -> None:
