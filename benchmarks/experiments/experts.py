@@ -37,7 +37,7 @@ from decant.models.recommender import Recommender
 from decant.params.load import Params, load_params
 from decant.params.models import Distill
 from decant.params.types import GENERAL, TEACHER
-from decant.report.results import Figure, Outcome
+from decant.report.results import Figure, Outcome, plain
 from decant.training.loop import Plan
 from decant.training.supervision import Material
 from decant.training.validate import TorchScorer
@@ -116,16 +116,13 @@ def measure(root: Path, window: str) -> dict[str, Figure]:
         network = enlarged(load_model(data / "models" / name), None)
         shape = expert_shape(settings, encoder)
         rows = variants(network, material, shape, params.seed)
-        if isinstance(settings, Distill):
+        if name == GENERAL:
             rows = chain(rows, other_students(root, params, material))
         quality = {}
         for row, model in rows:
             quality[row] = per_user(model, material, chosen)
             if row in (NETWORK, ALL, WIDE):
-                cost = float(multiply_adds(model.architecture))
-                figures[f"{name}.{row}.multiply_adds"] = {
-                    "value": cost, "low": None, "high": None, "n": None,
-                }  # fmt: skip
+                figures[f"{name}.{row}.multiply_adds"] = plain(multiply_adds(model.architecture))
         for row, values in quality.items():
             figures[f"{name}.{row}.ndcg@{K}"] = with_interval([values])
             if row != ALL:

@@ -23,7 +23,7 @@ from decant.evaluation.scoring import rank
 from decant.features.encode import Encoder
 from decant.features.holdout import decision_cases
 from decant.features.sequences import TEST, Sequences, ranges
-from decant.report.results import Outcome
+from decant.report.results import Figure, Outcome, plain
 from decant.training.state import Report
 from tasks.runner.training_record import training_record
 
@@ -160,9 +160,9 @@ def judge(encoder: Encoder, known: Sequences, model: Any) -> np.ndarray:
 
 def figures(
     quality: dict[str, list[np.ndarray]], spent: dict[str, list[tuple[int, float]]]
-) -> dict[str, Any]:
+) -> dict[str, Figure]:
     """All figures by dotted name."""
-    measured = {}
+    measured: dict[str, Figure] = {}
     anew = np.stack(quality["anew"])
     for variant, days in quality.items():
         mean = np.stack(days)
@@ -180,11 +180,6 @@ def figures(
         measured[f"{variant}.cost.predictions"] = plain(float(total[0] / whole[0]), len(days))
         measured[f"{variant}.cost.seconds"] = plain(float(total[1] / whole[1]), len(days))
     return measured
-
-
-def plain(value: float, n: int) -> dict[str, Any]:
-    """A figure without an interval."""
-    return {"value": value, "low": None, "high": None, "n": n}
 
 
 if __name__ == "__main__":

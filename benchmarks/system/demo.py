@@ -11,7 +11,7 @@ from benchmarks.harness.checkout import Clone, Ended
 from benchmarks.harness.demo_workspace import ShopError, lock_of
 from benchmarks.provenance.trainings import trainings
 from decant.features.sequences import TEST, VALIDATION
-from decant.report.results import Figure, Outcome
+from decant.report.results import Figure, Outcome, plain
 
 # the report page's evidence, computed by the clone's code
 EVIDENCE = """
@@ -122,11 +122,6 @@ def figures(evidence: dict[str, Any]) -> dict[str, Figure]:
         for name, path in (("size", ("bytes",)), ("latency", ("latency_us", "p50"))):
             values[f"{name}.ratio.{student}"] = cost_ratio(evidence["metrics"], student, *path)
     return {name: figure for name, figure in values.items() if figure is not None}
-
-
-def plain(value: float) -> Figure:
-    """A figure without an interval."""
-    return {"value": value, "low": None, "high": None, "n": None}
 
 
 def less_one(ratio: Figure | None) -> Figure | None:

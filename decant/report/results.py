@@ -31,6 +31,11 @@ class Figure(TypedDict):
     n: int | None
 
 
+def plain(value: float, n: int | None = None) -> Figure:
+    """A figure without an interval."""
+    return {"value": value, "low": None, "high": None, "n": n}
+
+
 @dataclass
 class Outcome:
     """Results of a benchmark.
@@ -51,7 +56,7 @@ class Outcome:
 
     def measured(self, name: str, value: float, n: int | None = None) -> None:
         """Add a figure without an interval."""
-        self.figures[name] = {"value": value, "low": None, "high": None, "n": n}
+        self.figures[name] = plain(value, n)
 
     def holds(self, name: str, held: bool, observed: str) -> None:
         """Add a figure: 1 if an expectation holds, else 0 and a failure with the observation."""

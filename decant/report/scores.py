@@ -16,7 +16,7 @@ from decant.evaluation.metrics import ndcg, user_means
 from decant.features.sequences import TEST
 from decant.params.release import Evaluate
 from decant.params.types import GENERAL
-from decant.report.results import Figure
+from decant.report.results import Figure, plain
 
 FAMILY = "family"
 
@@ -133,11 +133,11 @@ def with_interval(value: float, drawn: np.ndarray, n: int) -> Figure:
     """A value with the percentile interval of its resamples."""
     known = drawn[np.isfinite(drawn)]
     if not len(known):
-        return {"value": value, "low": None, "high": None, "n": n}
+        return plain(value, n)
     low, high = np.quantile(known, [0.025, 0.975])
     return {"value": value, "low": float(low), "high": float(high), "n": n}
 
 
 def exact(value: float | None) -> Figure | None:
     """A figure without an interval."""
-    return None if value is None else {"value": value, "low": None, "high": None, "n": None}
+    return None if value is None else plain(value)

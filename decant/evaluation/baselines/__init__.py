@@ -9,7 +9,7 @@ import numpy as np
 
 from decant.evaluation.baselines.chains import markov as markov
 from decant.evaluation.baselines.factors import bpr, ials
-from decant.evaluation.baselines.linear import LARGEST_INVERSE, ease, recency_ease
+from decant.evaluation.baselines.linear import ease, recency_ease
 from decant.evaluation.baselines.neighbours import content_knn, item_knn, popularity
 from decant.evaluation.baselines.repeats import personal_top, tifu_knn
 from decant.evaluation.scoring import Scorer
@@ -20,6 +20,7 @@ Fit = Callable[[Sequences, int], Scorer]
 CONTENT = "content_knn"
 HYBRID = "hybrid"
 COUNTS = "count_mixture"
+LARGEST_INVERSE = 15_000  # items: EASE's matrix and its inverse then take 4 GB and some minutes
 
 BASELINES: dict[str, Fit] = {
     "popularity": popularity,
