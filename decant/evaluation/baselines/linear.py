@@ -12,7 +12,7 @@ RIDGE = 200.0  # added to each item's count; the larger, the closer to plain co-
 WINDOW = 20  # events fitted together in the recency-aware model
 DECAY = 0.7  # its weight per step back in the history
 TOGETHER_RIDGE = 100.0  # of the table beside other counts, the best of 50 to 500 on two logs
-MOST_TOGETHER = 8_000  # items of that table, the most frequent: some seconds and 1.5 GB
+MOST_TOGETHER = 8_000  # items of that table, the most frequent: half a minute and 1.5 GB
 KEPT = 256  # items of each row of that table, so that it stays sparse
 
 
