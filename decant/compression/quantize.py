@@ -12,7 +12,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from decant.compression.onnx_passes import shorten_names
-from decant.models.export import strip
+from decant.models.export import EXACT, strip
 
 LARGEST = 127  # integer of the largest weight of a row or column
 LARGE = 2_500_000  # numbers of a matrix whose products are of integers
@@ -21,8 +21,6 @@ LARGE = 2_500_000  # numbers of a matrix whose products are of integers
 UNSATURATED = 64
 NODES = 200  # bytes of the two nodes that turn integers into floats
 READ = {"Gather": 0, "MatMul": 1, "Gemm": 1}  # operator -> the input that may be a matrix
-# names of gates: small, and of signals with very different scales
-EXACT = ("experts.inner", "experts.outer")
 
 
 def quantize_int8(source: Path, destination: Path) -> None:

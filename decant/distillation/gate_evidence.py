@@ -85,7 +85,7 @@ def gather_evidence(model: Recommender, material: Material, chosen: Cases) -> Ev
     """
     experts, items = model.experts, model.architecture.items
     assert experts is not None
-    popular = experts.popular if POPULARITY in experts.shape.names else None
+    popular = experts.popularity() if POPULARITY in experts.shape.names else None
     parts, quality, columns = [], [], []
     for _, part in parts_of(chosen, items):
         batch = inputs(model, material.sequences, part)

@@ -26,8 +26,7 @@ def pack(experts: Experts, counts: Counts, trained: np.ndarray) -> None:
         trained: training events of each item, float [N + 1].
     """
     shape, items = experts.shape, experts.items
-    popular = popularity(counts.popularity, trained)
-    experts.popular.copy_(torch.from_numpy(popular))
+    experts.popular.copy_(torch.from_numpy(level(popularity(counts.popularity, trained))))
     if not shape.tables:
         return
     tables, rests = len(shape.tables), []
@@ -38,10 +37,13 @@ def pack(experts: Experts, counts: Counts, trained: np.ndarray) -> None:
         stored[:, number, :-1], places[:, number] = listed, successors + number * (items + 1)
         rests.append(rest)
     if shape.factors:
-        left, right = factors(rests, popular, shape.factors)
+        left, right = factors(rests, experts.popularity().double().numpy(), shape.factors)
         stored[:, :, -1], codes = coded(left)
+        step = np.abs(right).max(axis=1, keepdims=True) / CODES
+        step[step == 0] = 1
         _copy(experts.left, codes)
-        _copy(experts.right, right)
+        _copy(experts.step, step)
+        _copy(experts.right, np.round(right / step))
     _copy(experts.levels, stored)
     _copy(experts.places, places)
 
@@ -97,13 +99,14 @@ def level(shares: np.ndarray) -> np.ndarray:
 def factors(
     tables: list[sparse.csr_array], popular: np.ndarray, rank: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Low-rank factors of all tables together: left float [N + 1, K, R], right float [R, N + 1].
+    """Low-rank factors of all tables together: left float [N + 1, K, R], right float [R, N + 1], of
+    which each column is still to be multiplied with the root of the item's popularity.
 
     A truncated singular value decomposition of √popular(a) · p(b | a) / √popular(b), in which
     frequent items do not crowd out the others.
     """
     size = len(popular)
-    root = np.sqrt(np.maximum(popular, popular[popular > 0].min()))
+    root = np.sqrt(popular)
     scaled = [sparse.diags_array(root) @ t @ sparse.diags_array(1 / root) for t in tables]
     stacked = sparse.csr_array(sparse.vstack(scaled))
     if size <= max(DENSE, rank + 1):
@@ -119,7 +122,7 @@ def factors(
     right[:taken] = v[:taken] * (np.sqrt(s[:taken]) * sign)[:, None]
     by_table = left.reshape(len(tables), size, rank).transpose(1, 0, 2) / root[:, None, None]
     largest = np.abs(by_table).max(initial=0) or 1.0  # stored factors are at most 1
-    right = right * root * largest
+    right = right * largest
     right[:, 0] = 0  # padding follows nothing
     return by_table / largest, right
 

@@ -3,7 +3,7 @@
 A sequence model learns badly from few events what a table of counts knows exactly; a table does not
 know when to ask it. Each expert m gives every item b a probability p_m(b) from the history, and
 
-    score(b) = g_0 · deep(b) + Σ_m g_m · log(1 + p_m(b) / ε_m),
+    score(b) = g_0 · deep(b) + Σ_m g_m · f(p_m(b) / ε_m),   f(x) = log(1 + x) or `root`,
 
 where the gates g are a small network of signals: the open basket, the pause before it, the length
 of the history, and how much each expert knows. Logarithms are added in place of probabilities,
@@ -37,6 +37,7 @@ LEVELS = 8  # per factor of two, of a stored probability: level 255 is 1, level 
 STEP = math.log(2) / LEVELS
 LOWEST = math.exp(-255 * STEP)
 MOST_DECODED = 2_500_000  # numbers that are decoded once, on loading, and not for each request
+ROOT = 8
 CODES = 127  # of a stored factor: from -127 to 127 parts of the row's scale
 HIDDEN = 16
 SMALLEST = 1e-9
@@ -95,6 +96,22 @@ class ExpertShape:
             *(*again, *known),
         )
 
+    @property
+    def by_itself(self) -> int:
+        """How many signals come before those that are probabilities by an expert."""
+        return len(self.signals) - 2 * len(self.asked) - self.repeated
+
+
+def probability(levels: Tensor) -> Tensor:
+    """Stored levels → probabilities."""
+    return torch.exp(levels.float() * STEP + math.log(LOWEST))
+
+
+def root(scaled: Tensor) -> Tensor:
+    """(1 + x)^⅛: `ROOT` times it is nearly `ROOT` + log(1 + x) (Box and Cox 1964), and ranks as
+    well. For every item of a catalogue it takes ONNX Runtime two thirds of a logarithm's time."""
+    return torch.sqrt(torch.sqrt(torch.sqrt(1 + scaled)))
+
 
 def index_type(largest: int) -> torch.dtype:
     """The narrowest type of a stored index."""
@@ -123,14 +140,16 @@ class Experts(nn.Module):
     `levels` uint8 [N + 1, K · (L + 1)]: probabilities of the successors listed for an item in each
     table, and then the scale of its factors; `places` int16 or int32 [N + 1, K · L]: the
     successors, of table k plus k · (N + 1); `left` int8 [N + 1, K · R]: factors of an item, in
-    `CODES` parts of the scale; `right` [R, N + 1]: those of what follows, one set for all tables;
-    `popular` [N + 1]: probabilities.
+    `CODES` parts of the scale; `right` int8 [R, N + 1]: those of what follows, one set for all
+    tables, in parts of `step` [R, 1] times the root of the item's probability; `popular` uint8
+    [N + 1]: probabilities.
     """
 
     levels: Tensor
     places: Tensor
     left: Tensor
     right: Tensor
+    step: Tensor
     popular: Tensor
     mean: Tensor
     spread: Tensor
@@ -150,8 +169,9 @@ class Experts(nn.Module):
             "levels": torch.zeros(rows, tables * (shape.successors + 1), dtype=torch.uint8),
             "places": listed,
             "left": torch.zeros(rows, tables * shape.factors, dtype=torch.int8),
-            "right": torch.zeros(shape.factors, rows),
-            "popular": torch.full((rows,), 1 / max(items, 1)),
+            "right": torch.zeros(shape.factors, rows, dtype=torch.int8),
+            "step": torch.ones(shape.factors, 1),
+            "popular": torch.zeros(rows, dtype=torch.uint8),
             "mean": torch.zeros(len(shape.signals)),
             "spread": torch.ones(len(shape.signals)),
             "base": torch.zeros(gates),
@@ -178,26 +198,24 @@ class Experts(nn.Module):
         probabilities are scaled before they become one for each item of the catalogue. Without
         signals the network's weight is 1, see `normalise`.
         """
-        s, items = self.shape, batch["items"]
-        tables, scale = len(s.tables), torch.exp(self.offset)
+        s, items, scale = self.shape, batch["items"], torch.exp(self.offset)
+        sizes = [1, len(s.tables), len(s.repeats), len(s.names) - len(s.asked)]
         scores, gates, followed, repeated = deep, self.base[None], None, None
         if s.inputs:
-            weights, shares = self._shares(batch[LAGS], scale[: len(s.asked)])
-            followed = self._tables(items, shares[..., :tables]) if tables else None
-            repeated = self._repeats(items, shares[..., tables:]) if s.repeats else None
+            sums, shares = self._shares(batch[LAGS], scale[: len(s.asked)])
+            followed, repeated = self._tables(items, shares), self._repeats(items, shares)
         if s.gated:
-            mass, top = self._known(followed, repeated, shares)
-            per = 1 / scale[: len(s.asked)]
-            signals = self._signals(batch, weights, repeated, mass * per, top * per)
-            gates = self.gates(signals)
-            scores = gates[:, :1] * deep
+            read = self._signals(batch, sums, shares, followed, repeated)
+            gates = self.gates(read, scale[: len(s.asked)])
+        network, of_tables, own, of_popularity = gates.split(sizes, dim=1)
+        if s.gated:
+            scores = network * deep
         if followed is not None:
-            scores = scores + (gates[:, None, 1 : 1 + tables] @ torch.log1p(followed))[:, 0]
+            scores = scores + (ROOT * of_tables[:, None] @ root(followed)).squeeze(1)
         if POPULARITY in s.names:
-            scores = scores + gates[:, -1:] * torch.log1p(self.popular * scale[-1])
+            scores = scores + of_popularity * torch.log1p(self.popularity() * scale[-1])
         if repeated is not None:
-            own = gates[:, 1 + tables : 1 + len(s.asked), None]
-            added = (torch.log1p(repeated) @ own)[..., 0]
+            added = (torch.log1p(repeated) @ own[..., None])[..., 0]
             # an item taken twice has one sum at both places
             scores = scores.scatter(1, items, scores.gather(1, items) + added)
         return scores
@@ -208,22 +226,33 @@ class Experts(nn.Module):
         """The network's scores [B, Q], experts' probabilities [B, A, Q], those of popularity [Q] or
         [B, Q], weights [B, 1 + M] or [1, 1 + M] → scores [B, Q]."""
         scale = torch.exp(self.offset)
-        asked = len(self.shape.asked)
+        asked, tables = len(self.shape.asked), len(self.shape.tables)
         scores = gates[:, :1] * deep
         if asked:
-            known = torch.log1p(probabilities * scale[:asked, None])
-            scores = scores + (gates[:, None, 1 : 1 + asked] @ known)[:, 0]
+            scaled = probabilities * scale[:asked, None]
+            known = [ROOT * root(scaled[:, :tables]), torch.log1p(scaled[:, tables:])]
+            scores = scores + (gates[:, None, 1 : 1 + asked] @ torch.cat(known, dim=1))[:, 0]
         if popular is not None:
             scores = scores + gates[:, -1:] * torch.log1p(popular * scale[-1])
         return scores
 
-    def gates(self, signals: Tensor) -> Tensor:
+    def gates(self, signals: Tensor, scale: Tensor | None = None) -> Tensor:
         """Signals [B, S] → the weight of the network and of each expert, [B, 1 + M], or if they are
-        constant [1, 1 + M]."""
+        constant [1, 1 + M]. `scale` [A]: what experts' probabilities in the signals were multiplied
+        with."""
         if not self.shape.gated:
             return self.base[None]
-        hidden = (signals - self.mean) / self.spread @ self.inner + self.inner_bias
-        return self.base + torch.relu(hidden) @ self.outer
+        each = 1 / self.spread
+        bias = self.inner_bias - (self.mean * each) @ self.inner
+        if scale is not None and self.shape.asked:
+            first = self.shape.by_itself
+            each = torch.cat([each[:first], each[first:] / self._per_signal(scale)])
+        return self.base + torch.relu(signals @ (each[:, None] * self.inner) + bias) @ self.outer
+
+    def _per_signal(self, scale: Tensor) -> Tensor:
+        """The scale [A] of every signal that is a probability."""
+        basket = [scale[self.shape.asked.index(BASKET)][None]] if self.shape.repeated else []
+        return torch.cat([*basket, scale, scale])
 
     def normalise(self) -> None:
         """Scale constant weights so that the network has 1, in place: ranks stay."""
@@ -235,32 +264,37 @@ class Experts(nn.Module):
         """Probabilities by each expert that is asked, [B, A, N + 1], 0 where it knows nothing; and
         the signals of the gates before they are standardised, [B, S]."""
         s, items = self.shape, batch["items"]
-        tables = len(s.tables)
-        weights, shares = self._shares(batch[LAGS], torch.ones_like(self.offset[: len(s.asked)]))
-        size = (items.shape[0], len(s.repeats), self.items + 1)
-        again = self.popular.new_zeros(size)
-        followed = self._tables(items, shares[..., :tables]) if tables else None
-        repeated = self._repeats(items, shares[..., tables:]) if s.repeats else None
+        sums, shares = self._shares(batch[LAGS], torch.ones_like(self.offset[: len(s.asked)]))
+        followed, repeated = self._tables(items, shares), self._repeats(items, shares)
+        again = self.offset.new_zeros(items.shape[0], len(s.repeats), self.items + 1)
         if repeated is not None:
             places = items[:, None].expand(-1, len(s.repeats), -1)
             again = again.scatter(2, places, repeated.transpose(1, 2))
             again[:, :, 0] = 0
         probabilities = again if followed is None else torch.cat([followed, again], dim=1)
         if not s.gated:
-            return probabilities, self.popular.new_zeros(items.shape[0], len(s.signals))
-        known = self._known(followed, repeated, shares)
-        return probabilities, self._signals(batch, weights, repeated, *known)
+            return probabilities, self.offset.new_zeros(items.shape[0], len(s.signals))
+        return probabilities, self._signals(batch, sums, shares, followed, repeated)
+
+    def popularity(self) -> Tensor:
+        """The probability of each item, [N + 1]."""
+        return probability(self.popular)
 
     def _shares(self, lags: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights of `lag_weights` of each event [B, T, A or A + 2], and its share in every
-        expert times the expert's `scale` [A], [B, T, A]."""
-        weights = functional.embedding(lags, self.by_lag)
-        own = weights[..., : len(self.shape.asked)] if self.shape.gated else weights
-        return weights, own / (own.sum(1, keepdim=True).clamp(min=SMALLEST) / scale)
+        """The sums over the events of the weights of `lag_weights`, [B, A or A + 2], and the share
+        of each event in every expert times the expert's `scale` [A], [B, T, A]."""
+        weights, asked = functional.embedding(lags, self.by_lag), len(self.shape.asked)
+        sums = weights.sum(1)
+        own, total = weights, sums
+        if self.shape.gated:
+            own, total = weights[..., :asked], sums[:, :asked]
+        return sums, own * (scale / total.clamp(min=SMALLEST))[:, None]
 
-    def _tables(self, items: Tensor, shares: Tensor) -> Tensor:
-        """Items [B, T] and their shares in every table [B, T, K] → what follows, [B, K, N + 1]."""
+    def _tables(self, items: Tensor, shares: Tensor) -> Tensor | None:
+        """Items [B, T] and shares [B, T, A] → what follows by every table, [B, K, N + 1]."""
         s, tables = self.shape, len(self.shape.tables)
+        if not tables:
+            return None
         if self.levels.numel() + self.left.numel() <= MOST_DECODED:
             stored = functional.embedding(items, self._decoded(self.levels, self.left))
             places = functional.embedding(items, self.places.long())
@@ -268,8 +302,9 @@ class Experts(nn.Module):
             rows = functional.embedding(items, self.levels), functional.embedding(items, self.left)
             stored = self._decoded(*rows)
             places = functional.embedding(items, self.places).long()
-        known = stored.view(*items.shape, tables, -1) * shares[..., None]
-        dense = known[..., s.successors :].sum(1) @ self.right
+        known = stored.view(*items.shape, tables, -1) * shares[..., :tables, None]
+        right = self.right.float() * (self.step * self.popularity().sqrt())
+        dense = known[..., s.successors :].sum(1) @ right
         values = known[..., : s.successors].flatten(1)
         joined = dense.flatten(1).scatter_add(1, places.flatten(1), values)
         return torch.relu(joined).unflatten(1, (tables, -1))
@@ -278,49 +313,44 @@ class Experts(nn.Module):
         """Rows [..., K · (L + 1)] of `levels` and [..., K · R] of `left` → probabilities of the
         successors and factors, [..., K · (L + R)]."""
         s, tables = self.shape, len(self.shape.tables)
-        stored = torch.exp(levels.float() * STEP + math.log(LOWEST)).unflatten(-1, (tables, -1))
+        stored = probability(levels).unflatten(-1, (tables, -1))
         scaled = left.float().unflatten(-1, (tables, -1)) * (stored[..., s.successors :] / CODES)
         return torch.cat([stored[..., : s.successors], scaled], dim=-1).flatten(-2)
 
-    def _repeats(self, items: Tensor, shares: Tensor) -> Tensor:
-        """Items [B, T] and their shares [B, T, R'] → those of all events of each item, alike."""
+    def _repeats(self, items: Tensor, shares: Tensor) -> Tensor | None:
+        """Items [B, T] and shares [B, T, A] → shares in repeats of all events of each item, alike,
+        [B, T, R']."""
+        if not self.shape.repeats:
+            return None
         same = items[:, :, None] == items[:, None]
-        return same.to(shares.dtype) @ shares
-
-    def _known(
-        self, followed: Tensor | None, repeated: Tensor | None, shares: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """What `_tables` and `_repeats` know together and of the best item, [B, A] each."""
-        mass, top = [], []
-        if followed is not None:
-            mass, top = [followed.sum(2)], [followed.amax(2)]
-        if repeated is not None:
-            mass.append(shares[..., len(self.shape.tables) :].sum(1))
-            top.append(repeated.amax(1))
-        if not mass:
-            none = shares.new_zeros(shares.shape[0], 0)
-            return none, none
-        return torch.cat(mass, dim=1), torch.cat(top, dim=1)
+        return same.to(shares.dtype) @ shares[..., len(self.shape.tables) :]
 
     def _signals(
         self,
         batch: dict[str, Tensor],
-        weights: Tensor,
+        sums: Tensor,
+        shares: Tensor,
+        followed: Tensor | None,
         repeated: Tensor | None,
-        mass: Tensor,
-        top: Tensor,
     ) -> Tensor:
-        """What the gates read, [B, S]; see `_shares` and `_known`."""
+        """What the gates read, [B, S]; see `_shares`, `_tables` and `_repeats`. Probabilities in it
+        are scaled as `shares` are."""
         items, s, asked = batch["items"], self.shape, len(self.shape.asked)
-        events = weights[..., asked:].sum(1)
-        last = self.popular.index_select(0, items[:, -1]) * self.items
-        amounts = [events, last[:, None]]
+        events = sums[:, asked:]
+        last = functional.embedding(items[:, -1], (self.popularity() * self.items)[:, None])
+        amounts = [events, last]
         if s.clock:
             past = batch[LAGS] >= BEFORE
             pause = torch.where(past, batch[AGES], LONGEST_AGE).amin(1, keepdim=True)
             amounts.append(pause.float() / HOUR)
         read = [events[:, :1].clamp(max=1), torch.log1p(torch.cat(amounts, dim=1))]
         if s.repeated and repeated is not None:
-            again = (repeated[..., 0] > 0).float() * weights[..., asked]
-            read.append(again.sum(1, keepdim=True) / events[:, :1].clamp(min=1))
-        return torch.cat([*read, mass, top], dim=1)
+            basket = shares[..., s.asked.index(BASKET)]
+            read.append((torch.sign(repeated[..., 0]) * basket).sum(1, keepdim=True))
+        mass, top = [], []
+        if followed is not None:
+            mass, top = [followed.sum(2)], [followed.amax(2)]
+        if repeated is not None:
+            mass.append(shares[..., len(s.tables) :].sum(1))
+            top.append(repeated.amax(1))
+        return torch.cat([*read, *mass, *top], dim=1)

@@ -17,6 +17,8 @@ from decant.models.recommender import Recommender
 OPSET = 18
 SCORES = "scores"
 ATTRIBUTES = "attributes"
+# weights of gates: few, and of signals with very different scales
+EXACT = ("experts.inner", "experts.outer")
 NARROW = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.INT16)
 
 
@@ -62,7 +64,8 @@ def export_onnx(model: Recommender, path: Path, longest: int | None = None) -> N
         arrays.append(torch.zeros(2, len(a.attribute_sizes), dtype=torch.int64))
         shapes.append({0: shapes[0][0]})
     shared = [{0: shapes[0][0], **({1: shapes[0][1]} if 1 in s else {})} for s in shapes]
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for library in ("torch.onnx", "onnxscript"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -86,9 +89,11 @@ def export_onnx(model: Recommender, path: Path, longest: int | None = None) -> N
 
 def _stays_large(node: ir.Node) -> bool | None:
     """False for a cast of integers in one or two bytes, which tables are stored as: the session
-    computes it on loading, the file stays small. None leaves the decision to the optimiser."""
-    given = node.inputs[0] if node.op_type == "Cast" else None
-    return False if given is not None and given.dtype in NARROW else None
+    computes it on loading, the file stays small. False for what is computed from weights that must
+    stay exact: they are known by their names. None leaves the decision to the optimiser."""
+    given = [value for value in node.inputs if value is not None]
+    narrow = node.op_type == "Cast" and given[0].dtype in NARROW
+    return False if narrow or any((value.name or "").endswith(EXACT) for value in given) else None
 
 
 def constant_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -32,19 +32,20 @@ LONGEST = 100_000  # events
 _NUMBER = re.compile(r"[0-9]{1,6}")
 SHOWN = 60  # characters of a name in a message
 FORMER = {  # operators of graphs of large catalogues, or that earlier versions wrote
-    *("DequantizeLinear", "DynamicQuantizeLinear", "Expand", "GatherND", "MatMulInteger"),
+    *("DequantizeLinear", "DynamicQuantizeLinear", "Expand", "GatherND", "MatMulInteger", "Max"),
 }
 OPERATORS = {
     *("Add", "Cast", "Clip", "Concat", "Div", "Equal", "Exp", "Gather"),
     *("GatherElements", "Gemm", "Greater", "GreaterOrEqual", "LayerNormalization", "Less", "Log"),
-    *("MatMul", "Min", "Max", "Mul", "Pad", "Range", "ReduceMax", "ReduceMin", "ReduceSum"),
-    *("Relu", "Reshape", "ScatterElements", "Shape", "Slice", "Softmax", "Squeeze", "Sub"),
-    *("Transpose", "Unsqueeze", "Where", *FORMER),
+    *("MatMul", "Min", "Mul", "Pad", "Range", "ReduceMax", "ReduceMin", "ReduceSum", "Relu"),
+    *("Reshape", "ScatterElements", "Shape", "Sign", "Slice", "Softmax", "Split", "Sqrt"),
+    *("Squeeze", "Sub", "Transpose", "Unsqueeze", "Where", *FORMER),
 }
 SIZING = {  # operator -> inputs whose values determine the shape of its output
     "Range": (0, 1, 2),
     "Reshape": (1,),
     "Slice": (1, 2, 3, 4),
+    "Split": (1,),
     "Pad": (1, 3),
     "Expand": (1,),
     "ReduceMax": (1,),

@@ -83,9 +83,10 @@ def with_counts(model: Recommender) -> Recommender:
     tables.random_(1, ITEMS + 1)
     tables += (ITEMS + 1) * torch.arange(tables.shape[1], dtype=tables.dtype)[:, None]
     experts.left.random_(-127, 128)
-    experts.right.normal_(std=0.2)
+    experts.popular.random_(200, 256)
+    experts.step.fill_(0.01)
+    experts.right.random_(-127, 128)
     experts.right[:, 0] = 0
-    experts.popular.copy_(torch.rand(ITEMS + 1) / ITEMS)
     for buffer in (experts.inner, experts.outer, experts.base, experts.mean):
         buffer.normal_(std=0.3)
     return model

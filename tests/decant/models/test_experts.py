@@ -10,10 +10,13 @@ from decant.models.experts import (
     AGES,
     BACK,
     LAGS,
+    LEVELS,
+    ROOT,
     Experts,
     ExpertShape,
     index_type,
     lag_weights,
+    root,
 )
 from decant.params.types import EXPERTS
 
@@ -86,7 +89,9 @@ def test_factors_add_what_the_lists_leave_out_and_never_less_than_nothing() -> N
     experts = some_experts(("basket",), factors=2)
     experts.left[4] = torch.tensor([127, -127], dtype=torch.int8)
     experts.levels[4, -1] = 247  # a scale of one half
-    experts.right[0, 5], experts.right[1, 6] = 0.6, 0.2
+    experts.popular[[5, 6]] = 255 - 2 * LEVELS  # one of four, whose root is one half
+    experts.step.fill_(0.02)
+    experts.right[0, 5], experts.right[1, 6] = 60, 20
     known = asked(experts, request([4], [1]))
     assert known["basket"] == pytest.approx([0, 0, 0, 0, 0, 0.3, 0], abs=1e-4)
 
@@ -101,6 +106,7 @@ def test_the_order_in_a_basket_is_no_information() -> None:
 def test_gates_read_the_basket_the_pause_and_what_experts_know() -> None:
     experts = some_experts(("basket", "recency", "popularity"))
     batch = request([4, 1, 1], [2, 1, 1], [7200, 0, 0])
+    experts.popular[1] = 255 - 2 * LEVELS  # one of four
     _, signals = experts.answer(batch)
     read = dict(zip(experts.shape.signals, signals[0].tolist(), strict=True))
     assert read == pytest.approx(
@@ -108,7 +114,7 @@ def test_gates_read_the_basket_the_pause_and_what_experts_know() -> None:
             "basket is open": 1,
             "size of the basket": np.log(3),
             "events before": np.log(2),
-            "last item": np.log1p(ITEMS * (1 / ITEMS)),
+            "last item": np.log1p(ITEMS / 4),
             "pause": np.log(3),
             "repeats in the basket": 0,
             "mass of basket": 1,
@@ -140,17 +146,27 @@ def test_before_any_fit_the_network_has_its_own_scores() -> None:
     torch.testing.assert_close(some_experts()(deep, request([4, 1], [3, 2])), deep)
 
 
+def test_a_root_is_nearly_a_logarithm() -> None:
+    scaled = torch.tensor([0.0, 0.1, 1.0])
+    near = ROOT * (root(scaled) - 1)
+    torch.testing.assert_close(near, torch.log1p(scaled), atol=0.04, rtol=0)
+    assert root(torch.tensor(255.0)) == 2
+
+
 def test_gates_add_logarithms() -> None:
     experts = some_experts(("basket", "popularity"))
+    experts.popular.fill_(255 - 3 * LEVELS)  # one of eight
     experts.base.copy_(torch.tensor([0.5, 2.0, 3.0]))
     experts.offset.copy_(torch.tensor([1.0, 2.0]))
     deep = torch.randn(1, ITEMS + 1)
     scores = experts(deep, request([2], [1]))
-    popular = 3 * np.log1p(np.exp(2.0) / ITEMS)
+    popular = 3 * np.log1p(np.exp(2.0) / 8)
+    followed = 2 * ROOT * (1 + 0.5 * np.e) ** (1 / ROOT)
     assert scores[0, 3].item() == pytest.approx(
-        0.5 * deep[0, 3].item() + 2 * np.log1p(0.5 * np.e) + popular, abs=1e-5
+        0.5 * deep[0, 3].item() + followed + popular, abs=1e-5
     )
-    assert scores[0, 4].item() == pytest.approx(0.5 * deep[0, 4].item() + popular, abs=1e-5)
+    unknown = 0.5 * deep[0, 4].item() + 2 * ROOT + popular
+    assert scores[0, 4].item() == pytest.approx(unknown, abs=1e-5)
 
 
 @pytest.mark.parametrize("gated", [False, True])
@@ -162,8 +178,12 @@ def test_scores_are_those_of_the_probabilities_and_the_gates(
 ) -> None:
     experts = some_experts(names, gated=gated, factors=2)
     torch.manual_seed(0)
-    for buffer in (experts.right, experts.base, experts.inner, experts.outer, experts.mean):
+    for buffer in (experts.base, experts.inner, experts.outer, experts.mean):
         buffer.normal_(std=0.5)
+    experts.spread.uniform_(0.5, 2)
+    experts.popular.random_(200, 256)
+    experts.step.fill_(0.01)
+    experts.right.random_(-127, 128)
     experts.right[:, 0] = 0
     experts.left.random_(-127, 128)
     experts.levels.random_(200, 256)
@@ -173,7 +193,7 @@ def test_scores_are_those_of_the_probabilities_and_the_gates(
     batch[AGES] = torch.tensor([[0, 90, 80, 70, 0, 0], [9000, 9000, 50, 50, 50, 50]])
     deep = torch.randn(2, ITEMS + 1)
     probabilities, signals = experts.answer(batch)
-    popular = experts.popular if "popularity" in names else None
+    popular = experts.popularity() if "popularity" in names else None
     whole = experts.combine(deep, probabilities, popular, experts.gates(signals))
     torch.testing.assert_close(experts(deep, batch)[:, 1:], whole[:, 1:], rtol=1e-4, atol=1e-5)
 
@@ -226,7 +246,7 @@ def test_a_large_catalogue_is_decoded_row_by_row_with_equal_results(
 ) -> None:
     experts = some_experts(factors=2)
     torch.manual_seed(0)
-    experts.right.normal_()
+    experts.right.random_(-127, 128)
     experts.left.random_(-127, 128)
     experts.levels.random_(200, 256)
     batch = request([4, 1, 2], [3, 2, 1])
