@@ -40,6 +40,7 @@ FOLDS = 4
 EPOCHS = 20
 BATCH = 256
 RATE, DECAY = 5e-3, 1e-2
+CONSTANT_RATE = 2e-2  # of weights that read no signals, unless they start fitted: few, and far off
 FEWEST_STEPS = 100  # so that a small group's gates can move
 WORTH = 0.01  # relative gain of constant weights, and again of gates, that pays for their operators
 NETWORK, CONSTANT, GATED = "network", "constant", "gated"
@@ -236,25 +237,30 @@ def fit_gates(
     those in `start`.
 
     The loss is the cross-entropy among the competing items, where the target is one of them; a user
-    with n such cases weighs √n. From `start` no weight decays.
+    with n such cases weighs √n. Only the network of the signals decays, and not from `start`.
     """
     evidence = evidence.take(np.flatnonzero(evidence.target.numpy() >= 0))
     reset(experts, seed)
-    decay = DECAY if start is None else 0.0
+    rate, decay = (CONSTANT_RATE, DECAY) if start is None else (RATE, 0.0)
     if start is not None:
         restore(experts, start)
     if not len(evidence.user):
         return
-    fitted = experts.gate_buffers[: None if kind == GATED else 2]
+    constant, network = experts.gate_buffers[:2], experts.gate_buffers[2:]
+    groups: list[dict[str, Any]] = [{"params": constant, "lr": rate, "weight_decay": 0.0}]
+    if kind == GATED:
+        groups.append({"params": network, "lr": RATE, "weight_decay": decay})
+    fitted = [buffer for group in groups for buffer in group["params"]]
     count = np.bincount(evidence.user)[evidence.user]
     weight = torch.from_numpy(count**-0.5 / (count**-0.5).mean()).to(torch.float32)
     rng = np.random.default_rng(seed)
     size = len(evidence.user)
     batches = -(-size // BATCH)
     epochs = max(EPOCHS, -(-FEWEST_STEPS // batches))
-    optimizer = torch.optim.AdamW(fitted, RATE, weight_decay=decay)
+    optimizer = torch.optim.AdamW(groups)
+    rates = [group["lr"] for group in groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, RATE, total_steps=epochs * batches + 1, pct_start=0.1
+        optimizer, rates, total_steps=epochs * batches + 1, pct_start=0.1
     )
     for buffer in fitted:
         buffer.requires_grad_(True)

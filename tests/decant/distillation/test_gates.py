@@ -9,6 +9,7 @@ import torch
 
 from decant.distillation import gate_evidence, gates
 from decant.distillation.gate_evidence import (
+    Evidence,
     combined,
     enlarged,
     gate_cases,
@@ -34,7 +35,7 @@ from decant.evaluation.metrics import mean_over_users, ndcg
 from decant.evaluation.scoring import rank
 from decant.features.holdout import in_selection
 from decant.features.sequences import TEST, Cases, Sequences, cases, training_counts
-from decant.models.experts import ExpertShape
+from decant.models.experts import Experts, ExpertShape
 from decant.models.recommender import Architecture, Recommender
 from decant.params.types import EXPERTS
 from decant.training.supervision import Material
@@ -179,6 +180,21 @@ def test_an_expert_that_knows_the_law_is_used() -> None:
     assert f"**{choice['kind']}**" in expert_line(choice)
 
 
+def test_few_cases_move_constant_weights_as_far_as_they_have_to() -> None:
+    """300 cases of a network that knows nothing, and of an expert that knows the answer."""
+    experts = Experts(ExpertShape(("frequency",), 1, 0, clock=False, gated=False), ITEMS)
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 20, (300,), generator=generator)
+    known = torch.nn.functional.one_hot(target, 20)[:, None].float() * 0.01
+    deep = torch.randn(300, 20, generator=generator)
+    none = torch.zeros(300, len(experts.shape.signals))
+    evidence = Evidence(deep, known, None, none, target, np.arange(300), np.zeros(300))
+    fit_gates(experts, evidence, CONSTANT, 0)
+    weights = constants(experts)
+    assert abs(weights[NETWORK]) < 0.5
+    assert weights["frequency"] > 0.8
+
+
 def test_experts_that_know_nothing_are_left_out() -> None:
     """Everybody turns to one item, which the network knows and no history tells."""
     rng = np.random.default_rng(3)
@@ -242,10 +258,10 @@ def test_a_group_with_another_law_gets_other_gates() -> None:
     before = constants(general.experts)
     choice = refit_gates(general, given, group, 0, lambda line: None)
     assert choice is not None and choice["kind"] == REFITTED and choice["users"] >= 20
-    assert choice["ndcg"][REFITTED] > 1.03 * choice["ndcg"][INHERITED]
+    assert choice["ndcg"][REFITTED] > 1.01 * choice["ndcg"][INHERITED]
     after = constants(general.experts)
     assert after == choice["constant"]
-    assert after["chain"] / after["popularity"] < before["chain"] / before["popularity"]
+    assert after["chain"] < before["chain"] and after["popularity"] > before["popularity"]
 
 
 def test_gates_that_serve_a_group_no_better_stay_as_they_were(

@@ -27,9 +27,11 @@ MUTATIONS = [
          "fit_gates(experts, evidence, kind, seed, start)",
          "gates are judged by the users whom they were fitted to"),
         ("gates-constant-reads-signals",
-         "fitted = experts.gate_buffers[: None if kind == GATED else 2]",
-         "fitted = experts.gate_buffers",
+         "    if kind == GATED:\n        groups", "    if kind:\n        groups",
          "constant weights depend on signals"),
+        ("gates-constant-weights-move-too-slowly",
+         "CONSTANT_RATE = 2e-2", "CONSTANT_RATE = 5e-3",
+         "with few cases weights stay where they started"),
     ),
     *mutate(
         "decant/distillation/cross_fitted.py",
