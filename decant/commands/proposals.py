@@ -92,23 +92,22 @@ def propose(known: Habits) -> tuple[Settings, list[str]]:
     if baskets:
         settings["distill"]["dimension"] = NARROW
         lines.append(f"distill.dimension: {NARROW}, since counts know most of what baskets tell")
-    split, line = proposed_split(known, baskets=baskets)
-    return {**settings, "split": split}, [*lines, line]
+    split, why = proposed_split(known, baskets=baskets)
+    return {**settings, "split": split}, [*lines, *why]
 
 
-def proposed_split(known: Habits, *, baskets: bool) -> tuple[dict[str, Any], str]:
-    """The settings of `split` that fit, and a line about them."""
+def proposed_split(known: Habits, *, baskets: bool) -> tuple[dict[str, Any], list[str]]:
+    """The settings of `split` that fit, and lines about them."""
     if not known.clock:
-        return {
-            "method": "leave-one-out"
-        }, "split.method: leave-one-out, since `ingest.time` is null"
+        return {"method": "leave-one-out"}, [
+            "split.method: leave-one-out, since `ingest.time` is null"
+        ]
     few = known.returning < FEWEST and known.users >= 2 * known.returning
     method = "by-user" if few else "time"
     cases = MORE_CASES if few or baskets else CASES
-    why = (
-        f"{known.returning:,} of {known.users:,} users act among the latest {LATEST:.0%} of the "
-        "events and before them"
-    )
-    start = ", as fewer would be the start of a basket" if baskets else ""
-    line = f"split.method: {method}, {cases} cases a user{start}, since {why}"
-    return {"method": method, "cases_per_user": cases}, line
+    reason = "fewer would be the start of a basket" if baskets else f"the split is {method}"
+    return {"method": method, "cases_per_user": cases}, [
+        f"split.method: {method}, since {known.returning:,} of {known.users:,} users act among the "
+        f"latest {LATEST:.0%} of the events and before them",
+        f"split.cases_per_user: {cases}, since {reason}",
+    ]

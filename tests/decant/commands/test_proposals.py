@@ -30,7 +30,7 @@ def test_a_shop_with_baskets_and_repeats(tmp_path: Path) -> None:
     assert "40% of the events are of an item that the user took before" in lines[0]
     assert "80% of the events share their moment" in lines[1]
     assert "basket, previous, together, recency, frequency, popularity" in lines[2]
-    assert "the start of a basket" in lines[4]
+    assert "1 of 1 users" in lines[4] and "the start of a basket" in lines[5]
 
 
 def test_an_item_twice_in_one_moment_is_no_repeat(tmp_path: Path) -> None:
