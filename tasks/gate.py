@@ -9,6 +9,7 @@ import pandas as pd
 
 from decant.files import write_json
 from decant.release.gate import judge
+from decant.release.remedies import remedies
 from tasks.runner.artifacts import is_folded, load_groups
 from tasks.runner.step import Summary, Workspace, program
 
@@ -58,9 +59,10 @@ def describe(summary: Summary) -> str:
     )
     off = ", ".join(summary["thresholds_off"])
     note = f"These settings of the gate check nothing: {off}.\n\n" if off else ""
+    todo = "".join(f"- To do: {remedy}.\n" for remedy in remedies(summary["checks"]))
     held = "".join(f"Held for a person: {loss}.\n\n" for loss in summary["held"])
     return (
-        f"**{word}**\n\n{note}{held}"
+        f"**{word}**\n\n{todo}\n{note}{held}"
         f"| | check | value | bound | at least | meaning |\n|---|---|---|---|---|---|\n{checks}\n\n"
         f"| segment | served by | gain | lower bound | why |\n|---|---|---|---|---|\n{segments}"
     )

@@ -8,6 +8,7 @@ from decant.evaluation.lookup import divide, figure
 from decant.features.sequences import TEST
 from decant.params.types import GENERAL, TEACHER
 from decant.release.records import explain_check
+from decant.release.remedies import remedies
 from decant.report.evidence import baselines
 from decant.report.figures import family_bytes, highest_cost
 from decant.report.formats import NOT_MEASURED
@@ -18,7 +19,7 @@ from decant.report.scores import serving
 WIDTH = 100
 NAME = 38
 NONE = "-"
-HELP = "what to do: docs/troubleshooting.md, `The gate failed`"
+HELP = "more on each check: docs/troubleshooting.md, `The gate failed`"
 Line = tuple[str, str, str, str, str, str, str]
 
 
@@ -130,6 +131,7 @@ def verdict_lines(verdict: dict[str, Any]) -> list[str]:
     else:
         lines.append(f"gate: FAILED, {len(failed)} of {len(checks)} checks")
         lines += [f"  {explain_check(check)}" for check in failed]
+        lines += [f"to do: {remedy}" for remedy in remedies(checks)]
         lines.append(HELP)
     return [part for line in lines for part in wrapped(line)]
 

@@ -1,5 +1,7 @@
 """Numbers as text: unit, sensible precision, and a word for a missing value."""
 
+from markupsafe import Markup, escape
+
 from decant.report.results import Figure
 
 NOT_MEASURED = "not measured"
@@ -66,6 +68,13 @@ def duration(microseconds: float | None) -> str:
 def count(value: float | None) -> str:
     """A whole number."""
     return NOT_MEASURED if value is None else f"{value:,.0f}"
+
+
+def code(text: str) -> Markup:
+    """A sentence whose parts in backticks are code."""
+    parts = [escape(part) for part in text.split("`")]
+    each = (Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts))
+    return Markup("").join(each)
 
 
 def distinguishable(value: float | None, threshold: float) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from decant.evaluation.evaluate import ORACLE
 from decant.evaluation.lookup import figure
 from decant.params.types import GENERAL
+from decant.release.remedies import remedies
 from decant.report import formats, origin
 from decant.report.evidence import Evidence
 from decant.report.model_rows import baseline_rows, metric_columns, oracle_rows, steps_blocks
@@ -32,7 +33,7 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {"figure": figure} | {
     show.__name__: show
     for show in (
-        formats.count, formats.duration, formats.gain, formats.over, formats.percent,
+        formats.code, formats.count, formats.duration, formats.gain, formats.over, formats.percent,
         formats.quality, formats.size, formats.times, formats.value,
     )
 }  # fmt: skip
@@ -59,6 +60,7 @@ def verdict_content(evidence: Evidence) -> dict[str, Any]:
         "has_oracle": ORACLE in evidence.metrics["models"],
         "checks": checks,
         "failed": [check for check in checks if not check.passed],
+        "remedies": remedies(evidence.verdict.get("checks", [])),
         "held": evidence.verdict.get("held", []),
     }
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from decant.evaluation.baselines import NAMES
-from decant.report.console import WIDTH, table
+from decant.release.remedies import remedies
+from decant.report.console import WIDTH, table, wrapped
 
 
 def test_the_models_stand_in_order_with_who_ships(run: Any) -> None:
@@ -53,7 +54,8 @@ def test_a_failed_gate_tells_each_failed_check_in_words_and_what_to_do(run: Any)
     why = "family over hybrid, relative, mean NDCG of the deciding users; 400 users"
     lift = {"name": "lift", "value": -0.0233, "bound": -0.031, "threshold": 0.0, "why": why}
     size = {"name": "size_ratio", "value": 41.7, "threshold": 1000.0, "why": "x"}
-    run.verdict["checks"] += [{**check, "passed": False} for check in (lift, size)]
+    lift, size = ({**check, "passed": False} for check in (lift, size))
+    run.verdict["checks"] += [lift, size]
     run.verdict["passed"] = False
     lines = table(run.metrics, run.verdict).splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("gate: FAILED, 2 of "))
@@ -62,7 +64,8 @@ def test_a_failed_gate_tells_each_failed_check_in_words_and_what_to_do(run: Any)
     )
     assert lines[start + 3 :] == [
         "  size_ratio: 41.7, at least 1000 is needed (x)",
-        "what to do: docs/troubleshooting.md, `The gate failed`",
+        *[part for remedy in remedies([lift, size]) for part in wrapped(f"to do: {remedy}")],
+        "more on each check: docs/troubleshooting.md, `The gate failed`",
     ]
 
 

@@ -16,6 +16,7 @@ from decant.report import formats
         (formats.gain(0.0209), "+0.0209"),
         (formats.gain(-0.0209), "−0.0209"),
         (formats.times(13.99), "14.0×"),
+        (formats.code("raise `a < b`, or `c`"), "raise <code>a &lt; b</code>, or <code>c</code>"),
         (formats.times(139.9), "140×"),
         (formats.size(999), "999 B"),
         (formats.size(132_386), "132 kB"),

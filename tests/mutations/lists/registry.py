@@ -4,6 +4,13 @@ from tests.mutations.mutation import mutate
 
 MUTATIONS = [
     *mutate(
+        "decant/release/remedies.py",
+        "decant/release/test_remedies.py",
+        ("remedies-more-epochs-for-too-few-users",
+         'if "too few" in', 'if "too many" in',
+         "who has too few users is told to train longer"),
+    ),
+    *mutate(
         "decant/release/releases.py",
         "decant/release/test_registry.py decant/release/test_damage.py "
         "decant/release/test_releases.py",
