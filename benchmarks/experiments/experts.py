@@ -19,12 +19,14 @@ import numpy as np
 
 from benchmarks.experiments.data_sets import RESAMPLES, Log, NotDoneError, prepare, with_interval
 from benchmarks.harness.checkout import Clone
+from benchmarks.harness.graphs import exported
 from benchmarks.provenance.trainings import trainings
 from decant.distillation.fit import fit, new_model
 from decant.distillation.gate_evidence import enlarged
 from decant.distillation.gates import CONSTANT, GATED, NETWORK, fitted
 from decant.distillation.knowledge import extract, load_knowledge
 from decant.evaluation.intervals import paired_gain
+from decant.evaluation.latency import interleaved_latency
 from decant.evaluation.metrics import ndcg, user_means
 from decant.evaluation.scoring import rank
 from decant.features.encode import Encoder
@@ -38,6 +40,7 @@ from decant.params.load import Params, load_params
 from decant.params.models import Distill
 from decant.params.types import GENERAL, TEACHER
 from decant.report.results import Figure, Outcome, plain
+from decant.runtime.session import Model
 from decant.training.loop import Plan
 from decant.training.supervision import Material
 from decant.training.validate import TorchScorer
@@ -53,6 +56,8 @@ WINDOWS = {
 ALL, UNCLOCKED = "all", "without_clock"
 WIDE = "wide_network"
 BY_NETWORK = "taught_by_network"
+COSTED = (NETWORK, CONSTANT, ALL)
+REQUESTS = 200
 WIDTHS = 8  # a width is a multiple of it
 
 
@@ -93,6 +98,8 @@ def protocol(params: Params, source: str, window: str) -> dict[str, Any]:
         "students": f"{WIDE}: a student without experts, wide enough for as many bytes in int8 as "
         f"the one with all; {BY_NETWORK}: a student whose labels are those of the teacher's "
         "network, in place of network and experts",
+        "cost": "of the student in int8, one request, one thread, graphs in turn; ratios are to "
+        "the same student without experts",
         "ranked": "the whole catalogue, ties against the model",
     }
 
@@ -118,11 +125,16 @@ def measure(root: Path, window: str) -> dict[str, Figure]:
         rows = variants(network, material, shape, params.seed)
         if name == GENERAL:
             rows = chain(rows, other_students(root, params, material))
-        quality = {}
+        quality, costed = {}, {}
         for row, model in rows:
             quality[row] = per_user(model, material, chosen)
+            if name == GENERAL and row in COSTED:
+                costed[row] = model
             if row in (NETWORK, ALL, WIDE):
                 figures[f"{name}.{row}.multiply_adds"] = plain(multiply_adds(model.architecture))
+        figures |= {
+            f"{name}.{n}": plain(v) for n, v in costs(costed, material, chosen, params.seed)
+        }
         for row, values in quality.items():
             figures[f"{name}.{row}.ndcg@{K}"] = with_interval([values])
             if row != ALL:
@@ -164,6 +176,28 @@ def other_students(
         student = trained(labelled, settings, seed, teacher)
     yield f"{BY_NETWORK}.{NETWORK}", student
     yield f"{BY_NETWORK}.{ALL}", fitted(student, material, shape, GATED, seed)
+
+
+def costs(
+    models: dict[str, Recommender], material: Material, chosen: Cases, seed: int
+) -> Iterator[tuple[str, float]]:
+    """Bytes and latency of each model in int8, and how many times those of the network alone."""
+    if not models:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {row: Path(folder) / f"{row}.onnx" for row in models}
+        sizes = {row: exported(model, paths[row]) for row, model in models.items()}
+        graphs = {row: Model(path) for row, path in paths.items()}
+    times = interleaved_latency(
+        graphs, material.sequences, chosen, material.encoder, REQUESTS, seed
+    )
+    for row, size in sizes.items():
+        taken = times[row]["p50"]
+        yield f"{row}.bytes", size
+        yield f"{row}.latency_us", taken
+        if row != NETWORK:
+            yield f"{row}.bytes.ratio", size / sizes[NETWORK]
+            yield f"{row}.latency.ratio", taken / times[NETWORK]["p50"]
 
 
 def width_of_equal_bytes(settings: Distill, shape: ExpertShape, items: int) -> int:

@@ -18,14 +18,13 @@ import torch
 
 from benchmarks.experiments.data_sets import Log, NotDoneError
 from benchmarks.harness.checkout import Clone
-from decant.compression.quantize import quantize_int8
+from benchmarks.harness.graphs import exported
 from decant.distillation.tables import pack
 from decant.evaluation.baselines.mixture import count
 from decant.evaluation.latency import interleaved_latency
 from decant.features.encode import Encoder
 from decant.features.sequences import TEST, Cases, Sequences, cases, histories, training_counts
 from decant.models.experts import Experts, ExpertShape
-from decant.models.export import export_onnx
 from decant.models.recommender import Architecture, Recommender
 from decant.report.results import Outcome
 from decant.runtime.session import Model
@@ -165,15 +164,6 @@ def student(items: int, experts: Experts | None, *, silent: bool = False) -> Rec
             cut = source[:, : items + 1] if name == "right" else source[: items + 1]
             buffer.copy_(cut)
     return model
-
-
-def exported(model: Recommender, path: Path) -> int:
-    """Write the student's int8 graph; its bytes."""
-    whole = path.with_suffix(".float.onnx")
-    export_onnx(model, whole)
-    quantize_int8(whole, path)
-    whole.unlink()
-    return path.stat().st_size
 
 
 def graph_scores(graph: Model, sequences: Sequences, chosen: Cases) -> np.ndarray:

@@ -10,13 +10,14 @@ from benchmarks.experiments.experts import (
     UNCLOCKED,
     WIDE,
     WIDTHS,
+    costs,
     other_students,
     per_user,
     table,
     variants,
     width_of_equal_bytes,
 )
-from decant.distillation.gate_evidence import gate_cases
+from decant.distillation.gate_evidence import enlarged, gate_cases
 from decant.distillation.gates import CONSTANT, NETWORK, fitted
 from decant.distillation.knowledge import extract, load_knowledge
 from decant.models import bundle
@@ -63,12 +64,26 @@ def test_every_expert_is_left_out_once_and_what_it_knows_is_missed() -> None:
     assert quality[ALL] > quality[NETWORK] + 0.2
 
 
+def test_what_experts_cost_is_measured_beside_the_network_alone() -> None:
+    material = walking()
+    network = Recommender(Architecture(ITEMS, 8, (1,), 8, (8,), LENGTH, ("item",))).eval()
+    shape = ExpertShape(("chain", "popularity"), 4, 0, clock=True)
+    models = {NETWORK: network, ALL: enlarged(network, shape)}
+    chosen = gate_cases(material.sequences, ITEMS, exclude_seen=False)
+    measured = dict(costs(models, material, chosen, 0))
+    assert measured["all.bytes.ratio"] == measured["all.bytes"] / measured["network.bytes"] > 1
+    ratio = measured["all.latency_us"] / measured["network.latency_us"]
+    assert measured["all.latency.ratio"] == ratio > 0
+    assert "network.latency.ratio" not in measured
+    assert dict(costs({}, material, chosen, 0)) == {}
+
+
 def test_a_wide_student_has_as_many_bytes_as_one_with_experts() -> None:
     shape = ExpertShape(("chain", "popularity"), 8, 16, clock=True)
     settings = Distill(dimension=32)
     items = 500
     wide = width_of_equal_bytes(settings, shape, items)
-    with_experts = 32 + 8 + 1 + 8 * 2 + 16 + 4 * 16 + 4  # lists, codes, factors, popularity
+    with_experts = 32 + 8 + 1 + 8 * 2 + 16 + 16 + 1  # lists, codes, factors, popularity
     assert abs(wide - with_experts) < WIDTHS
     assert wide % WIDTHS == 0
 
