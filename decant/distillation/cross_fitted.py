@@ -59,7 +59,7 @@ class CrossFitted:
                 chosen = Cases(user[rows], events[rows])
                 batch = inputs(self.teacher, self.sequences, chosen)
                 index = torch.from_numpy(rows).to(deep.device)
-                together[index] = experts(deep[index], batch)
+                together[index] = experts(deep[index], batch) * experts.scale
         return together
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from decant.distillation.gate_evidence import (
     Evidence,
@@ -26,6 +25,7 @@ from decant.distillation.gate_evidence import (
     reset,
     restore,
 )
+from decant.distillation.gate_fit import calibrate, fit_gates
 from decant.distillation.tables import pack
 from decant.evaluation.baselines.mixture import fit_mixture
 from decant.evaluation.metrics import mean_over_users
@@ -37,11 +37,6 @@ from decant.training.supervision import Material
 
 FEWEST_USERS = 20  # that gates are fitted to; with fewer the network stays alone
 FOLDS = 4
-EPOCHS = 20
-BATCH = 256
-RATE, DECAY = 5e-3, 1e-2
-CONSTANT_RATE = 2e-2  # of weights that read no signals, unless they start fitted: few, and far off
-FEWEST_STEPS = 100  # so that a small group's gates can move
 WORTH = 0.01  # relative gain of constant weights, and again of gates, that pays for their operators
 NETWORK, CONSTANT, GATED = "network", "constant", "gated"
 INHERITED, REFITTED = "inherited", "refitted"
@@ -93,7 +88,8 @@ def add_experts(
     choice = Choice(kind, quality, users, half_life)
     if kind == NETWORK:
         return model, choice.summary()
-    fit_gates(larger.experts, evidence, kind, seed)
+    fit_gates(larger.experts, evidence, seed, gated=kind == GATED)
+    calibrate(larger.experts, evidence)
     clock = shape.clock and kind == GATED
     choice = replace(choice, constant=constants(larger.experts), clock=clock)
     return of_kind(larger, kind).to(model.bias.device), choice.summary()
@@ -110,7 +106,7 @@ def fitted(
     chosen = gate_cases(material.sequences, items, exclude_seen=exclude_seen)
     larger, evidence, _ = with_tables(model, material, shape, chosen)
     assert larger.experts is not None
-    fit_gates(larger.experts, evidence, kind, seed)
+    fit_gates(larger.experts, evidence, seed, gated=kind == GATED)
     return of_kind(larger, kind).to(model.bias.device)
 
 
@@ -173,7 +169,7 @@ def refit_gates(
     chosen_kind = best(quality, log)
     restore(experts, start)
     if chosen_kind == REFITTED:
-        fit_gates(experts, evidence, kind, seed, start)
+        fit_gates(experts, evidence, seed, gated=kind == GATED, start=start)
         experts.normalise()
     model.to(device)
     clock = experts.shape.clock and kind == GATED
@@ -220,61 +216,8 @@ def cross_validated(
     fold = np.unique(evidence.user, return_inverse=True)[1] % FOLDS
     scores = torch.empty_like(evidence.deep)
     for number in range(FOLDS):
-        fit_gates(experts, evidence.take(np.flatnonzero(fold != number)), kind, seed, start)
+        others = evidence.take(np.flatnonzero(fold != number))
+        fit_gates(experts, others, seed, gated=kind == GATED, start=start)
         held = np.flatnonzero(fold == number)
         scores[torch.from_numpy(held)] = combined(experts, evidence.take(held))
     return mean_over_users(ndcg_of(scores, evidence.target), evidence.user)
-
-
-def fit_gates(
-    experts: Experts,
-    evidence: Evidence,
-    kind: str,
-    seed: int,
-    start: list[torch.Tensor] | None = None,
-) -> None:
-    """Fit gates to the evidence, in place, from weights that depend only on the seed, or from
-    those in `start`.
-
-    The loss is the cross-entropy among the competing items, where the target is one of them; a user
-    with n such cases weighs √n. Only the network of the signals decays, and not from `start`.
-    """
-    evidence = evidence.take(np.flatnonzero(evidence.target.numpy() >= 0))
-    reset(experts, seed)
-    rate, decay = (CONSTANT_RATE, DECAY) if start is None else (RATE, 0.0)
-    if start is not None:
-        restore(experts, start)
-    if not len(evidence.user):
-        return
-    constant, network = experts.gate_buffers[:2], experts.gate_buffers[2:]
-    groups: list[dict[str, Any]] = [{"params": constant, "lr": rate, "weight_decay": 0.0}]
-    if kind == GATED:
-        groups.append({"params": network, "lr": RATE, "weight_decay": decay})
-    fitted = [buffer for group in groups for buffer in group["params"]]
-    count = np.bincount(evidence.user)[evidence.user]
-    weight = torch.from_numpy(count**-0.5 / (count**-0.5).mean()).to(torch.float32)
-    rng = np.random.default_rng(seed)
-    size = len(evidence.user)
-    batches = -(-size // BATCH)
-    epochs = max(EPOCHS, -(-FEWEST_STEPS // batches))
-    optimizer = torch.optim.AdamW(groups)
-    rates = [group["lr"] for group in groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rates, total_steps=epochs * batches + 1, pct_start=0.1
-    )
-    for buffer in fitted:
-        buffer.requires_grad_(True)
-    for _ in range(epochs):
-        order = rng.permutation(size)
-        for first in range(0, size, BATCH):
-            rows = order[first : first + BATCH]
-            part = evidence.take(rows)
-            scores = combined(experts, part)
-            losses = functional.cross_entropy(scores, part.target, reduction="none")
-            loss = (losses * weight[torch.from_numpy(rows)]).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    for buffer in fitted:
-        buffer.requires_grad_(False)

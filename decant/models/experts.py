@@ -154,6 +154,7 @@ class Experts(nn.Module):
     mean: Tensor
     spread: Tensor
     base: Tensor
+    scale: Tensor
     offset: Tensor
     inner: Tensor
     inner_bias: Tensor
@@ -175,6 +176,7 @@ class Experts(nn.Module):
             "mean": torch.zeros(len(shape.signals)),
             "spread": torch.ones(len(shape.signals)),
             "base": torch.zeros(gates),
+            "scale": torch.ones(1),
             "offset": torch.full((len(shape.names),), 9.0),  # -log ε
             "inner": torch.zeros(len(shape.signals), HIDDEN),
             "inner_bias": torch.zeros(HIDDEN),
@@ -255,9 +257,12 @@ class Experts(nn.Module):
         return torch.cat([*basket, scale, scale])
 
     def normalise(self) -> None:
-        """Scale constant weights so that the network has 1, in place: ranks stay."""
+        """Scale constant weights so that the network has 1, in place: ranks stay, and scores times
+        `scale` [1] are what they were."""
         if not self.shape.gated:
-            self.base /= self.base[0].clamp(min=LEAST)
+            network = self.base[0].clamp(min=LEAST)
+            self.scale *= network
+            self.base /= network
             self.base[0] = 1.0
 
     def answer(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
