@@ -37,7 +37,7 @@ MUTATIONS = [
          "CONSTANT_RATE = 2e-2", "CONSTANT_RATE = 5e-3",
          "with few cases weights stay where they started"),
         ("gates-are-fitted-to-likelihood-alone",
-         "((likelihood_loss, -0.5), (ndcg_loss, -1.0))", "((likelihood_loss, -0.5),)",
+         "(ndcg_loss, -1.0)", "(likelihood_loss, -1.0)",
          "what is likeliest is not what ranks best"),
         ("gates-calibrate-away-from-the-target",
          "scores * math.exp(log_scale)", "scores / math.exp(log_scale)",
