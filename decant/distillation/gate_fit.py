@@ -2,7 +2,7 @@
 
 First by likelihood, which is smooth far from the answer; then by a smooth NDCG, since what is
 likeliest does not rank best: favourites that a user takes again should lead the list by more than
-their probability says. Last the scores are scaled to be probabilities again, for labels.
+their probability says. Last, a scale makes scores logits of probabilities again, for labels.
 
 Shapes: C cases, Q competing items.
 """
@@ -17,8 +17,11 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional
 
-from decant.distillation.gate_evidence import Evidence, combined, reset, restore
+from decant.distillation.gate_evidence import Evidence, combined, inputs, reset, restore
+from decant.features.sequences import Cases, masked_items
 from decant.models.experts import Experts
+from decant.models.recommender import Recommender
+from decant.training.supervision import Material
 
 EPOCHS = 10  # by each loss
 BATCH = 256
@@ -27,7 +30,8 @@ CONSTANT_RATE = 2e-2  # of weights that read no signals, unless they start fitte
 FEWEST_STEPS = 100  # so that a small group's gates can move
 SOFTNESS = 0.15  # difference of scores at which an item counts as 0.73 of one above
 HEAVY = 10.0  # weight of the smooth NDCG: its gradients are small
-LARGEST_SCALE = 64.0  # by which scores are multiplied or divided at most
+LARGEST_SCALE = 1e4  # by which scores are multiplied or divided at most
+MOST_CALIBRATED = 2**25  # scores in memory
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -46,7 +50,7 @@ def fit_gates(
     A user with n cases weighs √n in the likelihood, and as much as any other in the NDCG, which is
     a mean over users. Only the network of the signals decays, and not from `start`.
     """
-    evidence = competing(evidence)
+    evidence = evidence.take(np.flatnonzero(evidence.target.numpy() >= 0))
     reset(experts, seed)
     rate, decay = (CONSTANT_RATE, DECAY) if start is None else (RATE, 0.0)
     if start is not None:
@@ -59,11 +63,6 @@ def fit_gates(
         groups.append({"params": network, "lr": RATE, "weight_decay": decay})
     for loss, power in ((likelihood_loss, -0.5), (ndcg_loss, -1.0)):
         descend(experts, evidence, loss, weights(evidence, power), groups, seed)
-
-
-def competing(evidence: Evidence) -> Evidence:
-    """The cases whose target is among the competing items."""
-    return evidence.take(np.flatnonzero(evidence.target.numpy() >= 0))
 
 
 def weights(evidence: Evidence, power: float) -> Tensor:
@@ -119,23 +118,29 @@ def ndcg_loss(scores: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def calibrate(experts: Experts, evidence: Evidence) -> None:
-    """Scale the weights, in place, so that scores are likeliest as logits; ranks stay.
+def calibrate(model: Recommender, material: Material, chosen: Cases) -> None:
+    """Set the `scale` of the model's experts, in place: scores times this are likeliest as logits,
+    over the whole catalogue.
 
     A temperature, as of Guo et al. 2017: what ranks best is not what probabilities should be.
     """
-    evidence = competing(evidence)
-    if not len(evidence.user):
-        return
-    scores, weight = combined(experts, evidence), weights(evidence, -0.5)
+    assert model.experts is not None
+    items, device = model.architecture.items, model.bias.device
+    most = int(np.clip(MOST_CALIBRATED // (items + 1), 50, 1000))
+    part = chosen.take(np.linspace(0, len(chosen) - 1, min(most, len(chosen))).astype(int))
+    scores = model(inputs(model, material.sequences, part))
+    masked = masked_items(
+        material.sequences, part, items, exclude_seen=material.encoder.exclude_seen
+    )
+    scores = scores.masked_fill(torch.from_numpy(masked).to(device), -torch.inf)
+    target = torch.from_numpy(np.asarray(material.sequences.items)[part.position].astype(np.int64))
+    target = target.to(device)
 
     def missed(log_scale: float) -> float:
-        losses = likelihood_loss(scores * math.exp(log_scale), evidence.target)
-        return float((losses * weight).mean())
+        return float(likelihood_loss(scores * math.exp(log_scale), target).mean())
 
     limit = math.log(LARGEST_SCALE)
     best = minimize_scalar(
         missed, bounds=(-limit, limit), method="bounded", options={"xatol": 0.01}
     )
-    experts.base *= math.exp(best.x)
-    experts.outer *= math.exp(best.x)
+    model.experts.scale.fill_(math.exp(best.x))

@@ -89,10 +89,11 @@ def add_experts(
     if kind == NETWORK:
         return model, choice.summary()
     fit_gates(larger.experts, evidence, seed, gated=kind == GATED)
-    calibrate(larger.experts, evidence)
     clock = shape.clock and kind == GATED
     choice = replace(choice, constant=constants(larger.experts), clock=clock)
-    return of_kind(larger, kind).to(model.bias.device), choice.summary()
+    whole = of_kind(larger, kind).to(model.bias.device)
+    calibrate(whole, material, chosen)
+    return whole, choice.summary()
 
 
 def fitted(

@@ -142,7 +142,7 @@ class Experts(nn.Module):
     successors, of table k plus k · (N + 1); `left` int8 [N + 1, K · R]: factors of an item, in
     `CODES` parts of the scale; `right` int8 [R, N + 1]: those of what follows, one set for all
     tables, in parts of `step` [R, 1] times the root of the item's probability; `popular` uint8
-    [N + 1]: probabilities.
+    [N + 1]: probabilities; `scale` [1]: scores times this are logits of probabilities.
     """
 
     levels: Tensor
@@ -257,12 +257,9 @@ class Experts(nn.Module):
         return torch.cat([*basket, scale, scale])
 
     def normalise(self) -> None:
-        """Scale constant weights so that the network has 1, in place: ranks stay, and scores times
-        `scale` [1] are what they were."""
+        """Scale constant weights so that the network has 1, in place: ranks stay."""
         if not self.shape.gated:
-            network = self.base[0].clamp(min=LEAST)
-            self.scale *= network
-            self.base /= network
+            self.base /= self.base[0].clamp(min=LEAST)
             self.base[0] = 1.0
 
     def answer(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -86,22 +86,13 @@ def test_labels_are_those_of_tables_that_other_users_made(
         torch.testing.assert_close(labels, torch.log_softmax(scores, 0), atol=5e-3, rtol=1e-2)
 
 
-def test_constant_weights_give_labels_of_the_scale_they_were_fitted_to(
-    sequences: Sequences,
-) -> None:
-    """That the network's weight is 1 in the graph makes no label sharper."""
-    torch.manual_seed(3)
-    shape = ExpertShape(NAMES, ITEMS, 0, clock=False, gated=False)
-    network = Architecture(ITEMS, 8, (2,), 4, (8,), 12, ("item",))
-    model = enlarged(Recommender(network), shape)
-    assert model.experts is not None
-    model.experts.base.copy_(torch.tensor([0.1, 0.7, 0.4, 0.3]))
-    event = np.array([4])
-    deep = torch.randn(1, ITEMS + 1)
-    scores = CrossFitted(model, sequences, None).scores(0.1 * deep, event)
-    model.experts.normalise()
-    scaled = CrossFitted(model, sequences, None).scores(deep, event)
-    torch.testing.assert_close(scaled.log_softmax(1), scores.log_softmax(1))
+def test_labels_are_of_calibrated_scores(teacher: Recommender, sequences: Sequences) -> None:
+    event, deep = np.array([4]), torch.randn(1, ITEMS + 1)
+    scores = CrossFitted(teacher, sequences, None).scores(deep, event)
+    assert teacher.experts is not None
+    teacher.experts.scale.fill_(0.25)
+    scaled = CrossFitted(teacher, sequences, None).scores(deep, event)
+    torch.testing.assert_close(scaled, 0.25 * scores)
 
 
 def test_a_users_own_events_tell_nothing(teacher: Recommender, sequences: Sequences) -> None:

@@ -7,9 +7,7 @@ import torch
 from decant.distillation.gate_evidence import Evidence, combined, ndcg_of
 from decant.distillation.gate_fit import (
     HEAVY,
-    calibrate,
     fit_gates,
-    likelihood_loss,
     ndcg_loss,
     weights,
 )
@@ -84,30 +82,8 @@ def test_users_weigh_alike_or_by_the_root_of_their_cases() -> None:
     assert (weights(given, -0.5) * 3).tolist() == pytest.approx([2.5] * 4 + [5.0])
 
 
-@pytest.mark.parametrize("gated", [False, True])
-@pytest.mark.parametrize("sharper", [4.0, 0.25])
-def test_calibrated_scores_are_the_likeliest_and_rank_as_before(
-    gated: bool, sharper: float
-) -> None:
-    """Targets are drawn from the softmax of the network, whose weight is then changed."""
-    experts = some_experts("frequency", gated=gated)
-    generator = torch.Generator().manual_seed(2)
-    deep = 2 * torch.randn(4000, COMPETING, generator=generator)
-    target = torch.multinomial(deep.softmax(1), 1, generator=generator)[:, 0]
-    known = torch.zeros(4000, 1, COMPETING)
-    given = evidence(experts, deep, known, target)
-    experts.base.copy_(torch.tensor([sharper, 0.3]))
-    before = combined(experts, given)
-    calibrate(experts, given)
-    after = combined(experts, given)
-    assert experts.base[0].item() == pytest.approx(1, rel=0.05)
-    assert torch.equal(before.argsort(dim=1, stable=True), after.argsort(dim=1, stable=True))
-    assert likelihood_loss(after, target).mean() < likelihood_loss(before, target).mean()
-
-
 def test_without_a_case_nothing_is_fitted() -> None:
     experts = some_experts("frequency")
     missed = evidence(experts, torch.zeros(2, 3), torch.zeros(2, 1, 3), torch.tensor([-1, -1]))
     fit_gates(experts, missed, 0, gated=False)
-    calibrate(experts, missed)
     assert constants(experts) == pytest.approx({"network": 1.0, "frequency": 0.3})

@@ -15,7 +15,7 @@ from decant.distillation.gate_evidence import (
     gather_evidence,
     ndcg_of,
 )
-from decant.distillation.gate_fit import fit_gates
+from decant.distillation.gate_fit import calibrate, fit_gates
 from decant.distillation.gates import (
     CONSTANT,
     GATED,
@@ -177,6 +177,33 @@ def test_an_expert_that_knows_the_law_is_used() -> None:
     assert test_quality(walking(), model) == pytest.approx(choice["ndcg"][choice["kind"]], abs=0.1)
     assert "chain" in choice["constant"] and choice["kind"] in lines[-1]
     assert f"**{choice['kind']}**" in expert_line(choice)
+
+
+@pytest.mark.parametrize("sharper", [1.0, 4.0, 0.05])
+def test_calibrated_scores_are_as_likely_whatever_their_scale(sharper: float) -> None:
+    given = walking()
+    chosen = gate_cases(given.sequences, ITEMS, exclude_seen=False)
+    model, _ = add_experts(network(), given, SHAPE, 0, lambda line: None)
+    assert model.experts is not None
+    scale = model.experts.scale.item()
+    model.experts.base *= sharper
+    model.experts.outer *= sharper
+    with torch.no_grad():
+        model.item.weight.zero_()
+        model.bias.zero_()
+    calibrate(model, given, chosen)
+    calibrated = model.experts.scale.item()
+    assert calibrated * sharper == pytest.approx(scale, rel=0.1)
+    target = np.asarray(given.sequences.items)[chosen.position].astype(np.int64)
+
+    def missed(factor: float) -> float:
+        with torch.no_grad():
+            scores = torch.from_numpy(TorchScorer(model)(given.sequences, chosen)).clone()
+        scores[:, 0] = -torch.inf
+        logits = scores * factor * calibrated
+        return float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(target)))
+
+    assert missed(1.0) < min(missed(0.7), missed(1.4))
 
 
 def test_experts_that_know_nothing_are_left_out() -> None:
