@@ -556,6 +556,14 @@ def test_a_verdict_about_users_without_hits_is_json(verdict: Judge, cases: pd.Da
     assert describe(result)
 
 
+def test_the_summary_of_a_failed_gate_says_what_to_do(verdict: Judge) -> None:
+    assert "- To do: a student is too expensive" in describe(
+        verdict(thresholds=stricter(min_size_ratio=1e6))
+    )
+    passed = verdict()
+    assert passed["passed"] and "To do" not in describe(passed)
+
+
 def test_a_shipped_students_group_is_never_judged_by_general(
     verdict: Judge, cases: pd.DataFrame
 ) -> None:

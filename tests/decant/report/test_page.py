@@ -117,6 +117,8 @@ def test_a_run_that_failed_says_so_first_and_names_what_failed(run: Any) -> None
     assert f"must not be released: 2 of {len(run.verdict['checks'])} checks failed" in start
     assert "lift : 0.02, bound −0.0312, must be at least 0.01" in start
     assert "retention : not measured, must be at least 0.9" in start
+    assert "to do: counting is as good as the models" in start
+    assert "to do: the evidence is incomplete" in start
     assert "gate failed" in reader.text
 
 
